@@ -1,0 +1,75 @@
+# Every target that needs Python sets up .venv first; `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PY := .venv/bin/python
+# Only the make command line sets these: bash counts its own SECONDS, and exports of it would leak in.
+from_command_line = $(if $(filter command line,$(origin $(1))),$($(1)),$(2))
+seed_option = $(if $(call from_command_line,SEED),--seed $(call from_command_line,SEED))
+only_option = $(if $(call from_command_line,ONLY),--only $(call from_command_line,ONLY))
+chaos_seconds := $(call from_command_line,SECONDS,100)
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: setup
+setup: ## Create .venv from the locked requirements (done again only when they change)
+	@bash deploy/setup.sh
+
+.PHONY: demo
+demo: setup ## Run a scripted scenario on a local Kafka and show what was cancelled and why
+	@.venv/bin/countermand demo
+
+.PHONY: up
+up: setup ## Run everything on this machine until Ctrl-C
+	@.venv/bin/countermand up
+
+.PHONY: test
+test: setup ## Run every test (starts a local Kafka)
+	@$(PY) -m pytest
+
+.PHONY: check
+check: lint types ## Lint, check types, and run the fast tests
+	@$(PY) -m pytest -m "not broker and not slow and not network"
+
+.PHONY: format
+format: setup ## Format the code and apply safe fixes
+	@$(PY) -m ruff check --fix-only --quiet .
+	@$(PY) -m ruff format .
+
+.PHONY: lint
+lint: setup ## Check style and formatting
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+
+.PHONY: types
+types: setup ## Check types
+	@$(PY) -m mypy
+
+.PHONY: simulate
+simulate: setup ## Run the seeded simulation (SEED=n repeats one run)
+	@$(PY) -m tests.simulation $(seed_option)
+
+.PHONY: chaos
+chaos: setup ## Kill and stop processes under load, then count (SECONDS=100)
+	@$(PY) -m tests.chaos --seconds $(chaos_seconds)
+
+.PHONY: bench
+bench: setup ## Measure, last line JSON (ONLY=latency_ms runs one part)
+	@$(PY) -m tests.bench $(only_option)
+
+.PHONY: docs-check
+docs-check: setup ## Run every sh block of README.md and docs/
+	@$(PY) -m tests.repo.docs_check
+
+.PHONY: lock
+lock: setup ## Resolve the locked, hashed requirements anew from pyproject.toml
+	@bash deploy/lock.sh
+
+.PHONY: clean
+clean: ## Remove .venv and every cache in the checkout
+	@rm -rf .venv build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
