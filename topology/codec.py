@@ -1,0 +1,92 @@
+"""Bytes and records: msgpack for what only Countermand reads, a version first; JSON for what everybody reads."""
+
+from typing import Final, Generic, TypeVar
+
+import msgspec
+
+from topology import records, tables
+
+T = TypeVar("T")
+
+
+class CodecError(ValueError):
+    """Bytes that are not a record of the expected kind."""
+
+
+class UnknownVersionError(CodecError):
+    """A record of a version that this release doesn't read: stop, never skip."""
+
+
+class Codec(Generic[T]):
+    """One kind of internal record: a version byte, then msgpack.
+
+    Raises (decode):
+        UnknownVersionError: the version byte is not this codec's.
+        CodecError: the rest is not such a record.
+    """
+
+    def __init__(self, kind: type[T], version: int) -> None:
+        """A codec for `kind` at `version` (0 to 255)."""
+        self._version = bytes([version])
+        self._kind = kind
+        self._encoder = msgspec.msgpack.Encoder()
+        self._decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(kind)
+
+    def encode(self, record: T) -> bytes:
+        """The bytes of a record."""
+        return self._version + self._encoder.encode(record)
+
+    def decode(self, data: bytes) -> T:
+        """The record of the bytes."""
+        if data[:1] != self._version:
+            raise UnknownVersionError(
+                f"{self._kind} of version {data[0] if data else 'none'}, this release reads {self._version[0]}: "
+                "upgrade every joiner before the routers"
+            )
+        try:
+            return self._decoder.decode(memoryview(data)[1:])
+        except msgspec.MsgspecError as error:
+            raise CodecError(f"not a {self._kind}: {error}") from error
+
+
+COMMANDS: Final = Codec(records.CommandBatch, 1)
+FORWARDS: Final[Codec[records.Forward]] = Codec(records.Forward, 1)  # type: ignore[arg-type]  # a union of types
+EVENT_ROWS: Final = Codec(tables.EventRow, 1)
+RUN_ROWS: Final = Codec(tables.RunRow, 1)
+SOURCE_ROWS: Final = Codec(tables.SourceRow, 1)
+APPLIED_ROWS: Final = Codec(tables.AppliedRow, 1)
+LISTENER_ROWS: Final = Codec(tables.ListenerRow, 1)
+HELD_ROWS: Final[Codec[tables.HeldRow]] = Codec(tables.HeldRow, 1)  # type: ignore[arg-type]  # a union of types
+FAN_OUT_ROWS: Final = Codec(tables.FanOutRow, 1)
+
+_function_decoder = msgspec.json.Decoder(records.Function)
+_update_decoder = msgspec.json.Decoder(records.RunUpdate)
+
+
+def encode_function(function: records.Function) -> bytes:
+    """The JSON of a function's version."""
+    return msgspec.json.encode(function)
+
+
+def decode_function(data: bytes) -> records.Function:
+    """The function of a record of the topic `functions`.
+
+    Raises:
+        CodecError: the bytes are not such a function.
+    """
+    try:
+        return _function_decoder.decode(data)
+    except msgspec.MsgspecError as error:
+        raise CodecError(f"not a function: {error}") from error
+
+
+def decode_update(data: bytes) -> records.RunUpdate:
+    """The update of a record of the topic `run-updates`, its shape checked.
+
+    Raises:
+        CodecError: the bytes are not such an update.
+    """
+    try:
+        return _update_decoder.decode(data)
+    except msgspec.MsgspecError as error:
+        raise CodecError(f"not a run update: {error}") from error

@@ -1,0 +1,105 @@
+"""Keys and the partitions they decide: the one place where co-partitioning is settled.
+
+All keys are bytes. A digest is BLAKE2b with 16 bytes, so that no producer can craft two values with one key.
+"""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Final, TypeAlias
+
+DIGEST_BYTES: Final = 16
+RUN_ID_BYTES: Final = 16
+RUN_ID_CHARS: Final = 26
+
+_CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS: Final = [a + b for a in _CROCKFORD for b in _CROCKFORD]
+_VALUES: Final = {letter: value for value, letter in enumerate(_CROCKFORD)}
+
+Path: TypeAlias = tuple[str | int, ...]
+
+
+class MatchKeys:
+    """The match keys of one kind: what one function's rules compare with one cancel event's paths.
+
+    Runs and cancels meet under `key(canonical values)`: the router computes it for both.
+    """
+
+    __slots__ = ("_seed",)
+
+    def __init__(self, function: str, event: str, paths: Sequence[Path]) -> None:
+        """Prepare the keys of `function` for cancel events named `event`, compared at `paths` of the event."""
+        self._seed = blake2b(digest_size=DIGEST_BYTES)
+        self._seed.update(_framed("match", function, event, *(repr(path) for path in paths)))
+
+    def key(self, canonical: bytes) -> bytes:
+        """The 16-byte match key for the canonical bytes of the values."""
+        seed = self._seed.copy()
+        seed.update(canonical)
+        return seed.digest()
+
+
+def scan_key(function: str, event: str) -> bytes:
+    """The key under which runs wait whose rule has no equality: every partition has some of them."""
+    return blake2b(_framed("scan", function, event), digest_size=DIGEST_BYTES).digest()
+
+
+def event_key(function: str, event_id: str) -> bytes:
+    """The key by which repeats of one event id are found for one function (rule S3)."""
+    text = f"event\0{len(function)}\0{function}{event_id}"  # not _framed: this is on the path of every event
+    return blake2b(text.encode(), digest_size=DIGEST_BYTES).digest()
+
+
+def run_id(received_ms: int, home_key: bytes, event_key: bytes, replay_id: bytes = b"") -> bytes:
+    """The 16 bytes of a run's ULID (rule S2).
+
+    48 bits of received time, 16 bits of the home key (its partition), 64 bits of function, event id and replay.
+    """
+    unique = event_key[:8]
+    if replay_id:
+        unique = blake2b(event_key + replay_id, digest_size=8).digest()
+    return received_ms.to_bytes(6, "big") + home_key[:2] + unique
+
+
+def partition_of_key(key: bytes, partitions: int) -> int:
+    """The partition in which listeners and cancels of a match key meet."""
+    return int.from_bytes(key[:2], "big") % partitions
+
+
+def partition_of_run(run_id: bytes, partitions: int) -> int:
+    """The home of a run, from its id alone."""
+    return int.from_bytes(run_id[6:8], "big") % partitions
+
+
+def received_ms(run_id: bytes) -> int:
+    """When the run's trigger event was received, in ms."""
+    return int.from_bytes(run_id[:6], "big")
+
+
+def run_id_text(run_id: bytes) -> str:
+    """The 26 characters by which people and topics know a run."""
+    number = int.from_bytes(run_id, "big")
+    pairs = _PAIRS
+    return "".join([pairs[(number >> shift) & 1023] for shift in range(120, -1, -10)])
+
+
+def run_id_bytes(text: str) -> bytes:
+    """The 16 bytes of a ULID's text.
+
+    Raises:
+        ValueError: the text is not a ULID.
+    """
+    number = 0
+    if len(text) != RUN_ID_CHARS or text[0] > "7":
+        raise ValueError(f"not a run id (a ULID of 26 characters): {text[:64]!r}")
+    for letter in text.upper():
+        value = _VALUES.get(letter)
+        if value is None:
+            raise ValueError(f"not a run id: {letter!r} in {text!r} is no ULID character")
+        number = number << 5 | value
+    return number.to_bytes(RUN_ID_BYTES, "big")
+
+
+def _framed(*parts: str) -> bytes:
+    """Parts with their lengths, so that no two lists of parts give the same bytes."""
+    encoded = [part.encode() for part in parts]
+    return b"".join(len(part).to_bytes(4, "big") + part for part in encoded)

@@ -1,0 +1,254 @@
+"""The records of the topics.
+
+JSON records are what users and other programs see (design sections 2 and 3). Command batches are internal: msgpack
+arrays that routers write and joiners read, and that joiners write for each other. Times are ms integers, ids of runs
+are 16 bytes inside (`topology.keys`) and 26 characters outside.
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from msgspec import UNSET, Struct, UnsetType, field
+
+from topology import limits
+
+Json: TypeAlias = Any
+
+
+class Trigger(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What starts a run: an event's name and, where given, a condition on the event."""
+
+    event: str
+    if_: str | None = field(default=None, name="if")
+
+
+class CancelRule(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which events cancel a run: exactly one of `match`, `if_` and `all_runs` is set.
+
+    `timeout_ms` counts from the run's received time, `timeout_at` is an instant; later cancels don't match (S13).
+    """
+
+    event: str
+    match: str | None = None
+    if_: str | None = field(default=None, name="if")
+    all_runs: bool = False
+    timeout_ms: int | None = None
+    timeout_at: int | None = None
+    early_cancel_ms: int = 0
+
+    @property
+    def expression(self) -> str | None:
+        """The rule as one expression over `event` and `async`; None where every run matches."""
+        return f"event.{self.match} == async.{self.match}" if self.match else self.if_
+
+
+class Function(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A named unit of work, as one record of the topic `functions` (checked by `streams.functions`)."""
+
+    v: int = 1
+    app: str
+    id: str
+    triggers: tuple[Trigger, ...] = ()
+    cancel_on: tuple[CancelRule, ...] = ()
+    start_timeout_ms: int | None = None
+    finish_timeout_ms: int | None = None
+    lease_ms: int | None = None
+    pending_for_ms: int = limits.PENDING_FOR_MS
+    retention_ms: int = limits.RETENTION_MS
+
+    @property
+    def slug(self) -> str:
+        """The name by which topics and people know the function."""
+        return f"{self.app}-{self.id}"
+
+
+class Topic(Struct, array_like=True, frozen=True):
+    """A topic and the id of this life of it: a recreated topic has another."""
+
+    name: str
+    id: bytes
+
+
+class Definition(Struct, array_like=True, frozen=True):
+    """One version of a function as routers saw it; `body` is the JSON of a `Function`."""
+
+    slug: str
+    version: int
+    body: bytes
+
+
+class Listener(Struct, array_like=True, frozen=True):
+    """A run waits under a match key for cancels of one of its rules, received until `until` (0: for ever)."""
+
+    key: bytes
+    rule: int
+    until: int
+
+
+class Match(Struct, array_like=True, frozen=True):
+    """The entry's event may cancel runs that wait under `key`.
+
+    `hold_ms`: how long past its received time it must be held for late or early runs beyond the watermark itself.
+    """
+
+    key: bytes
+    hold_ms: int = 0
+    everywhere: bool = False
+
+
+class Register(Struct, array_like=True, frozen=True, tag="register"):
+    """The entry's event starts a run whose home is this partition.
+
+    `listeners` are all of the run's, of which the first with an equality key gives its home; `cancels` are what the
+    same event cancels of the same function (S10); `dispatch_at` is 0 or a time in the future.
+    """
+
+    definition: int
+    run_id: bytes
+    event_key: bytes
+    listeners: tuple[Listener, ...] = ()
+    cancels: tuple[Match, ...] = ()
+    dispatch_at: int = 0
+
+
+class Listen(Struct, array_like=True, frozen=True, tag="listen"):
+    """A run with another home listens here."""
+
+    run_id: bytes
+    listeners: tuple[Listener, ...]
+
+
+class Cancel(Struct, array_like=True, frozen=True, tag="cancel"):
+    """The entry's event may cancel the runs that wait under these keys of this partition."""
+
+    matches: tuple[Match, ...]
+
+
+class Update(Struct, array_like=True, frozen=True, tag="update"):
+    """A worker's word on one run: by run id and attempt, or by the event key where `run_id` is empty."""
+
+    run_id: bytes
+    event_key: bytes
+    status: str
+    attempt: int = 0
+    worker: str = ""
+    step: str = ""
+    until: int = 0
+    error: tuple[str, str] | None = None
+
+
+class Complete(Struct, array_like=True, frozen=True):
+    """A source is applied up to an offset, and no record received before `time` is still to come."""
+
+    topic: int
+    partition: int
+    offset: int
+    time: int
+
+
+Command: TypeAlias = Register | Listen | Cancel | Update
+
+
+class Entry(Struct, array_like=True, frozen=True):
+    """One input record's whole output for one partition: decided in one transaction, the unit of the repeat check.
+
+    `topic` is an index into the batch's topics, `received` the record's received time, `event` the normalised JSON
+    of the event (empty where no command needs it).
+    """
+
+    topic: int
+    partition: int
+    offset: int
+    received: int
+    event: bytes
+    commands: tuple[Command, ...]
+
+
+class CommandBatch(Struct, array_like=True, frozen=True):
+    """One record of the topic `commands`; `progress` says how far the sending router is complete, per source."""
+
+    topics: tuple[Topic, ...] = ()
+    definitions: tuple[Definition, ...] = ()
+    entries: tuple[Entry, ...] = ()
+    progress: tuple[Complete, ...] = ()
+
+
+class Position(Struct, array_like=True, frozen=True):
+    """Where an input record lies."""
+
+    topic: str
+    topic_id: bytes
+    partition: int
+    offset: int
+
+
+class CancelEvent(Struct, array_like=True, frozen=True):
+    """A cancel event on its way to the runs that it may cancel.
+
+    `received` and `position` order it against runs (S9): those of its first occurrence, where it is a repeat (S10);
+    `at` is its own position. `triggers`: it also starts a run of the same function, so ties go by position.
+    """
+
+    received: int
+    position: Position
+    event: bytes
+    at: Position
+    triggers: bool = False
+
+
+class ForwardedMatch(Struct, array_like=True, frozen=True, tag="match"):
+    """A cancel event found these runs waiting elsewhere; their home (this partition) decides."""
+
+    cancel: CancelEvent
+    hits: tuple[tuple[bytes, int], ...]
+
+
+class ForwardedCancel(Struct, array_like=True, frozen=True, tag="cancel"):
+    """A cancel event that also triggers a function, sent on by the home of the run that it starts."""
+
+    cancel: CancelEvent
+    matches: tuple[Match, ...]
+
+
+class Unlisten(Struct, array_like=True, frozen=True, tag="unlisten"):
+    """A run with another home ended, or was refused: it no longer listens here."""
+
+    run_id: bytes
+    keys: tuple[bytes, ...]
+
+
+Forward: TypeAlias = ForwardedMatch | ForwardedCancel | Unlisten
+
+
+class Failure(Struct, frozen=True, kw_only=True):
+    """Why a run failed, in the worker's words."""
+
+    name: str
+    message: str = ""
+
+
+class BeatenRun(Struct, frozen=True, kw_only=True):
+    """One run that a heartbeat speaks for."""
+
+    run_id: str
+    attempt: int
+
+
+class RunUpdate(Struct, frozen=True, kw_only=True):
+    """A record of the topic `run-updates` (design 2.3), as workers write it."""
+
+    status: str
+    run_id: str | UnsetType = UNSET
+    function_id: str | UnsetType = UNSET
+    event_id: str | UnsetType = UNSET
+    attempt: int | UnsetType = UNSET
+    worker: str = ""
+    step: str | None = None
+    until: int | None = None
+    error: Failure | None = None
+    runs: tuple[BeatenRun, ...] = ()
+    at: int | None = None
+    v: int = 1
+
+
+Headers: TypeAlias = Mapping[str, bytes]

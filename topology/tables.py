@@ -1,0 +1,214 @@
+"""The joiner's rows: one RocksDB per partition, in spaces told apart by the first byte of the key.
+
+Facts go to the changelog. Derived rows (`DERIVED`) follow from facts by `streams.joiner.derive`, for writing and for
+restoring alike; listeners are facts only where the run's home is another partition.
+"""
+
+from enum import Enum
+from typing import Final, TypeAlias
+
+from msgspec import Struct
+
+from topology.records import CancelEvent, Listener, Position, Update
+
+
+class Space(bytes, Enum):
+    """The first byte of a row's key, and what the rest of the key is."""
+
+    CHECKPOINT = b"\x00"  # local only: how far this disk follows the changelog
+    APPLIED = b"a"  # nothing more: one row
+    SOURCE = b"s"  # topic id, partition
+    FUNCTION = b"f"  # slug, NUL, version
+    EVENT = b"e"  # run id
+    RUN = b"r"  # run id; no row = as registered
+    LISTENER = b"l"  # match key, run id, rule
+    HELD_CANCEL = b"h"  # match key, received, position
+    HELD_MATCH = b"m"  # run id, position
+    HELD_UNLISTEN = b"u"  # run id
+    HELD_UPDATE = b"p"  # event key, position
+    FAN_OUT = b"w"  # match key, received, position
+    TIMER = b"t"  # due, key of the row that it concerns
+    BY_EVENT = b"i"  # event key; value: run ids, one after the other
+
+
+DERIVED: Final = frozenset({b"t", b"i"})
+HELD: Final = frozenset({b"h", b"m", b"u", b"p"})
+# What is scanned lies under the space's byte and one digest or run id.
+PREFIX_BYTES: Final = 17
+
+APPLIED_KEY: Final = Space.APPLIED.value
+CHECKPOINT_KEY: Final = Space.CHECKPOINT.value
+CHECKPOINT_FORMAT: Final = 1
+
+
+class AppliedRow(Struct, array_like=True, frozen=True):
+    """How far this partition is: last offsets applied (-1: none), of which lives of the topics, and its watermark."""
+
+    commands: int = -1
+    forwards: int = -1
+    watermark: int = 0
+    commands_id: bytes = b""
+    forwards_id: bytes = b""
+
+
+class SourceRow(Struct, array_like=True, frozen=True):
+    """Highest offset and received time applied of one partition of a topic that routers read.
+
+    `seen` is the highest offset of an entry, `complete` and `time` are what routers reported.
+    """
+
+    seen: int = -1
+    complete: int = -1
+    time: int = -1
+
+
+class EventRow(Struct, array_like=True, frozen=True):
+    """What never changes of a run: its trigger event and what it was registered with."""
+
+    slug: str
+    version: int
+    received: int
+    position: Position
+    event_key: bytes
+    event: bytes
+    listeners: tuple[Listener, ...] = ()
+    dispatch_at: int = 0
+
+
+class RunRow(Struct, array_like=True, frozen=True):
+    """What changes of a run. Without a row a run is scheduled, at its first attempt, seq 1.
+
+    `due` is the run's only timer: the earliest time at which something happens to it by itself.
+    """
+
+    status: str
+    seq: int
+    attempt: int
+    dispatch: bool
+    at: int
+    started_at: int = 0
+    ended_at: int = 0
+    stopped_at: int = 0
+    sleep_until: int = 0
+    lease_until: int = 0
+    worker: str = ""
+    last_step: str = ""
+    error: tuple[str, str] | None = None
+    cause: bytes = b""
+
+
+class ListenerRow(Struct, array_like=True, frozen=True):
+    """A listener whose run has another home, until when."""
+
+    until: int = 0
+
+
+class HeldCancel(Struct, array_like=True, frozen=True, tag="cancel"):
+    """A cancel event that waits for runs not registered yet; `hold_ms` beyond its received time."""
+
+    cancel: CancelEvent
+    hold_ms: int
+
+
+class HeldMatch(Struct, array_like=True, frozen=True, tag="match"):
+    """A cancel event that found a run which its home hasn't seen yet, by these rules."""
+
+    cancel: CancelEvent
+    rules: tuple[int, ...]
+
+
+class HeldUnlisten(Struct, array_like=True, frozen=True, tag="unlisten"):
+    """A run ended, or was refused, before its listeners came."""
+
+    keys: tuple[bytes, ...]
+
+
+class HeldUpdate(Struct, array_like=True, frozen=True, tag="update"):
+    """A worker's word on an event whose run isn't registered yet; received when."""
+
+    received: int
+    update: Update
+
+
+HeldRow: TypeAlias = HeldCancel | HeldMatch | HeldUnlisten | HeldUpdate
+
+
+class FanOutRow(Struct, array_like=True, frozen=True):
+    """A cancel event with many listeners, worked off in slices: `cursor` is the last listener's key done."""
+
+    cancel: CancelEvent
+    cursor: bytes = b""
+
+
+class Checkpoint(Struct, array_like=True, frozen=True):
+    """Of which changelog, up to which offset (exclusive), written when, in which format of rows."""
+
+    topic_id: bytes
+    offset: int
+    time: int
+    format: int = CHECKPOINT_FORMAT
+
+
+def source_key(topic_id: bytes, partition: int) -> bytes:
+    """The key of a source's row."""
+    return b"s" + topic_id + partition.to_bytes(4, "big")
+
+
+def function_key(slug: str, version: int) -> bytes:
+    """The key of a function version's row."""
+    return b"f%s\x00%s" % (slug.encode(), version.to_bytes(8, "big"))
+
+
+def event_row_key(run_id: bytes) -> bytes:
+    """The key of what never changes of a run."""
+    return b"e" + run_id
+
+
+def run_row_key(run_id: bytes) -> bytes:
+    """The key of what changes of a run."""
+    return b"r" + run_id
+
+
+def by_event_key(event_key: bytes) -> bytes:
+    """The key of the list of runs of one event and function."""
+    return b"i" + event_key
+
+
+def listener_key(match_key: bytes, run_id: bytes, rule: int) -> bytes:
+    """The key of a listener."""
+    return b"l%s%s%c" % (match_key, run_id, rule)
+
+
+def held_cancel_key(match_key: bytes, cancel: CancelEvent) -> bytes:
+    """The key of a cancel that waits for runs."""
+    return b"h" + match_key + cancel.received.to_bytes(8, "big") + position_key(cancel.at)
+
+
+def fan_out_key(match_key: bytes, cancel: CancelEvent) -> bytes:
+    """The key of a cancel that is worked off in slices."""
+    return b"w" + match_key + cancel.received.to_bytes(8, "big") + position_key(cancel.at)
+
+
+def held_match_key(run_id: bytes, cancel: CancelEvent) -> bytes:
+    """The key of a match that waits for its run."""
+    return b"m" + run_id + position_key(cancel.at)
+
+
+def held_unlisten_key(run_id: bytes) -> bytes:
+    """The key of an unlisten that waits for its listeners."""
+    return b"u" + run_id
+
+
+def held_update_key(event_key: bytes, position: Position) -> bytes:
+    """The key of an update that waits for its event's run."""
+    return b"p" + event_key + position_key(position)
+
+
+def timer_key(due: int, row_key: bytes) -> bytes:
+    """The key of a timer: when, and for which row."""
+    return b"t" + due.to_bytes(8, "big") + row_key
+
+
+def position_key(position: Position) -> bytes:
+    """28 bytes that tell an input record apart from every other."""
+    return position.topic_id + position.partition.to_bytes(4, "big") + position.offset.to_bytes(8, "big")
