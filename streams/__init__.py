@@ -1,0 +1,1 @@
+"""Countermand at work: what happens to the records that `topology` names."""

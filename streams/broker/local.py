@@ -1,0 +1,163 @@
+"""`LocalBroker`: start, stop, crash and restart a real Kafka on this machine."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from streams.broker import config, lock
+from streams.broker.cache import BrokerCache
+from streams.broker.download import ensure_jars
+from streams.broker.java import Java, find_java
+from streams.broker.ports import choose_ports
+from streams.broker.process import GuardedProcess
+from streams.broker.readiness import wait_until_ready
+from streams.broker.storage import format_storage
+from streams.errors import BrokerError
+
+LOG_NAME = "broker.log"
+DEFAULT_HEAP_MIB = 1024
+DEFAULT_START_TIMEOUT_S = 60.0
+
+
+class LocalBroker:
+    """A single-node Apache Kafka that lives no longer than this process.
+
+    As a context manager it runs inside the block. What it stores stays in `data_dir`
+    for the next start; without one it is kept until `close` and then removed.
+
+    Args:
+        data_dir: Folder for the records, the configuration and `broker.log`.
+        port: Port on 127.0.0.1 for clients; a free one if None, the same after a restart.
+        heap_mib: The most heap the JVM may take.
+        properties: Kafka broker properties that win over `config.DEFAULTS`.
+        client: Client properties to reach the broker with, if `properties` secures it.
+        start_timeout_s: How long a start may take, download excluded.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is one independent setting of the broker
+        self,
+        data_dir: Path | None = None,
+        port: int | None = None,
+        *,
+        heap_mib: int = DEFAULT_HEAP_MIB,
+        properties: Mapping[str, str] | None = None,
+        client: Mapping[str, str] | None = None,
+        start_timeout_s: float = DEFAULT_START_TIMEOUT_S,
+    ) -> None:
+        self._temporary = (
+            tempfile.TemporaryDirectory(prefix="countermand-kafka-") if data_dir is None else None
+        )
+        self.data_dir = Path(self._temporary.name if self._temporary else data_dir or "").absolute()
+        self._ports = choose_ports(port)
+        self._heap_mib = heap_mib
+        self._properties = dict(properties or {})
+        self._client = dict(client or {})
+        self._start_timeout_s = start_timeout_s
+        self._process: GuardedProcess | None = None
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """What a client needs as `bootstrap.servers`."""
+        return f"{config.HOST}:{self._ports.broker}"
+
+    @property
+    def log_path(self) -> Path:
+        """The file with everything the JVM said."""
+        return self.data_dir / LOG_NAME
+
+    @property
+    def pid(self) -> int:
+        """The process id of the JVM, to suspend it for example."""
+        if self._process is None:
+            raise BrokerError("The local broker does not run; call start() first")
+        return self._process.pid
+
+    def start(self) -> None:
+        """Fetch what is missing, format new storage, and run until clients are served."""
+        if self._process is not None:
+            raise BrokerError("The local broker runs already; call stop() first")
+        cache = BrokerCache(lock.load())
+        java = find_java()
+        ensure_jars(cache)
+        log_dir = self.data_dir / "logs"
+        format_storage(log_dir, cache, java)
+        properties_path = self._write_properties(log_dir)
+        (self.data_dir / "tmp").mkdir(exist_ok=True)
+        process = GuardedProcess(
+            [*self._java_command(java, cache), "kafka.Kafka", str(properties_path)],
+            self.log_path,
+            remove_if_orphaned=self.data_dir if self._temporary else None,
+        )
+        try:
+            wait_until_ready(
+                process, self.bootstrap_servers, self._client, self.log_path, self._start_timeout_s
+            )
+        except BaseException:
+            process.kill()
+            raise
+        self._process = process
+
+    def stop(self) -> None:
+        """Stop in order and keep the data; a broker that does not run is left alone."""
+        if self._process is not None:
+            process, self._process = self._process, None
+            process.stop()
+
+    def kill(self) -> None:
+        """End the JVM with SIGKILL, as a crash would, and keep the data."""
+        if self._process is not None:
+            process, self._process = self._process, None
+            process.kill()
+
+    def restart(self) -> None:
+        """Stop in order and start again on the same port with the same data."""
+        self.stop()
+        self.start()
+
+    def close(self) -> None:
+        """Stop, and remove the data if it was in a temporary folder."""
+        self.stop()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _write_properties(self, log_dir: Path) -> Path:
+        path = self.data_dir / "server.properties"
+        properties = config.broker_properties(self._ports, log_dir, self._properties)
+        path.write_text(config.render(properties), encoding="ascii")
+        return path
+
+    def _java_command(self, java: Java, cache: BrokerCache) -> list[str]:
+        return [
+            str(java.executable),
+            f"-Xmx{self._heap_mib}m",
+            "-XX:+UseG1GC",
+            "-XX:+ExitOnOutOfMemoryError",
+            # Both would leave files in the system's folder for temporary files.
+            "-XX:-UsePerfData",
+            f"-Djava.io.tmpdir={self.data_dir / 'tmp'}",
+            f"-XX:ErrorFile={self.data_dir / 'jvm-crash.log'}",
+            "-Djava.awt.headless=true",
+            "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+            "-Dorg.slf4j.simpleLogger.showDateTime=true",
+            "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
+            "-cp",
+            cache.class_path(),
+        ]

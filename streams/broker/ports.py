@@ -1,0 +1,38 @@
+"""Free ports on the loopback interface."""
+
+import random
+import socket
+
+from streams.broker.config import HOST, Ports
+from streams.errors import BrokerError
+
+# Below every system's range for outgoing connections: a port from that range can be
+# taken, while the broker restarts, by a client's own attempt to connect to it.
+_LOWEST, _HIGHEST = 15_000, 30_000
+_TRIES = 200
+
+
+def choose_ports(broker_port: int | None) -> Ports:
+    """The port asked for, or a free one, and another free one for the controller."""
+    broker = broker_port if broker_port is not None else free_port()
+    return Ports(broker, free_port(taken=broker))
+
+
+def free_port(taken: int | None = None) -> int:
+    """A port that nothing listens on now; whoever asked has to use it soon."""
+    picker = random.SystemRandom()
+    for _ in range(_TRIES):
+        port = picker.randrange(_LOWEST, _HIGHEST)
+        if port != taken and _can_bind(port):
+            return port
+    message = f"No free port between {_LOWEST} and {_HIGHEST} on {HOST}; choose one with `port`"
+    raise BrokerError(message)
+
+
+def _can_bind(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,71 @@
+"""Tell when a broker that was just started serves clients."""
+
+import logging
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from streams.broker.process import GuardedProcess
+from streams.errors import BrokerError
+
+_POLL_S = 0.02
+_CONNECT_TIMEOUT_S = 1.0
+_LOG_LINES = 20
+# The client says on standard error that it is refused a connection, which is expected here.
+_silent = logging.getLogger(f"{__name__}.client")
+_silent.setLevel(logging.CRITICAL + 1)
+
+
+def wait_until_ready(
+    process: GuardedProcess,
+    bootstrap_servers: str,
+    client: Mapping[str, str],
+    log: Path,
+    timeout_s: float,
+) -> None:
+    """Return once the broker answers a client, or raise with the last lines of its log."""
+    deadline = time.monotonic() + timeout_s
+    ready = False
+    while not ready:
+        code = process.wait(_POLL_S)
+        if code is not None:
+            raise BrokerError(f"The local broker ended with code {code}.\n{last_lines(log)}")
+        if time.monotonic() > deadline:
+            message = f"The local broker does not answer after {timeout_s:.0f} s."
+            raise BrokerError(f"{message}\n{last_lines(log)}")
+        # A client would back off between attempts, so it is asked only once a port is open.
+        ready = _is_open(bootstrap_servers) and _answers(bootstrap_servers, client)
+
+
+def last_lines(log: Path) -> str:
+    """The end of the broker's log, with the file's name, for an error message."""
+    if not log.exists():
+        return f"There is no log at {log}."
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
+    return f"The last lines of {log}:\n" + "\n".join(lines)
+
+
+def _is_open(bootstrap_servers: str) -> bool:
+    host, port = bootstrap_servers.rsplit(":", 1)
+    try:
+        socket.create_connection((host, int(port)), _CONNECT_TIMEOUT_S).close()
+    except OSError:
+        return False
+    return True
+
+
+def _answers(bootstrap_servers: str, client: Mapping[str, str]) -> bool:
+    settings: dict[str, str | int | float | bool] = {
+        **client,
+        "bootstrap.servers": bootstrap_servers,
+    }
+    try:
+        admin = AdminClient(settings, logger=_silent)
+        metadata = admin.list_topics(timeout=_CONNECT_TIMEOUT_S)
+    except KafkaException:
+        return False
+    return bool(metadata.brokers)

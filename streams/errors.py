@@ -1,0 +1,40 @@
+"""Every error Countermand raises on purpose.
+
+    CountermandError
+    ├── BrokerError         the local broker cannot be fetched, started or stopped
+    └── MatchingError       an expression
+        ├── ExpressionError     is refused when applied, with its place
+        └── EvaluationError     has no answer for these events: no match, and counted
+
+A message says what is wrong and then what to do about it.
+"""
+
+
+class CountermandError(Exception):
+    """Base of every error Countermand raises on purpose."""
+
+
+class BrokerError(CountermandError):
+    """The local broker cannot be fetched, started or stopped."""
+
+
+class MatchingError(CountermandError):
+    """An expression cannot be used, or has no answer."""
+
+
+class ExpressionError(MatchingError):
+    """An expression is refused when applied; `position` counts from 0, line and column from 1."""
+
+    def __init__(self, message: str, *, position: int, line: int, column: int) -> None:
+        super().__init__(message)
+        self.message = message
+        self.position = position
+        self.line = line
+        self.column = column
+
+    def __str__(self) -> str:
+        return f"line {self.line}, column {self.column}: {self.message}"
+
+
+class EvaluationError(MatchingError):
+    """An expression has no answer for these events: it doesn't match, and the caller counts it."""
