@@ -2,6 +2,11 @@
 
     CountermandError
     ├── BrokerError         the local broker cannot be fetched, started or stopped
+    ├── SettingsError       a setting is unknown, or its value can't be used
+    ├── TopicsError         a topic is missing, or made the wrong way
+    ├── UnreachableError    Kafka doesn't answer
+    ├── NotFoundError       what was named is not there
+    ├── RefusedError        it would do harm, or contradicts what is there
     └── MatchingError       an expression
         ├── ExpressionError     is refused when applied, with its place
         └── EvaluationError     has no answer for these events: no match, and counted
@@ -16,6 +21,26 @@ class CountermandError(Exception):
 
 class BrokerError(CountermandError):
     """The local broker cannot be fetched, started or stopped."""
+
+
+class SettingsError(CountermandError):
+    """A setting is unknown, or its value can't be used."""
+
+
+class TopicsError(CountermandError):
+    """A topic is missing, or made the wrong way; the message has the command that mends it."""
+
+
+class UnreachableError(CountermandError):
+    """Kafka doesn't answer."""
+
+
+class NotFoundError(CountermandError):
+    """What was named is not there."""
+
+
+class RefusedError(CountermandError):
+    """It would do harm, or contradicts what is there."""
 
 
 class MatchingError(CountermandError):

@@ -1,0 +1,315 @@
+"""Settings: read once at the entry point from `COUNTERMAND_*` variables and flags, then frozen.
+
+`docs/settings.md` is generated from this model (`streams.settings_page`).
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from streams.errors import SettingsError
+from streams.settings_values import (
+    Duration,
+    InputSpec,
+    parse_extra,
+    parse_inputs,
+    refuse_reserved,
+)
+from topology import limits, topics
+
+PREFIX: Final = "COUNTERMAND_"
+# Read elsewhere, before or without settings.
+OTHER_VARIABLES: Final = frozenset({"COUNTERMAND_CACHE_DIR", "COUNTERMAND_CRASH_AT"})
+LOCAL_BOOTSTRAP: Final = "localhost:9092"
+_FILE: Final = "_FILE"
+
+Inputs = Annotated[tuple[InputSpec, ...], NoDecode, BeforeValidator(parse_inputs)]
+Extra = Annotated[dict[str, str], NoDecode, BeforeValidator(parse_extra)]
+Secret = SecretStr | None
+
+
+class Settings(BaseSettings):
+    """Every setting of every process; build it with `load`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True, validate_default=True
+    )
+
+    kafka_bootstrap_servers: str = Field(
+        LOCAL_BOOTSTRAP, description="Kafka brokers, `host:port`, comma-separated."
+    )
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How clients talk to the brokers."
+    )
+    kafka_sasl_mechanism: (
+        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None
+    ) = Field(None, description="SASL mechanism; needed with a `SASL_*` protocol.")
+    kafka_sasl_username: str | None = Field(None, description="SASL user name.")
+    kafka_sasl_password: Secret = Field(None, description="SASL password.")
+    kafka_ssl_ca: str | None = Field(
+        None, description="Certificate authorities: path of a PEM file, or the PEM itself."
+    )
+    kafka_ssl_certificate: str | None = Field(
+        None, description="Client certificate: path of a PEM file, or the PEM itself."
+    )
+    kafka_ssl_key: Secret = Field(
+        None, description="Key of the client certificate: path of a PEM file, or the PEM itself."
+    )
+    kafka_ssl_key_password: Secret = Field(None, description="Password of the client key.")
+    kafka_ssl_check_hostname: bool = Field(
+        default=True, description="Whether a broker's certificate must name its host."
+    )
+    kafka_oauth_token_url: str | None = Field(
+        None, description="OAUTHBEARER: token endpoint (OIDC client credentials)."
+    )
+    kafka_oauth_client_id: str | None = Field(None, description="OAUTHBEARER: client id.")
+    kafka_oauth_client_secret: Secret = Field(None, description="OAUTHBEARER: client secret.")
+    kafka_oauth_scope: str | None = Field(None, description="OAUTHBEARER: scope to ask for.")
+    kafka_oauth_callback: str | None = Field(
+        None,
+        description="OAUTHBEARER: `module:function` that returns `(token, expiry in epoch s)`, "
+        "for MSK IAM or Azure; instead of the token endpoint.",
+    )
+    kafka_extra: Extra = Field(
+        default_factory=dict,
+        repr=False,  # may hold secrets
+        description="More librdkafka names, as JSON or `name=value,name=value`. "
+        "Names that a setting covers, or that correctness rests on, are refused.",
+    )
+
+    topic_prefix: str = Field(
+        "countermand.", description="Put before the name of each of Countermand's topics."
+    )
+    inputs: Inputs = Field(
+        (),
+        description="Topics that routers read, by full name: a JSON or YAML list, or the path "
+        "of such a file. Empty: `<prefix>events` and `<prefix>cancels`.",
+    )
+    partitions: int = Field(
+        8, ge=1, le=limits.PARTITIONS, description="Shared partition count, fixed for life."
+    )
+    replication_factor: int = Field(
+        3, ge=1, le=99, description="Replicas of the topics that `topics create` makes."
+    )
+    retention_inputs: Duration = Field(
+        timedelta(days=7), description="How long inputs and internal streams are kept."
+    )
+    retention_outputs: Duration = Field(
+        timedelta(days=30),
+        description="How long `cancelled`, `dead-letters` and `request-progress` are kept; "
+        "at least the longest `pending_for`.",
+    )
+
+    application_id: str = Field(
+        "countermand", description="Prefix of group ids and transactional ids."
+    )
+    group_instance_id: str | None = Field(
+        None, description="Static member name of this process, such as the pod's name."
+    )
+    session_timeout: Duration = Field(
+        timedelta(seconds=30), description="After this silence a process loses its partitions."
+    )
+    state_dir: Path = Field(
+        Path("~/.local/state/countermand"), description="Where the joiner keeps RocksDB."
+    )
+    rocksdb_memory_mib: int = Field(
+        256, ge=16, description="Block cache and write buffers, MiB, of all partitions together."
+    )
+    cancelled_event_name: str = Field(
+        "function.cancelled",
+        min_length=1,
+        max_length=limits.EVENT_NAME_CHARS,
+        description="Name of the events on `<prefix>cancelled`.",
+    )
+
+    web_host: str = Field("127.0.0.1", description="Where metrics and health are served.")
+    web_port: int = Field(
+        6066, ge=0, le=65_535, description="Port of metrics and health; 0 takes a free one."
+    )
+    stall_timeout: Duration = Field(
+        timedelta(minutes=2), description="No progress under lag for so long: not live."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe level that is logged."
+    )
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="`auto`: text on a terminal, JSON lines elsewhere."
+    )
+
+    _flags: frozenset[str] = PrivateAttr(default=frozenset())
+
+    @field_validator("kafka_security_protocol", "kafka_sasl_mechanism", mode="before")
+    @classmethod
+    def _upper(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("log_level", "log_format", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("state_dir")
+    @classmethod
+    def _expand(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        """Refuse combinations that no broker would accept, with the variable to set."""
+        sasl = self.kafka_security_protocol.startswith("SASL")
+        if sasl and self.kafka_sasl_mechanism is None:
+            raise ValueError("kafka_sasl_mechanism is missing for a SASL security protocol")
+        if self.kafka_sasl_mechanism and not sasl:
+            raise ValueError("kafka_sasl_mechanism needs kafka_security_protocol SASL_*")
+        if self.kafka_sasl_mechanism == "OAUTHBEARER":
+            if bool(self.kafka_oauth_callback) == bool(self.kafka_oauth_token_url):
+                raise ValueError("OAUTHBEARER needs kafka_oauth_token_url or kafka_oauth_callback")
+        elif sasl and not (self.kafka_sasl_username and self.kafka_sasl_password):
+            raise ValueError("kafka_sasl_username and kafka_sasl_password are missing")
+        if self.kafka_ssl_certificate and not self.kafka_ssl_key:
+            raise ValueError("kafka_ssl_key is missing for kafka_ssl_certificate")
+        refuse_reserved(self.kafka_extra)
+        return self
+
+    def topic(self, spec: topics.TopicSpec) -> str:
+        """The full name of one of Countermand's topics."""
+        return self.topic_prefix + spec.name
+
+    @property
+    def input_specs(self) -> tuple[InputSpec, ...]:
+        """The topics that routers read besides `topology.topics.ROUTED`, with their mappings."""
+        own = (self.topic(topics.EVENTS), self.topic(topics.CANCELS))
+        return self.inputs or tuple(InputSpec(topic=name) for name in own)
+
+    @property
+    def routed_topics(self) -> tuple[str, ...]:
+        """Full names of all topics that routers read: what the watermark waits for."""
+        own = (self.topic(spec) for spec in topics.ROUTED)
+        return (*(spec.topic for spec in self.input_specs), *own)
+
+    @property
+    def router_group(self) -> str:
+        """The routers' consumer group."""
+        return f"{self.application_id}-router"
+
+    @property
+    def joiner_group(self) -> str:
+        """The joiners' consumer group, and the id of the Faust app."""
+        return f"{self.application_id}-joiner"
+
+    def transactional_id(self, partition: int) -> str:
+        """The transactional id of one partition's joiner."""
+        return f"{self.joiner_group}-{partition}"
+
+    def librdkafka(self, **extra: Any) -> dict[str, Any]:  # noqa: ANN401  # librdkafka takes str, int, bool, callables
+        """Configuration of a confluent-kafka client; in `extra` a `_` stands for a `.`."""
+        from streams import clients  # noqa: PLC0415  # clients import Settings
+
+        return clients.librdkafka(self) | {_dotted(name): value for name, value in extra.items()}
+
+    @property
+    def bootstrap_given(self) -> bool:
+        """Whether somebody chose a broker; where not, `up` starts one."""
+        return "kafka_bootstrap_servers" in self.model_fields_set
+
+    def source(self, field: str) -> str:
+        """Where a value came from: flag, environment or default."""
+        if field in self._flags:
+            return "flag"
+        return "environment" if field in self.model_fields_set else "default"
+
+
+def load(**flags: Any) -> Settings:  # noqa: ANN401  # one flag per field, None where not given
+    """Build the settings from the environment and flags; a flag wins.
+
+    Raises:
+        SettingsError: a variable is unknown, or a value can't be used; it names all of them.
+    """
+    _refuse_unknown(os.environ)
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        settings = Settings(**(_secret_files(os.environ) | given))
+    except ValidationError as error:
+        raise SettingsError(_explain(error)) from None
+    settings._flags = frozenset(given)  # noqa: SLF001  # private to this module
+    return settings
+
+
+def variable(field: str) -> str:
+    """The environment variable of a field."""
+    return PREFIX + field.upper()
+
+
+def is_secret(field: str) -> bool:
+    """Whether a field's value must never be shown."""
+    return SecretStr in getattr(Settings.model_fields[field].annotation, "__args__", ())
+
+
+def _dotted(name: str) -> str:
+    """A librdkafka name; only the names of callbacks have underscores of their own."""
+    return name if name.endswith("_cb") or name.startswith("on_") else name.replace("_", ".")
+
+
+def _variables() -> frozenset[str]:
+    names = {variable(field) for field in Settings.model_fields}
+    files = {variable(field) + _FILE for field in Settings.model_fields if is_secret(field)}
+    return frozenset(names | files | OTHER_VARIABLES)
+
+
+def _refuse_unknown(environ: Mapping[str, str]) -> None:
+    known = _variables()
+    given = sorted(name for name in environ if name.upper().startswith(PREFIX))
+    unknown = [name for name in given if name.upper() not in known]
+    if unknown:
+        raise SettingsError("\n".join(_unknown(name, known) for name in unknown))
+
+
+def _unknown(name: str, known: frozenset[str]) -> str:
+    close = difflib.get_close_matches(name.upper(), known, n=1)
+    hint = f"did you mean {close[0]}?" if close else "see docs/settings.md, or unset it"
+    return f"{name} is not a setting: {hint}"
+
+
+def _secret_files(environ: Mapping[str, str]) -> dict[str, str]:
+    """Secrets given as the path of a file: `<variable>_FILE`, as containers mount them."""
+    found = {}
+    for field in filter(is_secret, Settings.model_fields):
+        name = variable(field)
+        path = environ.get(name + _FILE)
+        if not path:
+            continue
+        if environ.get(name):
+            raise SettingsError(f"{name} and {name}{_FILE} are both set: unset one of them")
+        try:
+            found[field] = Path(path).expanduser().read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{name}{_FILE} can't be read: {error}") from error
+    return found
+
+
+def _explain(error: ValidationError) -> str:
+    """All wrong values, one line each, by variable and without the values: some are secrets."""
+    lines = []
+    for wrong in error.errors(include_input=False, include_url=False):
+        where = variable(str(wrong["loc"][0])) + ": " if wrong["loc"] else ""
+        text = wrong["msg"].removeprefix("Value error, ")
+        lines.append(where + _FIELD.sub(lambda found: variable(found[0]), text))
+    return "\n".join(lines)
+
+
+_FIELD: Final = re.compile(rf"\b(?:{'|'.join(sorted(Settings.model_fields, reverse=True))})\b")

@@ -1,0 +1,170 @@
+"""Values of settings that have a form of their own: durations, inputs, librdkafka names."""
+
+import json
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Final, Self
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+
+_UNITS_S: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+_DURATION: Final = re.compile(r"(\d+)(ms|s|m|h|d)")
+
+# Set by a setting of its own, so that the joiner's other client gets it too.
+_COVERED: Final = {
+    "bootstrap.servers": "kafka_bootstrap_servers",
+    "metadata.broker.list": "kafka_bootstrap_servers",
+    "security.protocol": "kafka_security_protocol",
+    "sasl.mechanism": "kafka_sasl_mechanism",
+    "sasl.mechanisms": "kafka_sasl_mechanism",
+    "sasl.username": "kafka_sasl_username",
+    "sasl.password": "kafka_sasl_password",
+    "ssl.ca.location": "kafka_ssl_ca",
+    "ssl.ca.pem": "kafka_ssl_ca",
+    "ssl.certificate.location": "kafka_ssl_certificate",
+    "ssl.certificate.pem": "kafka_ssl_certificate",
+    "ssl.key.location": "kafka_ssl_key",
+    "ssl.key.pem": "kafka_ssl_key",
+    "ssl.key.password": "kafka_ssl_key_password",
+    "ssl.endpoint.identification.algorithm": "kafka_ssl_check_hostname",
+    "sasl.oauthbearer.token.endpoint.url": "kafka_oauth_token_url",
+    "sasl.oauthbearer.client.id": "kafka_oauth_client_id",
+    "sasl.oauthbearer.client.secret": "kafka_oauth_client_secret",
+    "sasl.oauthbearer.scope": "kafka_oauth_scope",
+    "group.instance.id": "group_instance_id",
+    "session.timeout.ms": "session_timeout",
+}
+# Exactly-once rests on these, so nobody may set them.
+_FIXED: Final = frozenset({
+    "acks", "request.required.acks", "enable.idempotence", "enable.gapless.guarantee",
+    "transactional.id", "transaction.timeout.ms", "isolation.level", "group.id",
+    "enable.auto.commit", "enable.auto.offset.store", "auto.offset.reset", "partitioner",
+    "enable.partition.eof", "max.in.flight", "max.in.flight.requests.per.connection",
+    "message.max.bytes",
+})  # fmt: skip
+
+
+class NameMapping(BaseModel):
+    """Where an event's name is: one of the three."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    const: str | None = None
+    field: str | None = None
+    header: str | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if sum(value is not None for value in (self.const, self.field, self.header)) != 1:
+            raise ValueError("name needs exactly one of const, field and header")
+        return self
+
+
+class InputSpec(BaseModel):
+    """One topic that routers read, and how its JSON becomes an event (design section 2).
+
+    Without `name` its records are events already: plain JSON or CloudEvents. Paths are dotted,
+    `$` is the whole value.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    topic: str
+    name: NameMapping | None = None
+    data: str = "$"
+    id: str | None = None
+    user: str | None = None
+
+    @property
+    def mapped(self) -> bool:
+        """Whether the topic has a mapping, so that its records need not look like events."""
+        return self.name is not None
+
+    @model_validator(mode="after")
+    def _mapping_needs_a_name(self) -> Self:
+        if self.name is None and (self.data != "$" or self.id or self.user):
+            raise ValueError(f"input {self.topic!r} maps data, id or user, so it needs a name too")
+        return self
+
+
+def parse_duration(value: object) -> object:
+    """A duration as people write it (`90s`, `10m`, `24h`, `7d`, `1h30m`); others are left alone.
+
+    Raises:
+        ValueError: the text is not a duration.
+    """
+    if not isinstance(value, str):
+        return value
+    parts = _DURATION.findall(value)
+    if not parts or "".join(number + unit for number, unit in parts) != value:
+        raise ValueError(f"not a duration such as 90s, 10m, 24h or 7d: {value!r}")
+    return timedelta(seconds=sum(int(number) * _UNITS_S[unit] for number, unit in parts))
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+
+
+def parse_inputs(value: object) -> object:
+    """A list of inputs: from inline JSON or YAML, or from a file.
+
+    Raises:
+        ValueError: it is neither, or names a topic twice.
+    """
+    if isinstance(value, str):
+        value = _loaded(value)
+    if isinstance(value, dict):
+        value = value.get("inputs")
+    if not isinstance(value, list | tuple):
+        raise ValueError("a list of inputs is needed, or the path of a file with one")  # noqa: TRY004  # pydantic collects ValueErrors
+    names = [item.get("topic") for item in value if isinstance(item, dict)]
+    if len(names) != len(set(names)):
+        raise ValueError("a topic is named twice")
+    return tuple(value)
+
+
+def parse_extra(value: object) -> object:
+    """A map of librdkafka names: JSON, or `name=value,name=value`.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("{"):
+        parsed: Any = json.loads(value)
+        return {name: _plain(setting) for name, setting in parsed.items()}
+    pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+    if not all(separator for _, separator, _ in pairs):
+        raise ValueError("name=value,name=value or a JSON object is needed")
+    return {name.strip(): setting.strip() for name, _, setting in pairs}
+
+
+def refuse_reserved(extra: dict[str, str]) -> None:
+    """Keep out names that have a setting, or that exactly-once rests on.
+
+    Raises:
+        ValueError: such a name is there; it says which setting to use.
+    """
+    for name in extra:
+        if name in _COVERED:
+            raise ValueError(f"kafka_extra: use {_COVERED[name]} instead of {name}")
+        if name in _FIXED:
+            raise ValueError(f"kafka_extra: {name} is fixed, since exactly-once rests on it")
+
+
+def _loaded(text: str) -> object:
+    if not text.lstrip().startswith(("[", "{", "- ")):
+        try:
+            text = Path(text).expanduser().read_text(encoding="utf-8")
+        except OSError as error:
+            raise ValueError(f"can't read {error.filename}: {error.strerror}") from error
+    try:
+        return yaml.safe_load(text)  # JSON is YAML
+    except yaml.YAMLError as error:
+        raise ValueError(f"neither JSON nor YAML: {error}") from error
+
+
+def _plain(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
