@@ -2,7 +2,7 @@
 # Writes the locked, hashed requirements from pyproject.toml, for every Python that it allows.
 # Versions already locked stay; UPGRADE=1 takes the newest ones.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd -P "$(dirname "${BASH_SOURCE[0]}")/.."
 
 if [[ -z "${SSL_CERT_FILE:-}" && -n "${PIP_CERT:-}" ]]; then
   export SSL_CERT_FILE="$PIP_CERT"

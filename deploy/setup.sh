@@ -2,7 +2,7 @@
 # Creates .venv in the checkout from the locked requirements. Does nothing, and needs no network,
 # while the lock, the checkout's place and pyproject.toml are what they were.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd -P "$(dirname "${BASH_SOURCE[0]}")/.."
 
 lock=deploy/image/requirements-dev.lock
 venv=.venv

@@ -1,0 +1,1 @@
+"""Everything that judges the project: tests, guards, simulation, chaos and benches."""

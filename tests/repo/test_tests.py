@@ -1,0 +1,134 @@
+"""What every test owes its reader."""
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.repo import tree
+
+# Marks that pytest and its plugins register themselves.
+BUILT_IN_MARKS = {
+    "filterwarnings",
+    "parametrize",
+    "skip",
+    "skipif",
+    "timeout",
+    "usefixtures",
+    "xfail",
+}
+ASSERTING_CALL = re.compile(r"^(?:raises|warns|fail|_?(?:assert|check|expect|verify)\w*)$")
+SLEEPERS = {"time", "asyncio"}
+
+
+def collected(module: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """The functions of a module that pytest runs as tests."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith(
+            "test_"
+        ):
+            yield node
+
+
+def asserts_something(function: ast.AST) -> bool:
+    """Whether a test asserts by itself, expects an exception, or calls a function that checks."""
+    return any(
+        isinstance(node, ast.Assert)
+        or (isinstance(node, ast.Call) and ASSERTING_CALL.match(_called(node)[1]) is not None)
+        for node in ast.walk(function)
+    )
+
+
+def naps(module: ast.Module) -> list[int]:
+    """The lines where a module sleeps; ``asyncio.sleep(0)`` only lets others run."""
+    return [
+        node.lineno
+        for node in ast.walk(module)
+        if (isinstance(node, ast.Call) and _is_nap(node))
+        or (
+            isinstance(node, ast.ImportFrom)
+            and node.module in SLEEPERS
+            and any(alias.name == "sleep" for alias in node.names)
+        )
+    ]
+
+
+def marks(module: ast.Module) -> set[str]:
+    """The pytest marks that a module uses."""
+    return {
+        node.attr
+        for node in ast.walk(module)
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "pytest.mark"
+    }
+
+
+def _is_nap(call: ast.Call) -> bool:
+    owner, name = _called(call)
+    only_yields = owner == "asyncio" and [ast.unparse(arg) for arg in call.args] == ["0"]
+    return owner in SLEEPERS and name == "sleep" and not only_yields
+
+
+def _called(call: ast.Call) -> tuple[str, str]:
+    if isinstance(call.func, ast.Attribute):
+        return ast.unparse(call.func.value), call.func.attr
+    return "", call.func.id if isinstance(call.func, ast.Name) else ""
+
+
+def _test_files() -> list[Path]:
+    return [path for path in tree.python_files("tests") if path.name.startswith("test_")]
+
+
+def test_each_test_states_its_rule() -> None:
+    """A test without a docstring doesn't say which promise broke."""
+    assert [
+        f"{path}:{test.lineno}: {test.name}"
+        for path in _test_files()
+        for test in collected(tree.parsed(path))
+        if not ast.get_docstring(test)
+    ] == []
+
+
+def test_each_test_asserts_something() -> None:
+    """A test that asserts nothing passes whatever the code does."""
+    assert [
+        f"{path}:{test.lineno}: {test.name}"
+        for path in _test_files()
+        for test in collected(tree.parsed(path))
+        if not asserts_something(test)
+    ] == []
+
+
+def test_no_test_sleeps() -> None:
+    """A sleep is too short on a slow machine and too long on every other."""
+    assert [
+        f"{path}:{line}" for path in tree.python_files("tests") for line in naps(tree.parsed(path))
+    ] == []
+
+
+def test_each_mark_is_registered() -> None:
+    """A mark that nobody registered selects nothing."""
+    settings = tomllib.loads((tree.ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    registered = {
+        mark.split(":")[0].split("(")[0].strip()
+        for mark in settings["tool"]["pytest"]["ini_options"]["markers"]
+    }
+    used = {mark for path in tree.python_files("tests") for mark in marks(tree.parsed(path))}
+    assert used - registered - BUILT_IN_MARKS == set()
+
+
+def test_the_guards_on_tests_bite() -> None:
+    """An empty test, a nap and a mark are each found in a module that has them."""
+    module = ast.parse(
+        "import time\n"
+        "@pytest.mark.brokr\n"
+        "def test_a():\n"
+        "    time.sleep(1)\n"
+        "async def test_b():\n"
+        "    await asyncio.sleep(0)\n"
+        "    with pytest.raises(ValueError):\n"
+        "        f()\n"
+    )
+    assert [asserts_something(test) for test in collected(module)] == [False, True]
+    assert naps(module) == [4]
+    assert marks(module) == {"brokr"}

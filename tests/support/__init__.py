@@ -1,0 +1,1 @@
+"""What the tests stand on: driver, oracle, faults, broker, guards against leftovers."""
