@@ -1,0 +1,24 @@
+"""Which runs a cancel event matches: expressions, their index keys and their evaluation.
+
+Pure: no Kafka client and no Faust. `Branch.pairs` and `canonical` give the keys of the index, which
+may return too much but never omits; `Expression.evaluate` decides; `Expression.reference` is celpy's
+answer, against which both are tested (S14–S17).
+"""
+
+from streams.matching.canonical import canonical, extractor, values
+from streams.matching.equality import Branch
+from streams.matching.expression import Coverage, Expression, coverage, match_expression, parse
+from streams.matching.nodes import Path
+
+__all__ = [
+    "Branch",
+    "Coverage",
+    "Expression",
+    "Path",
+    "canonical",
+    "coverage",
+    "extractor",
+    "match_expression",
+    "parse",
+    "values",
+]

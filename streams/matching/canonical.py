@@ -1,0 +1,146 @@
+"""Match keys: the values under paths, and bytes that are equal exactly where CEL's values are.
+
+Equality is by value (S15): 1, 1.0 and 1e0 are one number, -0.0 is 0, integers beyond 2^53 are not
+rounded to doubles, true is not 1, lists and maps are compared deep and the order of a map's members
+doesn't matter. Strings are taken as they are, without Unicode normalisation.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from streams.errors import EvaluationError
+from streams.matching import limits
+from streams.matching.nodes import Path
+
+Document: TypeAlias = dict[str, Any]
+Values: TypeAlias = tuple[Any, ...]
+Extractor: TypeAlias = Callable[[Document], Values | None]
+
+
+def values(paths: tuple[Path, ...], document: Document) -> Values | None:
+    """Give the values under the paths, or None where one of them is missing or null (S14)."""
+    found = []
+    for path in paths:
+        value = dig(path, document)
+        if value is None:
+            return None
+        found.append(value)
+    return tuple(found)
+
+
+def dig(path: Path, value: Any) -> Any:  # noqa: ANN401 (any JSON value)
+    """Give the value under one path, or None where it is missing or null."""
+    for segment in path:
+        if type(segment) is str:
+            if type(value) is not dict:
+                return None
+            value = value.get(segment)
+        elif type(value) is list and segment < len(value):
+            value = value[segment]
+        else:
+            return None
+    return value
+
+
+def extractor(paths: tuple[Path, ...]) -> Extractor:
+    """Prepare `values` for some paths: the form for hot loops."""
+    if len(paths) == 1:
+        return _single(paths[0])
+    getters = tuple(_single(path) for path in paths)
+
+    def extract(document: Document) -> Values | None:
+        found = []
+        for getter in getters:
+            value = getter(document)
+            if value is None:
+                return None
+            found.append(value[0])
+        return tuple(found)
+
+    return extract
+
+
+def _single(path: Path) -> Extractor:
+    if len(path) == 1 and isinstance(path[0], str):
+        return _one_segment(path[0])
+    if len(path) == 2 and isinstance(path[0], str) and isinstance(path[1], str):  # noqa: PLR2004
+        return _two_segments(path[0], path[1])
+
+    def extract(document: Document) -> Values | None:
+        value = dig(path, document)
+        return None if value is None else (value,)
+
+    return extract
+
+
+def _one_segment(name: str) -> Extractor:
+    def extract(document: Document) -> Values | None:
+        value = document.get(name)
+        return None if value is None else (value,)
+
+    return extract
+
+
+def _two_segments(outer: str, inner: str) -> Extractor:
+    def extract(document: Document) -> Values | None:
+        try:
+            value = document[outer][inner]
+        except (KeyError, TypeError):
+            # A string or list where a map was expected raises TypeError for a string index.
+            return None
+        return None if value is None else (value,)
+
+    return extract
+
+
+def canonical(values: Values) -> bytes:
+    """Encode values so that equal values, and no others, have equal bytes.
+
+    Raises:
+        EvaluationError: Where a value is nested deeper than any comparison goes.
+    """
+    if len(values) == 1:
+        value = values[0]
+        if type(value) is str:
+            # Every other encoding begins with another letter, so no length is needed here.
+            return b"s" + value.encode("utf-8", "surrogatepass")
+        if type(value) is int:
+            return b"i%d" % value
+        return _encode(value, 0)
+    return _sequence(b"t", values, 0)
+
+
+def _encode(value: Any, depth: int) -> bytes:  # noqa: ANN401 (any JSON value)
+    kind = type(value)
+    if kind is str:
+        return b"s" + bytes(value.encode("utf-8", "surrogatepass"))
+    if kind is int:
+        return b"i%d" % value
+    if kind is bool:
+        return b"b1" if value else b"b0"
+    if kind is float:
+        # An integral double is written as the integer it equals, at any size.
+        return b"i%d" % int(value) if value.is_integer() else b"f" + value.hex().encode()
+    if value is None:
+        return b"n"
+    return _container(value, depth + 1)
+
+
+def _container(value: Any, depth: int) -> bytes:  # noqa: ANN401 (any JSON value)
+    if depth > limits.VALUE_DEPTH:
+        raise EvaluationError(f"a value nested over {limits.VALUE_DEPTH} levels can't be compared")
+    if type(value) is list:
+        return _sequence(b"l", value, depth)
+    if type(value) is dict:
+        members = [part for key in sorted(value) for part in (key, value[key])]
+        return _sequence(b"m", members, depth)
+    raise EvaluationError(f"{type(value).__name__} is not a JSON type")
+
+
+def _sequence(tag: bytes, items: Any, depth: int) -> bytes:  # noqa: ANN401 (tuple or list)
+    parts = [tag]
+    for item in items:
+        part = _encode(item, depth)
+        parts.append(b"%d:" % len(part))
+        parts.append(part)
+    return b"".join(parts)

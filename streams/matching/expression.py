@@ -1,0 +1,133 @@
+"""An expression: parsed once, then asked for its index keys, its answer, or the reference's."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import Final
+
+from streams.matching import limits
+from streams.matching.canonical import Document
+from streams.matching.closures import Predicate, closure_of, compiles
+from streams.matching.equality import Branch, branches_of, conjunct_spans
+from streams.matching.nodes import Node
+from streams.matching.parse import Parser
+from streams.matching.places import refuse
+from streams.matching.reference import Program
+
+VARIABLES: Final = frozenset({"event", "async"})
+
+_SEGMENT: Final = re.compile(
+    r"""(?:(?P<dot>\.)?(?P<name>[_a-zA-Z][_a-zA-Z0-9]*)"""
+    r"""|(?P<bracket>\[(?:"[^"\\\n]+"|'[^'\\\n]+'|[0-9]{1,9})\]))"""
+)
+
+
+class Expression:
+    """A checked expression.
+
+    Attributes:
+        text: As it was written.
+        variables: The names that it may use.
+        branches: What it can be indexed by; empty where it must scan.
+        compiled: Whether it never needs celpy.
+        evaluate: Answers for (event, async event or None); raises EvaluationError (S16).
+    """
+
+    __slots__ = ("_program", "branches", "compiled", "evaluate", "text", "variables")
+
+    def __init__(self, text: str, variables: frozenset[str]) -> None:
+        parser = Parser(text, variables)
+        root = parser.parse()
+        spans = conjunct_spans(root)
+        self._program = Program(parser.trees, root.span, spans)
+        self.text = text
+        self.variables = variables
+        self.branches: tuple[Branch, ...] = branches_of(root)
+        self.compiled = compiles(root)
+        self.evaluate: Predicate = closure_of(root, spans, self._program.closure)
+
+    def __repr__(self) -> str:
+        return f"Expression({self.text!r})"
+
+    @property
+    def indexed(self) -> bool:
+        """Whether every match has equal keys in one of the branches."""
+        return bool(self.branches)
+
+    @property
+    def exact(self) -> bool:
+        """Whether equal keys are all that is asked."""
+        return self.indexed and all(branch.exact for branch in self.branches)
+
+    def reference(self, event: Document, async_: Document | None) -> bool:
+        """Answer as celpy does, with numbers and types compared by value (S15) and S14.
+
+        Raises:
+            EvaluationError: Where there is no answer, or no boolean one (S16).
+        """
+        return self._program.evaluate(event, async_)
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How many expressions are indexed (of those, exactly) or must scan, and need celpy or not."""
+
+    indexed: int
+    exact: int
+    scanned: int
+    compiled: int
+    fallback: int
+
+
+def parse(text: str, variables: frozenset[str] = VARIABLES) -> Expression:
+    """Check and parse an expression; the same text gives the same object while it is cached.
+
+    Args:
+        text: A CEL expression.
+        variables: The names that it may use: a trigger's `if` has `event` alone.
+
+    Raises:
+        ExpressionError: With what is wrong, where, and what to do.
+    """
+    return _parse(text, variables)
+
+
+@lru_cache(maxsize=limits.CACHED_EXPRESSIONS)
+def _parse(text: str, variables: frozenset[str]) -> Expression:
+    return Expression(text, variables)
+
+
+def match_expression(path: str) -> str:
+    """Write out the short form of a cancel rule: `match: data.id`.
+
+    Raises:
+        ExpressionError: Where this is no path of members.
+    """
+    position = 0
+    while position < len(path):
+        segment = _SEGMENT.match(path, position)
+        dotted = segment is not None and segment["dot"] is not None
+        if segment is None or (not segment["bracket"] and dotted != (position > 0)):
+            message = 'expected a path of members such as data.reportId or data["report-id"]'
+            raise refuse(path, position, message)
+        position = segment.end()
+    if not path or path.startswith("["):
+        raise refuse(path, 0, "expected a path that begins with a member, such as data.reportId")
+    text = f"event.{path} == async.{path}"
+    parse(text)
+    return text
+
+
+def coverage(expressions: Iterable[Expression]) -> Coverage:
+    """Count how rules will be matched, for reports and metrics."""
+    listed = list(expressions)
+    indexed = sum(expression.indexed for expression in listed)
+    compiled = sum(expression.compiled for expression in listed)
+    return Coverage(
+        indexed=indexed,
+        exact=sum(expression.exact for expression in listed),
+        scanned=len(listed) - indexed,
+        compiled=compiled,
+        fallback=len(listed) - compiled,
+    )

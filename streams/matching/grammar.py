@@ -1,0 +1,100 @@
+"""celpy's parser, and its tree without the wrappers: all that is used of lark.
+
+The parser is taken out of celpy's process-wide singleton: whoever creates a celpy Environment with
+the other runner first would otherwise decide the class of our trees.
+"""
+
+from functools import cache
+from threading import Lock
+from typing import Final, TypeAlias, cast
+
+from celpy.celparser import CELParser
+from lark import Lark, Token, Tree
+from lark.exceptions import LarkError, UnexpectedInput
+
+from streams.errors import ExpressionError
+from streams.matching.nodes import Span
+from streams.matching.places import refuse
+
+Syntax: TypeAlias = Tree[Token]
+
+_WRAPPERS: Final = frozenset(
+    {
+        "expr",
+        "conditionalor",
+        "conditionaland",
+        "relation",
+        "addition",
+        "multiplication",
+        "unary",
+        "member",
+    }
+)
+_lock: Final = Lock()
+
+
+def syntax_of(text: str) -> Syntax:
+    """Parse a text that `lexer.check` has accepted, and leave out wrappers with one child.
+
+    Raises:
+        ExpressionError: Where the text is no CEL expression.
+    """
+    try:
+        with _lock:
+            tree = _parser().parse(text)
+    except UnexpectedInput as error:
+        raise _syntax_error(text, error) from None
+    except (LarkError, RecursionError) as error:
+        raise refuse(text, 0, f"not a CEL expression: {type(error).__name__}") from None
+    return _unwrap(cast("Syntax", tree))
+
+
+def span_of(tree: Syntax) -> Span:
+    """Give where a tree begins and ends in the text; empty trees have no place."""
+    if tree.meta.empty:
+        return (0, 0)
+    return (tree.meta.start_pos, tree.meta.end_pos)
+
+
+@cache
+def _parser() -> Lark:
+    others, CELParser.CEL_PARSER = CELParser.CEL_PARSER, None
+    try:
+        CELParser(tree_class=Tree)
+        parser = CELParser.CEL_PARSER
+    finally:
+        CELParser.CEL_PARSER = others
+    assert parser is not None
+    return parser
+
+
+def _syntax_error(text: str, error: UnexpectedInput) -> ExpressionError:
+    position = error.pos_in_stream
+    token = getattr(error, "token", None)
+    if position is None or position < 0 or (token is not None and token.type == "$END"):
+        return refuse(text, len(text), "the expression ends too early")
+    found = text[position] if token is None else str(token)
+    return refuse(text, position, f"unexpected {found!r}: check what stands before it")
+
+
+def _unwrap(tree: Syntax) -> Syntax:
+    """Replace each wrapper by its only child, iteratively: left-deep chains may be long."""
+    pending = [root := _inner(tree)]
+    while pending:
+        current = pending.pop()
+        for index, child in enumerate(current.children):
+            if isinstance(child, Tree):
+                current.children[index] = inner = _inner(child)
+                pending.append(inner)
+    return root
+
+
+def _inner(tree: Syntax) -> Syntax:
+    while True:
+        only = tree.children[0] if len(tree.children) == 1 else None
+        if not isinstance(only, Tree):
+            return tree
+        bracketed = tree.data == "primary" and only.data == "paren_expr"
+        if tree.data not in _WRAPPERS and not bracketed:
+            return tree
+        tree = cast("Syntax", only.children[0]) if bracketed else only

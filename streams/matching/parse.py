@@ -1,0 +1,290 @@
+"""Text of an expression to its syntax tree, with every limit and every name checked."""
+
+import re
+from difflib import get_close_matches
+from typing import Final, NoReturn, cast
+
+from lark import Token, Tree
+
+from streams.errors import ExpressionError
+from streams.matching import lexer, limits
+from streams.matching.grammar import Syntax, span_of, syntax_of
+from streams.matching.nodes import (
+    And,
+    Binary,
+    Call,
+    Has,
+    Index,
+    ListNode,
+    Literal,
+    Macro,
+    MapNode,
+    Member,
+    Node,
+    Or,
+    Reference,
+    Span,
+    Ternary,
+    Unary,
+)
+from streams.matching.patterns import compiled
+from streams.matching.places import refuse
+from streams.matching.vocabulary import FUNCTIONS, MACROS, METHODS
+
+_OPERATORS: Final = {
+    "relation_lt": "<",
+    "relation_le": "<=",
+    "relation_gt": ">",
+    "relation_ge": ">=",
+    "relation_eq": "==",
+    "relation_ne": "!=",
+    "relation_in": "in",
+    "addition_add": "+",
+    "addition_sub": "-",
+    "multiplication_mul": "*",
+    "multiplication_div": "/",
+    "multiplication_mod": "%",
+}
+# celpy's own pattern for durations takes exponential time on "aaaa…1" (celpy#147).
+_DURATION: Final = re.compile(r"[-+]?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|ms|s|m|h))+")
+
+
+class Parser:
+    """Turns celpy's tree of one text into nodes; `trees` keeps which tree each span came from."""
+
+    def __init__(self, text: str, variables: frozenset[str]) -> None:
+        self.trees: dict[Span, Syntax] = {}
+        self._text = text
+        self._variables = variables
+        self._bound: str | None = None
+        self._nodes = 0
+
+    def parse(self) -> Node:
+        """Check and parse the text.
+
+        Raises:
+            ExpressionError: With what is wrong, where, and what to do.
+        """
+        lexer.check(self._text)
+        try:
+            return self._node(syntax_of(self._text), 1)
+        except RecursionError:
+            raise refuse(self._text, 0, "nested too deeply: remove brackets") from None
+
+    def _node(self, tree: Syntax, depth: int) -> Node:
+        span = span_of(tree)
+        if depth > limits.NESTING:
+            self._refuse(tree, f"nested over {limits.NESTING} levels: split the rule in several")
+        self.trees[span] = tree
+        if tree.data in {"relation", "addition", "multiplication"}:
+            node = self._binary(tree, depth)
+        else:
+            node = getattr(self, f"_{tree.data}", self._unsupported)(tree, depth)
+        self._nodes += node.weight
+        if self._nodes > limits.NODES:
+            self._refuse(tree, f"over {limits.NODES} nodes: split the rule in several")
+        return cast("Node", node)
+
+    def _refuse(self, tree: Syntax, message: str) -> NoReturn:
+        raise self._error(tree, message)
+
+    def _error(self, tree: Syntax, message: str) -> ExpressionError:
+        return refuse(self._text, span_of(tree)[0], message)
+
+    def _unsupported(self, tree: Syntax, _depth: int) -> Node:
+        raise self._error(tree, "messages and package names have no meaning for JSON")
+
+    def _subtree(self, tree: Syntax, index: int) -> Syntax:
+        return cast("Syntax", tree.children[index])
+
+    # Operators.
+
+    def _chain(self, tree: Syntax) -> list[Syntax]:
+        """Flatten a && b && c and the brackets in it, in the order of the text."""
+        operands: list[Syntax] = []
+        pending = [tree]
+        while pending:
+            current = pending.pop()
+            if current.data == tree.data:
+                pending.extend(cast("list[Syntax]", current.children))
+            else:
+                operands.append(current)
+        return operands[::-1]
+
+    def _conditionaland(self, tree: Syntax, depth: int) -> Node:
+        operands = tuple(self._node(operand, depth + 1) for operand in self._chain(tree))
+        return And(span_of(tree), operands)
+
+    def _conditionalor(self, tree: Syntax, depth: int) -> Node:
+        operands = tuple(self._node(operand, depth + 1) for operand in self._chain(tree))
+        return Or(span_of(tree), operands)
+
+    def _binary(self, tree: Syntax, depth: int) -> Node:
+        operator = self._subtree(tree, 0)
+        left = self._node(self._subtree(operator, 0), depth + 1)
+        right = self._node(self._subtree(tree, 1), depth + 1)
+        return Binary(span_of(tree), _OPERATORS[operator.data], left, right)
+
+    def _unary(self, tree: Syntax, depth: int) -> Node:
+        operator = "!" if self._subtree(tree, 0).data == "unary_not" else "-"
+        return Unary(span_of(tree), operator, self._node(self._subtree(tree, 1), depth + 1))
+
+    def _expr(self, tree: Syntax, depth: int) -> Node:
+        condition, then, otherwise = (
+            self._node(self._subtree(tree, index), depth + 1) for index in range(3)
+        )
+        return Ternary(span_of(tree), condition, then, otherwise)
+
+    # Members.
+
+    def _member_dot(self, tree: Syntax, depth: int) -> Node:
+        operand = self._node(self._subtree(tree, 0), depth + 1)
+        name = str(tree.children[1])
+        if isinstance(operand, Reference):
+            return self._extended(tree, operand, name)
+        return Member(span_of(tree), operand, name)
+
+    def _member_index(self, tree: Syntax, depth: int) -> Node:
+        operand = self._node(self._subtree(tree, 0), depth + 1)
+        index = self._node(self._subtree(tree, 1), depth + 1)
+        if isinstance(operand, Reference) and isinstance(index, Literal):
+            segment = index.value
+            if type(segment) is str or (type(segment) is int and segment >= 0):
+                self._nodes -= index.weight
+                return self._extended(tree, operand, segment)
+        return Index(span_of(tree), operand, index)
+
+    def _extended(self, tree: Syntax, operand: Reference, segment: str | int) -> Node:
+        self._nodes -= operand.weight
+        return Reference(span_of(tree), operand.variable, (*operand.path, segment))
+
+    def _member_dot_arg(self, tree: Syntax, depth: int) -> Node:
+        name = str(tree.children[1])
+        arguments = self._arguments(tree, 2)
+        if name in MACROS:
+            return self._macro(tree, name, arguments, depth)
+        self._check_call(tree, name, 1 + len(arguments), METHODS, "method")
+        trees = (self._subtree(tree, 0), *arguments)
+        nodes = tuple(self._node(item, depth + 1) for item in trees)
+        return self._checked_call(tree, name, nodes)
+
+    def _macro(self, tree: Syntax, name: str, arguments: list[Syntax], depth: int) -> Node:
+        self._check_call(tree, name, len(arguments), MACROS, "macro")
+        receiver = self._node(self._subtree(tree, 0), depth + 1)
+        if self._bound is not None:
+            self._refuse(tree, f"{name} inside another macro: macros can't be nested")
+        variable = self._macro_variable(arguments[0])
+        self._bound = variable
+        bodies = tuple(self._node(body, depth + 1) for body in arguments[1:])
+        self._bound = None
+        return Macro(span_of(tree), name, receiver, variable, bodies)
+
+    def _macro_variable(self, tree: Syntax) -> str:
+        inner = tree.children[0]
+        if tree.data != "primary" or not isinstance(inner, Tree) or inner.data != "ident":
+            self._refuse(tree, "the first argument of a macro is the name of its variable")
+        name = str(inner.children[0])
+        if name in self._variables or name in FUNCTIONS:
+            self._refuse(tree, f"{name} is taken: choose another name for the macro's variable")
+        return name
+
+    # Primaries.
+
+    def _primary(self, tree: Syntax, depth: int) -> Node:
+        inner = self._subtree(tree, 0)
+        method = getattr(self, f"_{inner.data}", self._unsupported)
+        return cast("Node", method(inner, depth))
+
+    def _literal(self, tree: Syntax, _depth: int) -> Node:
+        return Literal(span_of(tree), literal_value(cast("Token", tree.children[0])))
+
+    def _ident(self, tree: Syntax, _depth: int) -> Node:
+        name = str(tree.children[0])
+        if name not in self._variables and name != self._bound:
+            known = " and ".join(sorted(self._variables))
+            self._refuse(tree, f"unknown variable {name}: an expression reads {known}")
+        return Reference(span_of(tree), name, ())
+
+    def _list_lit(self, tree: Syntax, depth: int) -> Node:
+        items = tuple(self._node(item, depth + 1) for item in self._arguments(tree, 0))
+        return ListNode(span_of(tree), items)
+
+    def _map_lit(self, tree: Syntax, depth: int) -> Node:
+        entries = self._arguments(tree, 0)
+        keys = [self._node(key, depth + 1) for key in entries[::2]]
+        names: list[str] = []
+        for key, entry in zip(keys, entries[::2], strict=True):
+            if not isinstance(key, Literal) or type(key.value) is not str:
+                self._refuse(entry, "the key of a map is a string literal, as in JSON")
+            if key.value in names:
+                self._refuse(entry, f"the key {key.value!r} stands twice in the map")
+            names.append(key.value)
+        items = tuple(self._node(item, depth + 1) for item in entries[1::2])
+        return MapNode(span_of(tree), tuple(names), items)
+
+    def _ident_arg(self, tree: Syntax, depth: int) -> Node:
+        name = str(tree.children[0])
+        arguments = self._arguments(tree, 1)
+        if name == "has":
+            return self._has(tree, arguments, depth)
+        self._check_call(tree, name, len(arguments), FUNCTIONS, "function")
+        nodes = tuple(self._node(item, depth + 1) for item in arguments)
+        return self._checked_call(tree, name, nodes)
+
+    def _has(self, tree: Syntax, arguments: list[Syntax], depth: int) -> Node:
+        if len(arguments) != 1 or arguments[0].data != "member_dot":
+            self._refuse(tree, "has takes one member, as in has(event.data.id)")
+        operand = self._node(self._subtree(arguments[0], 0), depth + 1)
+        return Has(span_of(tree), operand, str(arguments[0].children[1]))
+
+    def _arguments(self, tree: Syntax, index: int) -> list[Syntax]:
+        if len(tree.children) <= index:
+            return []
+        return cast("list[Syntax]", self._subtree(tree, index).children)
+
+    def _check_call(
+        self, tree: Syntax, name: str, count: int, known: dict[str, tuple[int, ...]], kind: str
+    ) -> None:
+        if name not in known:
+            close = get_close_matches(name, known, 1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(known))}"
+            self._refuse(tree, f"unknown {kind} {name}: {hint}")
+        if count not in known[name]:
+            wanted = " or ".join(str(number - (kind == "method")) for number in known[name])
+            given = count - (kind == "method")
+            self._refuse(tree, f"{name} takes {wanted} arguments, not {given}")
+
+    def _checked_call(self, tree: Syntax, name: str, arguments: tuple[Node, ...]) -> Node:
+        if name == "duration":
+            self._check_duration(tree, arguments[0])
+        if name == "matches":
+            self._check_pattern(tree, arguments[1])
+        return Call(span_of(tree), name, arguments)
+
+    def _check_duration(self, tree: Syntax, argument: Node) -> None:
+        value = argument.value if isinstance(argument, Literal) else None
+        if type(value) is not str:
+            self._refuse(tree, 'duration takes a string literal, as in duration("10m")')
+        if len(value) > limits.DURATION_CHARS or _DURATION.fullmatch(value) is None:
+            self._refuse(tree, 'not a duration: write numbers with units, as in duration("1h30m")')
+
+    def _check_pattern(self, tree: Syntax, argument: Node) -> None:
+        value = argument.value if isinstance(argument, Literal) else None
+        if type(value) is not str:
+            self._refuse(tree, 'matches takes a string literal, as in matches("^a")')
+        try:
+            compiled(value)
+        except ValueError as error:
+            self._refuse(tree, f"not a pattern of RE2: {error}")
+
+
+def literal_value(token: Token) -> str | float | bool | None:
+    """Give the Python value of a literal that the lexer has accepted."""
+    text = str(token)
+    if token.type in {"STRING_LIT", "MLSTRING_LIT"}:
+        return lexer.decode(text)
+    if token.type == "INT_LIT":
+        return int(text, 16 if "0x" in text else 10)
+    if token.type == "FLOAT_LIT":
+        return float(text)
+    return {"true": True, "false": False, "null": None}[text]

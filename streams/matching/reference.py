@@ -1,0 +1,165 @@
+"""The reference: celpy's interpreter on the same tree (S17).
+
+celpy decides how an expression is read and walked. What it does otherwise than the specification is
+overridden: operators by `reference_operators`, and here the absorption of errors, `has`, literals,
+errors inside macros, and the equality conjuncts of S14. The interpreter alone is used: the compiling
+runner turns `async` into invalid Python and writes into module globals.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+from celpy.celtypes import BoolType, ListType, MapType, StringType, Value
+from celpy.evaluation import Activation, CELEvalError, Evaluator, Result
+from lark import Token
+
+from streams.errors import EvaluationError
+from streams.matching import limits
+from streams.matching.canonical import Document
+from streams.matching.grammar import Syntax, span_of
+from streams.matching.nodes import Span
+from streams.matching.parse import literal_value
+from streams.matching.reference_operators import FUNCTIONS, from_cel, strict_equal, to_cel
+from streams.matching.reference_operators import MACROS as MACRO_RESULTS
+from streams.matching.vocabulary import MACROS
+
+# What celpy lets through besides its own error.
+_FAULTS: Final = (
+    CELEvalError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
+
+class Program:
+    """One expression in celpy."""
+
+    __slots__ = ("_conjuncts", "_root", "_trees")
+
+    def __init__(self, trees: dict[Span, Syntax], root: Span, conjuncts: frozenset[Span]) -> None:
+        self._trees = trees
+        self._root = root
+        self._conjuncts = conjuncts
+
+    def evaluate(self, event: Document, async_: Document | None) -> bool:
+        """Answer for two events; a result that is no boolean is an error (S16)."""
+        value = self._value(self._root, event, async_)
+        if isinstance(value, BoolType):
+            return bool(value)
+        raise EvaluationError("the result is not a boolean")
+
+    def closure(self, span: Span) -> Callable[[Document, Document | None], Any]:
+        """Give a closure of one part of the expression, for what is not compiled."""
+        return lambda event, async_: from_cel(self._value(span, event, async_))
+
+    def _value(self, span: Span, event: Document, async_: Document | None) -> Value:
+        try:
+            context = {"event": to_cel(event), "async": to_cel(async_)}
+            evaluator = _Evaluator(self._trees[span], _activation(), self._conjuncts)
+            return cast("Value", evaluator.evaluate(context))
+        except _FAULTS as fault:
+            raise EvaluationError(_reason(fault)) from None
+
+
+def _activation() -> Activation:
+    return Activation(functions=FUNCTIONS)
+
+
+def _reason(fault: BaseException) -> str:
+    return f"{fault.args[0] if fault.args else type(fault).__name__!s:.200}"
+
+
+class _Evaluator(Evaluator):
+    def __init__(
+        self, ast: Syntax, activation: Activation, conjuncts: frozenset[Span] = frozenset()
+    ) -> None:
+        super().__init__(ast, activation)
+        self._conjuncts = conjuncts
+
+    def sub_evaluator(self, ast: Syntax) -> Evaluator:
+        """Evaluate the body of a macro by the same rules."""
+        return _Evaluator(ast, self.activation)
+
+    def conditionaland(self, tree: Syntax) -> Result:
+        """Answer false if any operand is, else an error if any operand is one."""
+        return self._chain(tree, absorbing=False)
+
+    def conditionalor(self, tree: Syntax) -> Result:
+        """Answer true if any operand is, else an error if any operand is one."""
+        return self._chain(tree, absorbing=True)
+
+    def _chain(self, tree: Syntax, *, absorbing: bool) -> Result:
+        """Walk a left-deep chain in a loop: celpy takes five frames for each operand."""
+        operands = []
+        current = tree
+        while current.data == tree.data:
+            operands.append(cast("Syntax", current.children[1]))
+            current = cast("Syntax", current.children[0])
+        operands.append(current)
+        result: Result = BoolType(not absorbing)
+        for operand in reversed(operands):
+            value = self.visit(operand)
+            if not isinstance(value, BoolType):
+                result = CELEvalError("no such overload for && or ||")
+            elif bool(value) is absorbing:
+                return value
+        return result
+
+    def relation(self, tree: Syntax) -> Result:
+        """Compare; a missing or null side of an equality conjunct is false (S14)."""
+        if span_of(tree) not in self._conjuncts:
+            return super().relation(tree)
+        operator, right_tree = cast("list[Syntax]", tree.children)
+        left, right = self.visit(cast("Syntax", operator.children[0])), self.visit(right_tree)
+        for side in (left, right):
+            if side is None or isinstance(side, CELEvalError):
+                return BoolType(False)
+        return strict_equal(left, right)
+
+    def literal(self, tree: Syntax) -> Result:
+        """Read a literal as the compiler does: celpy drops newlines within long strings."""
+        return to_cel(literal_value(cast("Token", tree.children[0])))
+
+    def macro_has_eval(self, exprlist: Syntax) -> BoolType:
+        """Answer whether the member is there; an error before it stays one, as CEL says."""
+        member_tree = cast("Syntax", exprlist.children[0])
+        container = self.visit(cast("Syntax", member_tree.children[0]))
+        if isinstance(container, MapType):
+            return BoolType(StringType(member_tree.children[1]) in container)
+        return cast("BoolType", CELEvalError("has: no such overload"))
+
+    def member_dot_arg(self, tree: Syntax) -> Result:
+        """Call a method or macro; an error within one is a value, so `||` can absorb it."""
+        try:
+            if str(tree.children[1]) in MACROS:
+                return self._macro(tree)
+            return super().member_dot_arg(tree)
+        except _FAULTS as fault:
+            return CELEvalError(_reason(fault))
+
+    def _macro(self, tree: Syntax) -> Result:
+        receiver = self.visit(cast("Syntax", tree.children[0]))
+        if isinstance(receiver, CELEvalError):
+            return receiver
+        if not isinstance(receiver, ListType | MapType):
+            return CELEvalError("a macro needs a list or a map")
+        if len(receiver) > limits.MACRO_ITEMS:
+            return CELEvalError(f"a macro over more than {limits.MACRO_ITEMS} items")
+        variable, body = cast("list[Syntax]", cast("Syntax", tree.children[2]).children)
+        name = str(cast("Syntax", variable.children[0]).children[0])
+        evaluator = self.sub_evaluator(body)
+        results = (_caught(evaluator, name, item) for item in receiver)
+        return MACRO_RESULTS[str(tree.children[1])](list(receiver), results)
+
+
+def _caught(evaluator: Evaluator, name: str, item: Value) -> Result:
+    try:
+        return cast("Value", evaluator.evaluate({name: item}))
+    except _FAULTS as fault:
+        return CELEvalError(_reason(fault))
