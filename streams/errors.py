@@ -1,6 +1,8 @@
 """Every error Countermand raises on purpose.
 
     CountermandError
+    ├── DefinitionError     a function's definition is wrong, in one or more places
+    ├── RegistryError       the topic `functions` can't be read or written as it must be
     ├── BrokerError         the local broker cannot be fetched, started or stopped
     ├── SettingsError       a setting is unknown, or its value can't be used
     ├── TopicsError         a topic is missing, or made the wrong way
@@ -14,9 +16,28 @@
 A message says what is wrong and then what to do about it.
 """
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streams.functions.problems import Problem
+
 
 class CountermandError(Exception):
     """Base of every error Countermand raises on purpose."""
+
+
+class DefinitionError(CountermandError):
+    """A function's definition is wrong; `problems` has every wrong field of it."""
+
+    def __init__(self, problems: "Sequence[Problem]") -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = tuple(problems)
+
+
+class RegistryError(CountermandError):
+    """The topic `functions` can't be read or written as it must be."""
 
 
 class BrokerError(CountermandError):

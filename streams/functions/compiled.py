@@ -1,0 +1,298 @@
+"""One version of a function, ready to register runs and to find what a cancel event may cancel.
+
+Routers compute keys and listeners with it, joiners decide with it, so it knows neither Faust nor a
+Kafka client. The same version gives the same keys everywhere: they depend on the slug, the cancel
+event's name and the paths alone, never on the version or the place of a rule.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from streams import matching
+from streams.errors import DefinitionError, EvaluationError
+from streams.functions.problems import Problem
+from topology import codec
+from topology.keys import MatchKeys, Path, scan_key
+from topology.records import CancelRule, Definition, Function, Listener, Match, Trigger
+
+Event: TypeAlias = dict[str, Any]
+Extractor: TypeAlias = Callable[[Event], tuple[Any, ...] | None]
+
+TRIGGER_VARIABLES: Final = frozenset({"event"})
+
+
+class KeyKind:
+    """One way in which runs and cancels of a rule meet: values under paths of both events.
+
+    Attributes:
+        paths: Where the values lie in the cancel event; kinds of one function and cancel event
+            with equal paths give equal keys.
+        keys: From canonical values to the key.
+        event_values: The values of a trigger event, None where one is missing or null.
+        async_values: The values of a cancel event, None where one is missing or null.
+    """
+
+    __slots__ = ("async_values", "event_values", "keys", "paths")
+
+    def __init__(self, slug: str, event: str, branch: matching.Branch) -> None:
+        self.paths: tuple[Path, ...] = branch.async_paths
+        self.keys = MatchKeys(slug, event, self.paths)
+        self.event_values: Extractor = matching.extractor(branch.event_paths)
+        self.async_values: Extractor = matching.extractor(self.paths)
+
+    def run_key(self, event: Event) -> bytes | None:
+        """Where a run of this trigger event waits; None: no cancel can match (S14)."""
+        return _key(self.keys, self.event_values(event))
+
+    def cancel_key(self, event: Event) -> bytes | None:
+        """Where this cancel event finds runs; None: it matches none (S14)."""
+        return _key(self.keys, self.async_values(event))
+
+
+class CompiledRule:
+    """One cancel rule.
+
+    Attributes:
+        index: Its place in the function's `cancel_on`.
+        event: The name of the cancel event.
+        rule: As it was defined.
+        early_cancel_ms: How far a cancel reaches beyond its own time (S12).
+        kinds: One per `||` branch; empty where the rule must scan.
+        scan_key: What its runs wait under where it must scan, else None.
+        needs_evaluation: False where an equal key, or waiting at all, is already the verdict.
+    """
+
+    __slots__ = (
+        "_evaluate",
+        "early_cancel_ms",
+        "event",
+        "index",
+        "kinds",
+        "needs_evaluation",
+        "rule",
+        "scan_key",
+    )
+
+    def __init__(self, slug: str, index: int, rule: CancelRule) -> None:
+        _check_scope(index, rule)
+        text = rule.expression
+        expression = None if text is None else matching.parse(text)
+        branches = () if expression is None else expression.branches
+        self.index = index
+        self.event = rule.event
+        self.rule = rule
+        self.early_cancel_ms = rule.early_cancel_ms
+        self.kinds = tuple(KeyKind(slug, rule.event, branch) for branch in branches)
+        self.scan_key = None if self.kinds else scan_key(slug, rule.event)
+        self.needs_evaluation = expression is not None and not expression.exact
+        self._evaluate = None if expression is None else expression.evaluate
+
+    def until(self, received: int) -> int:
+        """The last received time of a cancel that can match a run received then (S13); 0: none."""
+        if self.rule.timeout_ms is not None:
+            return received + self.rule.timeout_ms
+        return self.rule.timeout_at or 0
+
+    def listeners(self, event: Event, received: int) -> tuple[Listener, ...]:
+        """What a run of this trigger event waits under, each key once."""
+        until = self.until(received)
+        if self.scan_key is not None:
+            return (Listener(self.scan_key, self.index, until),)
+        if len(self.kinds) == 1:
+            key = self.kinds[0].run_key(event)
+            return () if key is None else (Listener(key, self.index, until),)
+        found = dict.fromkeys(kind.run_key(event) for kind in self.kinds)
+        return tuple(Listener(key, self.index, until) for key in found if key is not None)
+
+    def matches(self, event: Event, async_: Event) -> bool:
+        """The whole expression's verdict on a run's trigger event and a cancel event.
+
+        Raises:
+            EvaluationError: There is none: no match, to be counted (S16).
+        """
+        return self._evaluate is None or self._evaluate(event, async_)
+
+
+class CompiledFunction:
+    """One version of a function.
+
+    Attributes:
+        slug: The function's name.
+        version: Its number: the offset of its record.
+        valid_from: The first received time that it applies to.
+        function: As it was defined.
+        definition: The record that command batches carry.
+        rules: Its cancel rules, in their order.
+        trigger_names: The names of the events that may trigger it.
+    """
+
+    __slots__ = (
+        "_conditions",
+        "_home_first",
+        "definition",
+        "function",
+        "rules",
+        "slug",
+        "trigger_names",
+        "valid_from",
+        "version",
+    )
+
+    def __init__(self, definition: Definition, function: Function, valid_from: int) -> None:
+        self.slug = definition.slug
+        self.version = definition.version
+        self.valid_from = valid_from
+        self.function = function
+        self.definition = definition
+        self.rules = tuple(
+            CompiledRule(self.slug, index, rule) for index, rule in enumerate(function.cancel_on)
+        )
+        self.trigger_names = frozenset(trigger.event for trigger in function.triggers)
+        self._home_first = sorted(self.rules, key=lambda rule: rule.scan_key is not None)
+        self._conditions = {
+            name: _conditions(function.triggers, name) for name in self.trigger_names
+        }
+
+    def __repr__(self) -> str:
+        return f"CompiledFunction({self.slug!r}, version {self.version})"
+
+    def triggered_by(self, event: Event) -> bool:
+        """Whether the event starts a run (S1).
+
+        Raises:
+            EvaluationError: No trigger's condition is true and one has no answer (S16).
+        """
+        conditions = self._conditions.get(event["name"])
+        if conditions is None:
+            return False
+        return not conditions or _any_true(conditions, event)
+
+    def register(self, event: Event, received: int) -> tuple[Listener, ...]:
+        """What a run of this trigger event waits under, over all rules.
+
+        Those with an equality come first: the first of them is the run's home key. The others wait
+        at home, wherever that is.
+        """
+        found: list[Listener] = []
+        for rule in self._home_first:
+            found += rule.listeners(event, received)
+        return tuple(found)
+
+
+def compile_definition(definition: Definition, valid_from: int = 0) -> CompiledFunction:
+    """Compile one version; the caller keeps the result, for this takes up to some milliseconds.
+
+    Raises:
+        CodecError: The body is not a function.
+        ExpressionError: An expression is none that this release reads.
+        DefinitionError: A rule has no single scope, or the body is another function's.
+    """
+    function = codec.decode_function(definition.body)
+    if function.slug != definition.slug:
+        raise DefinitionError(
+            [Problem(("id",), f"{function.slug} is defined under the name {definition.slug}")]
+        )
+    return CompiledFunction(definition, function, valid_from)
+
+
+@dataclass(frozen=True, slots=True)
+class CancelMatcher:
+    """What events of one name may cancel of one function, over all of its kept versions.
+
+    Attributes:
+        kinds: The distinct ways to compute a key, with how long a cancel is held for each.
+        scan: The match that asks every partition, where a version has a rule that must scan.
+    """
+
+    kinds: tuple[tuple[KeyKind, int], ...]
+    scan: Match | None
+
+    def matches(self, event: Event) -> tuple[Match, ...]:
+        """The keys under which the event may find runs."""
+        found = [] if self.scan is None else [self.scan]
+        for kind, hold_ms in self.kinds:
+            key = kind.cancel_key(event)
+            if key is not None:
+                found.append(Match(key, hold_ms))
+        return tuple(found)
+
+
+class CancelKinds:
+    """What cancel events may cancel of one function, whose kept versions these are.
+
+    Runs keep the version that they were registered with, so the rules of every kept version count.
+    Keys don't depend on the version, so most versions share theirs.
+    """
+
+    __slots__ = ("_matchers",)
+
+    def __init__(self, versions: Iterable[CompiledFunction]) -> None:
+        rules: dict[str, list[CompiledRule]] = {}
+        for version in versions:
+            for rule in version.rules:
+                rules.setdefault(rule.event, []).append(rule)
+        self._matchers = {name: _matcher(named) for name, named in rules.items()}
+
+    @property
+    def events(self) -> frozenset[str]:
+        """The names of the cancel events."""
+        return frozenset(self._matchers)
+
+    def matcher(self, event_name: str) -> CancelMatcher | None:
+        """What events of this name may cancel; None: nothing."""
+        return self._matchers.get(event_name)
+
+    def matches(self, event_name: str, event: Event) -> tuple[Match, ...]:
+        """The keys under which the event may find runs; none for a name that no rule has."""
+        matcher = self._matchers.get(event_name)
+        return () if matcher is None else matcher.matches(event)
+
+
+def _key(keys: MatchKeys, values: tuple[Any, ...] | None) -> bytes | None:
+    if values is None:
+        return None
+    try:
+        return keys.key(matching.canonical(values))
+    except EvaluationError:
+        # Nested deeper than any comparison goes: equal to nothing, so no key.
+        return None
+
+
+def _matcher(rules: list[CompiledRule]) -> CancelMatcher:
+    kinds: dict[tuple[Path, ...], tuple[KeyKind, int]] = {}
+    scan = None
+    for rule in rules:
+        if rule.scan_key is not None:
+            scan = Match(rule.scan_key, 0, everywhere=True)
+        for kind in rule.kinds:
+            _, hold_ms = kinds.get(kind.paths, (kind, 0))
+            kinds[kind.paths] = (kind, max(hold_ms, rule.early_cancel_ms))
+    return CancelMatcher(tuple(kinds.values()), scan)
+
+
+def _check_scope(index: int, rule: CancelRule) -> None:
+    if (rule.match is not None) + (rule.if_ is not None) + rule.all_runs != 1:
+        message = "a rule has exactly one of match, if and all_runs: true"
+        raise DefinitionError([Problem(("cancel_on", index), message)])
+
+
+def _conditions(triggers: Iterable[Trigger], name: str) -> tuple[matching.Expression, ...]:
+    """The conditions of the triggers of one name, of which one must be true; none: always."""
+    texts = [trigger.if_ for trigger in triggers if trigger.event == name]
+    if None in texts:
+        return ()
+    return tuple(matching.parse(text, TRIGGER_VARIABLES) for text in texts if text is not None)
+
+
+def _any_true(conditions: tuple[matching.Expression, ...], event: Event) -> bool:
+    failed = None
+    for condition in conditions:
+        try:
+            if condition.evaluate(event, None):
+                return True
+        except EvaluationError as error:
+            failed = error
+    if failed is not None:
+        raise failed
+    return False

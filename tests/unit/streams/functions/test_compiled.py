@@ -1,0 +1,245 @@
+"""Compiled functions: triggers, listeners, cancel keys and verdicts."""
+
+from typing import Any
+
+import pytest
+
+from streams.errors import DefinitionError, EvaluationError, ExpressionError
+from streams.functions.compiled import CancelKinds, CompiledFunction, compile_definition
+from topology import codec, keys
+from topology.records import CancelRule, Definition, Function, Listener, Match, Trigger
+
+
+def compiled(
+    *rules: CancelRule, triggers: tuple[Trigger, ...] = (Trigger(event="order/placed"),)
+) -> CompiledFunction:
+    """A version of the function shop-ship with these rules."""
+    function = Function(app="shop", id="ship", triggers=triggers, cancel_on=rules)
+    return compile_definition(Definition("shop-ship", 7, codec.encode_function(function)), 1_000)
+
+
+def event(name: str, **data: Any) -> dict[str, Any]:
+    """A normalised event."""
+    return {"name": name, "data": data, "id": "e1", "ts": 0}
+
+
+def placed(**data: Any) -> dict[str, Any]:
+    """A trigger event."""
+    return event("order/placed", **data)
+
+
+def test_a_version_keeps_what_it_was_compiled_from() -> None:
+    """Slug, number, validity and definition stay with the compiled version."""
+    function = compiled(CancelRule(event="order/dropped", match="data.id"))
+    assert (function.slug, function.version, function.valid_from) == ("shop-ship", 7, 1_000)
+    assert codec.decode_function(function.definition.body) == function.function
+    assert function.trigger_names == {"order/placed"}
+
+
+def test_a_body_of_another_function_is_refused() -> None:
+    """A record under one slug can't define another function."""
+    body = codec.encode_function(Function(app="shop", id="ship"))
+    with pytest.raises(DefinitionError, match="shop-ship is defined under the name shop-pack"):
+        compile_definition(Definition("shop-pack", 1, body))
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"app": 1, "id": "x"}'])
+def test_a_body_that_is_no_function_is_refused(body: bytes) -> None:
+    """Bytes that are no function raise the codec's error."""
+    with pytest.raises(codec.CodecError):
+        compile_definition(Definition("shop-ship", 1, body))
+
+
+def test_an_expression_that_does_not_parse_is_refused() -> None:
+    """A version written by another release may have an expression that this one can't read."""
+    with pytest.raises(ExpressionError):
+        compiled(CancelRule(event="order/dropped", if_="event.data.id =="))
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        CancelRule(event="c"),
+        CancelRule(event="c", match="data.id", all_runs=True),
+        CancelRule(event="c", match="data.id", if_="true"),
+    ],
+)
+def test_a_rule_without_a_single_scope_is_refused(rule: CancelRule) -> None:
+    """A record that bypassed validation must not cancel every run by omission."""
+    with pytest.raises(DefinitionError, match="exactly one of match, if and all_runs"):
+        compiled(rule)
+
+
+def test_an_event_triggers_by_name() -> None:
+    """S1: the name decides where the trigger has no condition."""
+    function = compiled()
+    assert function.triggered_by(placed())
+    assert not function.triggered_by(event("order/dropped"))
+
+
+def test_an_event_triggers_only_where_a_condition_is_true() -> None:
+    """S1: with conditions on every trigger of the name, one must be true."""
+    function = compiled(
+        triggers=(
+            Trigger(event="order/placed", if_="event.data.pages > 3"),
+            Trigger(event="order/placed", if_="event.data.urgent == true"),
+        )
+    )
+    assert function.triggered_by(placed(pages=4, urgent=False))
+    assert function.triggered_by(placed(pages=1, urgent=True))
+    assert not function.triggered_by(placed(pages=1, urgent=False))
+
+
+def test_a_trigger_without_condition_outweighs_its_namesakes() -> None:
+    """One unconditional trigger of a name is enough."""
+    triggers = (
+        Trigger(event="order/placed", if_="event.data.pages > 3"),
+        Trigger(event="order/placed"),
+    )
+    assert compiled(triggers=triggers).triggered_by(placed())
+
+
+def test_a_condition_without_an_answer_is_an_error_unless_another_is_true() -> None:
+    """S16: the caller counts it; another trigger that is true still starts the run."""
+    failing = Trigger(event="order/placed", if_="event.data.pages > 3")
+    function = compiled(triggers=(failing,))
+    with pytest.raises(EvaluationError):
+        function.triggered_by(placed(pages="many"))
+    other = Trigger(event="order/placed", if_='event.data.pages == "many"')
+    assert compiled(triggers=(failing, other)).triggered_by(placed(pages="many"))
+
+
+def test_a_run_and_its_cancel_meet_under_one_key() -> None:
+    """The key of a match rule comes from the same path of both events."""
+    function = compiled(CancelRule(event="order/dropped", match="data.id"))
+    expected = keys.MatchKeys("shop-ship", "order/dropped", [("data", "id")]).key(b"so-1")
+    assert function.register(placed(id="o-1"), 50) == (Listener(expected, 0, 0),)
+    found = CancelKinds([function]).matches("order/dropped", event("order/dropped", id="o-1"))
+    assert found == (Match(expected, 0),)
+
+
+def test_equal_numbers_have_one_key_and_other_types_another() -> None:
+    """S15: 1 and 1.0 are one value, the text "1" and true are others."""
+    function = compiled(CancelRule(event="order/dropped", match="data.id"))
+
+    def key(value: object) -> bytes:
+        return function.register(placed(id=value), 0)[0].key
+
+    assert key(1) == key(1.0)
+    assert len({key(1), key("1"), key(True), key(1.5)}) == 4
+
+
+@pytest.mark.parametrize("data", [{}, {"id": None}])
+def test_a_missing_or_null_value_gives_neither_listener_nor_match(data: dict[str, Any]) -> None:
+    """S14: such an equality is false, so there is nothing to wait or look under."""
+    function = compiled(CancelRule(event="order/dropped", match="data.id"))
+    assert function.register(placed(**data), 0) == ()
+    dropped = event("order/dropped", **data)
+    assert CancelKinds([function]).matches("order/dropped", dropped) == ()
+
+
+def test_a_value_nested_beyond_comparison_gives_no_key() -> None:
+    """What no comparison calls equal has no key either, and breaks nothing."""
+    deep: Any = 1
+    for _ in range(500):
+        deep = [deep]
+    function = compiled(CancelRule(event="order/dropped", match="data.id"))
+    assert function.register(placed(id=deep), 0) == ()
+
+
+def test_each_branch_of_an_or_has_its_key() -> None:
+    """A run waits once per branch that its event has values for."""
+    rule = CancelRule(event="c", if_="event.data.a == async.data.a || event.data.b == async.data.b")
+    function = compiled(rule)
+    assert [kind.paths for kind in function.rules[0].kinds] == [(("data", "a"),), (("data", "b"),)]
+    both = function.register(placed(a=1, b=2), 0)
+    assert len({listener.key for listener in both}) == 2
+    assert function.register(placed(b=2), 0) == both[1:]
+    kinds = CancelKinds([function])
+    assert [match.key for match in kinds.matches("c", event("c", b=2))] == [both[1].key]
+
+
+def test_branches_that_meet_under_one_key_give_one_listener() -> None:
+    """Two event paths against one cancel path may hold the same value."""
+    rule = CancelRule(event="c", if_="event.data.a == async.data.x || event.data.b == async.data.x")
+    function = compiled(rule)
+    assert len(function.register(placed(a=1, b=1), 0)) == 1
+    assert len(function.register(placed(a=1, b=2), 0)) == 2
+    assert len(CancelKinds([function]).matches("c", event("c", x=1))) == 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "needed"),
+    [
+        (CancelRule(event="c", match="data.id"), False),
+        (CancelRule(event="c", all_runs=True), False),
+        (CancelRule(event="c", if_="event.data.id == async.data.id"), False),
+        (CancelRule(event="c", if_="event.data.id == async.data.id && async.data.hard"), True),
+        (CancelRule(event="c", if_="async.data.hard == true"), True),
+    ],
+)
+def test_only_what_a_key_leaves_open_needs_evaluation(rule: CancelRule, *, needed: bool) -> None:
+    """An equal key is the verdict where nothing else is asked."""
+    assert compiled(rule).rules[0].needs_evaluation is needed
+
+
+def test_a_rule_without_equality_waits_under_its_scan_key() -> None:
+    """Such a rule has no kinds, and its cancels go everywhere."""
+    function = compiled(CancelRule(event="c", if_="async.data.hard == true"))
+    rule = function.rules[0]
+    expected = keys.scan_key("shop-ship", "c")
+    assert (rule.kinds, rule.scan_key) == ((), expected)
+    assert function.register(placed(), 5) == (Listener(expected, 0, 0),)
+    assert CancelKinds([function]).matches("c", event("c")) == (Match(expected, 0, True),)
+
+
+def test_indexed_listeners_come_first_and_keep_their_rule() -> None:
+    """The first listener with an equality is the home key, wherever its rule stands."""
+    function = compiled(
+        CancelRule(event="m", all_runs=True),
+        CancelRule(event="c", match="data.id"),
+        CancelRule(event="d", match="data.user"),
+    )
+    assert [found.rule for found in function.register(placed(id=1, user=2), 0)] == [1, 2, 0]
+    assert [found.rule for found in function.register(placed(user=2), 0)] == [2, 0]
+
+
+def test_a_timeout_bounds_the_listener() -> None:
+    """S13: relative to the run's receipt, or an instant, or never."""
+    function = compiled(
+        CancelRule(event="a", match="data.id", timeout_ms=500),
+        CancelRule(event="b", match="data.id", timeout_at=9_000),
+        CancelRule(event="c", match="data.id"),
+    )
+    assert [found.until for found in function.register(placed(id=1), 1_000)] == [1_500, 9_000, 0]
+
+
+def test_the_whole_expression_decides() -> None:
+    """A key may over-return; `matches` has the last word and says where it has none (S16)."""
+    rule = compiled(
+        CancelRule(event="c", if_="event.data.id == async.data.id && async.data.n > 3")
+    ).rules[0]
+    assert rule.matches(placed(id=1), event("c", id=1.0, n=4))
+    assert not rule.matches(placed(id=1), event("c", id=1, n=3))
+    assert not rule.matches(placed(id=1), event("c", n=4))
+    with pytest.raises(EvaluationError):
+        rule.matches(placed(id=1), event("c", id=1, n="x"))
+    assert compiled(CancelRule(event="c", all_runs=True)).rules[0].matches(placed(), event("c"))
+
+
+def test_versions_share_the_kinds_they_have_in_common() -> None:
+    """A cancel is looked up once per distinct key, held as long as the most patient rule asks."""
+    first = compiled(CancelRule(event="c", match="data.id", early_cancel_ms=10))
+    second = compiled(
+        CancelRule(event="m", all_runs=True),
+        CancelRule(event="c", match="data.id", early_cancel_ms=70),
+        CancelRule(event="c", match="data.user"),
+        CancelRule(event="c", if_="async.data.all == true"),
+    )
+    kinds = CancelKinds([first, second])
+    assert kinds.events == {"c", "m"}
+    found = kinds.matches("c", event("c", id=1, user=2))
+    assert [match.hold_ms for match in found if not match.everywhere] == [70, 0]
+    assert [match.everywhere for match in found] == [True, False, False]
+    assert kinds.matches("unknown", event("unknown")) == ()
+    assert kinds.matcher("unknown") is None
