@@ -1,0 +1,168 @@
+"""Logs: one event per line, JSON for machines or text for people, never a payload.
+
+log = logs.get(__name__)
+log.info("Partition restored", partition=3, rows=1_000_000)
+"""
+
+import logging
+import sys
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, TextIO
+
+import orjson
+
+_FIELDS: Final = "countermand_fields"
+_TEXT_CHARS: Final = 512
+_ID_BYTES: Final = 16
+_COLOURS: Final = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
+
+
+class Log:
+    """A logger whose lines are a sentence and fields."""
+
+    __slots__ = ("_logger",)
+
+    def __init__(self, logger: logging.Logger) -> None:
+        """Write to the standard library's `logger`."""
+        self._logger = logger
+
+    def debug(self, event: str, /, **fields: object) -> None:
+        """Log what only a developer wants to know."""
+        self._write(logging.DEBUG, event, fields)
+
+    def info(self, event: str, /, **fields: object) -> None:
+        """Log what an operator may want to know."""
+        self._write(logging.INFO, event, fields)
+
+    def warning(self, event: str, /, **fields: object) -> None:
+        """Log what an operator should look at."""
+        self._write(logging.WARNING, event, fields)
+
+    def error(self, event: str, /, **fields: object) -> None:
+        """Log what an operator must mend."""
+        self._write(logging.ERROR, event, fields)
+
+    def exception(self, event: str, /, **fields: object) -> None:
+        """Log an error with the traceback of the exception that is being handled."""
+        self._write(logging.ERROR, event, fields, traceback=True)
+
+    def _write(
+        self, level: int, event: str, fields: Mapping[str, object], *, traceback: bool = False
+    ) -> None:
+        if self._logger.isEnabledFor(level):
+            self._logger.log(
+                level, "%s", event, extra={_FIELDS: fields}, exc_info=traceback, stacklevel=3
+            )
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object per line: ts, level, logger, event, then the fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line of a record."""
+        line: dict[str, Any] = {
+            "ts": _time(record).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": record.getMessage(),
+        }
+        line |= {name: _safe(value) for name, value in _fields(record).items()}
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+class ConsoleFormatter(logging.Formatter):
+    """A line for people: time, level, event, then the fields."""
+
+    def __init__(self, *, colour: bool) -> None:
+        """Lines with terminal colours, or without."""
+        super().__init__()
+        self._colour = colour
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line of a record."""
+        level = f"{record.levelname.lower():<7}"
+        if self._colour:
+            level = f"\x1b[{_COLOURS.get(record.levelname, '0')}m{level}\x1b[0m"
+        fields = "".join(f" {name}={_safe(value)}" for name, value in _fields(record).items())
+        event = record.getMessage().replace("\n", "\\n")
+        line = f"{_time(record):%H:%M:%S.%f}"[:-3] + f" {level} {event}{fields}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+class Limiter:
+    """Lets one line per key and interval through, and counts the others.
+
+    At most `keys` keys are remembered; the one let through longest ago is forgotten first.
+    """
+
+    def __init__(
+        self,
+        seconds: float = 60,
+        *,
+        keys: int = 1_000,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """One line per key and `seconds`."""
+        self._seconds = seconds
+        self._keys = keys
+        self._clock = clock
+        self._last: OrderedDict[Hashable, tuple[float, int]] = OrderedDict()
+
+    def admit(self, key: Hashable) -> int | None:
+        """None: keep quiet. A number: log now, and that many were held back since the last."""
+        now = self._clock()
+        last, held = self._last.get(key, (None, 0))
+        if last is not None and now - last < self._seconds:
+            self._last[key] = (last, held + 1)
+            return None
+        self._last[key] = (now, 0)
+        self._last.move_to_end(key)
+        if len(self._last) > self._keys:
+            self._last.popitem(last=False)
+        return held
+
+
+def get(name: str) -> Log:
+    """The log of a module: `get(__name__)`."""
+    return Log(logging.getLogger(name))
+
+
+def configure(level: str, form: str, stream: TextIO | None = None) -> None:
+    """Send every log line of the process to `stream` (stdout if None).
+
+    Countermand's own lines from `level` on; the libraries' only warnings and worse, since
+    at lower levels some of them print what records hold.
+    """
+    stream = sys.stdout if stream is None else stream
+    terminal = stream.isatty()
+    text = form == "console" or (form == "auto" and terminal)
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(ConsoleFormatter(colour=terminal) if text else JsonFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    for package in ("streams", "topology"):
+        logging.getLogger(package).setLevel(level.upper())
+
+
+def _fields(record: logging.LogRecord) -> Mapping[str, object]:
+    found: Mapping[str, object] = getattr(record, _FIELDS, {})
+    return found
+
+
+def _time(record: logging.LogRecord) -> datetime:
+    return datetime.fromtimestamp(record.created, UTC)
+
+
+def _safe(value: object) -> object:
+    """A value that may be logged: ids as hex, no long bytes or texts, which may be payloads."""
+    if isinstance(value, bytes):
+        return value.hex() if len(value) <= _ID_BYTES else f"<{len(value)} bytes>"
+    if isinstance(value, str) and len(value) > _TEXT_CHARS:
+        return f"{value[:_TEXT_CHARS]}… ({len(value)} characters)"
+    return value

@@ -1,0 +1,212 @@
+"""Every metric of every process, declared here and nowhere else.
+
+Base units, bounded labels: never a match value, a run id or an event name. Children with labels
+are bound once (`partition`, `source`), since a look-up per event costs more than the increment.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from time import perf_counter
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+)
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from topology.statuses import Cause, Status
+
+NAMESPACE: Final = "countermand"
+# From a cancel that finds everything in memory to one that waits for an outage to end.
+LATENCY_BUCKETS: Final = (
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900,
+)  # fmt: skip
+TRANSACTION_BUCKETS: Final = (
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15,
+)  # fmt: skip
+# More sources of a kind than this share one series, so that no user input grows the registry.
+_OTHER: Final = "other"
+_REASONS_PER_STAGE: Final = 50
+
+
+class Metrics:
+    """The metrics of one process; `registry` is the page that they are shown on."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        """Declare all of them on `registry`, or on a new one with the process's own figures."""
+        if registry is None:
+            registry = CollectorRegistry()
+            ProcessCollector(registry=registry)
+            PlatformCollector(registry=registry)
+        self.registry = registry
+        self._reasons: dict[str, set[str]] = {}
+        self._declare_routing()
+        self._declare_runs()
+        self._declare_partitions()
+        self._declare_trouble()
+        info = Info("build", "Version of Countermand.", namespace=NAMESPACE, registry=registry)
+        info.info({"version": installed_version()})
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, namespace=NAMESPACE, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, namespace=NAMESPACE, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(name, text, namespace=NAMESPACE, buckets=buckets, registry=self.registry)
+
+    def _declare_routing(self) -> None:
+        self.events = self._counter(
+            "events_total",
+            "Records read by routers; outcome routed, ignored or dead_letter.",
+            "topic",
+            "outcome",
+        )
+        self.commands = self._counter(
+            "commands_total", "Commands by type; stage routed or applied.", "stage", "type"
+        )
+        self.late = self._counter(
+            "late_events_total",
+            "Records of a CreateTime input that are older than the watermark.",
+            "topic",
+        )
+
+    def _declare_runs(self) -> None:
+        self.runs = self._counter(
+            "runs_total", "Status changes of runs, by the status now.", "status"
+        )
+        self.cancels = self._counter("cancels_total", "Cancelled runs, by cause.", "cause")
+        self.cancel_latency = self._histogram(
+            "cancel_latency_seconds",
+            "From a cancel event's received time to the commit of the cancelled event.",
+            LATENCY_BUCKETS,
+        )
+        self.updates_ignored = self._counter(
+            "updates_ignored_total", "Run updates without effect, by reason.", "reason"
+        )
+        # Bound here, so that every cause and status is on the page from the start.
+        self.cancels_by_cause = {cause: self.cancels.labels(cause.value) for cause in Cause}
+        self.runs_by_status = {status: self.runs.labels(status.value) for status in Status}
+
+    def _declare_partitions(self) -> None:
+        self.lag = self._gauge(
+            "lag_records", "Records not yet processed of what this process reads.", "topic",
+            "partition",
+        )  # fmt: skip
+        self.watermark_age = self._gauge(
+            "watermark_age_seconds", "Now less the partition's watermark.", "partition"
+        )
+        self.pending_runs = self._gauge(
+            "pending_runs", "Unfinished runs whose home is the partition.", "partition"
+        )
+        self.restore_remaining = self._gauge(
+            "restore_remaining_records",
+            "Changelog records that the partition has still to restore.",
+            "partition",
+        )
+        self.restore_seconds = self._gauge(
+            "restore_seconds", "How long the partition's last restore took.", "partition"
+        )
+        self.state_size = self._gauge(
+            "state_bytes", "Size of the partition's RocksDB on disk.", "partition"
+        )
+        self.queue_size = self._gauge(
+            "queue_bytes", "Commands in memory that wait for the partition's processor.",
+            "partition",
+        )  # fmt: skip
+        self.transaction = self._histogram(
+            "transaction_seconds", "One Kafka transaction, begin to commit.", TRANSACTION_BUCKETS
+        )
+        self.transactions = self._counter(
+            "transactions_total", "Transactions; outcome committed, aborted or fenced.", "outcome"
+        )
+        self.rebalances = self._counter("rebalances_total", "Assignments given to this process.")
+
+    def _declare_trouble(self) -> None:
+        self.dead_letters = self._counter(
+            "dead_letters_total", "Records put on `dead-letters`.", "stage", "reason"
+        )
+        self.evaluation_errors = self._counter(
+            "evaluation_errors_total", "Expressions without an answer: counted as no match."
+        )
+        self.clock_skew = self._gauge(
+            "clock_skew_seconds",
+            "Broker's clock less this process's, as last seen on a record; positive is ahead.",
+        )
+
+    def partition(self, partition: int) -> "PartitionMetrics":
+        """The bound metrics of one of the joiner's partitions."""
+        return PartitionMetrics(self, str(partition))
+
+    def source(self, topic: str, partition: int) -> Gauge:
+        """The bound lag of one partition that this process reads."""
+        return self.lag.labels(topic, str(partition))
+
+    def forget_source(self, topic: str, partition: int) -> None:
+        """Take the lag of a partition that this process reads no more off the page."""
+        self.lag.remove_by_labels({"topic": topic, "partition": str(partition)})
+
+    def dead_letter(self, stage: str, reason: str) -> None:
+        """Count a dead letter; reasons beyond the first 50 of a stage are counted as `other`."""
+        known = self._reasons.setdefault(stage, set())
+        if reason not in known:
+            if len(known) >= _REASONS_PER_STAGE:
+                reason = _OTHER
+            known.add(reason)
+        self.dead_letters.labels(stage, reason).inc()
+
+    @contextmanager
+    def timed_transaction(self) -> Iterator[None]:
+        """Time one transaction; the caller counts its outcome."""
+        started = perf_counter()
+        try:
+            yield
+        finally:
+            self.transaction.observe(perf_counter() - started)
+
+
+class PartitionMetrics:
+    """Gauges of one partition, bound; `close` takes them off the page when it is revoked."""
+
+    def __init__(self, metrics: Metrics, partition: str) -> None:
+        self._gauges = (
+            metrics.watermark_age,
+            metrics.pending_runs,
+            metrics.restore_remaining,
+            metrics.restore_seconds,
+            metrics.state_size,
+            metrics.queue_size,
+        )
+        self._partition = partition
+        self.watermark_age = metrics.watermark_age.labels(partition)
+        self.pending_runs = metrics.pending_runs.labels(partition)
+        self.restore_remaining = metrics.restore_remaining.labels(partition)
+        self.restore_seconds = metrics.restore_seconds.labels(partition)
+        self.state_size = metrics.state_size.labels(partition)
+        self.queue_size = metrics.queue_size.labels(partition)
+
+    def close(self) -> None:
+        """Take the partition's series off the page."""
+        for gauge in self._gauges:
+            gauge.remove_by_labels({"partition": self._partition})
+
+
+def metrics_page(metrics: Metrics) -> tuple[bytes, str]:
+    """The body and content type of `/metrics`."""
+    return generate_latest(metrics.registry), CONTENT_TYPE_LATEST
+
+
+def installed_version() -> str:
+    """The installed version of Countermand, or `unknown` in a bare checkout."""
+    try:
+        return version("countermand")
+    except PackageNotFoundError:
+        return "unknown"
