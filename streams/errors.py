@@ -7,6 +7,7 @@
     ├── SettingsError       a setting is unknown, or its value can't be used
     ├── TopicsError         a topic is missing, or made the wrong way
     ├── UnreachableError    Kafka doesn't answer
+    ├── KafkaRefusedError   Kafka answers, and refuses
     ├── NotFoundError       what was named is not there
     ├── RefusedError        it would do harm, or contradicts what is there
     └── MatchingError       an expression
@@ -54,6 +55,10 @@ class TopicsError(CountermandError):
 
 class UnreachableError(CountermandError):
     """Kafka doesn't answer."""
+
+
+class KafkaRefusedError(CountermandError):
+    """Kafka answers, and refuses: not allowed, too large, or not possible."""
 
 
 class NotFoundError(CountermandError):
