@@ -1,0 +1,114 @@
+"""What the brokers say about themselves and their topics, with their refusals as our errors."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, Uuid
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its __all__
+    AdminClient,
+    ConfigResource,
+    ResourceType,
+)
+
+from streams.errors import KafkaRefusedError, UnreachableError
+from streams.settings import Settings
+
+TIMEOUT_S: Final = 15.0
+_ABSENT: Final = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_EXCEPTION)
+_UNREACHABLE: Final = (
+    KafkaError._TRANSPORT,  # noqa: SLF001  # librdkafka's public error codes
+    KafkaError._TIMED_OUT,  # noqa: SLF001
+    KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
+    KafkaError._RESOLVE,  # noqa: SLF001
+)
+
+
+@dataclass(frozen=True)
+class TopicState:
+    """A topic as the broker has it; `id` changes when it is made anew."""
+
+    name: str
+    id: bytes
+    partitions: int
+    replication_factor: int
+    config: Mapping[str, str]
+
+
+def admin_client(settings: Settings) -> AdminClient:
+    """An admin client that says nothing on stderr."""
+    return AdminClient(settings.librdkafka(log_level=0))
+
+
+def list_brokers(admin: AdminClient) -> dict[int, str]:
+    """The brokers of the cluster, `host:port` by id.
+
+    Raises:
+        UnreachableError: no broker answers.
+    """
+    try:
+        found = admin.list_topics(timeout=TIMEOUT_S).brokers
+    except KafkaException as error:
+        raise unreachable(error) from error
+    return {number: f"{broker.host}:{broker.port}" for number, broker in found.items()}
+
+
+def unreachable(error: KafkaException) -> UnreachableError | KafkaRefusedError:
+    """The error to raise for librdkafka's: whether the broker is away, or said no."""
+    reason = error.args[0]
+    if reason.code() in _UNREACHABLE:
+        return UnreachableError(
+            f"Kafka doesn't answer: {reason.str()}. Is it up? "
+            "COUNTERMAND_KAFKA_BOOTSTRAP_SERVERS says where it is"
+        )
+    return KafkaRefusedError(f"Kafka refuses: {reason.str()}")
+
+
+def describe_topics(admin: AdminClient, names: Iterable[str]) -> dict[str, TopicState]:
+    """Those of the named topics that exist.
+
+    Raises:
+        UnreachableError: no broker answers.
+    """
+    list_brokers(admin)  # else an unreachable broker takes a timeout per topic
+    collection = TopicCollection(list(names))
+    described = {}
+    for name, future in admin.describe_topics(collection, request_timeout=TIMEOUT_S).items():
+        try:
+            described[name] = future.result()
+        except KafkaException as error:
+            if error.args[0].code() not in _ABSENT:
+                raise unreachable(error) from error
+    configs = _configs(admin, described)
+    return {
+        name: TopicState(
+            name=name,
+            id=uuid_bytes(topic.topic_id),
+            partitions=len(topic.partitions),
+            replication_factor=len(topic.partitions[0].replicas),
+            config=configs[name],
+        )
+        for name, topic in described.items()
+    }
+
+
+def uuid_bytes(uuid: Uuid) -> bytes:
+    """The 16 bytes of a topic's id."""
+    # The stubs don't know these methods.
+    high: int = uuid.get_most_significant_bits()  # type: ignore[attr-defined]
+    low: int = uuid.get_least_significant_bits()  # type: ignore[attr-defined]
+    return b"".join((half % (1 << 64)).to_bytes(8, "big") for half in (high, low))
+
+
+def _configs(admin: AdminClient, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+    if not resources:
+        return {}
+    futures = admin.describe_configs(resources, request_timeout=TIMEOUT_S)
+    try:
+        return {
+            resource.name: {name: entry.value for name, entry in future.result().items()}
+            for resource, future in futures.items()
+        }
+    except KafkaException as error:
+        raise unreachable(error) from error
