@@ -3,13 +3,16 @@
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from streams.broker.lock import Jar, Lock
 
 CACHE_DIR_VARIABLE = "COUNTERMAND_CACHE_DIR"
+_SCRATCH_PREFIX = ".partial-"
+_ABANDONED_AFTER_S = 24 * 60 * 60
 
 
 def cache_root(environ: Mapping[str, str] | None = None) -> Path:
@@ -49,7 +52,8 @@ class BrokerCache:
     def scratch(self) -> Iterator[Path]:
         """A folder to make files in before `adopt`, removed at the end."""
         self.jars.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=self.folder))
+        _remove_abandoned(self.folder)
+        folder = Path(tempfile.mkdtemp(prefix=_SCRATCH_PREFIX, dir=self.folder))
         try:
             yield folder
         finally:
@@ -60,3 +64,12 @@ def adopt(made: Path, target: Path) -> None:
     """Move a complete file into its place in the cache, in one step."""
     target.parent.mkdir(parents=True, exist_ok=True)
     made.replace(target)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    # A killed process leaves its scratch folder; one so old belongs to nobody that lives.
+    oldest_kept = time.time() - _ABANDONED_AFTER_S
+    for scratch in folder.glob(f"{_SCRATCH_PREFIX}*"):
+        with suppress(FileNotFoundError):
+            if scratch.stat().st_mtime < oldest_kept:
+                shutil.rmtree(scratch, ignore_errors=True)

@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="guard")
     parser.add_argument("--parent", type=int, required=True, help="process id to outlive never")
     parser.add_argument("--log", type=Path, required=True, help="file for the child's output")
-    parser.add_argument("--grace", type=float, default=15.0, help="seconds from SIGTERM to SIGKILL")
+    parser.add_argument("--grace", type=float, default=30.0, help="seconds from SIGTERM to SIGKILL")
     parser.add_argument("--remove", type=Path, help="folder to remove if the parent is gone")
     parser.add_argument("command", nargs="+")
     options = parser.parse_args(arguments)

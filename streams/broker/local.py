@@ -1,15 +1,15 @@
 """`LocalBroker`: start, stop, crash and restart a real Kafka on this machine."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from streams.broker import config, lock
+from streams.broker import config, jvm, lock
 from streams.broker.cache import BrokerCache
 from streams.broker.download import ensure_jars
-from streams.broker.java import Java, find_java
+from streams.broker.java import find_java
 from streams.broker.ports import choose_ports
 from streams.broker.process import GuardedProcess
 from streams.broker.readiness import wait_until_ready
@@ -33,6 +33,7 @@ class LocalBroker:
         heap_mib: The most heap the JVM may take.
         properties: Kafka broker properties that win over `config.DEFAULTS`.
         client: Client properties to reach the broker with, if `properties` secures it.
+        jvm_options: Options for Java that win over this package's own.
         start_timeout_s: How long a start may take, download excluded.
     """
 
@@ -44,16 +45,18 @@ class LocalBroker:
         heap_mib: int = DEFAULT_HEAP_MIB,
         properties: Mapping[str, str] | None = None,
         client: Mapping[str, str] | None = None,
+        jvm_options: Sequence[str] = (),
         start_timeout_s: float = DEFAULT_START_TIMEOUT_S,
     ) -> None:
+        self._ports = choose_ports(port)
         self._temporary = (
             tempfile.TemporaryDirectory(prefix="countermand-kafka-") if data_dir is None else None
         )
         self.data_dir = Path(self._temporary.name if self._temporary else data_dir or "").absolute()
-        self._ports = choose_ports(port)
         self._heap_mib = heap_mib
         self._properties = dict(properties or {})
         self._client = dict(client or {})
+        self._jvm_options = tuple(jvm_options)
         self._start_timeout_s = start_timeout_s
         self._process: GuardedProcess | None = None
 
@@ -78,18 +81,7 @@ class LocalBroker:
         """Fetch what is missing, format new storage, and run until clients are served."""
         if self._process is not None:
             raise BrokerError("The local broker runs already; call stop() first")
-        cache = BrokerCache(lock.load())
-        java = find_java()
-        ensure_jars(cache)
-        log_dir = self.data_dir / "logs"
-        format_storage(log_dir, cache, java)
-        properties_path = self._write_properties(log_dir)
-        (self.data_dir / "tmp").mkdir(exist_ok=True)
-        process = GuardedProcess(
-            [*self._java_command(java, cache), "kafka.Kafka", str(properties_path)],
-            self.log_path,
-            remove_if_orphaned=self.data_dir if self._temporary else None,
-        )
+        process = self._launch()
         try:
             wait_until_ready(
                 process, self.bootstrap_servers, self._client, self.log_path, self._start_timeout_s
@@ -144,20 +136,21 @@ class LocalBroker:
         path.write_text(config.render(properties), encoding="ascii")
         return path
 
-    def _java_command(self, java: Java, cache: BrokerCache) -> list[str]:
-        return [
-            str(java.executable),
-            f"-Xmx{self._heap_mib}m",
-            "-XX:+UseG1GC",
-            "-XX:+ExitOnOutOfMemoryError",
-            # Both would leave files in the system's folder for temporary files.
-            "-XX:-UsePerfData",
-            f"-Djava.io.tmpdir={self.data_dir / 'tmp'}",
-            f"-XX:ErrorFile={self.data_dir / 'jvm-crash.log'}",
-            "-Djava.awt.headless=true",
-            "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-            "-Dorg.slf4j.simpleLogger.showDateTime=true",
-            "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
-            "-cp",
-            cache.class_path(),
+    def _launch(self) -> GuardedProcess:
+        cache = BrokerCache(lock.load())
+        java = find_java()
+        ensure_jars(cache)
+        log_dir = self.data_dir / "logs"
+        format_storage(log_dir, cache, java)
+        (self.data_dir / "tmp").mkdir(exist_ok=True)
+        options = [
+            *jvm.broker_options(java, self.data_dir, self._heap_mib),
+            *jvm.archive_options(cache, java),
+            *self._jvm_options,
         ]
+        return GuardedProcess(
+            jvm.command(java, options, "kafka.Kafka", str(self._write_properties(log_dir))),
+            self.log_path,
+            environment=jvm.environment(cache),
+            remove_if_orphaned=self.data_dir if self._temporary else None,
+        )

@@ -4,7 +4,7 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from streams.broker import guard
@@ -15,9 +15,14 @@ class GuardedProcess:
     """A program that ends when asked to, and also when this process ends in any way."""
 
     def __init__(
-        self, command: Sequence[str], log: Path, *, remove_if_orphaned: Path | None = None
+        self,
+        command: Sequence[str],
+        log: Path,
+        *,
+        environment: Mapping[str, str] | None = None,
+        remove_if_orphaned: Path | None = None,
     ) -> None:
-        self._guard = _start_guard(command, log, remove_if_orphaned)
+        self._guard = _start_guard(command, log, environment, remove_if_orphaned)
         self.pid = self._read_pid()
 
     def wait(self, timeout_s: float | None) -> int | None:
@@ -56,7 +61,10 @@ class GuardedProcess:
 
 
 def _start_guard(
-    command: Sequence[str], log: Path, remove_if_orphaned: Path | None
+    command: Sequence[str],
+    log: Path,
+    environment: Mapping[str, str] | None,
+    remove_if_orphaned: Path | None,
 ) -> subprocess.Popen[bytes]:
     launcher = [sys.executable, "-I", guard.__file__]
     options = ["--parent", str(os.getpid()), "--log", str(log)]
@@ -67,6 +75,7 @@ def _start_guard(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         bufsize=0,
+        env=environment,
         # Ctrl-C in a terminal goes to this process alone, which then stops the child in order.
         start_new_session=True,
     )

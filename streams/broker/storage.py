@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from streams.broker import config
+from streams.broker import config, jvm
 from streams.broker.cache import BrokerCache, adopt
 from streams.broker.java import Java
 from streams.errors import BrokerError
@@ -27,7 +27,7 @@ def format_storage(log_dir: Path, cache: BrokerCache, java: Java) -> None:
     """Make `log_dir` the storage of a new cluster, unless it is one already."""
     if (log_dir / META).exists():
         return
-    template = _template(cache, java)
+    template = ensure_template(cache, java)
     log_dir.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(template / BOOTSTRAP, log_dir / BOOTSTRAP)
     # Written last and in one step: it is what marks the folder as formatted.
@@ -45,7 +45,8 @@ def new_id() -> str:
             return text
 
 
-def _template(cache: BrokerCache, java: Java) -> Path:
+def ensure_template(cache: BrokerCache, java: Java) -> Path:
+    """The folder with what Kafka's tool wrote, made now if it is not there."""
     template = cache.folder / "storage"
     if (template / META).exists() and (template / BOOTSTRAP).exists():
         return template
@@ -62,11 +63,15 @@ def _run_format_tool(log_dir: Path, scratch: Path, cache: BrokerCache, java: Jav
     settings = config.broker_properties(_ANY_PORTS, log_dir, {})
     properties.write_text(config.render(settings), encoding="ascii")
     options = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx128m"]
-    command = [str(java.executable), *options, "-cp", cache.class_path()]
-    command += ["kafka.tools.StorageTool", "format", "-t", new_id(), "-c", str(properties)]
+    arguments = ["format", "-t", new_id(), "-c", str(properties)]
     try:
         subprocess.run(  # noqa: S603 - the Java found and the jars locked
-            command, capture_output=True, text=True, timeout=_FORMAT_TIMEOUT_S, check=True
+            jvm.command(java, options, "kafka.tools.StorageTool", *arguments),
+            env=jvm.environment(cache),
+            capture_output=True,
+            text=True,
+            timeout=_FORMAT_TIMEOUT_S,
+            check=True,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise BrokerError(f"Kafka's storage tool does not run: {error}") from error
