@@ -261,8 +261,9 @@ def is_secret(field: str) -> bool:
 
 
 def _dotted(name: str) -> str:
-    """A librdkafka name; only the names of callbacks have underscores of their own."""
-    return name if name.endswith("_cb") or name.startswith("on_") else name.replace("_", ".")
+    """A librdkafka name; those of callbacks, and one more, have underscores of their own."""
+    own = name == "log_level" or name.endswith("_cb") or name.startswith("on_")
+    return name if own else name.replace("_", ".")
 
 
 def _variables() -> frozenset[str]:

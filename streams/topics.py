@@ -103,13 +103,16 @@ def inspect_topics(settings: Settings) -> TopicsReport:
     specs = expected_topics(settings)
     admin = admin_client(settings)
     found = describe_topics(admin, specs)
-    findings = []
+    other_count = _other_count(found, specs, settings)
+    findings = [] if other_count is None else [other_count]
     for name, spec in specs.items():
         state = found.get(name)
         if state is None:
             findings.append(_missing(name, spec, settings))
         else:
-            findings += _differences(state, spec, settings)
+            findings += _differences(state, spec)
+            counted = spec.partitions is Partitions.SHARED and other_count is not None
+            findings += [] if counted else _wrong_partitions(state, spec, settings)
     event_bytes = _event_limit(found, specs)
     if event_bytes <= 0:
         findings.append(_too_small(found, specs))
@@ -173,13 +176,11 @@ def _missing(name: str, spec: TopicSpec, settings: Settings) -> Finding:
     return Finding(name, Severity.ERROR, f"missing ({spec.content})", remedy)
 
 
-def _differences(state: TopicState, spec: TopicSpec, settings: Settings) -> list[Finding]:
+def _differences(state: TopicState, spec: TopicSpec) -> list[Finding]:
     """What differs from the spec: an error on Countermand's own topics, a warning on inputs."""
     findings = []
     severity = Severity.WARNING if spec.owner is Owner.USER else Severity.ERROR
     mend = "Run: countermand topics create --mend"
-    if spec.partitions is not Partitions.FREE:
-        findings += _wrong_partitions(state, spec, settings)
     cleanup = state.config["cleanup.policy"]
     if set(cleanup.split(",")) != set(spec.cleanup.split(",")) and severity is Severity.ERROR:
         problem = f"cleanup.policy is {cleanup}, not {spec.cleanup}"
@@ -196,20 +197,33 @@ def _differences(state: TopicState, spec: TopicSpec, settings: Settings) -> list
 
 def _wrong_partitions(state: TopicState, spec: TopicSpec, settings: Settings) -> list[Finding]:
     expected = _partitions(spec, settings)
-    if state.partitions == expected:
+    if spec.partitions is Partitions.FREE or state.partitions == expected:
         return []
     problem = f"{state.partitions} partitions, not {expected}"
     remedy = (
-        f"Set COUNTERMAND_PARTITIONS={state.partitions} if all of them have so many (the count "
-        "is fixed for life); else delete it, with all that it holds: "
-        if spec.partitions is Partitions.SHARED
-        else "Delete it, with all that it holds: "
-    )
-    command = (
+        "Delete it, with all that it holds, and make it anew: "
         f"kafka-topics.sh --bootstrap-server {settings.kafka_bootstrap_servers} "
-        f"--delete --topic {state.name}, then countermand topics create"
+        f"--delete --topic {state.name}; countermand topics create"
     )
-    return [Finding(state.name, Severity.ERROR, problem, remedy + command)]
+    return [Finding(state.name, Severity.ERROR, problem, remedy)]
+
+
+def _other_count(
+    found: Mapping[str, TopicState], specs: Mapping[str, TopicSpec], settings: Settings
+) -> Finding | None:
+    """All shared topics agree on another count than the setting: then the setting is wrong."""
+    shared = [s for s in found.values() if specs[s.name].partitions is Partitions.SHARED]
+    counts = {state.partitions for state in shared}
+    if len(counts) != 1 or counts == {settings.partitions}:
+        return None
+    count = counts.pop()
+    return Finding(
+        settings.topic(topics.COMMANDS),
+        Severity.ERROR,
+        f"it and the {len(shared) - 1} topics that share its count have {count} partitions, "
+        f"COUNTERMAND_PARTITIONS is {settings.partitions}",
+        f"Set COUNTERMAND_PARTITIONS={count}: the count is fixed for life",
+    )
 
 
 def _partitions(spec: TopicSpec, settings: Settings) -> int:
