@@ -1,8 +1,8 @@
 """Which runs a cancel event matches: expressions, their index keys and their evaluation.
 
 Pure: no Kafka client and no Faust. `Branch.pairs` and `canonical` give the keys of the index, which
-may return too much but never omits; `Expression.evaluate` decides; `Expression.reference` is celpy's
-answer, against which both are tested (S14–S17).
+may return too much but never omits; `Expression.evaluate` decides; `Expression.reference` gives
+celpy's answer, against which both are tested (S14 to S17).
 """
 
 from streams.matching.canonical import canonical, extractor, values

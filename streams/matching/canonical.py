@@ -31,7 +31,7 @@ def values(paths: tuple[Path, ...], document: Document) -> Values | None:
 def dig(path: Path, value: Any) -> Any:  # noqa: ANN401 (any JSON value)
     """Give the value under one path, or None where it is missing or null."""
     for segment in path:
-        if type(segment) is str:
+        if isinstance(segment, str):
             if type(value) is not dict:
                 return None
             value = value.get(segment)
@@ -101,46 +101,39 @@ def canonical(values: Values) -> bytes:
     """
     if len(values) == 1:
         value = values[0]
-        if type(value) is str:
-            # Every other encoding begins with another letter, so no length is needed here.
-            return b"s" + value.encode("utf-8", "surrogatepass")
-        if type(value) is int:
-            return b"i%d" % value
-        return _encode(value, 0)
-    return _sequence(b"t", values, 0)
+        # No other text begins with an s, so a single string needs no length.
+        text = "s" + value if type(value) is str else _encode(value, 0)
+    else:
+        text = "t" + "".join([_encode(value, 0) for value in values])
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        # Lone surrogates; JSON decoders refuse them, but a key must not be what fails on one.
+        return text.encode("utf-8", "surrogatepass")
 
 
-def _encode(value: Any, depth: int) -> bytes:  # noqa: ANN401 (any JSON value)
+def _encode(value: Any, depth: int) -> str:  # noqa: ANN401 (any JSON value)
+    """Encode so that no encoding is a prefix of another."""
     kind = type(value)
     if kind is str:
-        return b"s" + bytes(value.encode("utf-8", "surrogatepass"))
+        return f"s{len(value)}:{value}"
     if kind is int:
-        return b"i%d" % value
+        return f"i{value};"
     if kind is bool:
-        return b"b1" if value else b"b0"
+        return "b1" if value else "b0"
     if kind is float:
         # An integral double is written as the integer it equals, at any size.
-        return b"i%d" % int(value) if value.is_integer() else b"f" + value.hex().encode()
-    if value is None:
-        return b"n"
-    return _container(value, depth + 1)
+        return f"i{int(value)};" if value.is_integer() else f"f{value.hex()};"
+    return "n" if value is None else _container(value, depth + 1)
 
 
-def _container(value: Any, depth: int) -> bytes:  # noqa: ANN401 (any JSON value)
+def _container(value: Any, depth: int) -> str:  # noqa: ANN401 (any JSON value)
     if depth > limits.VALUE_DEPTH:
-        raise EvaluationError(f"a value nested over {limits.VALUE_DEPTH} levels can't be compared")
+        raise EvaluationError(f"values nested over {limits.VALUE_DEPTH} levels can't be compared")
     if type(value) is list:
-        return _sequence(b"l", value, depth)
+        items = [_encode(item, depth) for item in value]
+        return f"l{len(items)}:{''.join(items)}"
     if type(value) is dict:
-        members = [part for key in sorted(value) for part in (key, value[key])]
-        return _sequence(b"m", members, depth)
+        members = [_encode(key, depth) + _encode(value[key], depth) for key in sorted(value)]
+        return f"m{len(members)}:{''.join(members)}"
     raise EvaluationError(f"{type(value).__name__} is not a JSON type")
-
-
-def _sequence(tag: bytes, items: Any, depth: int) -> bytes:  # noqa: ANN401 (tuple or list)
-    parts = [tag]
-    for item in items:
-        part = _encode(item, depth)
-        parts.append(b"%d:" % len(part))
-        parts.append(part)
-    return b"".join(parts)

@@ -1,150 +1,28 @@
-"""Compiles the syntax tree to Python closures of (event, async), at about 1 µs an expression.
+"""Closures of (event, async) for the parts of an expression, at about 0.2 µs each.
 
-Each closure returns a decoded JSON value or raises EvaluationError. What isn't compiled (macros,
-conversions, timestamps, regular expressions) is evaluated by celpy, in the smallest `&&` or `||`
-operand that holds it and after the compiled ones: `&&` and `||` absorb errors on both sides, so the
-order of their operands can't be seen.
+A closure returns a decoded JSON value or raises EvaluationError. Inside a macro the second argument
+is a pair: the cancel event and the macro's item; macros can't be nested, so one level is enough.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from streams.errors import EvaluationError
-from streams.matching import operators
+from streams.matching import limits, operators
 from streams.matching.canonical import Document
-from streams.matching.equality import pair_of
-from streams.matching.nodes import (
-    And,
-    Binary,
-    Call,
-    Has,
-    Index,
-    ListNode,
-    Literal,
-    Macro,
-    MapNode,
-    Member,
-    Node,
-    Or,
-    Path,
-    Reference,
-    Span,
-    Ternary,
-    Unary,
-)
+from streams.matching.nodes import Path
 
-Closure: TypeAlias = Callable[[Document, Document | None], Any]
-Predicate: TypeAlias = Callable[[Document, Document | None], bool]
+Closure: TypeAlias = Callable[[Document, Any], Any]
+Predicate: TypeAlias = Callable[[Document, Any], bool]
 
-_COMPILED_CALLS = frozenset({"size", *operators.TEXT})
-_PREDICATES = frozenset({"==", "!=", "in", *operators.ORDERINGS})
+# What a subscript raises where a member is missing, or where its container is no container.
+_MISSING: Final = (KeyError, TypeError, IndexError)
 
 
-def compiles(node: Node) -> bool:
-    """Say whether closures evaluate this node without celpy."""
-    if isinstance(node, Macro) or (isinstance(node, Call) and node.name not in _COMPILED_CALLS):
-        return False
-    return all(compiles(child) for child in node.children())
+def boolean(inner: Closure) -> Predicate:
+    """Make any result but a boolean an error (S16)."""
 
-
-def closure_of(
-    node: Node, conjuncts: frozenset[Span], fallback: Callable[[Span], Closure]
-) -> Predicate:
-    """Compile a whole expression; `conjuncts` are the places of its equality conjuncts (S14)."""
-    return _Compiler(conjuncts, fallback).predicate(node)
-
-
-class _Compiler:
-    def __init__(self, conjuncts: frozenset[Span], fallback: Callable[[Span], Closure]) -> None:
-        self._conjuncts = conjuncts
-        self._fallback = fallback
-
-    def predicate(self, node: Node) -> Predicate:
-        """Compile where a boolean is needed: any other result is an error (S16)."""
-        if isinstance(node, And | Or):
-            ordered = sorted(node.operands, key=lambda operand: not compiles(operand))
-            operands = tuple(self.predicate(operand) for operand in ordered)
-            return _all(operands) if isinstance(node, And) else _any(operands)
-        if not compiles(node):
-            return _boolean(self._fallback(node.span))
-        if node.span in self._conjuncts:
-            pair = pair_of(node)
-            assert pair is not None
-            return _conjunct(*pair)
-        closure = self.value(node)
-        return closure if _is_predicate(node) else _boolean(closure)
-
-    def value(self, node: Node) -> Closure:
-        """Compile where any value will do; the node holds nothing that needs celpy."""
-        match node:
-            case Literal(value=value):
-                return lambda _event, _async: value
-            case Reference(variable=variable, path=path):
-                return _reference(variable, path)
-            case And() | Or():
-                return self.predicate(node)
-            case Unary(operator=symbol, operand=operand):
-                return self._unary(symbol, operand)
-            case Binary(operator=symbol, left=left, right=right):
-                return self._binary(symbol, left, right)
-            case Ternary(condition=condition, then=then, otherwise=otherwise):
-                return _ternary(self.predicate(condition), self.value(then), self.value(otherwise))
-            case _:
-                return self._construct(node)
-
-    def _construct(self, node: Node) -> Closure:
-        match node:
-            case Member(operand=operand, name=name):
-                return _with_name(operators.member, self.value(operand), name)
-            case Has(operand=operand, name=name):
-                return _with_name(operators.has, self.value(operand), name)
-            case Index(operand=operand, index=index):
-                return _two(operators.index, self.value(operand), self.value(index))
-            case Call(name="size", arguments=(argument,)):
-                return _one(operators.size, self.value(argument))
-            case Call(name=name, arguments=(text, part)):
-                return _two(operators.TEXT[name], self.value(text), self.value(part))
-            case ListNode(items=items):
-                return _list(tuple(self.value(item) for item in items))
-            case MapNode(keys=keys, items=items):
-                return _map(keys, tuple(self.value(item) for item in items))
-        raise AssertionError(f"no closure for {type(node).__name__}")
-
-    def _unary(self, symbol: str, operand: Node) -> Closure:
-        if symbol == "-":
-            return _one(operators.negate, self.value(operand))
-        inner = self.predicate(operand)
-        return lambda event, async_: not inner(event, async_)
-
-    def _binary(self, symbol: str, left: Node, right: Node) -> Closure:
-        first, second = self.value(left), self.value(right)
-        if symbol == "==":
-            return _equality(first, right, second)
-        if symbol == "!=":
-            inner = _equality(first, right, second)
-            return lambda event, async_: not inner(event, async_)
-        if symbol == "in":
-            return _membership(first, right, second)
-        if symbol in operators.ORDERINGS:
-            return _two(operators.ORDERINGS[symbol], first, second)
-        return _two(operators.ARITHMETIC[symbol], first, second)
-
-
-def _is_predicate(node: Node) -> bool:
-    match node:
-        case Unary(operator="!") | Has() | And() | Or():
-            return True
-        case Binary(operator=symbol):
-            return symbol in _PREDICATES
-        case Call(name=name):
-            return name in operators.TEXT
-        case Literal(value=value):
-            return type(value) is bool
-    return False
-
-
-def _boolean(inner: Closure) -> Predicate:
-    def checked(event: Document, async_: Document | None) -> bool:
+    def checked(event: Document, async_: Any) -> bool:  # noqa: ANN401 (see Closure)
         value = inner(event, async_)
         if value is True or value is False:
             return bool(value)
@@ -153,8 +31,17 @@ def _boolean(inner: Closure) -> Predicate:
     return checked
 
 
-def _all(operands: tuple[Predicate, ...]) -> Predicate:
-    def conjunction(event: Document, async_: Document | None) -> bool:
+def inverted(inner: Predicate) -> Predicate:
+    """Answer `!inner`."""
+    return lambda event, async_: not inner(event, async_)
+
+
+def conjunction(operands: tuple[Predicate, ...]) -> Predicate:
+    """Answer false if any operand is false, else raise if any does, else true."""
+    if len(operands) == 2:  # noqa: PLR2004 (the usual rule: a loop costs half as much again)
+        return _both(*operands)
+
+    def all_of(event: Document, async_: Any) -> bool:  # noqa: ANN401 (see Closure)
         error = None
         for operand in operands:
             try:
@@ -166,11 +53,27 @@ def _all(operands: tuple[Predicate, ...]) -> Predicate:
             raise error
         return True
 
-    return conjunction
+    return all_of
 
 
-def _any(operands: tuple[Predicate, ...]) -> Predicate:
-    def disjunction(event: Document, async_: Document | None) -> bool:
+def _both(first: Predicate, second: Predicate) -> Predicate:
+    def both(event: Document, async_: Any) -> bool:  # noqa: ANN401 (see Closure)
+        try:
+            if not first(event, async_):
+                return False
+        except EvaluationError:
+            if second(event, async_):
+                raise
+            return False
+        return second(event, async_)
+
+    return both
+
+
+def disjunction(operands: tuple[Predicate, ...]) -> Predicate:
+    """Answer true if any operand is true, else raise if any does, else false."""
+
+    def any_of(event: Document, async_: Any) -> bool:  # noqa: ANN401 (see Closure)
         error = None
         for operand in operands:
             try:
@@ -182,50 +85,79 @@ def _any(operands: tuple[Predicate, ...]) -> Predicate:
             raise error
         return False
 
-    return disjunction
+    return any_of
 
 
-def _conjunct(event_path: Path, async_path: Path) -> Predicate:
+def conjunct(event_path: Path, async_path: Path) -> Predicate:
     """Compare across the events; a side that is missing or null is false, not an error (S14)."""
+    match event_path, async_path:
+        case (str(outer), str(inner)), (str(async_outer), str(async_inner)):
+            return _member_conjunct(outer, inner, async_outer, async_inner)
     from_event, from_async = _getter(event_path), _getter(async_path)
 
-    def compared(event: Document, async_: Document | None) -> bool:
+    def compared(event: Document, async_: Any) -> bool:  # noqa: ANN401 (see Closure)
         try:
             left, right = from_event(event), from_async(async_)
-        except (KeyError, TypeError, IndexError):
+        except _MISSING:
             return False
-        if left is None or right is None:
-            return False
-        return left == right if type(left) is str else operators.equal(left, right)
+        return left is not None and right is not None and operators.equal(left, right)
 
     return compared
 
 
-def _reference(variable: str, path: Path) -> Closure:
-    getter = _getter(path)
+def _member_conjunct(outer: str, inner: str, async_outer: str, async_inner: str) -> Predicate:
+    """Compare `event.a.b == async.c.d`, the usual rule, without a further call."""
+    equal = operators.equal
+
+    def compared(event: Document, async_: Any) -> bool:  # noqa: ANN401 (see Closure)
+        try:
+            left, right = event[outer][inner], async_[async_outer][async_inner]
+        except _MISSING:
+            return False
+        if type(left) is str:
+            return bool(left == right)
+        return left is not None and right is not None and equal(left, right)
+
+    return compared
+
+
+def reference(variable: str, path: Path, *, in_macro: bool) -> Closure:
+    """Read a member of one of the events."""
     shown = variable + "".join(f".{s}" if isinstance(s, str) else f"[{s}]" for s in path)
+    message = f"no such member: {shown}"
+    getter = _getter(path)
 
-    if variable == "event":
+    def from_event(event: Document, _async: Any) -> Any:  # noqa: ANN401 (see Closure)
+        try:
+            return getter(event)
+        except _MISSING:
+            raise EvaluationError(message) from None
 
-        def from_event(event: Document, _async: Document | None) -> Any:  # noqa: ANN401
-            try:
-                return getter(event)
-            except (KeyError, TypeError, IndexError):
-                raise EvaluationError(f"no such member: {shown}") from None
-
-        return from_event
-
-    def from_async(_event: Document, async_: Document | None) -> Any:  # noqa: ANN401
+    def from_async(_event: Document, async_: Any) -> Any:  # noqa: ANN401 (see Closure)
         try:
             return getter(async_)
-        except (KeyError, TypeError, IndexError):
-            raise EvaluationError(f"no such member: {shown}") from None
+        except _MISSING:
+            raise EvaluationError(message) from None
 
-    return from_async
+    if variable == "event":
+        return from_event
+    return (lambda event, scope: from_async(event, scope[0])) if in_macro else from_async
+
+
+def item(path: Path) -> Closure:
+    """Read a member of a macro's item."""
+    getter = _getter(path)
+
+    def from_item(_event: Document, scope: Any) -> Any:  # noqa: ANN401 (see Closure)
+        try:
+            return getter(scope[1])
+        except _MISSING:
+            raise EvaluationError("no such member of a macro's item") from None
+
+    return from_item
 
 
 def _getter(path: Path) -> Callable[[Any], Any]:
-    """Read a path; KeyError, TypeError or IndexError where it is missing."""
     match path:
         case ():
             return lambda document: document
@@ -246,51 +178,124 @@ def _getter(path: Path) -> Callable[[Any], Any]:
     return get
 
 
-def _one(apply: Callable[[Any], Any], operand: Closure) -> Closure:
+def one(apply: Callable[[Any], Any], operand: Closure) -> Closure:
+    """Apply an operator to one operand."""
     return lambda event, async_: apply(operand(event, async_))
 
 
-def _two(apply: Callable[[Any, Any], Any], left: Closure, right: Closure) -> Closure:
+def two(apply: Callable[[Any, Any], Any], left: Closure, right: Closure) -> Closure:
+    """Apply an operator to two operands."""
     return lambda event, async_: apply(left(event, async_), right(event, async_))
 
 
-def _with_name(apply: Callable[[Any, str], Any], operand: Closure, name: str) -> Closure:
+def named(apply: Callable[[Any, str], Any], operand: Closure, name: str) -> Closure:
+    """Apply an operator to an operand and a name."""
     return lambda event, async_: apply(operand(event, async_), name)
 
 
-def _ternary(condition: Predicate, then: Closure, otherwise: Closure) -> Closure:
+def ternary(condition: Predicate, then: Closure, otherwise: Closure) -> Closure:
+    """Answer `condition ? then : otherwise`."""
     return lambda event, async_: (
         then(event, async_) if condition(event, async_) else otherwise(event, async_)
     )
 
 
-def _list(items: tuple[Closure, ...]) -> Closure:
+def listed(items: tuple[Closure, ...]) -> Closure:
+    """Build a list."""
     return lambda event, async_: [item(event, async_) for item in items]
 
 
-def _map(keys: tuple[str, ...], items: tuple[Closure, ...]) -> Closure:
+def mapped(keys: tuple[str, ...], items: tuple[Closure, ...]) -> Closure:
+    """Build a map."""
     return lambda event, async_: {
         key: item(event, async_) for key, item in zip(keys, items, strict=True)
     }
 
 
-def _equality(left: Closure, right_node: Node, right: Closure) -> Predicate:
-    if isinstance(right_node, Literal) and type(right_node.value) is str:
-        text = right_node.value
-        return lambda event, async_: bool(left(event, async_) == text)
-    equal = operators.equal
-    return lambda event, async_: equal(left(event, async_), right(event, async_))
+def equality(left: Closure, right: Closure, known: object) -> Predicate:
+    """Answer `left == right`; `known` is the literal on the right, if it is one."""
+    if type(known) is str:
+        return lambda event, async_: bool(left(event, async_) == known)
+    if type(known) is bool:
+        return lambda event, async_: left(event, async_) is known
+    return two(operators.equal, left, right)
 
 
-def _membership(left: Closure, right_node: Node, right: Closure) -> Predicate:
-    items = right_node.items if isinstance(right_node, ListNode) else ()
-    texts = [item.value for item in items if isinstance(item, Literal) and type(item.value) is str]
-    if not items or len(texts) != len(items):
-        return _two(operators.contains, left, right)
-    known = frozenset(texts)
+def ordering(symbol: str, left: Closure, right: Closure, known: object) -> Predicate:
+    """Answer `left < right` and its kin; `known` is the literal on the right, if it is one."""
+    apply = operators.ORDERINGS[symbol]
+    if type(known) is not int and type(known) is not float:
+        return two(apply, left, right)
+    compare = operators.COMPARISONS[symbol]
 
-    def among(event: Document, async_: Document | None) -> bool:
-        item = left(event, async_)
-        return type(item) is str and item in known
+    def compared(event: Document, async_: Any) -> bool:  # noqa: ANN401 (see Closure)
+        value = left(event, async_)
+        kind = type(value)
+        if kind is int or kind is float:
+            return compare(value, known)
+        return bool(apply(value, known))
 
-    return among
+    return compared
+
+
+def among(left: Closure, texts: frozenset[str]) -> Predicate:
+    """Answer `left in ["a", "b"]`."""
+
+    def answered(event: Document, async_: Any) -> bool:  # noqa: ANN401 (see Closure)
+        value = left(event, async_)
+        return type(value) is str and value in texts
+
+    return answered
+
+
+def macro(name: str, receiver: Closure, body: Closure) -> Closure:
+    """Apply `all`, `exists`, `exists_one`, `filter` or `map` to the items of a list or map."""
+    apply = _MACROS[name]
+
+    def applied(event: Document, async_: Any) -> Any:  # noqa: ANN401 (see Closure)
+        items = receiver(event, async_)
+        if type(items) is not list and type(items) is not dict:
+            raise EvaluationError(f"{name} needs a list or a map")
+        if len(items) > limits.MACRO_ITEMS:
+            raise EvaluationError(f"{name} over more than {limits.MACRO_ITEMS} items")
+        return apply(body, event, async_, list(items))
+
+    return applied
+
+
+def _exists(body: Predicate, event: Document, async_: object, items: list[Any]) -> bool:
+    error = None
+    for value in items:
+        try:
+            if body(event, (async_, value)):
+                return True
+        except EvaluationError as raised:
+            error = raised
+    if error is not None:
+        raise error
+    return False
+
+
+def _all(body: Predicate, event: Document, async_: object, items: list[Any]) -> bool:
+    return not _exists(inverted(body), event, async_, items)
+
+
+def _filter(body: Predicate, event: Document, async_: object, items: list[Any]) -> list[Any]:
+    return [value for value in items if body(event, (async_, value))]
+
+
+def _exists_one(body: Predicate, event: Document, async_: object, items: list[Any]) -> bool:
+    return len(_filter(body, event, async_, items)) == 1
+
+
+def _map(body: Closure, event: Document, async_: object, items: list[Any]) -> list[Any]:
+    return [body(event, (async_, value)) for value in items]
+
+
+_MACROS: Final[dict[str, Callable[..., Any]]] = {
+    "all": _all,
+    "exists": _exists,
+    "exists_one": _exists_one,
+    "filter": _filter,
+    "map": _map,
+}

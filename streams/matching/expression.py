@@ -2,15 +2,14 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from streams.matching import limits
 from streams.matching.canonical import Document
-from streams.matching.closures import Predicate, closure_of, compiles
+from streams.matching.compiler import Evaluate, closure_of, compiles
 from streams.matching.equality import Branch, branches_of, conjunct_spans
-from streams.matching.nodes import Node
 from streams.matching.parse import Parser
 from streams.matching.places import refuse
 from streams.matching.reference import Program
@@ -45,7 +44,7 @@ class Expression:
         self.variables = variables
         self.branches: tuple[Branch, ...] = branches_of(root)
         self.compiled = compiles(root)
-        self.evaluate: Predicate = closure_of(root, spans, self._program.closure)
+        self.evaluate: Evaluate = closure_of(root, spans, self._program.closure)
 
     def __repr__(self) -> str:
         return f"Expression({self.text!r})"
@@ -90,7 +89,7 @@ def parse(text: str, variables: frozenset[str] = VARIABLES) -> Expression:
     Raises:
         ExpressionError: With what is wrong, where, and what to do.
     """
-    return _parse(text, variables)
+    return _parse(text, frozenset(variables))
 
 
 @lru_cache(maxsize=limits.CACHED_EXPRESSIONS)

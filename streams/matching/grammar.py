@@ -46,7 +46,7 @@ def syntax_of(text: str) -> Syntax:
         raise _syntax_error(text, error) from None
     except (LarkError, RecursionError) as error:
         raise refuse(text, 0, f"not a CEL expression: {type(error).__name__}") from None
-    return _unwrap(cast("Syntax", tree))
+    return _unwrap(tree)
 
 
 def span_of(tree: Syntax) -> Span:
@@ -58,7 +58,9 @@ def span_of(tree: Syntax) -> Span:
 
 @cache
 def _parser() -> Lark:
-    others, CELParser.CEL_PARSER = CELParser.CEL_PARSER, None
+    others = CELParser.CEL_PARSER
+    # Through setattr, so that the type checker sees the constructor fill it again.
+    setattr(CELParser, "CEL_PARSER", None)  # noqa: B010
     try:
         CELParser(tree_class=Tree)
         parser = CELParser.CEL_PARSER
@@ -69,10 +71,10 @@ def _parser() -> Lark:
 
 
 def _syntax_error(text: str, error: UnexpectedInput) -> ExpressionError:
-    position = error.pos_in_stream
-    token = getattr(error, "token", None)
-    if position is None or position < 0 or (token is not None and token.type == "$END"):
+    token: Token | None = getattr(error, "token", None)
+    if token is not None and token.type == "$END":
         return refuse(text, len(text), "the expression ends too early")
+    position = int(getattr(error, "pos_in_stream", None) or 0)
     found = text[position] if token is None else str(token)
     return refuse(text, position, f"unexpected {found!r}: check what stands before it")
 

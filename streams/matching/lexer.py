@@ -6,6 +6,7 @@ the specification, and what has no meaning for JSON, is refused here with its pl
 """
 
 import re
+import sys
 from typing import Final, NamedTuple
 
 from streams.matching import limits
@@ -29,6 +30,7 @@ _OPENING: Final = "([{"
 _CLOSING: Final = {")": "(", "]": "[", "}": "{"}
 _SIMPLE: Final = {"a": 7, "b": 8, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11}
 _INT64: Final = 2**63
+_SURROGATES: Final = range(0xD800, 0xE000)
 
 
 class Token(NamedTuple):
@@ -120,7 +122,7 @@ def _string_end(text: str, opening: re.Match[str]) -> int:
             continue
         if len(quote) == 1 and character in "\r\n":
             break
-        if "\ud800" <= character <= "\udfff":
+        if ord(character) in _SURROGATES:
             raise refuse(text, position, "a lone surrogate is no character: remove it")
         position += 1
     raise refuse(text, opening.start(), f"the string is not closed: add {quote}")
@@ -137,8 +139,8 @@ def _escape_length(text: str, position: int, *, raw: bool) -> int:
     if match is None:
         raise refuse(text, position, r"unknown escape: write \\ for a backslash")
     if match.group()[1] in "uU":
-        code = int(match.group()[2:], 16)
-        if code > 0x10FFFF or 0xD800 <= code <= 0xDFFF:
+        code = int(match.group().lstrip("\\uU"), 16)
+        if code > sys.maxunicode or code in _SURROGATES:
             raise refuse(text, position, f"{match.group()} is no character: write its code point")
     return len(match.group())
 

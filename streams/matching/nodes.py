@@ -33,7 +33,7 @@ class Node:
 class Literal(Node):
     """A string, number, boolean or null of the text."""
 
-    value: str | float | bool | None
+    value: object
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +138,9 @@ class Call(Node):
 
 @dataclass(frozen=True, slots=True)
 class Macro(Node):
-    """`receiver.name(variable, bodies)`: celpy alone evaluates it."""
+    """`receiver.name(variable, body)`."""
 
     name: str
     receiver: Node
     variable: str
-    bodies: tuple[Node, ...]
+    body: Node

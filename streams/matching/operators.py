@@ -1,7 +1,7 @@
 """CEL's operators on decoded JSON: the semantics of the compiled closures.
 
-Numbers compare across int and double by exact value, as Python's do; booleans are no numbers, though
-Python's are. What CEL has no answer for raises EvaluationError.
+Numbers compare across int and double by exact value, as Python's do; booleans are no numbers,
+though Python's are. What CEL has no answer for raises EvaluationError.
 """
 
 import math
@@ -44,7 +44,17 @@ def _deep_equal(left: Value, right: Value, depth: int) -> bool:
     )
 
 
-def _ordering(symbol: str, compare: Callable[[Value, Value], bool]) -> Callable[..., bool]:
+COMPARISONS: Final[dict[str, Callable[[Value, Value], bool]]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+def _ordering(symbol: str) -> Callable[[Value, Value], bool]:
+    compare = COMPARISONS[symbol]
+
     def ordered(left: Value, right: Value) -> bool:
         kind, other = type(left), type(right)
         if kind is int or kind is float:
@@ -57,12 +67,7 @@ def _ordering(symbol: str, compare: Callable[[Value, Value], bool]) -> Callable[
     return ordered
 
 
-ORDERINGS: Final = {
-    "<": _ordering("<", operator.lt),
-    "<=": _ordering("<=", operator.le),
-    ">": _ordering(">", operator.gt),
-    ">=": _ordering(">=", operator.ge),
-}
+ORDERINGS: Final = {symbol: _ordering(symbol) for symbol in COMPARISONS}
 
 
 def contains(item: Value, container: Value) -> bool:

@@ -1,10 +1,8 @@
 """Text of an expression to its syntax tree, with every limit and every name checked."""
 
-import re
-from difflib import get_close_matches
 from typing import Final, NoReturn, cast
 
-from lark import Token, Tree
+from lark import Token
 
 from streams.errors import ExpressionError
 from streams.matching import lexer, limits
@@ -27,9 +25,15 @@ from streams.matching.nodes import (
     Ternary,
     Unary,
 )
-from streams.matching.patterns import compiled
 from streams.matching.places import refuse
-from streams.matching.vocabulary import FUNCTIONS, MACROS, METHODS
+from streams.matching.vocabulary import (
+    FUNCTIONS,
+    MACROS,
+    METHODS,
+    Arities,
+    fault_of_argument,
+    fault_of_call,
+)
 
 _OPERATORS: Final = {
     "relation_lt": "<",
@@ -45,8 +49,6 @@ _OPERATORS: Final = {
     "multiplication_div": "/",
     "multiplication_mod": "%",
 }
-# celpy's own pattern for durations takes exponential time on "aaaa…1" (celpy#147).
-_DURATION: Final = re.compile(r"[-+]?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|ms|s|m|h))+")
 
 
 class Parser:
@@ -83,7 +85,7 @@ class Parser:
         self._nodes += node.weight
         if self._nodes > limits.NODES:
             self._refuse(tree, f"over {limits.NODES} nodes: split the rule in several")
-        return cast("Node", node)
+        return node
 
     def _refuse(self, tree: Syntax, message: str) -> NoReturn:
         raise self._error(tree, message)
@@ -149,9 +151,10 @@ class Parser:
         index = self._node(self._subtree(tree, 1), depth + 1)
         if isinstance(operand, Reference) and isinstance(index, Literal):
             segment = index.value
-            if type(segment) is str or (type(segment) is int and segment >= 0):
+            whole = isinstance(segment, int) and not isinstance(segment, bool) and segment >= 0
+            if isinstance(segment, str) or whole:
                 self._nodes -= index.weight
-                return self._extended(tree, operand, segment)
+                return self._extended(tree, operand, cast("str | int", segment))
         return Index(span_of(tree), operand, index)
 
     def _extended(self, tree: Syntax, operand: Reference, segment: str | int) -> Node:
@@ -159,29 +162,26 @@ class Parser:
         return Reference(span_of(tree), operand.variable, (*operand.path, segment))
 
     def _member_dot_arg(self, tree: Syntax, depth: int) -> Node:
-        name = str(tree.children[1])
         arguments = self._arguments(tree, 2)
-        if name in MACROS:
-            return self._macro(tree, name, arguments, depth)
-        self._check_call(tree, name, 1 + len(arguments), METHODS, "method")
-        trees = (self._subtree(tree, 0), *arguments)
-        nodes = tuple(self._node(item, depth + 1) for item in trees)
-        return self._checked_call(tree, name, nodes)
+        if str(tree.children[1]) in MACROS:
+            return self._macro(tree, arguments, depth)
+        name = self._check_call(tree, "method", METHODS, arguments)
+        return self._call(tree, name, [self._subtree(tree, 0), *arguments], depth)
 
-    def _macro(self, tree: Syntax, name: str, arguments: list[Syntax], depth: int) -> Node:
-        self._check_call(tree, name, len(arguments), MACROS, "macro")
+    def _macro(self, tree: Syntax, arguments: list[Syntax], depth: int) -> Node:
+        name = self._check_call(tree, "macro", MACROS, arguments)
         receiver = self._node(self._subtree(tree, 0), depth + 1)
         if self._bound is not None:
             self._refuse(tree, f"{name} inside another macro: macros can't be nested")
         variable = self._macro_variable(arguments[0])
         self._bound = variable
-        bodies = tuple(self._node(body, depth + 1) for body in arguments[1:])
+        body = self._node(arguments[1], depth + 1)
         self._bound = None
-        return Macro(span_of(tree), name, receiver, variable, bodies)
+        return Macro(span_of(tree), name, receiver, variable, body)
 
     def _macro_variable(self, tree: Syntax) -> str:
-        inner = tree.children[0]
-        if tree.data != "primary" or not isinstance(inner, Tree) or inner.data != "ident":
+        inner = self._subtree(tree, 0)
+        if tree.data != "primary" or inner.data != "ident":
             self._refuse(tree, "the first argument of a macro is the name of its variable")
         name = str(inner.children[0])
         if name in self._variables or name in FUNCTIONS:
@@ -202,7 +202,7 @@ class Parser:
         name = str(tree.children[0])
         if name not in self._variables and name != self._bound:
             known = " and ".join(sorted(self._variables))
-            self._refuse(tree, f"unknown variable {name}: an expression reads {known}")
+            self._refuse(tree, f"unknown variable {name}: this expression reads {known}")
         return Reference(span_of(tree), name, ())
 
     def _list_lit(self, tree: Syntax, depth: int) -> Node:
@@ -223,13 +223,11 @@ class Parser:
         return MapNode(span_of(tree), tuple(names), items)
 
     def _ident_arg(self, tree: Syntax, depth: int) -> Node:
-        name = str(tree.children[0])
         arguments = self._arguments(tree, 1)
-        if name == "has":
+        if tree.children[0] == "has":
             return self._has(tree, arguments, depth)
-        self._check_call(tree, name, len(arguments), FUNCTIONS, "function")
-        nodes = tuple(self._node(item, depth + 1) for item in arguments)
-        return self._checked_call(tree, name, nodes)
+        name = self._check_call(tree, "function", FUNCTIONS, arguments)
+        return self._call(tree, name, arguments, depth)
 
     def _has(self, tree: Syntax, arguments: list[Syntax], depth: int) -> Node:
         if len(arguments) != 1 or arguments[0].data != "member_dot":
@@ -242,43 +240,23 @@ class Parser:
             return []
         return cast("list[Syntax]", self._subtree(tree, index).children)
 
-    def _check_call(
-        self, tree: Syntax, name: str, count: int, known: dict[str, tuple[int, ...]], kind: str
-    ) -> None:
-        if name not in known:
-            close = get_close_matches(name, known, 1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(known))}"
-            self._refuse(tree, f"unknown {kind} {name}: {hint}")
-        if count not in known[name]:
-            wanted = " or ".join(str(number - (kind == "method")) for number in known[name])
-            given = count - (kind == "method")
-            self._refuse(tree, f"{name} takes {wanted} arguments, not {given}")
+    def _check_call(self, tree: Syntax, kind: str, known: Arities, arguments: list[Syntax]) -> str:
+        """Give the name of a call, which stands before its arguments."""
+        token = cast("Token", tree.children[0 if kind == "function" else 1])
+        fault = fault_of_call(kind, known, str(token), len(arguments))
+        if fault:
+            raise refuse(self._text, token.start_pos or 0, fault)
+        return str(token)
 
-    def _checked_call(self, tree: Syntax, name: str, arguments: tuple[Node, ...]) -> Node:
-        if name == "duration":
-            self._check_duration(tree, arguments[0])
-        if name == "matches":
-            self._check_pattern(tree, arguments[1])
-        return Call(span_of(tree), name, arguments)
-
-    def _check_duration(self, tree: Syntax, argument: Node) -> None:
-        value = argument.value if isinstance(argument, Literal) else None
-        if type(value) is not str:
-            self._refuse(tree, 'duration takes a string literal, as in duration("10m")')
-        if len(value) > limits.DURATION_CHARS or _DURATION.fullmatch(value) is None:
-            self._refuse(tree, 'not a duration: write numbers with units, as in duration("1h30m")')
-
-    def _check_pattern(self, tree: Syntax, argument: Node) -> None:
-        value = argument.value if isinstance(argument, Literal) else None
-        if type(value) is not str:
-            self._refuse(tree, 'matches takes a string literal, as in matches("^a")')
-        try:
-            compiled(value)
-        except ValueError as error:
-            self._refuse(tree, f"not a pattern of RE2: {error}")
+    def _call(self, tree: Syntax, name: str, arguments: list[Syntax], depth: int) -> Node:
+        nodes = tuple(self._node(item, depth + 1) for item in arguments)
+        fault = fault_of_argument(name, nodes[-1])
+        if fault:
+            self._refuse(arguments[-1], fault)
+        return Call(span_of(tree), name, nodes)
 
 
-def literal_value(token: Token) -> str | float | bool | None:
+def literal_value(token: Token) -> object:
     """Give the Python value of a literal that the lexer has accepted."""
     text = str(token)
     if token.type in {"STRING_LIT", "MLSTRING_LIT"}:

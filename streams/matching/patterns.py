@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import Any
 
-import re2
+import re2  # type: ignore[import-untyped]
 
 from streams.matching import limits
 
@@ -22,4 +22,4 @@ def compiled(pattern: str) -> Any:  # noqa: ANN401 (re2 has no types)
 
 def found(text: str, pattern: str) -> bool:
     """Say whether the pattern occurs anywhere in the text, as CEL's `matches` asks."""
-    return compiled(pattern).search(text) is not None
+    return bool(compiled(pattern).search(text))

@@ -1,15 +1,15 @@
 """The reference: celpy's interpreter on the same tree (S17).
 
-celpy decides how an expression is read and walked. What it does otherwise than the specification is
-overridden: operators by `reference_operators`, and here the absorption of errors, `has`, literals,
-errors inside macros, and the equality conjuncts of S14. The interpreter alone is used: the compiling
+celpy decides how an expression is read and walked. What it does otherwise than the specification
+is overridden: operators by `reference_operators`, and here the absorption of errors, `has`,
+literals, macros, and the equality conjuncts of S14. The interpreter alone is used: the compiling
 runner turns `async` into invalid Python and writes into module globals.
 """
 
 from collections.abc import Callable
 from typing import Any, Final, cast
 
-from celpy.celtypes import BoolType, ListType, MapType, StringType, Value
+from celpy.celtypes import BoolType, ListType, MapType, Value
 from celpy.evaluation import Activation, CELEvalError, Evaluator, Result
 from lark import Token
 
@@ -19,8 +19,9 @@ from streams.matching.canonical import Document
 from streams.matching.grammar import Syntax, span_of
 from streams.matching.nodes import Span
 from streams.matching.parse import literal_value
-from streams.matching.reference_operators import FUNCTIONS, from_cel, strict_equal, to_cel
-from streams.matching.reference_operators import MACROS as MACRO_RESULTS
+from streams.matching.reference_macros import MACRO_RESULTS
+from streams.matching.reference_operators import FUNCTIONS, strict_equal
+from streams.matching.reference_types import to_cel
 from streams.matching.vocabulary import MACROS
 
 # What celpy lets through besides its own error.
@@ -55,14 +56,19 @@ class Program:
         raise EvaluationError("the result is not a boolean")
 
     def closure(self, span: Span) -> Callable[[Document, Document | None], Any]:
-        """Give a closure of one part of the expression, for what is not compiled."""
-        return lambda event, async_: from_cel(self._value(span, event, async_))
+        """Give a closure of a part that is not compiled; its caller wants a boolean."""
+
+        def evaluate(event: Document, async_: Document | None) -> Any:  # noqa: ANN401
+            value = self._value(span, event, async_)
+            return bool(value) if isinstance(value, BoolType) else value
+
+        return evaluate
 
     def _value(self, span: Span, event: Document, async_: Document | None) -> Value:
         try:
             context = {"event": to_cel(event), "async": to_cel(async_)}
             evaluator = _Evaluator(self._trees[span], _activation(), self._conjuncts)
-            return cast("Value", evaluator.evaluate(context))
+            return evaluator.evaluate(context)
         except _FAULTS as fault:
             raise EvaluationError(_reason(fault)) from None
 
@@ -114,13 +120,13 @@ class _Evaluator(Evaluator):
     def relation(self, tree: Syntax) -> Result:
         """Compare; a missing or null side of an equality conjunct is false (S14)."""
         if span_of(tree) not in self._conjuncts:
-            return super().relation(tree)
+            return cast("Result", super().relation(tree))
         operator, right_tree = cast("list[Syntax]", tree.children)
         left, right = self.visit(cast("Syntax", operator.children[0])), self.visit(right_tree)
         for side in (left, right):
             if side is None or isinstance(side, CELEvalError):
-                return BoolType(False)
-        return strict_equal(left, right)
+                return BoolType(0)
+        return cast("Result", strict_equal(left, right))
 
     def literal(self, tree: Syntax) -> Result:
         """Read a literal as the compiler does: celpy drops newlines within long strings."""
@@ -131,7 +137,7 @@ class _Evaluator(Evaluator):
         member_tree = cast("Syntax", exprlist.children[0])
         container = self.visit(cast("Syntax", member_tree.children[0]))
         if isinstance(container, MapType):
-            return BoolType(StringType(member_tree.children[1]) in container)
+            return BoolType(str(member_tree.children[1]) in set(container))
         return cast("BoolType", CELEvalError("has: no such overload"))
 
     def member_dot_arg(self, tree: Syntax) -> Result:
@@ -139,7 +145,7 @@ class _Evaluator(Evaluator):
         try:
             if str(tree.children[1]) in MACROS:
                 return self._macro(tree)
-            return super().member_dot_arg(tree)
+            return cast("Result", super().member_dot_arg(tree))
         except _FAULTS as fault:
             return CELEvalError(_reason(fault))
 
@@ -160,6 +166,6 @@ class _Evaluator(Evaluator):
 
 def _caught(evaluator: Evaluator, name: str, item: Value) -> Result:
     try:
-        return cast("Value", evaluator.evaluate({name: item}))
+        return evaluator.evaluate({name: item})
     except _FAULTS as fault:
         return CELEvalError(_reason(fault))

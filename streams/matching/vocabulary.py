@@ -1,8 +1,17 @@
-"""The functions, methods and macros that an expression may use, with their numbers of arguments."""
+"""The functions, methods and macros that an expression may use, and what they may be given."""
 
-from typing import Final
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Final, TypeAlias
 
-FUNCTIONS: Final = {
+from streams.matching import limits
+from streams.matching.nodes import Literal, Node
+from streams.matching.patterns import compiled
+
+Arities: TypeAlias = Mapping[str, tuple[int, ...]]
+
+FUNCTIONS: Final[Arities] = {
     "size": (1,),
     "int": (1,),
     "double": (1,),
@@ -11,13 +20,12 @@ FUNCTIONS: Final = {
     "timestamp": (1,),
     "duration": (1,),
 }
-# The receiver counts as an argument.
-METHODS: Final = {
-    "size": (1,),
-    "startsWith": (2,),
-    "endsWith": (2,),
-    "contains": (2,),
-    "matches": (2,),
+METHODS: Final[Arities] = {
+    "size": (0,),
+    "startsWith": (1,),
+    "endsWith": (1,),
+    "contains": (1,),
+    "matches": (1,),
     **dict.fromkeys(
         (
             "getDate",
@@ -31,8 +39,47 @@ METHODS: Final = {
             "getMonth",
             "getSeconds",
         ),
-        (1, 2),
+        (0, 1),
     ),
 }
 # The variable counts as an argument.
-MACROS: Final = {"all": (2,), "exists": (2,), "exists_one": (2,), "map": (2,), "filter": (2,)}
+MACROS: Final[Arities] = {
+    "all": (2,),
+    "exists": (2,),
+    "exists_one": (2,),
+    "map": (2,),
+    "filter": (2,),
+}
+# celpy's own pattern for durations takes exponential time on "aaaa…1" (celpy#147).
+_DURATION: Final = re.compile(r"[-+]?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|ms|s|m|h))+")
+
+
+def fault_of_call(kind: str, known: Arities, name: str, count: int) -> str | None:
+    """Say what is wrong with the name of a call or with its number of arguments."""
+    if name not in known:
+        close = get_close_matches(name, known, 1)
+        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(known))}"
+        return f"unknown {kind} {name}: {hint}"
+    if count not in known[name]:
+        wanted = " or ".join(map(str, known[name]))
+        return f"{name} takes {wanted} argument{'s' * (wanted != '1')}, not {count}"
+    return None
+
+
+def fault_of_argument(name: str, argument: Node) -> str | None:
+    """Say what is wrong with the last argument of a call that takes a literal alone."""
+    if name not in {"duration", "matches"}:
+        return None
+    text = argument.value if isinstance(argument, Literal) else None
+    if type(text) is not str:
+        example = {"duration": 'duration("10m")', "matches": 'matches("^a")'}[name]
+        return f"{name} takes a string literal, as in {example}"
+    if name == "duration":
+        if len(text) > limits.DURATION_CHARS or _DURATION.fullmatch(text) is None:
+            return 'not a duration: write numbers with units, as in duration("1h30m")'
+        return None
+    try:
+        compiled(text)
+    except ValueError as error:
+        return f"not a pattern of RE2: {error}"
+    return None

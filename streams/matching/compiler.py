@@ -1,0 +1,178 @@
+"""Compiles the syntax tree of an expression to one closure of (event, async).
+
+What isn't compiled (conversions, timestamps, durations) is evaluated by celpy, in the smallest `&&`
+or `||` operand that holds it and after the compiled ones: `&&` and `||` absorb errors on both
+sides, so the order of their operands can't be seen.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Final, TypeAlias
+
+from streams.matching import closures, operators
+from streams.matching.canonical import Document
+from streams.matching.closures import Closure, Predicate
+from streams.matching.equality import pair_of
+from streams.matching.nodes import (
+    And,
+    Binary,
+    Call,
+    Has,
+    Index,
+    ListNode,
+    Literal,
+    Macro,
+    MapNode,
+    Member,
+    Node,
+    Or,
+    Reference,
+    Span,
+    Ternary,
+    Unary,
+)
+
+Evaluate: TypeAlias = Callable[[Document, Document | None], bool]
+
+_COMPILED_CALLS: Final = frozenset({"size", *operators.TEXT})
+_PREDICATE_SYMBOLS: Final = frozenset({"!", "==", "!=", "in", *operators.ORDERINGS})
+_PREDICATE_NAMES: Final = frozenset({"all", "exists", "exists_one", *operators.TEXT})
+
+
+def compiles(node: Node) -> bool:
+    """Say whether closures evaluate this node without celpy."""
+    if isinstance(node, Call) and node.name not in _COMPILED_CALLS:
+        return False
+    return all(compiles(child) for child in node.children())
+
+
+def closure_of(
+    node: Node, conjuncts: frozenset[Span], fallback: Callable[[Span], Closure]
+) -> Evaluate:
+    """Compile a whole expression; `conjuncts` are the places of its equality conjuncts (S14)."""
+    return _Compiler(conjuncts, fallback).predicate(node)
+
+
+class _Compiler:
+    def __init__(self, conjuncts: frozenset[Span], fallback: Callable[[Span], Closure]) -> None:
+        self._conjuncts = conjuncts
+        self._fallback = fallback
+        self._bound: str | None = None
+
+    def predicate(self, node: Node) -> Predicate:
+        """Compile where a boolean is needed: any other result is an error (S16)."""
+        if isinstance(node, And | Or):
+            ordered = sorted(node.operands, key=lambda operand: not compiles(operand))
+            operands = tuple(self.predicate(operand) for operand in ordered)
+            join = closures.conjunction if isinstance(node, And) else closures.disjunction
+            return join(operands)
+        if not compiles(node):
+            return closures.boolean(self._fallback(node.span))
+        if node.span in self._conjuncts:
+            pair = pair_of(node)
+            assert pair is not None
+            return closures.conjunct(*pair)
+        closure = self.value(node)
+        return closure if _is_predicate(node) else closures.boolean(closure)
+
+    def value(self, node: Node) -> Closure:
+        """Compile where any value will do; the node holds nothing that needs celpy."""
+        build: Callable[[_Compiler, Any], Closure] = self._builders[type(node)]
+        return build(self, node)
+
+    def _literal(self, node: Literal) -> Closure:
+        value = node.value
+        return lambda _event, _async: value
+
+    def _reference(self, node: Reference) -> Closure:
+        if node.variable == self._bound:
+            return closures.item(node.path)
+        return closures.reference(node.variable, node.path, in_macro=self._bound is not None)
+
+    def _unary(self, node: Unary) -> Closure:
+        if node.operator == "-":
+            return closures.one(operators.negate, self.value(node.operand))
+        return closures.inverted(self.predicate(node.operand))
+
+    def _binary(self, node: Binary) -> Closure:
+        left, right = self.value(node.left), self.value(node.right)
+        known = node.right.value if isinstance(node.right, Literal) else None
+        match node.operator:
+            case "==":
+                return closures.equality(left, right, known)
+            case "!=":
+                return closures.inverted(closures.equality(left, right, known))
+            case "in":
+                return self._membership(left, node.right, right)
+            case symbol if symbol in operators.ORDERINGS:
+                return closures.ordering(symbol, left, right, known)
+        return closures.two(operators.ARITHMETIC[node.operator], left, right)
+
+    def _membership(self, left: Closure, container: Node, right: Closure) -> Closure:
+        items = container.items if isinstance(container, ListNode) else ()
+        values = [item.value for item in items if isinstance(item, Literal)]
+        texts = frozenset(value for value in values if type(value) is str)
+        if not items or not len(items) == len(values) == len(texts):
+            return closures.two(operators.contains, left, right)
+        return closures.among(left, texts)
+
+    def _ternary(self, node: Ternary) -> Closure:
+        condition = self.predicate(node.condition)
+        return closures.ternary(condition, self.value(node.then), self.value(node.otherwise))
+
+    def _member(self, node: Member) -> Closure:
+        return closures.named(operators.member, self.value(node.operand), node.name)
+
+    def _has(self, node: Has) -> Closure:
+        return closures.named(operators.has, self.value(node.operand), node.name)
+
+    def _index(self, node: Index) -> Closure:
+        return closures.two(operators.index, self.value(node.operand), self.value(node.index))
+
+    def _call(self, node: Call) -> Closure:
+        arguments = [self.value(argument) for argument in node.arguments]
+        if node.name == "size":
+            return closures.one(operators.size, arguments[0])
+        return closures.two(operators.TEXT[node.name], *arguments)
+
+    def _list(self, node: ListNode) -> Closure:
+        return closures.listed(tuple(self.value(item) for item in node.items))
+
+    def _map(self, node: MapNode) -> Closure:
+        return closures.mapped(node.keys, tuple(self.value(item) for item in node.items))
+
+    def _macro(self, node: Macro) -> Closure:
+        receiver = self.value(node.receiver)
+        self._bound = node.variable
+        body = self.value(node.body) if node.name == "map" else self.predicate(node.body)
+        self._bound = None
+        return closures.macro(node.name, receiver, body)
+
+    _builders: ClassVar[dict[type[Node], Callable[..., Closure]]] = {
+        And: predicate,
+        Binary: _binary,
+        Call: _call,
+        Has: _has,
+        Index: _index,
+        ListNode: _list,
+        Literal: _literal,
+        Macro: _macro,
+        MapNode: _map,
+        Member: _member,
+        Or: predicate,
+        Reference: _reference,
+        Ternary: _ternary,
+        Unary: _unary,
+    }
+
+
+def _is_predicate(node: Node) -> bool:
+    match node:
+        case Has() | And() | Or():
+            return True
+        case Unary(operator=symbol) | Binary(operator=symbol):
+            return symbol in _PREDICATE_SYMBOLS
+        case Call(name=name) | Macro(name=name):
+            return name in _PREDICATE_NAMES
+        case Literal(value=value):
+            return type(value) is bool
+    return False
