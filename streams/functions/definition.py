@@ -1,0 +1,258 @@
+"""Functions as people write them, in YAML or JSON: everything is checked, all errors at once."""
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+from streams import matching
+from streams.errors import DefinitionError, ExpressionError
+from streams.functions import source as documents
+from streams.functions.compiled import TRIGGER_VARIABLES
+from streams.functions.durations import format_duration, format_instant
+from streams.functions.fields import Fields, Report
+from streams.functions.problems import Problem
+from topology import codec, limits
+from topology.records import CancelRule, Function, Json, Trigger
+
+MOST_FUNCTIONS: Final = 10_000
+
+_FUNCTION: Final = (
+    "id",
+    "app",
+    "triggers",
+    "cancel_on",
+    "timeouts",
+    "lease",
+    "pending_for",
+    "retention",
+)
+_TRIGGER: Final = ("event", "if")
+_RULE: Final = ("event", "match", "if", "all_runs", "timeout", "early_cancel")
+_TIMEOUTS: Final = ("start", "finish")
+_RULE_VARIABLES: Final = frozenset({"event", "async"})
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_NAME_MEANING: Final = "must be letters, digits, '.', '_' and '-', and begin with a letter or digit"
+
+
+def read_files(paths: Iterable[Path]) -> tuple[Function, ...]:
+    """Read the functions of YAML or JSON files, in their order.
+
+    Raises:
+        DefinitionError: With every wrong field of every file.
+    """
+    collected = _Collected()
+    for path in paths:
+        try:
+            text = path.read_text("utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            problem = Problem((), f"the file can't be read: {reason}", "file", str(path))
+            collected.problems.append(problem)
+        else:
+            collected.add_text(text, str(path))
+    return collected.result()
+
+
+def read_text(text: str, source: str = "") -> tuple[Function, ...]:
+    """Read the functions of one YAML or JSON text; `source` names it in errors.
+
+    Raises:
+        DefinitionError: With every wrong field.
+    """
+    collected = _Collected()
+    collected.add_text(text, source)
+    return collected.result()
+
+
+def read_function(definition: Mapping[str, Json]) -> Function:
+    """Read one function from a mapping, as a JSON body or the SDK gives it.
+
+    Raises:
+        DefinitionError: With every wrong field.
+    """
+    report = Report("")
+    try:
+        function = _function(documents.from_value(definition), (), report)
+    except RecursionError:
+        raise DefinitionError([Problem((), "nested too deeply", "syntax")]) from None
+    if report.problems or function is None:
+        raise DefinitionError(report.problems)
+    return function
+
+
+def as_document(function: Function) -> dict[str, Json]:
+    """The mapping that `read_function` reads as this function, without what is not set."""
+    timeouts = {"start": function.start_timeout_ms, "finish": function.finish_timeout_ms}
+    document = {
+        "id": function.id,
+        "app": function.app,
+        "triggers": [_given(event=one.event, **{"if": one.if_}) for one in function.triggers],
+        "cancel_on": [_rule_document(rule) for rule in function.cancel_on],
+        "timeouts": {name: format_duration(ms) for name, ms in timeouts.items() if ms},
+        "lease": format_duration(function.lease_ms) if function.lease_ms else None,
+        "pending_for": format_duration(function.pending_for_ms),
+        "retention": format_duration(function.retention_ms),
+    }
+    return {name: value for name, value in document.items() if value not in (None, [], {})}
+
+
+class _Collected:
+    """The functions and problems of some sources."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self._functions: dict[str, tuple[Function, str]] = {}
+
+    def add_text(self, text: str, source: str) -> None:
+        root, problems = documents.parse_text(text, source)
+        self.problems += problems
+        if root is None:
+            return
+        report = Report(source)
+        fields = Fields(root, (), ("functions",), report)
+        for item, path in fields.items("functions", MOST_FUNCTIONS, required=True):
+            function = _function(item, path, report)
+            if function is not None:
+                self._keep(function, f"{source}:{item.line}", path, item.line, report)
+        self.problems += report.problems
+
+    def result(self) -> tuple[Function, ...]:
+        if self.problems:
+            raise DefinitionError(sorted(self.problems, key=lambda one: (one.source, one.line)))
+        return tuple(function for function, _ in self._functions.values())
+
+    def _keep(
+        self, function: Function, place: str, path: documents.Path, line: int, report: Report
+    ) -> None:
+        other, first = self._functions.setdefault(function.slug, (function, place))
+        if other is not function:
+            same = (other.app, other.id) == (function.app, function.id)
+            what = f"{function.slug} is already " + (
+                "defined" if same else f"the name of app {other.app}, id {other.id}"
+            )
+            report.add((*path, "id"), line, f"{what} ({first})", "duplicate")
+
+
+def _function(item: documents.Item, path: documents.Path, report: Report) -> Function | None:
+    before = len(report.problems)
+    fields = Fields(item, path, _FUNCTION, report)
+    app = fields.name("app", _NAME, _NAME_MEANING, limits.SLUG_CHARS)
+    id_ = fields.name("id", _NAME, _NAME_MEANING, limits.SLUG_CHARS)
+    triggers = _triggers(fields, report)
+    names = frozenset(trigger.event for trigger in triggers)
+    rules = [
+        _rule(Fields(rule, place, _RULE, report), names)
+        for rule, place in fields.items("cancel_on", limits.CANCEL_RULES)
+    ]
+    timeouts = fields.fields("timeouts", _TIMEOUTS)
+    function = Function(
+        app=app or "",
+        id=id_ or "",
+        triggers=triggers,
+        cancel_on=tuple(rules),
+        start_timeout_ms=timeouts.duration("start"),
+        finish_timeout_ms=timeouts.duration("finish"),
+        lease_ms=fields.duration("lease", limits.SECOND_MS),
+        pending_for_ms=fields.duration("pending_for") or limits.PENDING_FOR_MS,
+        retention_ms=fields.duration("retention") or limits.RETENTION_MS,
+    )
+    _check_size(function, fields)
+    return function if len(report.problems) == before else None
+
+
+def _triggers(fields: Fields, report: Report) -> tuple[Trigger, ...]:
+    found = []
+    for item, path in fields.items("triggers", limits.TRIGGERS, required=True):
+        trigger = Fields(item, path, _TRIGGER, report)
+        event = trigger.text("event", limits.EVENT_NAME_CHARS, required=True)
+        condition = trigger.expression("if", TRIGGER_VARIABLES, limits.FUNCTION_BYTES)
+        if_ = None if condition is None else condition.text
+        found.append(Trigger(event=event or "", if_=if_))
+    return tuple(found)
+
+
+def _rule(fields: Fields, triggers: frozenset[str]) -> CancelRule:
+    event = fields.text("event", limits.EVENT_NAME_CHARS, required=True)
+    expression = fields.expression("if", _RULE_VARIABLES, limits.FUNCTION_BYTES)
+    match = _match(fields)
+    all_runs = fields.flag("all_runs")
+    timeout_ms, timeout_at = fields.duration_or_instant("timeout")
+    early_cancel_ms = fields.duration("early_cancel") or 0
+    _check_scope(fields, all_runs)
+    if fields.has("early_cancel"):
+        scans = all_runs is True or (expression is not None and not expression.indexed)
+        _check_early_cancel(fields, scans=scans, triggering=event in triggers)
+    return CancelRule(
+        event=event or "",
+        match=match,
+        if_=None if expression is None else expression.text,
+        all_runs=all_runs is True,
+        timeout_ms=timeout_ms,
+        timeout_at=timeout_at,
+        early_cancel_ms=early_cancel_ms,
+    )
+
+
+def _match(fields: Fields) -> str | None:
+    path = fields.text("match", limits.FUNCTION_BYTES)
+    if path is None:
+        return None
+    try:
+        matching.match_expression(path)
+    except ExpressionError as error:
+        fields.refuse_expression("match", error)
+        return None
+    return path
+
+
+def _check_scope(fields: Fields, all_runs: bool | None) -> None:  # noqa: FBT001  # three states
+    scopes = [name for name in ("match", "if") if fields.has(name)]
+    if fields.has("all_runs") and all_runs is not False:
+        scopes.append("all_runs")
+    if not scopes:
+        message = (
+            "has neither match nor if, so each such event would cancel every run of the function: "
+            "add one of them, or all_runs: true if that is meant"
+        )
+        fields.refuse_whole(message, "unscoped")
+    for name in scopes[1:]:
+        fields.refuse(name, f"can't stand beside {scopes[0]}: keep one of them", "scope")
+
+
+def _check_early_cancel(fields: Fields, *, scans: bool, triggering: bool) -> None:
+    if scans:
+        message = "needs an equality between event and async: without one every run is searched"
+        fields.refuse("early_cancel", message, "early_cancel")
+    if triggering:
+        message = "can't be used with an event that also triggers the function: each would cancel"
+        fields.refuse("early_cancel", f"{message} the runs after it", "early_cancel")
+
+
+def _check_size(function: Function, fields: Fields) -> None:
+    if len(function.slug) > limits.SLUG_CHARS:
+        message = f"with app and '-' is over {limits.SLUG_CHARS} characters"
+        fields.refuse("id", message, "length")
+    size = len(codec.encode_function(function))
+    if size > limits.FUNCTION_BYTES:
+        message = f"the function takes {size} bytes, at most {limits.FUNCTION_BYTES} are allowed"
+        fields.refuse("cancel_on", message, "length")
+
+
+def _rule_document(rule: CancelRule) -> dict[str, Json]:
+    timeout = format_duration(rule.timeout_ms) if rule.timeout_ms else None
+    if rule.timeout_at:
+        timeout = format_instant(rule.timeout_at)
+    return _given(
+        event=rule.event,
+        match=rule.match,
+        **{"if": rule.if_},
+        all_runs=rule.all_runs or None,
+        timeout=timeout,
+        early_cancel=format_duration(rule.early_cancel_ms) if rule.early_cancel_ms else None,
+    )
+
+
+def _given(**fields: Json) -> dict[str, Json]:
+    return {name: value for name, value in fields.items() if value is not None}

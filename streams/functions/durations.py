@@ -1,0 +1,68 @@
+"""Durations and instants as people write them.
+
+One number and one unit: `durationpy` and `pytimeparse` also take `1h x 5m`, fractions and months.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final
+
+import msgspec
+
+from topology import limits
+
+_UNITS: Final = {
+    "d": limits.DAY_MS,
+    "h": limits.HOUR_MS,
+    "m": limits.MINUTE_MS,
+    "s": limits.SECOND_MS,
+    "ms": 1,
+}
+_DURATION: Final = re.compile(r"([0-9]{1,15})(ms|s|m|h|d)")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+def parse_duration(text: str) -> int:
+    """The ms of a duration such as `90s`, `10m`, `24h` or `7d`.
+
+    Raises:
+        ValueError: The text is no duration, or not within 1 ms and 366 days.
+    """
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise ValueError("not a duration: write one number and one unit, such as 90s, 10m, 24h, 7d")
+    duration_ms = int(found[1]) * _UNITS[found[2]]
+    if not 0 < duration_ms <= limits.LONGEST_MS:
+        raise ValueError(f"must be more than 0 and at most {format_duration(limits.LONGEST_MS)}")
+    return duration_ms
+
+
+def format_duration(duration_ms: int) -> str:
+    """The shortest text that `parse_duration` reads as this many ms."""
+    unit = next(unit for unit, size in _UNITS.items() if duration_ms % size == 0)
+    return f"{duration_ms // _UNITS[unit]}{unit}"
+
+
+def parse_instant(text: str) -> int:
+    """The ms since 1970 of an RFC 3339 instant such as `2026-01-31T12:00:00Z`.
+
+    Raises:
+        ValueError: The text is no such instant, or has no offset from UTC.
+    """
+    try:
+        instant: datetime = msgspec.convert(text, _Instant)
+    except msgspec.ValidationError:
+        message = "not an RFC 3339 instant with an offset from UTC, such as 2026-01-31T12:00:00Z"
+        raise ValueError(message) from None
+    instant_ms = (instant - _EPOCH) // timedelta(milliseconds=1)
+    if instant_ms <= 0:
+        raise ValueError("an instant before 1970 can't be meant")
+    return instant_ms
+
+
+def format_instant(instant_ms: int) -> str:
+    """The RFC 3339 text of an instant in UTC."""
+    instant = _EPOCH + timedelta(milliseconds=instant_ms)
+    spec = "milliseconds" if instant_ms % limits.SECOND_MS else "seconds"
+    return instant.isoformat(timespec=spec).replace("+00:00", "Z")
