@@ -44,22 +44,26 @@ require_python() {
 
 digest() { cksum "$@" | tr -s ' \n' ' '; }
 
+usable() { # an environment of another place, or of a Python that is gone, can only be made anew
+  "$py" -c "$fits" 2>/dev/null && grep -qF "$PWD/$venv" "$venv/bin/activate"
+}
+
+wanted() { printf '%s %s\n' "$("$py" --version)" "$(digest "$lock")"; }
+
 install_requirements() {
-  local stamp="$venv/requirements.stamp" want
-  want="$PWD $(digest "$lock")"
-  if [[ -x "$py" && "$(cat "$stamp" 2>/dev/null)" == "$want" ]] && "$py" -c "$fits" 2>/dev/null; then
+  local stamp="$venv/requirements.stamp"
+  if usable && [[ "$(cat "$stamp" 2>/dev/null)" == "$(wanted)" ]]; then
     return
   fi
   require_python
-  # An environment of another place or of a Python that is gone can't be mended, only made anew.
-  if ! "$py" -c "$fits" 2>/dev/null || [[ -f "$stamp" && "$(cat "$stamp")" != "$PWD "* ]]; then
+  if ! usable; then
     echo "setup: creating $venv with $("$python" --version)"
     "$python" -m venv --clear "$venv"
   fi
   rm -f "$stamp" "$venv/project.stamp"
   echo "setup: installing the locked requirements into $venv (once; a few minutes without a cache)"
   "$py" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock"
-  printf '%s\n' "$want" >"$stamp"
+  wanted >"$stamp"
 }
 
 install_project() { # the checkout itself, editable; its metadata and command come from pyproject.toml
