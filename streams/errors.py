@@ -8,6 +8,10 @@
     ├── TopicsError         a topic is missing, or made the wrong way
     ├── UnreachableError    Kafka doesn't answer
     ├── KafkaRefusedError   Kafka answers, and refuses
+    ├── JoinerError         a partition can't go on
+    │   ├── AbortedError        its transaction left nothing behind: decide again
+    │   ├── FencedError         its producer is dead: start again from the first step
+    │   └── LostInputError      its input is not where it left off: somebody must look
     ├── NotFoundError       what was named is not there
     ├── RefusedError        it would do harm, or contradicts what is there
     └── MatchingError       an expression
@@ -59,6 +63,22 @@ class UnreachableError(CountermandError):
 
 class KafkaRefusedError(CountermandError):
     """Kafka answers, and refuses: not allowed, too large, or not possible."""
+
+
+class JoinerError(CountermandError):
+    """A partition can't go on."""
+
+
+class AbortedError(JoinerError):
+    """A partition's transaction left nothing behind: decide again."""
+
+
+class FencedError(JoinerError):
+    """A partition's producer is dead, by a rival or by a timeout: start again from the first step."""
+
+
+class LostInputError(JoinerError):
+    """A partition's input is not where it left off; going on would lose or repeat something."""
 
 
 class NotFoundError(CountermandError):

@@ -50,13 +50,14 @@ class Codec(Generic[T]):
 
 
 COMMANDS: Final = Codec(records.CommandBatch, 1)
-FORWARDS: Final[Codec[records.Forward]] = Codec(records.Forward, 1)  # type: ignore[arg-type]  # a union of types
+FORWARDS: Final = Codec(tuple[records.Forward, ...], 1)
 EVENT_ROWS: Final = Codec(tables.EventRow, 1)
 RUN_ROWS: Final = Codec(tables.RunRow, 1)
 SOURCE_ROWS: Final = Codec(tables.SourceRow, 1)
 APPLIED_ROWS: Final = Codec(tables.AppliedRow, 1)
 LISTENER_ROWS: Final = Codec(tables.ListenerRow, 1)
 HELD_ROWS: Final[Codec[tables.HeldRow]] = Codec(tables.HeldRow, 1)  # type: ignore[arg-type]  # a union of types
+CHECKPOINTS: Final = Codec(tables.Checkpoint, tables.CHECKPOINT_FORMAT)
 FAN_OUT_ROWS: Final = Codec(tables.FanOutRow, 1)
 
 _function_decoder = msgspec.json.Decoder(records.Function)

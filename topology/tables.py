@@ -17,6 +17,7 @@ class Space(bytes, Enum):
 
     CHECKPOINT = b"\x00"  # local only: how far this disk follows the changelog
     APPLIED = b"a"  # nothing more: one row
+    BARRIER = b"b"  # nothing more: one row, by which a restore knows that it has seen everything
     SOURCE = b"s"  # topic id, partition
     FUNCTION = b"f"  # slug, NUL, version
     EVENT = b"e"  # run id
@@ -37,33 +38,40 @@ HELD: Final = frozenset({b"h", b"m", b"u", b"p"})
 PREFIX_BYTES: Final = 17
 
 APPLIED_KEY: Final = Space.APPLIED.value
+BARRIER_KEY: Final = Space.BARRIER.value
 CHECKPOINT_KEY: Final = Space.CHECKPOINT.value
 CHECKPOINT_FORMAT: Final = 1
 
 
 class AppliedRow(Struct, array_like=True, frozen=True):
-    """How far this partition is: last offsets applied (-1: none), of which lives of the topics, and its watermark."""
+    """How far this partition is: last offsets applied (-1: none), of which lives of the topics, and its watermark.
+
+    `pending` is the number of its unfinished runs.
+    """
 
     commands: int = -1
     forwards: int = -1
     watermark: int = 0
     commands_id: bytes = b""
     forwards_id: bytes = b""
+    pending: int = 0
 
 
 class SourceRow(Struct, array_like=True, frozen=True):
-    """Highest offset and received time applied of one partition of a topic that routers read.
+    """How far one partition of a topic that routers read is applied here.
 
-    `seen` is the highest offset of an entry, `complete` and `time` are what routers reported.
+    `offset`: every record up to it is applied. `time`: no record received before it is still to come.
     """
 
-    seen: int = -1
-    complete: int = -1
+    offset: int = -1
     time: int = -1
 
 
 class EventRow(Struct, array_like=True, frozen=True):
-    """What never changes of a run: its trigger event and what it was registered with."""
+    """What never changes of a run: its trigger event and what it was registered with.
+
+    `listeners` wait in this partition, `remote` ones in others. `due` is the run's timer while it has no `RunRow`.
+    """
 
     slug: str
     version: int
@@ -71,7 +79,9 @@ class EventRow(Struct, array_like=True, frozen=True):
     position: Position
     event_key: bytes
     event: bytes
+    due: int
     listeners: tuple[Listener, ...] = ()
+    remote: tuple[Listener, ...] = ()
     dispatch_at: int = 0
 
 
@@ -86,6 +96,7 @@ class RunRow(Struct, array_like=True, frozen=True):
     attempt: int
     dispatch: bool
     at: int
+    due: int
     started_at: int = 0
     ended_at: int = 0
     stopped_at: int = 0
@@ -141,12 +152,11 @@ class FanOutRow(Struct, array_like=True, frozen=True):
 
 
 class Checkpoint(Struct, array_like=True, frozen=True):
-    """Of which changelog, up to which offset (exclusive), written when, in which format of rows."""
+    """Of which changelog, up to which offset (exclusive), written when; its codec's version is the rows' format."""
 
     topic_id: bytes
     offset: int
     time: int
-    format: int = CHECKPOINT_FORMAT
 
 
 def source_key(topic_id: bytes, partition: int) -> bytes:

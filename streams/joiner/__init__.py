@@ -1,0 +1,1 @@
+"""Stage 2: commands in, state and outputs out, exactly once."""

@@ -1,0 +1,123 @@
+"""Steps 1 and 2 of the durable order, the reading part: a partition's rows out of its changelog."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from time import time
+from typing import Any, Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from streams.joiner import derive
+from streams.joiner.store import Memory, Store, wipe
+from topology.tables import Checkpoint
+
+_READ_AT_ONCE: Final = 10_000
+_WAIT_S: Final = 0.5
+_LOST: Final = (
+    KafkaError._AUTO_OFFSET_RESET,
+    KafkaError.OFFSET_OUT_OF_RANGE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError._UNKNOWN_PARTITION,
+)
+
+Report = Callable[[int], None]
+"""Told how many records are still to restore."""
+
+
+class Changelog:
+    """The changelog of one partition."""
+
+    def __init__(self, config: Mapping[str, Any], topic: str, topic_id: bytes, partition: int, tombstones_ms: int):
+        """Read `topic`, whose tombstones are kept for `tombstones_ms` (its delete.retention.ms)."""
+        self._config = {
+            **config,
+            "group.id": "countermand-restore",  # never joined, never committed: librdkafka wants one
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "error",
+            "fetch.message.max.bytes": 8 * 1024 * 1024,
+            "queued.max.messages.kbytes": 32 * 1024,
+            "check.crcs": True,
+        }
+        self._topic = topic
+        self._topic_id = topic_id
+        self._partition = partition
+        self._tombstones_ms = tombstones_ms
+
+    def restore(self, path: Path, memory: Memory, barrier: int, report: Report, stop: Callable[[], bool]) -> Store:
+        """The rows as of the barrier: the offset of a record that was committed after everything that counts.
+
+        A disk that doesn't fit the log, is too old (the log's tombstones may be gone, so its rows would rise again),
+        or is damaged, is wiped first.
+        """
+        store = self._fitting(path, memory, barrier)
+        if store is None:
+            wipe(path)
+            store = Store(path, memory)
+        try:
+            self._read(store, barrier, report, stop)
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def _fitting(self, path: Path, memory: Memory, barrier: int) -> Store | None:
+        if not path.exists():
+            return None
+        try:
+            store = Store(path, memory)
+        except Exception:  # noqa: BLE001  # RocksDB's own errors are plain Exceptions; whatever it is, the log has it
+            return None
+        checkpoint = store.checkpoint()
+        if checkpoint is not None and self._fits(checkpoint, barrier):
+            return store
+        store.close()
+        return None
+
+    def _fits(self, checkpoint: Checkpoint, barrier: int) -> bool:
+        age = time() * 1000 - checkpoint.time
+        same = checkpoint.topic_id == self._topic_id and checkpoint.offset <= barrier
+        return same and age < self._tombstones_ms / 2
+
+    def _read(self, store: Store, barrier: int, report: Report, stop: Callable[[], bool]) -> None:
+        checkpoint = store.checkpoint()
+        position = checkpoint.offset if checkpoint is not None else 0
+        consumer = Consumer(self._config)
+        try:
+            low, _ = consumer.get_watermark_offsets(TopicPartition(self._topic, self._partition), timeout=30)
+            consumer.assign([TopicPartition(self._topic, self._partition, max(position, low))])
+            while position <= barrier and not stop():
+                messages = consumer.consume(_READ_AT_ONCE, _WAIT_S)
+                if messages:
+                    position = self._apply(store, messages)
+                    report(max(0, barrier + 1 - position))
+        finally:
+            consumer.close()
+
+    def _apply(self, store: Store, messages: list[Message]) -> int:
+        facts: dict[bytes, bytes | None] = {}
+        position = 0
+        for message in messages:
+            error = message.error()
+            if error is not None:
+                _tolerate(error)
+                continue
+            key = message.key()
+            if isinstance(key, bytes):
+                value = message.value()
+                facts[key] = value if isinstance(value, bytes) else None
+            position = (message.offset() or 0) + 1
+        store.write(facts, derive.restored(store.get, facts), self.checkpoint(position))
+        return position
+
+    def checkpoint(self, offset: int) -> Checkpoint:
+        """What a disk notes beside rows that follow the changelog up to `offset` (exclusive), written now."""
+        return Checkpoint(self._topic_id, offset, int(time() * 1000))
+
+
+def _tolerate(error: KafkaError) -> None:
+    """Broker trouble passes: the client goes on by itself; a log that isn't there as expected doesn't."""
+    if error.fatal() or error.code() in _LOST:
+        raise KafkaException(error)

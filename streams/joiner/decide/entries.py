@@ -1,0 +1,66 @@
+"""One command batch, entry by entry: repeats are skipped, commands decided, sources and watermark moved on."""
+
+from collections.abc import Collection
+
+from streams.joiner.decide import cancels, listen, register, update
+from streams.joiner.view import Context, View
+from topology.records import (
+    Cancel,
+    CancelEvent,
+    Command,
+    CommandBatch,
+    Complete,
+    Definition,
+    Entry,
+    Listen,
+    Position,
+    Register,
+    Topic,
+    Update,
+)
+
+Source = tuple[bytes, int]
+
+
+def decide_entry(view: View, batch: CommandBatch, entry: Entry, refused: Collection[int] = ()) -> None:
+    """Decide one entry; the commands whose numbers are in `refused` failed before and are left out."""
+    topic = batch.topics[entry.topic]
+    if entry.offset <= view.source(topic.id, entry.partition).offset:
+        view.count("repeated_entries")
+        return
+    context = Context(
+        position=Position(topic.name, topic.id, entry.partition, entry.offset),
+        received=entry.received,
+        event=entry.event,
+    )
+    for number, command in enumerate(entry.commands):
+        if number not in refused:
+            view.number = number
+            decide(view, context, command, batch.definitions)
+    view.advance(topic.id, entry.partition, entry.offset, -1)
+
+
+def decide(view: View, context: Context, command: Command, definitions: tuple[Definition, ...]) -> None:
+    """Decide one command."""
+    match command:
+        case Register():
+            register.register(view, context, command, definitions[command.definition])
+        case Cancel():
+            event = CancelEvent(context.received, context.position, context.event, context.position)
+            cancels.cancel(view, event, command.matches)
+        case Listen():
+            listen.listen(view, command)
+        case Update():
+            update.update(view, context, command)
+
+
+def complete(view: View, topics: tuple[Topic, ...], sources: tuple[Complete, ...], expected: frozenset[Source]) -> None:
+    """Note how far a router is complete, and move the watermark: the minimum over all expected sources."""
+    for report in sources:
+        view.advance(topics[report.topic].id, report.partition, report.offset, report.time)
+    if expected:
+        lowest = min(view.source(topic_id, partition).time for topic_id, partition in expected)
+        view.watermark = max(view.watermark, lowest)
+
+
+__all__ = ["complete", "decide", "decide_entry"]

@@ -1,0 +1,31 @@
+"""`listen` and `unlisten`: runs with another home wait here under some of their match keys."""
+
+from streams.joiner.decide import cancels
+from streams.joiner.view import View
+from topology import codec, keys, tables
+from topology.records import Listen, Unlisten
+from topology.tables import HeldUnlisten, ListenerRow
+
+
+def listen(view: View, command: Listen) -> None:
+    """Let a run wait here, unless it ended already; it meets the cancels that came before it."""
+    held = tables.held_unlisten_key(command.run_id)
+    if view.held(held):
+        view.put(held, None)
+        return
+    for listener in command.listeners:
+        key = tables.listener_key(listener.key, command.run_id, listener.rule)
+        view.put(key, codec.LISTENER_ROWS.encode(ListenerRow(listener.until)))
+        cancels.meet_held_cancels(view, listener.key, command.run_id, listener.rule)
+
+
+def unlisten(view: View, command: Unlisten) -> None:
+    """Forget a run that ended or was refused; where its listeners may still come, remember that."""
+    found = False
+    for match_key in command.keys:
+        for key, _ in list(view.scan_run(match_key, command.run_id)):
+            view.put(key, None)
+            found = True
+    if not found and not view.passed(keys.received_ms(command.run_id)):
+        held = HeldUnlisten(command.keys)
+        view.put(tables.held_unlisten_key(command.run_id), codec.HELD_ROWS.encode(held))

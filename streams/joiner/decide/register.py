@@ -1,0 +1,82 @@
+"""`register`: an event starts a run here (S1 to S3), and may cancel earlier runs of the same function (S10)."""
+
+from streams.joiner import runs
+from streams.joiner.decide import cancels, update
+from streams.joiner.runs import Run
+from streams.joiner.view import Context, View
+from topology import codec, keys, limits, tables
+from topology.records import CancelEvent, Definition, ForwardedCancel, Match, Register
+from topology.tables import EventRow, HeldMatch
+
+
+def register(view: View, context: Context, command: Register, definition: Definition) -> None:
+    """Register the run unless its event already has one; then let the event cancel, and be cancelled."""
+    first = _first_occurrence(view, context, command)
+    if first is None:
+        compiled = view.learn(definition)
+        run = runs.register(view, context, command, compiled)
+        _cancel_by_same_event(view, context, command, context)
+        _meet_held_matches(view, run)
+        for listener in run.event.listeners:
+            cancels.meet_held_cancels(view, listener.key, run.id, listener.rule)
+        update.meet_held_updates(view, run)
+        return
+    view.count("repeats")
+    compiled = view.learn(definition)
+    runs.stop_listening(view, command.run_id, runs.remote_listeners(view, command, compiled))
+    occurred = Context(position=first.position, received=first.received, event=context.event)
+    _cancel_by_same_event(view, context, command, occurred)
+
+
+def _first_occurrence(view: View, context: Context, command: Register) -> EventRow | None:
+    """The run of the same event id and home key, if there is one within a day (S3)."""
+    listed = view.get(tables.by_event_key(command.event_key))
+    if not listed:
+        return None
+    home = command.listeners[0].key if _indexed(command) else command.event_key
+    for at in range(0, len(listed), keys.RUN_ID_BYTES):
+        run_id = listed[at : at + keys.RUN_ID_BYTES]
+        value = view.get(tables.event_row_key(run_id))
+        assert value is not None, "a listed run has a row"
+        event = codec.EVENT_ROWS.decode(value)
+        near = abs(event.received - context.received) < limits.DEDUPE_MS
+        if near and runs.home_key(event, run_id) == home:
+            return event
+    return None
+
+
+def _indexed(command: Register) -> bool:
+    return bool(command.listeners) and command.listeners[0].key[:2] == command.run_id[6:8]
+
+
+def _cancel_by_same_event(view: View, context: Context, command: Register, occurred: Context) -> None:
+    """The event cancels earlier runs of the function it triggers, as its first occurrence could."""
+    if not command.cancels:
+        return
+    cancel = CancelEvent(
+        received=occurred.received,
+        position=occurred.position,
+        event=context.event,
+        at=context.position,
+        triggers=True,
+    )
+    by_partition: dict[int, list[Match]] = {}
+    for match in command.cancels:
+        everywhere = range(view.partitions) if match.everywhere else ()
+        for target in everywhere or (keys.partition_of_key(match.key, view.partitions),):
+            by_partition.setdefault(target, []).append(match)
+    for target, matches in by_partition.items():
+        if target == view.partition:
+            cancels.cancel(view, cancel, tuple(matches))
+        else:
+            view.forward(target, ForwardedCancel(cancel, tuple(matches)))
+
+
+def _meet_held_matches(view: View, run: Run) -> None:
+    """Cancels that found this run's listeners before the run itself was registered (S11)."""
+    for key, value in view.held(b"m" + run.id):
+        held = codec.HELD_ROWS.decode(value)
+        assert isinstance(held, HeldMatch)
+        for rule in held.rules:
+            cancels.cancel_run(view, held.cancel, run.id, rule)
+        view.put(key, None)

@@ -1,0 +1,64 @@
+"""What happens by itself once the watermark has passed its due time (S27, S30)."""
+
+from streams.joiner import runs
+from streams.joiner.runs import Run
+from streams.joiner.view import View
+from topology import limits
+from topology.records import Json
+from topology.statuses import Status
+
+
+def fire(view: View, row_key: bytes) -> None:
+    """A timer came due: held rows and listeners go, runs take their next step."""
+    if row_key[:1] != b"e":
+        if row_key[:1] == b"p":
+            view.count("ignored_updates", "unknown_event")
+        view.put(row_key, None)
+        return
+    run = runs.load(view, row_key[1:])
+    assert run is not None, "a timer's run has a row"
+    if run.ended:
+        _fire_ended(view, run)
+    else:
+        _fire_unfinished(view, run)
+
+
+def _fire_ended(view: View, run: Run) -> None:
+    compiled = view.function(run.event.slug, run.event.version)
+    gone = max(run.row.ended_at + compiled.function.retention_ms, run.event.received + limits.DEDUPE_MS)
+    if view.passed(gone):
+        runs.remove(view, run)
+        return
+    # Only a cancelled run whose worker never said `stopped` has another timer: the end of its lease.
+    runs.change(view, run, Status(run.row.status), stopped_at=run.row.lease_until)
+
+
+def _fire_unfinished(view: View, run: Run) -> None:
+    compiled = view.function(run.event.slug, run.event.version)
+    due, what = min(runs.due_times(run.event, run.row, compiled))
+    assert view.passed(due), "timers fire in the order of their due times"
+    match what:
+        case "dispatch":
+            runs.change(view, run, Status.SCHEDULED, dispatch=True)
+        case "wake":
+            next_attempt = run.row.attempt + 1
+            runs.change(view, run, Status.SCHEDULED, attempt=next_attempt, dispatch=True, sleep_until=0, worker="")
+        case "lease":
+            next_attempt = run.row.attempt + 1
+            runs.change(view, run, Status.SCHEDULED, attempt=next_attempt, dispatch=True, lease_until=0, worker="")
+            view.count("leases_ended")
+        case "expire":
+            runs.change(view, run, Status.EXPIRED, ended_at=view.now, dispatch=False)
+        case _:
+            runs.cancel(view, run, _cause(what), due)
+
+
+def _cause(timeout: str) -> dict[str, Json]:
+    return {
+        "type": timeout,
+        "event": None,
+        "rule": None,
+        "cancellation_id": None,
+        "reason": None,
+        "requested_by": None,
+    }

@@ -1,0 +1,109 @@
+"""Derived rows: what follows from facts. One place, used for writing and for restoring.
+
+A derived row is never in the changelog; a restore makes the same ones again.
+"""
+
+from collections.abc import Callable, Mapping
+
+from topology import codec, keys, tables
+from topology.statuses import ENDED
+from topology.tables import EventRow, HeldCancel, HeldUpdate, RunRow
+
+Get = Callable[[bytes], bytes | None]
+Rows = dict[bytes, bytes | None]
+
+_ENDED = frozenset(str(status) for status in ENDED)
+_RUN_SPACES = (b"e", b"r")
+_TIMED_SPACES = (b"h", b"m", b"u", b"p", b"l")
+
+
+def run_rows(run_id: bytes, event: EventRow, run: RunRow | None) -> dict[bytes, bytes]:
+    """A run's listeners in its own partition while it is unfinished, and its one timer."""
+    rows: dict[bytes, bytes] = {}
+    if run is None or run.status not in _ENDED:
+        for listener in event.listeners:
+            rows[tables.listener_key(listener.key, run_id, listener.rule)] = b""
+    due = event.due if run is None else run.due
+    rows[tables.timer_key(due, tables.event_row_key(run_id))] = b""
+    return rows
+
+
+def timed_row_due(key: bytes, value: bytes) -> int | None:
+    """When a row that waits for the watermark goes; None where it stays."""
+    match key[:1]:
+        case b"h":
+            held = codec.HELD_ROWS.decode(value)
+            assert isinstance(held, HeldCancel)
+            return held.cancel.received + held.hold_ms
+        case b"m" | b"u":
+            return keys.received_ms(key[1:17])
+        case b"p":
+            update = codec.HELD_ROWS.decode(value)
+            assert isinstance(update, HeldUpdate)
+            return update.received
+        case b"l":
+            return codec.LISTENER_ROWS.decode(value).until or None
+        case other:
+            raise ValueError(f"rows of space {other!r} have no timer of their own")
+
+
+def event_list(runs: bytes | None, run_id: bytes, *, present: bool) -> bytes | None:
+    """The list of an event's runs with one more, or one less; None when empty."""
+    ids = [runs[at : at + 16] for at in range(0, len(runs), 16)] if runs else []
+    if run_id in ids:
+        ids.remove(run_id)
+    if present:
+        ids.append(run_id)
+    return b"".join(ids) or None
+
+
+def restored(get: Get, facts: Mapping[bytes, bytes | None]) -> Rows:
+    """The derived rows that change when these facts of the changelog become true, in any order and any number.
+
+    `get` reads the rows as they were before.
+    """
+    derived: Rows = {}
+    done = set()
+    for key, value in facts.items():
+        space = key[:1]
+        if space in _RUN_SPACES:
+            run_id = key[1:]
+            if run_id not in done:
+                done.add(run_id)
+                _restore_run(get, facts, run_id, derived)
+        elif space in _TIMED_SPACES:
+            _restore_timer(key, get(key), value, derived)
+    return derived
+
+
+def _restore_timer(key: bytes, old: bytes | None, new: bytes | None, derived: Rows) -> None:
+    for value, row in ((old, None), (new, b"")):
+        due = timed_row_due(key, value) if value is not None else None
+        if due is not None:
+            derived[tables.timer_key(due, key)] = row
+
+
+def _restore_run(get: Get, facts: Mapping[bytes, bytes | None], run_id: bytes, derived: Rows) -> None:
+    event_key, run_key = tables.event_row_key(run_id), tables.run_row_key(run_id)
+    old_event = get(event_key)
+    new_event = facts.get(event_key, old_event) if event_key in facts else old_event
+    old_run = get(run_key) if old_event is not None else None
+    new_run = facts[run_key] if run_key in facts else old_run
+    if old_event is not None:
+        event = codec.EVENT_ROWS.decode(old_event)
+        run = codec.RUN_ROWS.decode(old_run) if old_run is not None else None
+        derived.update(dict.fromkeys(run_rows(run_id, event, run)))
+        if new_event is None:
+            _restore_event_list(get, event.event_key, run_id, derived, present=False)
+    if new_event is not None:
+        event = codec.EVENT_ROWS.decode(new_event)
+        run = codec.RUN_ROWS.decode(new_run) if new_run is not None else None
+        derived.update(run_rows(run_id, event, run))
+        if old_event is None:
+            _restore_event_list(get, event.event_key, run_id, derived, present=True)
+
+
+def _restore_event_list(get: Get, event_key: bytes, run_id: bytes, derived: Rows, *, present: bool) -> None:
+    key = tables.by_event_key(event_key)
+    before = derived[key] if key in derived else get(key)
+    derived[key] = event_list(before, run_id, present=present)

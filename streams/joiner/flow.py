@@ -1,0 +1,211 @@
+"""From Faust's consumer to the processors: every record once, in order, whatever Faust thinks of offsets.
+
+Faust commits, pauses and drops as it likes (`docs/decisions/0001-faust-carries-the-stream.md`). So a processor's own
+count decides: a record is taken only at the offset expected next, skipped below it; above it the consumer is sought
+back, all partitions at once, since stopping the flow drops what was fetched for any of them.
+"""
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic
+from typing import Final, Protocol
+
+from faust.types import TP
+
+from streams import logs
+from streams.joiner.decide.entries import Source
+from streams.joiner.inbox import Record
+from streams.joiner.processor import PartitionProcessor
+
+_SETTLE_S: Final = 0.05
+_WATCH_S: Final = 0.5
+_STUCK_S: Final = 1.0
+
+log = logs.get(__name__)
+
+
+class FaustConsumer(Protocol):
+    """What of Faust's consumer the flow uses; `tests/broker/test_faust_contract.py` checks that it is there."""
+
+    def assignment(self) -> set[TP]: ...
+    def highwater(self, tp: TP) -> int | None: ...
+    def stop_flow(self) -> None: ...
+    def resume_flow(self) -> None: ...
+    def pause_partitions(self, tps: set[TP]) -> None: ...
+    def resume_partitions(self, tps: set[TP]) -> None: ...
+    async def seek_wait(self, partitions: dict[TP, int]) -> None: ...
+
+
+class Slot:
+    """One assigned partition: its processor and the offset that it takes next (None: not ready yet)."""
+
+    def __init__(self, processor: PartitionProcessor) -> None:
+        self.processor = processor
+        self.expected: int | None = None
+        self.moved_at = monotonic()
+
+
+class Flow:
+    """The assigned partitions and their positions; lives on the event loop."""
+
+    def __init__(self, topic: str, consumer: Callable[[], FaustConsumer], start: Callable[..., PartitionProcessor]):
+        """Feed the processors that `start(partition, flow, predecessor)` makes from `topic`."""
+        self._topic = topic
+        self._consumer = consumer
+        self._start = start
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._slots: dict[int, Slot] = {}
+        self._leaving: dict[int, PartitionProcessor] = {}
+        self._repositioning = False
+        self._wanted = False
+        self._sources: frozenset[Source] = frozenset()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # From Faust, on the loop
+
+    def assign(self, partitions: set[int]) -> None:
+        """These partitions are ours now; returns at once, each starts in a thread of its own."""
+        self._loop = asyncio.get_running_loop()
+        self.revoke(set(self._slots) - partitions)
+        for partition in sorted(partitions - set(self._slots)):
+            predecessor = self._leaving.pop(partition, None)
+            processor = self._start(partition, self, predecessor.thread if predecessor else None)
+            self._slots[partition] = Slot(processor)
+            processor.start()
+
+    def revoke(self, partitions: set[int]) -> None:
+        """These partitions are no longer ours; returns at once."""
+        for partition in partitions & set(self._slots):
+            processor = self._slots.pop(partition).processor
+            processor.stop()
+            self._leaving[partition] = processor
+
+    def offer(self, partition: int, offset: int, value: bytes) -> None:
+        """A record of the topic, in whatever order Faust brings it."""
+        slot = self._slots.get(partition)
+        if slot is None or slot.processor.full:
+            return
+        if slot.expected is None:
+            # Nothing is lost: the partition will be sought to where it is, once it knows.
+            self._consumer().pause_partitions({TP(self._topic, partition)})
+        elif offset > slot.expected:
+            self._reposition(f"offset {offset} came where {slot.expected} was next")
+        elif offset == slot.expected:
+            if slot.processor.inbox.put_command(Record(offset, value)):
+                slot.expected = offset + 1
+                slot.moved_at = monotonic()
+            else:
+                slot.processor.full = True
+                self._consumer().pause_partitions({TP(self._topic, partition)})
+
+    def positions(self) -> dict[TP, int]:
+        """Where each ready partition of ours goes on."""
+        ours = self._consumer().assignment()
+        return {
+            tp: slot.expected
+            for partition, slot in self._slots.items()
+            if slot.expected is not None and (tp := TP(self._topic, partition)) in ours
+        }
+
+    # From processors, in their threads
+
+    def ready(self, partition: int, offset: int) -> None:
+        """The partition takes its records from `offset` on."""
+        self._call(self._ready, partition, offset)
+
+    def has_room(self, partition: int) -> None:
+        """The partition takes records again."""
+        self._call(self._has_room, partition)
+
+    def sources(self) -> frozenset[Source]:
+        """The sources whose minimum is the watermark."""
+        return self._sources
+
+    def set_sources(self, sources: frozenset[Source]) -> None:
+        """What the cluster's metadata says now."""
+        self._sources = sources
+
+    # The life of the whole
+
+    async def watch(self) -> None:
+        """Seek again whatever stands still under lag: Faust may have dropped it silently."""
+        while True:
+            await asyncio.sleep(_WATCH_S)
+            for partition, slot in list(self._slots.items()):
+                idle = monotonic() - slot.moved_at > _STUCK_S
+                if idle and slot.expected is not None and not slot.processor.full and self.lag(partition) > 0:
+                    slot.moved_at = monotonic()
+                    self._reposition(f"partition {partition} stood still at {slot.expected}")
+
+    def lag(self, partition: int) -> int:
+        """How many records of a partition are not taken yet, as far as the consumer knows."""
+        slot = self._slots.get(partition)
+        tp = TP(self._topic, partition)
+        if slot is None or slot.expected is None or tp not in self._consumer().assignment():
+            return 0
+        return max(0, (self._consumer().highwater(tp) or 0) - slot.expected)
+
+    def partitions(self) -> dict[int, PartitionProcessor]:
+        """The assigned partitions."""
+        return {partition: slot.processor for partition, slot in self._slots.items()}
+
+    def close(self) -> None:
+        """Stop every processor and wait until all are closed."""
+        self.revoke(set(self._slots))
+        for processor in self._leaving.values():
+            processor.thread.join()
+
+    def _call(self, function: Callable[..., None], *arguments: int) -> None:
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(function, *arguments)
+
+    def _ready(self, partition: int, offset: int) -> None:
+        slot = self._slots.get(partition)
+        if slot is not None:
+            slot.expected = offset
+            slot.moved_at = monotonic()
+            slot.processor.full = False
+            self._reposition(f"partition {partition} is ready at {offset}")
+
+    def _has_room(self, partition: int) -> None:
+        slot = self._slots.get(partition)
+        if slot is not None and slot.processor.full:
+            slot.processor.full = False
+            slot.moved_at = monotonic()
+            self._reposition(f"partition {partition} has room again at {slot.expected}")
+
+    def _reposition(self, why: str) -> None:
+        """Seek all ready partitions to where they are; one at a time, and once more if asked meanwhile."""
+        self._wanted = True
+        if self._repositioning:
+            return
+        log.debug("Seeking", why=why)
+        self._repositioning = True
+        task = asyncio.get_running_loop().create_task(self._seek())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _seek(self) -> None:
+        try:
+            while self._wanted:
+                self._wanted = False
+                await self._seek_once()
+        except Exception as error:  # noqa: BLE001  # a rebalance in between: the watch, or the next assignment, seeks again
+            log.warning("Seeking failed, it is tried again", error=f"{type(error).__name__}: {error}")
+        finally:
+            self._repositioning = False
+
+    async def _seek_once(self) -> None:
+        consumer = self._consumer()
+        consumer.stop_flow()
+        try:
+            # What Faust has in hand is dropped now; only after that may positions change.
+            await asyncio.sleep(_SETTLE_S)
+            positions = self.positions()
+            open_again = {tp for tp in positions if not self._slots[tp.partition].processor.full}
+            consumer.resume_partitions(open_again)
+            if positions:
+                await consumer.seek_wait(positions)
+        finally:
+            consumer.resume_flow()

@@ -1,0 +1,58 @@
+"""The reader of one partition's `forwards`: committed records only, from the applied offset on."""
+
+import threading
+from collections.abc import Mapping
+from typing import Any, Final
+
+from confluent_kafka import Consumer, TopicPartition
+
+from streams import logs
+from streams.joiner.inbox import Inbox, Record
+
+_WAIT_S: Final = 0.5
+_READ_AT_ONCE: Final = 100
+
+log = logs.get(__name__)
+
+
+class ForwardReader:
+    """A thread that moves forwarded commands into the inbox, as fast as there is room."""
+
+    def __init__(self, config: Mapping[str, Any], topic: str, partition: int, offset: int, inbox: Inbox) -> None:
+        """Read from `offset` on; `start` begins."""
+        self._consumer = Consumer(
+            {
+                **config,
+                "group.id": "countermand-forwards",  # never joined, never committed: librdkafka wants one
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "auto.offset.reset": "error",
+                "fetch.wait.max.ms": 100,
+            }
+        )
+        self._consumer.assign([TopicPartition(topic, partition, offset)])
+        self._inbox = inbox
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"forwards-{partition}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop reading; the inbox must be closed first, since a full one holds this thread."""
+        self._stopping.set()
+        self._thread.join()
+        self._consumer.close()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            for message in self._consumer.consume(_READ_AT_ONCE, _WAIT_S):
+                error = message.error()
+                if error is not None:
+                    log.warning("Reading forwards is disturbed", error=str(error))
+                    continue
+                value, offset = message.value(), message.offset()
+                assert isinstance(value, bytes)
+                assert offset is not None
+                self._inbox.put_forward(Record(offset, value))

@@ -1,0 +1,321 @@
+"""One owned partition, in a thread of its own. The durable order is here and nowhere else:
+
+1. fence earlier producers of the partition
+2. commit a barrier row, then restore RocksDB until the barrier is passed
+3. take `commands` from applied + 1, and `forwards` likewise
+4. decide on a bounded batch, in memory
+5. commit changelog rows, outputs, forwards, applied offsets and sources in one transaction
+6. write the same rows, and those derived from them, to RocksDB in one batch, with the checkpoint
+7. on revoke, stop or a fatal error: close; where the partition is still ours, start again at 1
+
+Up to 5 nothing has happened: a crash decides the same input again. Between 5 and 6 the changelog is ahead of the
+disk: the restore catches up, and the applied offsets with it. After 6 there is nothing to repeat.
+"""
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from time import time
+from typing import Any, Final, NamedTuple, Protocol
+from uuid import uuid4
+
+from confluent_kafka import Consumer, TopicPartition
+
+from streams import logs
+from streams.crash import crash_at
+from streams.errors import AbortedError, FencedError, LostInputError
+from streams.joiner.changelog import Changelog
+from streams.joiner.decide.batch import Input, PoisonError, decide_batch
+from streams.joiner.decide.entries import Source
+from streams.joiner.forwards import ForwardReader
+from streams.joiner.inbox import Inbox
+from streams.joiner.report import Report
+from streams.joiner.store import Memory, Store
+from streams.joiner.transaction import Transactions
+from streams.joiner.view import Functions, Output, Place, View
+from streams.router.dead_letters import Origin, dead_letter
+from topology import codec, limits, tables
+from topology.records import CommandBatch
+from topology.tables import AppliedRow
+
+_TAKE: Final = 8
+_WAIT_S: Final = 0.2
+_PAUSE_S: Final = 1.0
+_LONG_PAUSE_S: Final = 30.0
+
+log = logs.get(__name__)
+
+
+class TopicIds(NamedTuple):
+    """Which lives of the partition's topics this process found at its start."""
+
+    commands: bytes
+    forwards: bytes
+
+
+class Parts(NamedTuple):
+    """What a processor is made of, the same for all partitions of a process."""
+
+    client: Mapping[str, Any]
+    topics: Mapping[str, str]
+    ids: TopicIds
+    state_dir: Path
+    memory: Memory
+
+
+class Stream(Protocol):
+    """What brings records of `commands`; both calls come from a processor's thread."""
+
+    def ready(self, partition: int, offset: int) -> None:
+        """The partition takes its records from `offset` on."""
+
+    def has_room(self, partition: int) -> None:
+        """The partition takes records again."""
+
+    def sources(self) -> frozenset[Source]:
+        """The sources whose minimum is the watermark."""
+
+
+class Closed(Exception):  # noqa: N818  # not an error: the way out of a partition's life
+    """The partition is no longer ours."""
+
+
+class PartitionProcessor:
+    """One partition from its assignment to its revocation."""
+
+    def __init__(
+        self,
+        place: Place,
+        parts: Parts,
+        stream: Stream,
+        transactions: Any,
+        changelog: Changelog,
+        report: Report,
+        predecessor: threading.Thread | None,
+    ) -> None:
+        """Process `place`; `transactions` makes the producer of one life; waits for `predecessor` to be gone."""
+        self.inbox = Inbox()
+        self.full = False
+        self._place = place
+        self._parts = parts
+        self._stream = stream
+        self._new_transactions = transactions
+        self._changelog = changelog
+        self._report = report
+        self._predecessor = predecessor
+        self._stopping = threading.Event()
+        self._functions = Functions()
+        self.thread = threading.Thread(target=self._run, name=f"partition-{place.partition}", daemon=True)
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        self.thread.start()
+
+    def stop(self) -> None:
+        """Ask it to end; returns at once, `thread` says when it has."""
+        self._stopping.set()
+        self.inbox.close()
+
+    def _run(self) -> None:
+        if self._predecessor is not None:
+            self._predecessor.join()
+        while not self._stopping.is_set():
+            pause = _PAUSE_S
+            try:
+                self._live()
+            except Closed:
+                return
+            except FencedError as error:
+                log.warning("Partition was fenced: it starts again", **self._where(), error=str(error))
+                self._report.fenced()
+            except (LostInputError, codec.UnknownVersionError) as error:
+                log.error("Partition stopped, nothing is skipped", **self._where(), error=str(error))
+                self._report.stopped(str(error))
+                pause = _LONG_PAUSE_S
+            except Exception as error:  # noqa: BLE001  # a partition must not die silently in a living process
+                log.exception("Partition failed: it starts again", **self._where(), error=str(error))
+                self._report.stopped(str(error))
+            self._stopping.wait(pause)
+
+    def _live(self) -> None:
+        """One life of the partition: steps 1 to 6, and 7 at its end."""
+        inbox = self.inbox
+        self._report.starting()
+        transactions: Transactions = self._new_transactions()
+        store = reader = None
+        try:
+            transactions.begin_life()  # 1
+            store = self._restore(transactions)  # 2
+            applied = _applied(store)
+            self._check_input(applied)
+            reader = self._forward_reader(applied)  # 3
+            reader.start()
+            self._report.ready(applied)
+            self._stream.ready(self._place.partition, applied.commands + 1)
+            self._work(store, transactions, applied)  # 4 to 6
+        finally:  # 7
+            inbox.close()
+            if not self._stopping.is_set():
+                self.inbox = Inbox()
+            if reader is not None:
+                reader.stop()
+            transactions.close()
+            if store is not None:
+                store.close()
+            self._report.closed()
+
+    def _restore(self, transactions: Transactions) -> Store:
+        barrier = transactions.commit({tables.BARRIER_KEY: uuid4().bytes})
+        path = self._parts.state_dir / str(self._place.partition)
+        store = self._changelog.restore(
+            path, self._parts.memory, barrier, self._report.restoring, self._stopping.is_set
+        )
+        if self._stopping.is_set():
+            store.close()
+            raise Closed
+        crash_at("joiner_after_restore")
+        return store
+
+    def _check_input(self, applied: AppliedRow) -> None:
+        """Applied + 1 must still be there, in the same lives of the topics."""
+        consumer = Consumer({**self._parts.client, "group.id": "countermand-check", "enable.auto.commit": False})
+        try:
+            for name, offset, before, now in (
+                ("commands", applied.commands, applied.commands_id, self._parts.ids.commands),
+                ("forwards", applied.forwards, applied.forwards_id, self._parts.ids.forwards),
+            ):
+                topic = self._parts.topics[name]
+                low, high = consumer.get_watermark_offsets(
+                    TopicPartition(topic, self._place.partition), timeout=30
+                )
+                _check_offset(topic, offset, low, high, same=not before or before == now)
+        finally:
+            consumer.close()
+
+    def _forward_reader(self, applied: AppliedRow) -> ForwardReader:
+        topic = self._parts.topics["forwards"]
+        return ForwardReader(
+            self._parts.client, topic, self._place.partition, applied.forwards + 1, self.inbox
+        )
+
+    def _work(self, store: Store, transactions: Transactions, applied: AppliedRow) -> None:
+        inputs: list[Input] = []
+        while not self._stopping.is_set():
+            due = store.due(applied.watermark, limits.TIMERS_PER_TRANSACTION)
+            work = store.work()
+            idle = not (inputs or due or work)
+            if len(inputs) < _TAKE:
+                inputs += self._take(_WAIT_S if idle else 0, applied)
+            if not (inputs or due or work):
+                continue
+            view, reached = self._decide(store, applied, inputs, due, work)
+            try:
+                applied = self._commit(store, transactions, view, self._next(applied, view, inputs, reached))
+            except AbortedError as error:
+                log.warning("Transaction aborted: decided again", **self._where(), error=str(error))
+                self._report.aborted()
+                store.undo_due(due)
+                continue
+            _advance(inputs, reached)
+
+    def _take(self, timeout_s: float, applied: AppliedRow) -> list[Input]:
+        commands, forwards = self.inbox.take(_TAKE, timeout_s)
+        if self.full and self.inbox.has_room():
+            self._stream.has_room(self._place.partition)
+        self._report.queued(self.inbox.bytes)
+        taken = [Input(record.offset, codec.COMMANDS.decode(record.value)) for record in commands]
+        for record in forwards:
+            if record.offset > applied.forwards:
+                taken.append(Input(record.offset, codec.FORWARDS.decode(record.value)))
+        return taken
+
+    def _decide(
+        self, store: Store, applied: AppliedRow, inputs: list[Input], due: list[bytes], work: list[bytes]
+    ) -> tuple[View, list[int]]:
+        """Step 4; a command that can't be decided becomes a dead letter, the rest goes on."""
+        while True:
+            now = int(time() * 1000)
+            view = View(store, self._place, self._functions, now, applied.watermark)
+            try:
+                reached = decide_batch(view, inputs, self._stream.sources(), due, work)
+            except PoisonError as error:
+                log.exception("A command can't be decided", **self._where(), error=str(error))
+                error.source.refused[error.place] = str(error)
+                continue
+            for source, at in zip(inputs, reached, strict=False):
+                _emit_refused(view, self._parts.topics, source, at)
+            return view, reached
+
+    def _next(self, applied: AppliedRow, view: View, inputs: list[Input], reached: list[int]) -> AppliedRow:
+        """How far the partition is once this view is committed."""
+        commands, forwards = applied.commands, applied.forwards
+        for source, at in zip(inputs, reached, strict=False):
+            if at == source.size:
+                if isinstance(source.body, CommandBatch):
+                    commands = source.offset
+                else:
+                    forwards = source.offset
+        return AppliedRow(
+            commands=commands,
+            forwards=forwards,
+            watermark=view.watermark,
+            commands_id=self._parts.ids.commands,
+            forwards_id=self._parts.ids.forwards,
+            pending=applied.pending + view.pending,
+        )
+
+    def _commit(self, store: Store, transactions: Transactions, view: View, applied: AppliedRow) -> AppliedRow:
+        """Steps 5 and 6."""
+        view.put(tables.APPLIED_KEY, codec.APPLIED_ROWS.encode(applied))
+        crash_at("joiner_before_transaction")
+        with self._report.transaction():
+            offset = transactions.commit(view.changed, view.outputs, view.forwards)  # 5
+        store.write(view.changed, view.derived, self._changelog.checkpoint(offset + 1))  # 6
+        crash_at("joiner_after_write")
+        self._report.committed(view, applied)
+        return applied
+
+    def _where(self) -> dict[str, object]:
+        return {"partition": self._place.partition}
+
+
+def _applied(store: Store) -> AppliedRow:
+    value = store.get(tables.APPLIED_KEY)
+    return codec.APPLIED_ROWS.decode(value) if value is not None else AppliedRow()
+
+
+def _check_offset(topic: str, applied: int, low: int, high: int, *, same: bool) -> None:
+    if not same:
+        raise LostInputError(
+            f"{topic} was recreated since this partition's state was written: its offsets mean other records now. "
+            f"Delete the topics `state` and `forwards` too and create them again, or bring the old {topic} back."
+        )
+    if not low <= applied + 1 <= high:
+        raise LostInputError(
+            f"{topic} holds offsets {low} to {high}, this partition has applied {applied}: "
+            "records in between are gone. Raise the topic's retention; to accept the loss, recreate all topics."
+        )
+
+
+def _advance(inputs: list[Input], reached: list[int]) -> None:
+    for source, at in zip(inputs, reached, strict=False):
+        source.done = at
+    while inputs and inputs[0].done == inputs[0].size and reached:
+        inputs.pop(0)
+        reached.pop(0)
+
+
+def _emit_refused(view: View, topics: Mapping[str, str], source: Input, at: int) -> None:
+    for (entry, _), error in source.refused.items():
+        if not source.done <= entry < at:
+            continue
+        if isinstance(source.body, CommandBatch):
+            refused = source.body.entries[entry]
+            topic = source.body.topics[refused.topic].name
+            origin = Origin(topic, refused.partition, refused.offset, None, refused.event)
+        else:
+            origin = Origin(topics["forwards"], view.partition, source.offset)
+        letter = dead_letter(origin, stage="joiner", kind="undecidable", message=error)
+        view.outputs.append(Output("dead-letters", letter.key, letter.value, letter.headers))
+        view.count("dead_letters", "undecidable")
+

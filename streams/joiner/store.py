@@ -1,0 +1,197 @@
+"""One partition's rows in RocksDB: written only after the commit, thrown away whenever the changelog says so.
+
+The write-ahead log is off: what a crash takes from memory, the changelog gives back. A flush keeps the order of the
+writes, so whatever is on disk is the state as of the checkpoint beside it.
+"""
+
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from rocksdict import (
+    AccessType,
+    BlockBasedOptions,
+    Cache,
+    DBCompressionType,
+    Options,
+    Rdict,
+    ReadOptions,
+    WriteBatch,
+    WriteBufferManager,
+    WriteOptions,
+)
+
+from topology import codec, tables
+from topology.tables import Checkpoint
+
+_MIB = 1024 * 1024
+_HELD = frozenset(b"hmup")
+_PREFIX = tables.PREFIX_BYTES
+
+
+class Memory:
+    """One budget for block cache and write buffers, shared by all partitions of a process."""
+
+    def __init__(self, budget_mib: int) -> None:
+        """Share `budget_mib` MiB; half of it at most holds writes that aren't on disk yet."""
+        self.cache = Cache(budget_mib * _MIB)
+        self.buffers = WriteBufferManager.new_write_buffer_manager_with_cache(
+            budget_mib * _MIB // 2, allow_stall=False, cache=self.cache
+        )
+
+    def options(self) -> Options:
+        """Every option that matters, set on purpose."""
+        blocks = BlockBasedOptions()
+        blocks.set_block_cache(self.cache)
+        blocks.set_block_size(8 * 1024)
+        blocks.set_bloom_filter(10, block_based=False)
+        blocks.set_cache_index_and_filter_blocks(True)
+        blocks.set_pin_l0_filter_and_index_blocks_in_cache(True)
+        blocks.set_format_version(5)
+        options = Options(raw_mode=True)
+        options.create_if_missing(True)
+        options.set_block_based_table_factory(blocks)
+        options.set_write_buffer_manager(self.buffers)
+        options.set_write_buffer_size(32 * _MIB)
+        options.set_compression_type(DBCompressionType.lz4())
+        options.set_bottommost_compression_type(DBCompressionType.zstd())
+        options.set_max_background_jobs(2)
+        options.set_max_open_files(256)
+        options.set_level_compaction_dynamic_level_bytes(True)
+        options.set_keep_log_file_num(2)
+        options.set_stats_dump_period_sec(0)
+        return options
+
+
+class Store:
+    """The rows of one partition; used by one thread."""
+
+    def __init__(self, path: Path, memory: Memory) -> None:
+        """Open the rows under `path`.
+
+        Raises:
+            Exception: RocksDB can't open them; `wipe` and open again.
+        """
+        path.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._db = Rdict(str(path), memory.options(), access_type=AccessType.read_write())
+        self._write_options = WriteOptions()
+        self._write_options.disable_wal = True
+        self._db.set_write_options(self._write_options)
+        self._held: Counter[bytes] = Counter()
+        self._work: set[bytes] = set()
+        self._timers_from = b"t"
+        self.pending = 0
+        for space in _HELD:
+            for key, _ in self.scan(bytes([space]), bytes([space])):
+                self._held[key[:_PREFIX]] += 1
+        for key, _ in self.scan(b"w", b"w"):
+            self._work.add(key)
+
+    def get(self, key: bytes) -> bytes | None:
+        """The row under a key."""
+        value: bytes | None = self._db.get(key)
+        return value
+
+    def scan(self, start: bytes, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Rows under a prefix from `start` on, in the order of their keys."""
+        bounds = ReadOptions()
+        bounds.set_iterate_upper_bound(_after(prefix))
+        yield from self._db.items(from_key=start, read_opt=bounds)
+
+    def may_hold(self, prefix: bytes) -> bool:
+        """Whether a held row lies under this prefix."""
+        return prefix in self._held
+
+    def due(self, watermark: int, limit: int) -> list[bytes]:
+        """Keys of timers that the watermark has passed, earliest first."""
+        bounds = ReadOptions()
+        bounds.set_iterate_upper_bound(tables.timer_key(watermark, b""))
+        found = []
+        for key in self._db.keys(from_key=self._timers_from, read_opt=bounds):
+            if len(found) == limit:
+                self._timers_from = key
+                return found
+            found.append(key)
+        self._timers_from = tables.timer_key(watermark, b"")
+        return found
+
+    def undo_due(self, timers: list[bytes]) -> None:
+        """Timers that were taken are due again: the transaction in which they fired left nothing behind."""
+        if timers:
+            self._timers_from = min(self._timers_from, timers[0])
+
+    def work(self) -> list[bytes]:
+        """Keys of the work rows in hand, oldest key first."""
+        return sorted(self._work)
+
+    def write(
+        self,
+        facts: Mapping[bytes, bytes | None],
+        derived: Mapping[bytes, bytes | None],
+        checkpoint: Checkpoint,
+    ) -> None:
+        """Write everything of one transaction at once, its checkpoint included."""
+        batch = WriteBatch(raw_mode=True)
+        put, delete = batch.put, batch.delete
+        for key, value in facts.items():
+            if key[0] in _HELD or key[0] == 119:
+                self._track(key, value)
+            if value is None:
+                delete(key)
+            else:
+                put(key, value)
+        for key, value in derived.items():
+            if value is None:
+                delete(key)
+            else:
+                put(key, value)
+                if key[0] == 116 and key < self._timers_from:
+                    self._timers_from = key
+        put(tables.CHECKPOINT_KEY, codec.CHECKPOINTS.encode(checkpoint))
+        self._db.write(batch, self._write_options)
+
+    def checkpoint(self) -> Checkpoint | None:
+        """How far this disk follows the changelog; None for a new one, or one of another format."""
+        value = self.get(tables.CHECKPOINT_KEY)
+        if value is None:
+            return None
+        try:
+            return codec.CHECKPOINTS.decode(value)
+        except codec.CodecError:
+            return None
+
+    def flush(self) -> None:
+        """Bring to disk what is in memory, so that a restart has less to restore."""
+        self._db.flush()
+
+    def bytes_on_disk(self) -> int:
+        """Size of the files, in bytes."""
+        return self._db.property_int_value("rocksdb.total-sst-files-size") or 0
+
+    def close(self) -> None:
+        """Bring everything to disk and release it."""
+        self._db.flush()
+        self._db.close()
+
+    def _track(self, key: bytes, value: bytes | None) -> None:
+        if key[0] == 119:
+            (self._work.discard if value is None else self._work.add)(key)
+            return
+        existed = self._db.get(key) is not None
+        prefix = key[:_PREFIX]
+        self._held[prefix] += (value is not None) - existed
+        if self._held[prefix] <= 0:
+            del self._held[prefix]
+
+
+def wipe(path: Path) -> None:
+    """Forget a partition's rows; the changelog has them."""
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _after(prefix: bytes) -> bytes:
+    """The smallest key beyond every key with a prefix."""
+    kept = prefix.rstrip(b"\xff")
+    return kept[:-1] + bytes([kept[-1] + 1])

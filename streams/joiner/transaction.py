@@ -1,0 +1,141 @@
+"""One partition's transactional producer: state, outputs and forwards become visible together, or not at all."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from streams.crash import crash_at
+from streams.errors import AbortedError, FencedError
+from streams.joiner.view import Output
+from topology import codec, limits
+from topology.records import Forward
+
+_FORWARD_BYTES: Final = 1024 * 1024
+_TIMEOUT_S: Final = limits.TRANSACTION_TIMEOUT_MS / 1000
+
+
+def producer_config(transactional_id: str) -> dict[str, Any]:
+    """What makes the producer of a partition transactional, fast and bounded."""
+    return {
+        "transactional.id": transactional_id,
+        "transaction.timeout.ms": limits.TRANSACTION_TIMEOUT_MS,
+        "delivery.timeout.ms": limits.TRANSACTION_TIMEOUT_MS,
+        "message.max.bytes": limits.MESSAGE_BYTES,
+        "compression.type": "lz4",
+        "linger.ms": 5,  # a flush at the commit ends it; it only keeps batches whole until then
+        "batch.num.messages": limits.TRANSACTION_RECORDS,
+        "batch.size": 1024 * 1024,
+        # Above the most that one transaction holds: a full queue would abort it for nothing.
+        "queue.buffering.max.messages": 4 * limits.TRANSACTION_RECORDS,
+        "queue.buffering.max.kbytes": 128 * 1024,
+    }
+
+
+class Transactions:
+    """The transactions of one partition; used by one thread.
+
+    Every error that leaves a transaction in doubt ends in one of two: `AbortedError`, and the same input is decided
+    again; `FencedError`, and the partition starts again from its first step.
+    """
+
+    def __init__(self, config: Mapping[str, Any], topics: Mapping[str, str], partition: int) -> None:
+        """A producer of `config`; `topics` gives full names, all records go to `partition` (forwards excepted)."""
+        self._producer = Producer(dict(config))
+        self._topics = topics
+        self._partition = partition
+        self._state = topics["state"]
+        self._last_offset = -1
+        self._failure: KafkaError | None = None
+
+    def begin_life(self) -> None:
+        """Fence every earlier producer of this partition; an earlier commit has finished when this returns."""
+        _settled(lambda: self._producer.init_transactions(_TIMEOUT_S * 2))
+
+    def commit(
+        self,
+        facts: Mapping[bytes, bytes | None],
+        outputs: Iterable[Output] = (),
+        forwards: Mapping[int, list[Forward]] | None = None,
+    ) -> int:
+        """Write everything in one transaction; the offset of its last record in `state`.
+
+        The last of `facts` must be the row that every transaction writes, so that it exists.
+        """
+        self._failure = None
+        self._producer.begin_transaction()
+        try:
+            self._produce(facts, outputs, forwards or {})
+            crash_at("joiner_after_produce")
+            self._producer.flush(_TIMEOUT_S)
+            if self._failure is not None:
+                raise KafkaException(self._failure)
+            crash_at("joiner_before_commit")
+            _settled(lambda: self._producer.commit_transaction(_TIMEOUT_S))
+        except (KafkaException, BufferError) as error:
+            self._give_up(error)
+        crash_at("joiner_after_commit")
+        return self._last_offset
+
+    def close(self) -> None:
+        """Forget what was not committed; the next life of the partition fences it anyway."""
+        self._producer.purge()
+        self._producer.flush(0)
+
+    def _produce(
+        self,
+        facts: Mapping[bytes, bytes | None],
+        outputs: Iterable[Output],
+        forwards: Mapping[int, list[Forward]],
+    ) -> None:
+        produce, partition, topics = self._producer.produce, self._partition, self._topics
+        for output in outputs:
+            produce(topics[output.topic], output.value, output.key, partition, headers=output.headers)
+        for target, commands in forwards.items():
+            for value in encoded_forwards(commands):
+                produce(topics["forwards"], value, None, target)
+        last = next(reversed(facts))
+        for key, value in facts.items():
+            if key is last:
+                produce(self._state, value, key, partition, on_delivery=self._delivered)
+            else:
+                produce(self._state, value, key, partition)
+
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            self._failure = error
+        else:
+            offset = message.offset()
+            assert offset is not None
+            self._last_offset = offset
+
+    def _give_up(self, error: KafkaException | BufferError) -> None:
+        cause = error.args[0] if isinstance(error, KafkaException) else None
+        if cause is not None and cause.fatal():
+            raise FencedError(str(cause)) from error
+        try:
+            _settled(lambda: self._producer.abort_transaction(_TIMEOUT_S))
+        except KafkaException as failed:
+            raise FencedError(f"{error}, and the abort failed: {failed}") from failed
+        raise AbortedError(str(error)) from error
+
+
+def encoded_forwards(commands: list[Forward]) -> list[bytes]:
+    """Records for one partition's `forwards`, as few as their size allows."""
+    data = codec.FORWARDS.encode(tuple(commands))
+    if len(data) <= _FORWARD_BYTES or len(commands) == 1:
+        return [data]
+    half = len(commands) // 2
+    return encoded_forwards(commands[:half]) + encoded_forwards(commands[half:])
+
+
+def _settled(call: Callable[[], None]) -> None:
+    """Repeat a call that librdkafka says may be repeated, until it says something else."""
+    while True:
+        try:
+            call()
+        except KafkaException as error:
+            if not error.args[0].retriable():
+                raise
+        else:
+            return

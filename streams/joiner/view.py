@@ -1,0 +1,245 @@
+"""What one transaction sees and does: the store's rows below, this batch's writes above, and what goes out."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import orjson
+from msgspec import Struct
+
+from streams.functions.compiled import CompiledFunction, compile_definition
+from streams.joiner import derive
+from topology import codec, keys, tables
+from topology.records import CancelEvent, Definition, Forward, Json, Position
+from topology.tables import SourceRow
+
+_SCANNED = frozenset(b"lhmupw")
+_TIMED = frozenset(b"hmupl")
+
+
+class Rows(Protocol):
+    """The rows below a view, as they were after the last commit."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """The row under a key."""
+
+    def scan(self, start: bytes, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Rows under a prefix from `start` on, in the order of their keys."""
+
+    def may_hold(self, prefix: bytes) -> bool:
+        """Whether a held row may lie under this prefix; never False where one does."""
+
+
+class Output(Struct, frozen=True):
+    """One record for a topic's partition of the same number; `topic` is the name without its prefix."""
+
+    topic: str
+    key: bytes
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
+
+
+class Place(Struct, frozen=True):
+    """Which partition of how many, and what its cancelled events are called."""
+
+    partition: int
+    partitions: int
+    cancelled_name: str = "function.cancelled"
+
+
+class Functions:
+    """Compiled versions of functions, kept for the life of a partition's processor."""
+
+    def __init__(self) -> None:
+        self._compiled: dict[tuple[str, int], CompiledFunction] = {}
+
+    def get(self, slug: str, version: int, body: Callable[[], bytes]) -> CompiledFunction:
+        """The compiled version; `body` gives its JSON where it isn't compiled yet."""
+        compiled = self._compiled.get((slug, version))
+        if compiled is None:
+            compiled = compile_definition(Definition(slug, version, body()))
+            self._compiled[slug, version] = compiled
+        return compiled
+
+
+class Context(Struct, frozen=True):
+    """Where the command at hand comes from: its input record."""
+
+    position: Position
+    received: int
+    event: bytes
+
+
+class View:
+    """One batch's state and effects; thrown away if its transaction aborts."""
+
+    def __init__(self, rows: Rows, place: Place, functions: Functions, now: int, watermark: int) -> None:
+        """A view on `rows` of one partition; `now` is the wall clock in ms, only ever written, never compared."""
+        self.partition = place.partition
+        self.partitions = place.partitions
+        self.cancelled_name = place.cancelled_name
+        self.now = now
+        self.watermark = watermark
+        self.changed: dict[bytes, bytes | None] = {}  # facts: to the changelog
+        self.derived: dict[bytes, bytes | None] = {}
+        self.outputs: list[Output] = []
+        self.forwards: dict[int, list[Forward]] = {}
+        self.counts: Counter[tuple[str, ...]] = Counter()
+        self.cancel_delays_ms: list[int] = []
+        self.evaluation_errors: list[tuple[str, int, str]] = []
+        self.pending = 0  # unfinished runs more, or less, than before
+        self.bytes = 0
+        self.number = 0  # of the command at hand in its entry
+        self._rows = rows
+        self._functions = functions
+        self._under: dict[bytes, set[bytes]] = {}
+        self._sources: dict[bytes, SourceRow] = {}
+        self._parsed: dict[bytes, Json] = {}
+
+    # Rows
+
+    def get(self, key: bytes) -> bytes | None:
+        """The row under a key, this batch's writes included."""
+        if key in self.changed:
+            return self.changed[key]
+        if key in self.derived:
+            return self.derived[key]
+        return self._rows.get(key)
+
+    def put(self, key: bytes, value: bytes | None) -> None:
+        """Write a fact, or delete it with None; its own timer, if it has one, follows."""
+        space = key[0]
+        if space in _TIMED:
+            old = self.get(key)
+            for row, timer in ((old, None), (value, b"")):
+                due = derive.timed_row_due(key, row) if row is not None else None
+                if due is not None:
+                    self.derived[tables.timer_key(due, key)] = timer
+        if space in _SCANNED:
+            self._under.setdefault(key[:17], set()).add(key)
+        self.changed[key] = value
+        self.bytes += len(key) + len(value or b"")
+
+    def derive(self, key: bytes, value: bytes | None) -> None:
+        """Write a derived row, or delete it with None."""
+        if key[0] in _SCANNED:
+            self._under.setdefault(key[:17], set()).add(key)
+        self.derived[key] = value
+
+    def scan(self, prefix: bytes, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Rows under a prefix of 17 bytes, beyond the key `after`, in the order of their keys."""
+        start = after + b"\x00" if after else prefix
+        below = self._rows.scan(start, prefix)
+        own = self._under.get(prefix)
+        if own is None:
+            yield from below
+            return
+        mine = sorted(key for key in own if key >= start)
+        at = 0
+        for key, value in below:
+            while at < len(mine) and mine[at] <= key:
+                yield from self._own(mine[at])
+                at += 1
+            if key not in own:
+                yield key, value
+        for key in mine[at:]:
+            yield from self._own(key)
+
+    def scan_run(self, match_key: bytes, run_id: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """The listeners of one run under one match key."""
+        prefix = b"l" + match_key
+        for key, value in self.scan(prefix, prefix + run_id):
+            if key[17:33] != run_id:
+                return
+            yield key, value
+
+    def held(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
+        """Held rows under a prefix; cheap where there are none, which is the rule."""
+        if prefix not in self._under and not self._rows.may_hold(prefix):
+            return []
+        return list(self.scan(prefix))
+
+    def _own(self, key: bytes) -> Iterator[tuple[bytes, bytes]]:
+        value = self.get(key)
+        if value is not None:
+            yield key, value
+
+    # Sources
+
+    def source(self, topic_id: bytes, partition: int) -> SourceRow:
+        """How far a source is applied."""
+        key = tables.source_key(topic_id, partition)
+        row = self._sources.get(key)
+        if row is None:
+            value = self._rows.get(key)
+            row = codec.SOURCE_ROWS.decode(value) if value is not None else SourceRow()
+            self._sources[key] = row
+        return row
+
+    def advance(self, topic_id: bytes, partition: int, offset: int, time: int) -> None:
+        """A source is applied further; never backwards."""
+        before = self.source(topic_id, partition)
+        row = SourceRow(max(before.offset, offset), max(before.time, time))
+        if row != before:
+            key = tables.source_key(topic_id, partition)
+            self._sources[key] = row
+            self.changed[key] = codec.SOURCE_ROWS.encode(row)
+
+    # Functions and events
+
+    def function(self, slug: str, version: int) -> CompiledFunction:
+        """The version that a run of this partition was registered with."""
+
+        def body() -> bytes:
+            row = self.get(tables.function_key(slug, version))
+            assert row is not None, f"no version {version} of {slug} in this partition"
+            return row
+
+        return self._functions.get(slug, version, body)
+
+    def learn(self, definition: Definition) -> CompiledFunction:
+        """The version that a run registers with; kept as a row from its first run on."""
+        key = tables.function_key(definition.slug, definition.version)
+        if self.get(key) is None:
+            self.put(key, definition.body)
+        return self._functions.get(definition.slug, definition.version, lambda: definition.body)
+
+    def parsed(self, event: bytes) -> Json:
+        """The event of its JSON; parsed once per batch."""
+        parsed = self._parsed.get(event)
+        if parsed is None:
+            parsed = self._parsed[event] = orjson.loads(event)
+        return parsed
+
+    # Effects
+
+    def emit(self, topic: str, key: bytes, value: bytes | None, headers: list[tuple[str, bytes]]) -> None:
+        """Send a record with this transaction."""
+        self.outputs.append(Output(topic, key, value, headers))
+        self.bytes += len(value or b"") + 64
+
+    def forward(self, partition: int, command: Forward) -> None:
+        """Send a command to another partition with this transaction."""
+        self.forwards.setdefault(partition, []).append(command)
+        self.bytes += 256
+
+    def count(self, *name: str) -> None:
+        """Count something for the metrics; counted only if the transaction commits."""
+        self.counts[name] += 1
+
+    def passed(self, time: int) -> bool:
+        """Whether nothing received at `time` or before is still to come."""
+        return self.watermark > time
+
+    def is_home(self, run_id: bytes) -> bool:
+        """Whether this partition decides the run's status."""
+        return keys.partition_of_run(run_id, self.partitions) == self.partition
+
+    def is_empty(self) -> bool:
+        """Whether there is nothing to commit."""
+        return not (self.changed or self.derived or self.outputs or self.forwards)
+
+
+def event_id(view: View, cancel: CancelEvent) -> str:
+    """The id of a cancel event."""
+    return str(view.parsed(cancel.event)["id"])
