@@ -44,44 +44,19 @@ def dig(path: Path, value: Any) -> Any:  # noqa: ANN401 (any JSON value)
 
 def extractor(paths: tuple[Path, ...]) -> Extractor:
     """Prepare `values` for some paths: the form for hot loops."""
-    if len(paths) == 1:
-        return _single(paths[0])
-    getters = tuple(_single(path) for path in paths)
-
-    def extract(document: Document) -> Values | None:
-        found = []
-        for getter in getters:
-            value = getter(document)
-            if value is None:
-                return None
-            found.append(value[0])
-        return tuple(found)
-
-    return extract
+    members = [path for path in paths if len(path) == 2 and not _has_index(path)]  # noqa: PLR2004
+    if len(members) != len(paths):
+        return lambda document: values(paths, document)
+    if len(members) == 1:
+        return _one_member(*members[0])
+    return _many_members(members)
 
 
-def _single(path: Path) -> Extractor:
-    if len(path) == 1 and isinstance(path[0], str):
-        return _one_segment(path[0])
-    if len(path) == 2 and isinstance(path[0], str) and isinstance(path[1], str):  # noqa: PLR2004
-        return _two_segments(path[0], path[1])
-
-    def extract(document: Document) -> Values | None:
-        value = dig(path, document)
-        return None if value is None else (value,)
-
-    return extract
+def _has_index(path: Path) -> bool:
+    return any(isinstance(segment, int) for segment in path)
 
 
-def _one_segment(name: str) -> Extractor:
-    def extract(document: Document) -> Values | None:
-        value = document.get(name)
-        return None if value is None else (value,)
-
-    return extract
-
-
-def _two_segments(outer: str, inner: str) -> Extractor:
+def _one_member(outer: Any, inner: Any) -> Extractor:  # noqa: ANN401 (segments of a path)
     def extract(document: Document) -> Values | None:
         try:
             value = document[outer][inner]
@@ -89,6 +64,17 @@ def _two_segments(outer: str, inner: str) -> Extractor:
             # A string or list where a map was expected raises TypeError for a string index.
             return None
         return None if value is None else (value,)
+
+    return extract
+
+
+def _many_members(members: list[Any]) -> Extractor:
+    def extract(document: Document) -> Values | None:
+        try:
+            found = tuple([document[outer][inner] for outer, inner in members])
+        except (KeyError, TypeError):
+            return None
+        return None if None in found else found
 
     return extract
 
@@ -102,7 +88,10 @@ def canonical(values: Values) -> bytes:
     if len(values) == 1:
         value = values[0]
         # No other text begins with an s, so a single string needs no length.
-        text = "s" + value if type(value) is str else _encode(value, 0)
+        if type(value) is str:
+            text = "s" + value
+        else:
+            text = f"i{value};" if type(value) is int else _encode(value, 0)
     else:
         text = "t" + "".join([_encode(value, 0) for value in values])
     try:
