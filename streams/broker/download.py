@@ -38,8 +38,12 @@ def ensure_jars(cache: BrokerCache, fetch: Fetch | None = None) -> None:
         _fetch_all(partial(_fetch_one, cache, fetch, scratch, advance), missing)
 
 
-def maven_fetch() -> Fetch:
-    """A fetch through jgo's Python resolver, by exact coordinate and nothing else."""
+def maven_fetch(repositories: dict[str, str] | None = None) -> Fetch:
+    """A fetch through jgo's Python resolver, by exact coordinate and nothing else.
+
+    Args:
+        repositories: Maven repositories by name; jgo's own default if None.
+    """
     try:
         from jgo.maven import MavenContext, PythonResolver  # noqa: PLC0415 - an extra
     except ImportError as error:
@@ -47,7 +51,9 @@ def maven_fetch() -> Fetch:
         raise BrokerError(message) from error
 
     def fetch(jar: Jar, folder: Path) -> Path:
-        context = MavenContext(repo_cache=folder, resolver=PythonResolver())
+        context = MavenContext(
+            repo_cache=folder, remote_repos=repositories, resolver=PythonResolver()
+        )
         artifact = context.create_dependency(jar.coordinate).artifact
         downloaded = context.resolver.download(artifact)
         if downloaded is None:

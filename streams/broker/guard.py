@@ -9,7 +9,7 @@ parent ends, `kill -9` included. It says one line, the child's process id, and t
     end of input           the parent is gone: as "stop", then `--remove` is removed
     another parent id      the same; a forked child of the parent may hold the pipe open
 
-Its exit code is the child's.
+Its exit code is the child's, or 128 and the signal's number if one ended it.
 """
 
 import argparse
@@ -26,6 +26,9 @@ from types import FrameType
 
 _PR_SET_PDEATHSIG = 1
 _POLL_S = 0.25
+# As a shell reports them.
+_NOT_FOUND = 127
+_BY_SIGNAL = 128
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -38,7 +41,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("command", nargs="+")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _raise_exit)
-    child = _start(options.command, options.log)
+    try:
+        child = _start(options.command, options.log)
+    except OSError as error:
+        sys.stderr.write(f"cannot run {options.command[0]}: {error}\n")
+        return _NOT_FOUND
     try:
         sys.stdout.write(f"{child.pid}\n")
         sys.stdout.flush()
@@ -48,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
         _end(child, options.grace)
     if orphaned and options.remove is not None:
         shutil.rmtree(options.remove, ignore_errors=True)
-    return child.returncode
+    return child.returncode if child.returncode >= 0 else _BY_SIGNAL - child.returncode
 
 
 def _start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
@@ -104,7 +111,7 @@ def _end(child: subprocess.Popen[bytes], grace_s: float) -> None:
 
 
 def _raise_exit(signum: int, _frame: FrameType | None) -> None:
-    raise SystemExit(128 + signum)
+    raise SystemExit(_BY_SIGNAL + signum)
 
 
 if __name__ == "__main__":

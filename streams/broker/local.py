@@ -12,8 +12,8 @@ from streams.broker.download import ensure_jars
 from streams.broker.java import find_java
 from streams.broker.ports import choose_ports
 from streams.broker.process import GuardedProcess
-from streams.broker.readiness import wait_until_ready
-from streams.broker.storage import format_storage
+from streams.broker.readiness import Contact, wait_until_ready
+from streams.broker.storage import cluster_id, format_storage
 from streams.errors import BrokerError
 
 LOG_NAME = "broker.log"
@@ -83,9 +83,8 @@ class LocalBroker:
             raise BrokerError("The local broker runs already; call stop() first")
         process = self._launch()
         try:
-            wait_until_ready(
-                process, self.bootstrap_servers, self._client, self.log_path, self._start_timeout_s
-            )
+            contact = Contact(self.bootstrap_servers, cluster_id(self._log_dir), self._client)
+            wait_until_ready(process, contact, self.log_path, self._start_timeout_s)
         except BaseException:
             process.kill()
             raise
@@ -130,9 +129,13 @@ class LocalBroker:
     ) -> None:
         self.close()
 
-    def _write_properties(self, log_dir: Path) -> Path:
+    @property
+    def _log_dir(self) -> Path:
+        return self.data_dir / "logs"
+
+    def _write_properties(self) -> Path:
         path = self.data_dir / "server.properties"
-        properties = config.broker_properties(self._ports, log_dir, self._properties)
+        properties = config.broker_properties(self._ports, self._log_dir, self._properties)
         path.write_text(config.render(properties), encoding="ascii")
         return path
 
@@ -140,8 +143,7 @@ class LocalBroker:
         cache = BrokerCache(lock.load())
         java = find_java()
         ensure_jars(cache)
-        log_dir = self.data_dir / "logs"
-        format_storage(log_dir, cache, java)
+        format_storage(self._log_dir, cache, java)
         (self.data_dir / "tmp").mkdir(exist_ok=True)
         options = [
             *jvm.broker_options(java, self.data_dir, self._heap_mib),
@@ -149,7 +151,7 @@ class LocalBroker:
             *self._jvm_options,
         ]
         return GuardedProcess(
-            jvm.command(java, options, "kafka.Kafka", str(self._write_properties(log_dir))),
+            jvm.command(java, options, "kafka.Kafka", str(self._write_properties())),
             self.log_path,
             environment=jvm.environment(cache),
             remove_if_orphaned=self.data_dir if self._temporary else None,

@@ -28,9 +28,11 @@ class GuardedProcess:
     def wait(self, timeout_s: float | None) -> int | None:
         """The exit code, or None if the program still runs after `timeout_s`."""
         try:
-            return self._guard.wait(timeout_s)
+            code = self._guard.wait(timeout_s)
         except subprocess.TimeoutExpired:
             return None
+        self._close()
+        return code
 
     def stop(self) -> int:
         """Ask the program to end, wait until it has, and return its exit code."""
@@ -47,8 +49,12 @@ class GuardedProcess:
         with contextlib.suppress(BrokenPipeError, ValueError):
             pipe.write(order)
         code = self._guard.wait()
-        pipe.close()
+        self._close()
         return code
+
+    def _close(self) -> None:
+        if self._guard.stdin is not None:
+            self._guard.stdin.close()
 
     def _read_pid(self) -> int:
         assert self._guard.stdout is not None

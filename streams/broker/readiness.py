@@ -4,6 +4,7 @@ import logging
 import socket
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from confluent_kafka import KafkaException
@@ -20,12 +21,17 @@ _silent = logging.getLogger(f"{__name__}.client")
 _silent.setLevel(logging.CRITICAL + 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """How a client reaches the broker, and which cluster has to answer."""
+
+    bootstrap_servers: str
+    cluster_id: str
+    client: Mapping[str, str] = field(default_factory=dict)
+
+
 def wait_until_ready(
-    process: GuardedProcess,
-    bootstrap_servers: str,
-    client: Mapping[str, str],
-    log: Path,
-    timeout_s: float,
+    process: GuardedProcess, contact: Contact, log: Path, timeout_s: float
 ) -> None:
     """Return once the broker answers a client, or raise with the last lines of its log."""
     deadline = time.monotonic() + timeout_s
@@ -38,7 +44,7 @@ def wait_until_ready(
             message = f"The local broker does not answer after {timeout_s:.0f} s."
             raise BrokerError(f"{message}\n{last_lines(log)}")
         # A client would back off between attempts, so it is asked only once a port is open.
-        ready = _is_open(bootstrap_servers) and _answers(bootstrap_servers, client)
+        ready = _is_open(contact.bootstrap_servers) and _answers(contact)
 
 
 def last_lines(log: Path) -> str:
@@ -58,14 +64,15 @@ def _is_open(bootstrap_servers: str) -> bool:
     return True
 
 
-def _answers(bootstrap_servers: str, client: Mapping[str, str]) -> bool:
+def _answers(contact: Contact) -> bool:
     settings: dict[str, str | int | float | bool] = {
-        **client,
-        "bootstrap.servers": bootstrap_servers,
+        **contact.client,
+        "bootstrap.servers": contact.bootstrap_servers,
     }
     try:
         admin = AdminClient(settings, logger=_silent)
         metadata = admin.list_topics(timeout=_CONNECT_TIMEOUT_S)
     except KafkaException:
         return False
-    return bool(metadata.brokers)
+    # If the port is in use, it is another broker that answers until ours gives up.
+    return bool(metadata.brokers) and metadata.cluster_id == contact.cluster_id

@@ -36,6 +36,11 @@ def format_storage(log_dir: Path, cache: BrokerCache, java: Java) -> None:
     adopt(fresh, log_dir / META)
 
 
+def cluster_id(log_dir: Path) -> str:
+    """The id of the cluster that this formatted storage belongs to."""
+    return _pairs((log_dir / META).read_text(encoding="utf-8"))["cluster.id"]
+
+
 def new_id() -> str:
     """A random id in Kafka's form: 16 bytes, URL-safe Base64 without padding."""
     while True:
@@ -81,7 +86,10 @@ def _run_format_tool(log_dir: Path, scratch: Path, cache: BrokerCache, java: Jav
 
 
 def _with_new_ids(meta: str) -> str:
-    lines = [line for line in meta.splitlines() if not line.startswith("#")]
-    pairs = dict(line.split("=", 1) for line in lines)
-    pairs |= {"cluster.id": new_id(), "directory.id": new_id()}
+    pairs = _pairs(meta) | {"cluster.id": new_id(), "directory.id": new_id()}
     return "".join(f"{key}={value}\n" for key, value in pairs.items())
+
+
+def _pairs(meta: str) -> dict[str, str]:
+    lines = [line for line in meta.splitlines() if not line.startswith("#")]
+    return dict(line.split("=", 1) for line in lines)

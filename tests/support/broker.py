@@ -6,16 +6,28 @@ from collections.abc import Iterator
 
 import pytest
 
-from streams.broker import LocalBroker
+from streams.broker import LocalBroker, prepare
 
 _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def kafka() -> Iterator[str]:
-    """The bootstrap servers of the one broker that all tests of this run share."""
+def prepared_cache() -> None:
+    """The jars and the start-up archive, which the run's several starts pay back."""
+    prepare()
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(prepared_cache: None) -> Iterator[LocalBroker]:
+    """The one broker that all tests of this run share; tests that stop one start their own."""
     with LocalBroker() as broker:
-        yield broker.bootstrap_servers
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def kafka(kafka_broker: LocalBroker) -> str:
+    """The bootstrap servers of the shared broker."""
+    return kafka_broker.bootstrap_servers
 
 
 def unique_name(stem: str) -> str:

@@ -1,0 +1,30 @@
+"""Wait for what another process does, without guessing how long it takes."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import psutil
+
+T = TypeVar("T")
+
+_POLL_S = 0.02
+
+
+def eventually(look: Callable[[], T], within_s: float = 30.0) -> T:
+    """Look again and again until the answer is truthy; fail if none is in time."""
+    deadline = time.monotonic() + within_s
+    pause = threading.Event()
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"not within {within_s} s: {look}"
+        pause.wait(_POLL_S)
+    return found
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a process runs no more; one that nobody has reaped yet has ended too."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
