@@ -1,0 +1,206 @@
+"""Reads the topic `functions` into a registry, and knows how fresh the registry is."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Any, Final, Self
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its __all__
+    AdminClient,
+    ListOffsetsResultInfo,
+    OffsetSpec,
+)
+
+from streams.errors import RegistryError, TopicsError, UnreachableError
+from streams.functions.registry import Registry
+
+LOAD_TIMEOUT_S: Final = 30.0
+# An event is routed by versions appended 2 s before it was received: within this age none is missed
+# that an event received now could need, with half a second left for the clocks.
+FRESH_FOR_S: Final = 1.5
+
+_ASK_EVERY_S: Final = 0.2
+_ASK_TIMEOUT_S: Final = 5.0
+_RECORDS: Final = 1_000
+_ABSENT: Final = (
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001  # librdkafka's public error codes
+    KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+)
+_END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001
+_OUT_OF_LOG: Final = KafkaError._AUTO_OFFSET_RESET  # noqa: SLF001
+
+_log = logging.getLogger(__name__)
+
+
+class RegistryReader:
+    """Keeps a registry up with its topic; the owner calls `poll` several times a second.
+
+    Not for several threads at once. That the end of the topic was reached is proved by its leader's
+    answer to "where does it end?", asked before, so `fresh_at` never claims more than was read.
+
+    Attributes:
+        registry: What was read.
+        fresh_at: Monotonic seconds: all that was appended before then has been applied.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        topic: str,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Prepare to read `topic` (its full name) with librdkafka settings of the connection."""
+        self.registry = Registry()
+        self.fresh_at = float("-inf")
+        self._topic = topic
+        self._monotonic = monotonic
+        self._position = 0
+        self._asked_at = float("-inf")
+        self._answer: Future[ListOffsetsResultInfo] | None = None
+        self._end: int | None = None
+        self._last_error: KafkaError | None = None
+        self._admin = AdminClient(dict(config))
+        self._consumer = Consumer(dict(config) | _CONSUMER)
+        self._consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    @property
+    def fresh(self) -> bool:
+        """Whether events received now may be routed by the registry."""
+        return self._monotonic() - self.fresh_at < FRESH_FOR_S
+
+    def load(self, timeout_s: float = LOAD_TIMEOUT_S) -> Registry:
+        """Read to where the topic ends now.
+
+        Raises:
+            TopicsError: There is no such topic.
+            UnreachableError: Kafka didn't answer in time.
+            RegistryError: The topic was truncated or made anew since it was last read.
+        """
+        begun = self._monotonic()
+        self._check_topic(timeout_s)
+        self._answer, self._end, self._asked_at = None, None, float("-inf")
+        while self.fresh_at < begun:
+            if self._monotonic() - begun > timeout_s:
+                raise self._unreachable(timeout_s)
+            self.poll(0.05)
+        return self.registry
+
+    def poll(self, timeout_s: float = 0.0) -> bool:
+        """Apply what has come, waiting at most so long; True where the registry changed.
+
+        Raises:
+            TopicsError: There is no such topic.
+            RegistryError: The topic was truncated or made anew since it was last read.
+        """
+        self._ask_for_end()
+        messages = self._consumer.consume(_RECORDS, timeout_s)
+        changed = [self._take(message) for message in messages]
+        self._hear_end()
+        return any(changed)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._consumer.close()
+
+    def _take(self, message: Message) -> bool:
+        error = message.error()
+        if error is None:
+            offset = message.offset()
+            assert offset is not None
+            self.registry.apply(offset, message.timestamp()[1], message.key(), message.value())
+            self._position = offset + 1
+            return True
+        if error.code() == _END:
+            # Compaction may leave nothing at the end, so records alone don't show that it is there.
+            self._position = max(self._position, message.offset() or 0)
+        else:
+            self._refuse(error)
+        return False
+
+    def _ask_for_end(self) -> None:
+        now = self._monotonic()
+        if self._answer is None and self._end is None and now - self._asked_at >= _ASK_EVERY_S:
+            partition = TopicPartition(self._topic, 0)
+            latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the stubs' omission
+            futures = self._admin.list_offsets({partition: latest}, request_timeout=_ASK_TIMEOUT_S)
+            self._answer, self._asked_at = futures[partition], now
+
+    def _hear_end(self) -> None:
+        if self._answer is not None and self._answer.done():
+            answer, self._answer = self._answer, None
+            try:
+                self._end = answer.result().offset
+            except KafkaException as error:
+                self._refuse(error.args[0])
+        if self._end is None:
+            return
+        if self._position >= self._end:
+            if self._position > self._end:
+                self._refuse_shorter(self._end)
+            self.fresh_at = self._asked_at
+            self._end = self._last_error = None
+
+    def _check_topic(self, timeout_s: float) -> None:
+        """Refuse a missing topic at once: a consumer only says so after 30 s."""
+        try:
+            found = self._admin.list_topics(self._topic, timeout_s).topics[self._topic]
+        except KafkaException as error:
+            self._last_error = error.args[0]
+            raise self._unreachable(timeout_s) from error
+        if found.error is not None:
+            self._refuse(found.error)
+
+    def _unreachable(self, timeout_s: float) -> UnreachableError:
+        reason = "" if self._last_error is None else f": {self._last_error.str()}"
+        return UnreachableError(
+            f"{self._topic} was not read to its end within {timeout_s:g} s{reason}. "
+            "Is Kafka up? COUNTERMAND_KAFKA_BOOTSTRAP_SERVERS says where it is"
+        )
+
+    def _refuse(self, error: KafkaError) -> None:
+        repeated = self._last_error is not None and self._last_error.code() == error.code()
+        self._last_error = error
+        if error.code() in _ABSENT:
+            raise TopicsError(
+                f"the topic {self._topic} is missing: run `countermand topics create`"
+            )
+        if error.code() == _OUT_OF_LOG or error.fatal():
+            raise RegistryError(f"{self._topic} can't be read on: {error.str()}. Restart")
+        if not repeated:
+            _log.warning(f"Reading {self._topic} has to wait: {error.str()}")
+
+    def _refuse_shorter(self, end: int) -> None:
+        raise RegistryError(
+            f"{self._topic} ends at {end}, but was read to {self._position} before: it was "
+            "truncated or made anew. Restart, so that it is read from its beginning"
+        )
+
+
+# Assigned by hand, so the group is never joined and nothing is committed.
+_CONSUMER: Final = {
+    "group.id": "countermand-functions",
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "enable.partition.eof": True,
+    "auto.offset.reset": "error",
+    "isolation.level": "read_committed",
+    "allow.auto.create.topics": False,
+    "fetch.wait.max.ms": 100,
+}

@@ -1,0 +1,177 @@
+"""Writes versions of functions: `functions apply`, `delete` and `list`, from anywhere."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, Message, Producer
+from ulid import ULID
+
+from streams.errors import NotFoundError, RegistryError
+from streams.functions.changes import Change, Difference, compare, superseded
+from streams.functions.reader import RegistryReader
+from streams.functions.registry import Registry, Version
+from topology import codec, limits
+from topology.records import Function
+
+_ACKNOWLEDGED_WITHIN_S: Final = 30.0
+# How far the clocks of brokers and of this machine may differ where a past time is judged.
+_CLOCKS_MS: Final = limits.MINUTE_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The time, as writing needs it; tests bring their own."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What `apply_functions` did.
+
+    Attributes:
+        differences: Per function, in the order given.
+        removed: How many versions that no run needs any more were tombstoned.
+    """
+
+    differences: tuple[Difference, ...]
+    removed: int
+
+
+SYSTEM_CLOCK: Final = Clock()
+
+
+def plan_functions(
+    config: Mapping[str, Any], topic: str, functions: Sequence[Function]
+) -> tuple[Difference, ...]:
+    """Say what `apply_functions` would do, and do nothing.
+
+    Raises:
+        RefusedError: A slug belongs to another app and id.
+    """
+    with RegistryReader(config, topic) as reader:
+        return compare(reader.load(), functions)
+
+
+def apply_functions(
+    config: Mapping[str, Any],
+    topic: str,
+    functions: Sequence[Function],
+    clock: Clock = SYSTEM_CLOCK,
+) -> Applied:
+    """Write the versions that differ from the newest, and remove those that no run needs.
+
+    Returns once every event produced from now on is routed by these versions (S35): 2 s after the
+    acknowledgement, or after finding a version that another call has only just written.
+
+    Args:
+        config: librdkafka's settings of the connection.
+        topic: The full name of the topic `functions`.
+        functions: The functions as they shall be; others stay as they are.
+        clock: The time.
+
+    Raises:
+        RefusedError: A slug belongs to another app and id; nothing is written.
+        RegistryError: Not every version was acknowledged.
+    """
+    with RegistryReader(config, topic) as reader:
+        registry = reader.load()
+    differences = compare(registry, functions)
+    wanted = [one.function for one in differences if one.change is not Change.UNCHANGED]
+    gone = list(superseded(registry, clock.now_ms()))
+    _write(config, topic, [*map(_record, wanted), *((one.key, None) for one in gone)])
+    if wanted or _any_recent(registry, functions, clock):
+        _wait_until_valid(clock)
+    return Applied(differences, len(gone))
+
+
+def delete_function(
+    config: Mapping[str, Any], topic: str, slug: str, clock: Clock = SYSTEM_CLOCK
+) -> None:
+    """Stop a function from starting runs; pending ones stay cancellable.
+
+    Its last version has no triggers and no rules, and is valid like any other. The versions before
+    it keep their cancel rules until no run of theirs can be pending; then they and it are
+    tombstoned by the next `apply_functions`. Returns once no event starts a run any more.
+
+    Raises:
+        NotFoundError: There is no such function.
+        RegistryError: The deletion was not acknowledged.
+    """
+    with RegistryReader(config, topic) as reader:
+        newest = reader.load().newest(slug)
+    if newest is None or newest.deleted:
+        raise NotFoundError(
+            f"no function {slug}: `countermand functions list` shows those there are"
+        )
+    last = newest.compiled.function
+    marker = Function(app=last.app, id=last.id, pending_for_ms=last.pending_for_ms)
+    _write(config, topic, [_record(marker)])
+    _wait_until_valid(clock)
+
+
+def list_functions(config: Mapping[str, Any], topic: str) -> tuple[Version, ...]:
+    """The newest version of every function that is not deleted, in the order of their slugs."""
+    with RegistryReader(config, topic) as reader:
+        registry = reader.load()
+    newest = (registry.newest(slug) for slug in registry.slugs())
+    return tuple(one for one in newest if one is not None and not one.deleted)
+
+
+def _record(function: Function) -> tuple[str, bytes | None]:
+    return f"{function.slug}/{ULID()}", codec.encode_function(function)
+
+
+def _write(
+    config: Mapping[str, Any], topic: str, records: Iterable[tuple[str, bytes | None]]
+) -> None:
+    """Write records in their order and see every one acknowledged."""
+    failed: dict[str, str] = {}
+
+    def delivered(error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            failed[_text(message.key())] = error.str()
+
+    producer = Producer(dict(config) | _PRODUCER)
+    for key, value in records:
+        producer.produce(topic, value, key, 0, on_delivery=delivered)
+        producer.poll(0)
+    # Longer than the delivery timeout, so that each record's own reason is heard.
+    waiting = producer.flush(_ACKNOWLEDGED_WITHIN_S + 5.0)
+    if waiting or failed:
+        reasons = "; ".join(f"{key}: {reason}" for key, reason in failed.items())
+        raise RegistryError(
+            f"Kafka did not acknowledge all of {topic}: {reasons}. "
+            "Repeat the call: what was written is not written twice"
+        )
+
+
+def _text(key: bytes | str | None) -> str:
+    return key.decode() if isinstance(key, bytes) else str(key)
+
+
+def _any_recent(registry: Registry, functions: Iterable[Function], clock: Clock) -> bool:
+    """Whether one of the functions has a version that may not be valid yet."""
+    newest = (registry.newest(function.slug) for function in functions)
+    valid = [one.compiled.valid_from for one in newest if one is not None]
+    return max(valid, default=0) + _CLOCKS_MS > clock.now_ms()
+
+
+def _wait_until_valid(clock: Clock) -> None:
+    until = clock.monotonic() + limits.VALID_FROM_DELAY_MS / limits.SECOND_MS
+    while (left := until - clock.monotonic()) > 0:
+        clock.sleep(left)
+
+
+_PRODUCER: Final = {
+    "enable.idempotence": True,
+    "acks": "all",
+    "message.max.bytes": limits.MESSAGE_BYTES,
+    "delivery.timeout.ms": int(_ACKNOWLEDGED_WITHIN_S * limits.SECOND_MS),
+    # The one partition is named in every record; as everywhere else, keys would agree with Java's.
+    "partitioner": "murmur2_random",
+}
