@@ -1,0 +1,183 @@
+"""The registry: which versions route an event, whatever the order of looking."""
+
+import logging
+
+import pytest
+
+from streams.functions.registry import Registry
+from topology import codec, limits
+from topology.records import CancelRule, Function, Trigger
+
+DELAY = limits.VALID_FROM_DELAY_MS
+
+
+def body(
+    app: str = "shop", id_: str = "ship", trigger: str | None = "placed", **rule: str
+) -> bytes:
+    """The record of a function with one trigger, and one rule where given."""
+    return codec.encode_function(
+        Function(
+            app=app,
+            id=id_,
+            triggers=() if trigger is None else (Trigger(event=trigger),),
+            cancel_on=(CancelRule(event="dropped", **rule),) if rule else (),  # type: ignore[arg-type]  # texts only
+        )
+    )
+
+
+def registry(*records: tuple[int, str, bytes | None]) -> Registry:
+    """A registry of (append time, key, value), at offsets from 0."""
+    found = Registry()
+    for offset, (timestamp, key, value) in enumerate(records):
+        found.apply(offset, timestamp, key.encode(), value)
+    return found
+
+
+def versions(found: Registry, received: int) -> list[int]:
+    """The numbers of all kept versions."""
+    return [one.version for one in found.kept(received)]
+
+
+def test_a_version_is_valid_two_seconds_after_its_append() -> None:
+    """Its number is its offset."""
+    found = registry((100, "shop-ship/1", body()), (500, "shop-ship/2", body(match="data.id")))
+    assert found.version_at("shop-ship", 100 + DELAY - 1) is None
+    first = found.version_at("shop-ship", 100 + DELAY)
+    second = found.version_at("shop-ship", 500 + DELAY)
+    assert first is not None
+    assert second is not None
+    assert (first.version, first.valid_from) == (0, 100 + DELAY)
+    assert second.version == 1
+    assert found.version_at("shop-ship", 500 + DELAY - 1) is first
+
+
+def test_older_versions_keep_their_cancel_rules() -> None:
+    """Runs keep the version that they were registered with."""
+    found = registry(
+        (100, "shop-ship/1", body(match="data.id")), (500, "shop-ship/2", body(match="data.no"))
+    )
+    late, early = 500 + DELAY, 100 + DELAY
+    assert versions(found, late) == [0, 1]
+    assert versions(found, early) == [0]
+    dropped = {"name": "dropped", "data": {"id": 1, "no": 2}}
+    (route,) = found.routes("dropped", late)
+    assert route.triggered is None
+    assert route.cancels is not None
+    assert len(route.cancels.matches(dropped)) == 2
+    (route,) = found.routes("dropped", early)
+    assert route.cancels is not None
+    assert len(route.cancels.matches(dropped)) == 1
+
+
+def test_the_trigger_is_that_of_the_newest_valid_version() -> None:
+    """An event name that only an older version has triggers nothing any more."""
+    found = registry(
+        (100, "shop-ship/1", body(trigger="placed")), (500, "shop-ship/2", body(trigger="paid"))
+    )
+    assert [route.slug for route in found.routes("placed", 100 + DELAY)] == ["shop-ship"]
+    assert found.routes("placed", 500 + DELAY) == ()
+    (route,) = found.routes("paid", 500 + DELAY)
+    assert route.triggered is found.version_at("shop-ship", 500 + DELAY)
+    assert found.routes("unknown", 500 + DELAY) == ()
+
+
+def test_one_event_may_concern_many_functions() -> None:
+    """Each function has its own entry, with both of what it may trigger and cancel."""
+    found = registry(
+        (1, "shop-ship/1", body()),
+        (1, "shop-pack/1", body(id_="pack", trigger="dropped", match="data.id")),
+        (1, "shop-bill/1", body(id_="bill", match="data.id")),
+    )
+    routes = {route.slug: route for route in found.routes("dropped", 10 + DELAY)}
+    assert set(routes) == {"shop-pack", "shop-bill"}
+    assert routes["shop-pack"].triggered is not None
+    assert routes["shop-pack"].cancels is not None
+    assert routes["shop-bill"].triggered is None
+
+
+def test_a_tombstone_removes_its_version() -> None:
+    """And nothing but it; the last one takes the function along."""
+    found = registry(
+        (100, "shop-ship/1", body(match="data.id")),
+        (500, "shop-ship/2", body(match="data.no")),
+        (600, "shop-ship/1", None),
+        (600, "shop-ship/unknown", None),
+        (600, "unknown/1", None),
+    )
+    assert versions(found, 10_000) == [1]
+    found.apply(9, 700, b"shop-ship/2", None)
+    assert found.slugs() == ()
+    assert found.newest("shop-ship") is None
+    assert found.routes("placed", 10_000) == ()
+    assert found.position == 10
+
+
+def test_a_second_app_and_id_under_one_slug_is_ignored() -> None:
+    """The first record owns the slug, until it is gone."""
+    found = registry(
+        (1, "a-b-c/1", body("a", "b-c")),
+        (2, "a-b-c/2", body("a-b", "c", trigger="paid")),
+        (3, "a-b-c/3", body("a", "b-c", trigger="sent")),
+    )
+    assert versions(found, 10_000) == [0, 2]
+    assert [one.key for one in found.ignored()] == ["a-b-c/2"]
+    assert found.routes("paid", 10_000) == ()
+    found.apply(3, 4, b"a-b-c/1", None)
+    assert versions(found, 10_000) == [1]
+    assert len(found.routes("paid", 10_000)) == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (b"shop-ship/1", b"{"),
+        (b"shop-pack/1", body()),
+        (b"shop-ship", body()),
+        (b"\xff/1", body()),
+        (None, body()),
+        (b"shop-ship/1", body(match="data..id")),
+        (b"shop-ship/1", body(if_="event.data.id ==")),
+    ],
+)
+def test_a_damaged_record_is_counted_and_ignored(
+    key: bytes | None, value: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged with its place, and what comes after it counts."""
+    found = registry((1, "shop-bill/1", body(id_="bill")))
+    with caplog.at_level(logging.WARNING):
+        found.apply(7, 2, key, value)
+    assert "offset 7" in caplog.text
+    assert (found.damaged, found.slugs(), found.position) == (1, ("shop-bill",), 8)
+
+
+def test_a_broker_clock_that_steps_back_delays_nothing() -> None:
+    """The version with the highest offset of those valid wins."""
+    found = registry((500, "shop-ship/1", body()), (100, "shop-ship/2", body()))
+    newest = found.version_at("shop-ship", 500 + DELAY)
+    assert newest is not None
+    assert newest.version == 1
+    assert versions(found, 100 + DELAY) == [1]
+
+
+def test_events_of_any_time_are_routed_in_any_order() -> None:
+    """Late partitions look back over more versions than are kept as views."""
+    count = 40
+    found = registry(
+        *((100 * n, f"shop-ship/{n}", body(trigger=f"placed-{n}")) for n in range(count))
+    )
+    for n in [*range(count), *reversed(range(count)), 0, count - 1]:
+        for received in (100 * n + DELAY, 100 * n + DELAY + 99):
+            version = found.version_at("shop-ship", received)
+            assert version is not None
+            assert version.version == n
+    assert found.version_at("shop-ship", 10**15) is not None
+    assert found.version_at("shop-ship", 0) is None
+
+
+def test_news_shows_at_once() -> None:
+    """A view that was looked up before doesn't outlive a record."""
+    found = registry((100, "shop-ship/1", body()))
+    later = 10_000
+    assert len(found.routes("placed", later)) == 1
+    found.apply(1, 200, b"shop-bill/1", body(id_="bill"))
+    assert len(found.routes("placed", later)) == 2
