@@ -48,9 +48,6 @@ class Finding:
     problem: str
     remedy: str
 
-    def __str__(self) -> str:
-        return f"{self.topic}: {self.problem}. {self.remedy}"
-
 
 @dataclass(frozen=True)
 class TopicsReport:
@@ -90,7 +87,7 @@ def check_topics(settings: Settings) -> TopicsReport:
     """
     report = inspect_topics(settings)
     if report.errors:
-        raise TopicsError("\n".join(str(finding) for finding in report.errors))
+        raise TopicsError("\n".join(grouped(report.errors)))
     return report
 
 
@@ -108,7 +105,7 @@ def inspect_topics(settings: Settings) -> TopicsReport:
     for name, spec in specs.items():
         state = found.get(name)
         if state is None:
-            findings.append(_missing(name, spec, settings))
+            findings.append(_missing(name, settings))
         else:
             findings += _differences(state, spec)
             counted = spec.partitions is Partitions.SHARED and other_count is not None
@@ -117,6 +114,14 @@ def inspect_topics(settings: Settings) -> TopicsReport:
     if event_bytes <= 0:
         findings.append(_too_small(found, specs))
     return TopicsReport(found, tuple(findings), event_bytes)
+
+
+def grouped(findings: Iterable[Finding]) -> list[str]:
+    """Findings as lines, where topics with one problem and remedy share a line."""
+    lines: dict[tuple[str, str], list[str]] = {}
+    for finding in findings:
+        lines.setdefault((finding.problem, finding.remedy), []).append(finding.topic)
+    return [f"{', '.join(names)}: {what}. {remedy}" for (what, remedy), names in lines.items()]
 
 
 def expected_topics(settings: Settings) -> dict[str, TopicSpec]:
@@ -168,12 +173,12 @@ def topic_config(spec: TopicSpec, settings: Settings, factor: int) -> dict[str, 
     return config
 
 
-def _missing(name: str, spec: TopicSpec, settings: Settings) -> Finding:
+def _missing(name: str, settings: Settings) -> Finding:
     standard = name in {settings.topic(spec) for spec in topics.TOPICS}
     remedy = "Run: countermand topics create"
     if not standard:
         remedy = "Make it, or take it out of COUNTERMAND_INPUTS"
-    return Finding(name, Severity.ERROR, f"missing ({spec.content})", remedy)
+    return Finding(name, Severity.ERROR, "missing", remedy)
 
 
 def _differences(state: TopicState, spec: TopicSpec) -> list[Finding]:

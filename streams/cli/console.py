@@ -1,0 +1,85 @@
+"""What commands print: data on stdout, progress and words on stderr, JSON on request."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import orjson
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from topology.records import Json
+
+
+def json_out(value: "Json") -> None:
+    """One line of JSON on stdout."""
+    typer.echo(orjson.dumps(value, default=str).decode())
+
+
+def out(text: str) -> None:
+    """One line of data on stdout."""
+    typer.echo(text)
+
+
+def say(text: str) -> None:
+    """One line of progress or advice on stderr."""
+    typer.echo(text, err=True)
+
+
+def console(*, stderr: bool = False) -> "Console":
+    """Rich's console; it knows NO_COLOR and whether there is a terminal."""
+    from rich.console import Console  # noqa: PLC0415  # only where something is drawn
+
+    return Console(stderr=stderr, highlight=False)
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table on stdout; what is in the cells is text, not markup."""
+    from rich import box  # noqa: PLC0415  # only where something is drawn
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    drawn = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    for column in columns:
+        drawn.add_column(column, overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(cell) for cell in row))
+    screen = console()
+    if not screen.is_terminal:
+        screen.width = 160
+    screen.print(drawn)
+
+
+def progress(*, unit: str = "") -> "Progress":
+    """A progress bar on stderr, absent where stderr is no terminal."""
+    from rich.progress import (  # noqa: PLC0415  # only where something is drawn
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
+    screen = console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeElapsedColumn(),
+        console=screen,
+        transient=True,
+        disable=not screen.is_terminal,
+    )
+
+
+def confirm(question: str, *, yes: bool) -> bool:
+    """Whether the user agrees; without a terminal only `--yes` does."""
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        return False
+    return typer.confirm(question, err=True)

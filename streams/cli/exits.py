@@ -1,0 +1,72 @@
+"""Exit codes, and how errors become them: one clear message, no traceback."""
+
+import os
+import sys
+from enum import IntEnum
+from typing import Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+from streams import errors
+
+
+class ExitCode(IntEnum):
+    """What a script may rely on (docs/cli.md)."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    REFUSED = 4
+    UNREACHABLE = 5
+    TOPICS = 6
+    INTERRUPTED = 130
+    BROKEN_PIPE = 141
+
+
+_CODES: Final = (
+    (errors.SettingsError, ExitCode.USAGE),
+    (errors.NotFoundError, ExitCode.NOT_FOUND),
+    (errors.RefusedError, ExitCode.REFUSED),
+    (errors.KafkaRefusedError, ExitCode.REFUSED),
+    (errors.DefinitionError, ExitCode.REFUSED),
+    (errors.MatchingError, ExitCode.REFUSED),
+    (errors.UnreachableError, ExitCode.UNREACHABLE),
+    (errors.TopicsError, ExitCode.TOPICS),
+)
+
+
+def exit_code(error: BaseException) -> ExitCode:
+    """The code of an error, by its class."""
+    for kind, code in _CODES:
+        if isinstance(error, kind):
+            return code
+    return ExitCode.FAILED
+
+
+class Commands(TyperGroup):
+    """The root group: turns every error into a message on stderr and a code."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  # Typer doesn't export its context's base
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            _silence_stdout()
+            raise typer.Exit(ExitCode.BROKEN_PIPE) from None
+        except errors.CountermandError as error:
+            if ctx.params.get("debug"):
+                raise
+            typer.echo(f"countermand: {error}", err=True)
+            raise typer.Exit(exit_code(error)) from None
+        except (KeyboardInterrupt, EOFError):
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
+
+
+def _silence_stdout() -> None:
+    """Send what is still buffered nowhere, or Python complains about the pipe at its exit."""
+    if sys.stdout is sys.__stdout__ and sys.stdout is not None:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)

@@ -1,0 +1,82 @@
+"""`countermand router` and `countermand joiner`: the two processes, and `version`."""
+
+from typing import Annotated, Any
+
+import typer
+
+from streams.cli import options
+from streams.cli.console import json_out, out
+
+LogLevel = Annotated[str | None, typer.Option(help="debug, info, warning or error.")]
+
+
+def router(  # noqa: PLR0913  # one parameter per option
+    *,
+    bootstrap_servers: options.Bootstrap = None,
+    topic_prefix: options.Prefix = None,
+    partitions: options.Count = None,
+    web_port: options.WebPort = None,
+    log_format: options.LogFormat = None,
+    log_level: LogLevel = None,
+) -> None:
+    """Run a router: events to commands."""
+    settings = _configured(
+        bootstrap_servers=bootstrap_servers,
+        topic_prefix=topic_prefix,
+        partitions=partitions,
+        web_port=web_port,
+        log_format=log_format,
+        log_level=log_level,
+    )
+    from streams.router import run_router  # noqa: PLC0415  # heavy
+
+    run_router(settings)
+
+
+def joiner(  # noqa: PLR0913  # one parameter per option
+    *,
+    bootstrap_servers: options.Bootstrap = None,
+    topic_prefix: options.Prefix = None,
+    partitions: options.Count = None,
+    state_dir: options.StateDir = None,
+    web_port: options.WebPort = None,
+    log_format: options.LogFormat = None,
+    log_level: LogLevel = None,
+) -> None:
+    """Run a joiner: commands to state and cancelled events."""
+    settings = _configured(
+        bootstrap_servers=bootstrap_servers,
+        topic_prefix=topic_prefix,
+        partitions=partitions,
+        state_dir=state_dir,
+        web_port=web_port,
+        log_format=log_format,
+        log_level=log_level,
+    )
+    from streams.joiner import run_joiner  # noqa: PLC0415  # heavy
+
+    run_joiner(settings)
+
+
+def version(*, json: options.Json = False) -> None:
+    """Print the version, and those of what it stands on."""
+    from importlib.metadata import version as installed  # noqa: PLC0415  # only here
+
+    from streams.metrics import installed_version  # noqa: PLC0415  # brings a library
+
+    parts = ("faust-streaming", "aiokafka", "confluent-kafka", "rocksdict", "cel-python")
+    versions = {"countermand": installed_version()} | {name: installed(name) for name in parts}
+    if json:
+        json_out(versions)
+        return
+    for name, number in versions.items():
+        out(f"{name} {number}")
+
+
+def _configured(**flags: Any) -> Any:  # noqa: ANN401  # flags of settings in, settings out
+    """The settings, and logs that follow them."""
+    from streams import logs  # noqa: PLC0415  # not needed for --help
+
+    settings = options.load_settings(**flags)
+    logs.configure(settings.log_level, settings.log_format)
+    return settings

@@ -1,0 +1,106 @@
+"""`countermand topics`: make Kafka's topics, and compare them with what is needed."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from streams.cli import options
+from streams.cli.console import json_out, out, say
+from streams.cli.exits import ExitCode
+
+if TYPE_CHECKING:
+    from streams.topics import Finding, TopicsReport
+
+app = typer.Typer(help="Make and check Kafka's topics.", no_args_is_help=True)
+Mend = Annotated[
+    bool, typer.Option("--mend", help="Also set the configuration of topics that are there.")
+]
+
+
+@app.command()
+def create(  # noqa: PLR0913  # one parameter per option
+    *,
+    partitions: options.Count = None,
+    replication_factor: options.Factor = None,
+    mend: Mend = False,
+    json: options.Json = False,
+    bootstrap_servers: options.Bootstrap = None,
+    topic_prefix: options.Prefix = None,
+) -> None:
+    """Make every topic that is missing; topics that exist stay as they are."""
+    from streams.topics import create_topics  # noqa: PLC0415  # brings a Kafka client
+
+    settings = options.load_settings(
+        bootstrap_servers=bootstrap_servers,
+        topic_prefix=topic_prefix,
+        partitions=partitions,
+        replication_factor=replication_factor,
+    )
+    done = create_topics(settings, mend=mend)
+    if json:
+        json_out(vars(done))
+        return
+    for name in done.created:
+        out(f"created {name}")
+    for name in done.mended:
+        out(f"mended {name}")
+    say(
+        f"{len(done.created)} created, {len(done.existing)} there already, "
+        f"replication factor {done.replication_factor}"
+    )
+
+
+@app.command()
+def check(
+    *,
+    partitions: options.Count = None,
+    json: options.Json = False,
+    bootstrap_servers: options.Bootstrap = None,
+    topic_prefix: options.Prefix = None,
+) -> None:
+    """Compare the topics with what router and joiner need; exit code 6 if they won't start."""
+    from streams.topics import grouped, inspect_topics  # noqa: PLC0415  # brings a Kafka client
+
+    settings = options.load_settings(
+        bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix, partitions=partitions
+    )
+    report = inspect_topics(settings)
+    if json:
+        json_out(as_json(report))
+    else:
+        for line in grouped(report.errors):
+            out(f"error: {line}")
+        for line in grouped(report.warnings):
+            out(f"warning: {line}")
+        say(
+            f"{len(report.topics)} topics, {len(report.errors)} errors, "
+            f"{len(report.warnings)} warnings; events up to {report.event_bytes:,} bytes"
+        )
+    if report.errors:
+        raise typer.Exit(ExitCode.TOPICS)
+
+
+def as_json(report: "TopicsReport") -> dict[str, object]:
+    """The report as `--json` prints it."""
+    return {
+        "ok": not report.errors,
+        "event_bytes": report.event_bytes,
+        "topics": {
+            state.name: {
+                "id": state.id.hex(),
+                "partitions": state.partitions,
+                "replication_factor": state.replication_factor,
+            }
+            for state in report.topics.values()
+        },
+        "findings": [_finding(finding) for finding in report.findings],
+    }
+
+
+def _finding(finding: "Finding") -> dict[str, str]:
+    return {
+        "topic": finding.topic,
+        "severity": finding.severity.value,
+        "problem": finding.problem,
+        "remedy": finding.remedy,
+    }

@@ -1,0 +1,82 @@
+"""`countermand up`: everything on this machine, until Ctrl-C."""
+
+import signal
+import socket
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Final
+
+import typer
+
+from streams.cli import options
+from streams.cli.console import json_out, out, say
+
+_DEFAULT_PORT: Final = 9092
+_PARTITIONS: Final = 4
+_WATCH_S: Final = 0.5
+
+DataDir = Annotated[Path, typer.Option(help="Where records and state are kept.")]
+Port = Annotated[
+    int | None, typer.Option(min=1, max=65_535, help="Kafka's port.", show_default="9092 if free")
+]
+
+
+def up(  # noqa: PLR0913  # one parameter per option
+    *,
+    data_dir: DataDir = Path("~/.local/share/countermand/up"),
+    port: Port = None,
+    partitions: options.Count = None,
+    json: options.Json = False,
+    bootstrap_servers: options.Bootstrap = None,
+    topic_prefix: options.Prefix = None,
+) -> None:
+    """Run Kafka (unless one is given), topics, router and joiner here until Ctrl-C."""
+    settings = options.load_settings(bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix)
+    counted = "partitions" in settings.model_fields_set
+    if partitions is not None or not counted:
+        settings = settings.model_copy(update={"partitions": partitions or _PARTITIONS})
+    from streams.stack import Stack  # noqa: PLC0415  # brings clients
+
+    end_on_signals()
+    try:
+        with Stack(settings, data_dir, port=port or default_port(), say=say) as stack:
+            _announce(stack.settings.kafka_bootstrap_servers, stack.urls, json=json)
+            while True:
+                stack.check()
+                time.sleep(_WATCH_S)
+    except KeyboardInterrupt:
+        say("stopped")
+
+
+def end_on_signals() -> None:
+    """SIGTERM ends as Ctrl-C does; while it ends, further signals don't cut it short."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
+
+
+def default_port() -> int | None:
+    """Kafka's usual port, which clients try by default; None where it is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", _DEFAULT_PORT))
+        except OSError:
+            return None
+    return _DEFAULT_PORT
+
+
+def _announce(bootstrap: str, urls: dict[str, str], *, json: bool) -> None:
+    if json:
+        json_out({"ready": True, "bootstrap": bootstrap, "urls": urls})
+    else:
+        served = "".join(f" {name}={url}" for name, url in urls.items())
+        out(f"ready bootstrap={bootstrap}{served}")
+    if not bootstrap.endswith(f":{_DEFAULT_PORT}"):
+        say(f"for other commands: export COUNTERMAND_KAFKA_BOOTSTRAP_SERVERS={bootstrap}")

@@ -1,0 +1,140 @@
+"""The checks of `countermand doctor` that ask the brokers; they leave nothing behind to read."""
+
+import asyncio
+import time
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from streams import clients
+from streams.admin import admin_client, describe_topics, list_brokers
+from streams.doctor import Check, Result, Verdict
+from streams.settings import Settings
+from streams.topics import grouped, inspect_topics
+from topology import limits, topics
+
+_PRODUCE: Final = 0
+# The highest version of Produce that a release serves.
+_RELEASES: Final = {9: "2.4 to 3.6", 10: "3.7", 11: "3.8 or 3.9", 12: "4.0", 13: "4.1 or later"}
+_OLDEST_PRODUCE: Final = 9
+_PROBE_S: Final = 10.0
+_TIMESTAMP_APPEND: Final = 2
+_SKEW_WARNING_S: Final = 0.5
+_SKEW_FAILURE_S: Final = limits.IDLE_SLACK_MS / 1000
+
+
+def broker(settings: Settings) -> Result:
+    """Whether librdkafka reaches the brokers."""
+    found = list_brokers(admin_client(settings))
+    return Result("broker", Verdict.OK, f"{len(found)} reached: {', '.join(found.values())}")
+
+
+def protocol(settings: Settings) -> Result:
+    """Whether the joiner's other client reaches them too, and which release they are."""
+    try:
+        highest = asyncio.run(_highest_produce(settings))
+    except Exception as error:  # noqa: BLE001  # aiokafka raises much that has no common base
+        found = f"aiokafka can't connect: {type(error).__name__}: {error}"
+        remedy = "Check the COUNTERMAND_KAFKA_* settings: the joiner needs both clients"
+        return Result("version", Verdict.FAILED, found, remedy)
+    if highest < _OLDEST_PRODUCE:
+        return Result("version", Verdict.FAILED, "older than 2.4", "Use Kafka 3.9 or later")
+    release = _RELEASES.get(highest, "4.1 or later")
+    return Result("version", Verdict.OK, f"Kafka {release}, reached by aiokafka too")
+
+
+def topics_exist(settings: Settings) -> Result:
+    """Whether router and joiner would start on these topics."""
+    report = inspect_topics(settings)
+    wrong = report.errors or report.warnings
+    if wrong:
+        verdict = Verdict.FAILED if report.errors else Verdict.WARNING
+        return Result("topics", verdict, f"{len(wrong)} wrong", "\n    ".join(grouped(wrong)))
+    found = f"all {len(report.topics)} there, events up to {report.event_bytes:,} bytes"
+    return Result("topics", Verdict.OK, found)
+
+
+def clocks(settings: Settings) -> Result:
+    """How far the broker's clock is from this machine's, by a record that is never committed."""
+    topic = settings.topic(topics.CANCELLED)
+    if topic not in describe_topics(admin_client(settings), [topic]):
+        return Result("clocks", Verdict.WARNING, "not measured", "Run: countermand topics create")
+    try:
+        skew = _skew(settings, topic)
+    except KafkaException as error:
+        reason = error.args[0].str()
+        return Result("clocks", Verdict.WARNING, f"not measured: {reason}", "Check with: ntpq -p")
+    if skew is None:
+        return Result("clocks", Verdict.WARNING, f"not measured: {topic} is not LogAppendTime")
+    found = f"the broker's clock is {abs(skew) * 1000:.0f} ms {'ahead' if skew > 0 else 'behind'}"
+    remedy = "Synchronise the clocks of brokers and routers (NTP)"
+    if abs(skew) > _SKEW_FAILURE_S:
+        return Result("clocks", Verdict.FAILED, found, remedy)
+    if abs(skew) > _SKEW_WARNING_S:
+        return Result("clocks", Verdict.WARNING, found, remedy)
+    return Result("clocks", Verdict.OK, found)
+
+
+KAFKA_CHECKS: Final[tuple[tuple[str, Check], ...]] = (
+    ("version", protocol),
+    ("topics", topics_exist),
+    ("clocks", clocks),
+)
+
+
+def _skew(settings: Settings, topic: str) -> float | None:
+    """Broker's clock less ours, seconds; None where the topic doesn't carry the broker's.
+
+    The record lies in a transaction that is aborted, so `read_committed` consumers never see it.
+    """
+    stamped: list[int] = []
+    refused: list[KafkaError] = []
+
+    def delivered(error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            refused.append(error)
+            return
+        kind, timestamp = message.timestamp()
+        stamped.extend([timestamp] if kind == _TIMESTAMP_APPEND else [])
+
+    producer = Producer(
+        settings.librdkafka(
+            transactional_id=f"{settings.application_id}-doctor",
+            transaction_timeout_ms=5_000,
+            delivery_timeout_ms=5_000,
+            linger_ms=0,
+            log_level=0,
+        )
+    )
+    producer.init_transactions(_PROBE_S)
+    producer.begin_transaction()
+    _probe(producer, topic, delivered)  # the first one also opens connections
+    stamped.clear()
+    before = time.time()
+    _probe(producer, topic, delivered)
+    after = time.time()
+    producer.abort_transaction(_PROBE_S)
+    if refused:
+        raise KafkaException(refused[0])
+    return stamped[0] / 1000 - (before + after) / 2 if stamped else None
+
+
+def _probe(producer: Producer, topic: str, delivered: Any) -> None:  # noqa: ANN401  # a callback
+    producer.produce(topic, b"", partition=0, on_delivery=delivered)
+    producer.flush(_PROBE_S)
+
+
+async def _highest_produce(settings: Settings) -> int:
+    from aiokafka.client import (  # type: ignore[import-untyped]  # noqa: PLC0415  # heavy
+        AIOKafkaClient,
+    )
+
+    client = AIOKafkaClient(**clients.aiokafka(settings))
+    try:
+        await client.bootstrap()
+        node = next(iter(client.cluster.brokers())).nodeId
+        connection = await client._get_conn(node)  # noqa: SLF001  # pinned; nothing public tells
+        versions: dict[int, tuple[int, int]] = connection._versions  # noqa: SLF001
+        return versions[_PRODUCE][1]
+    finally:
+        await client.close()

@@ -1,0 +1,103 @@
+"""Sends records one by one and says so only when the brokers have acknowledged all of them."""
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Final, Self
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from streams.admin import admin_client, describe_topics, unreachable
+from streams.errors import CountermandError, NotFoundError
+from streams.settings import Settings
+
+Headers = Sequence[tuple[str, bytes | str | None]]
+# Java's and aiokafka's default, so that a key meets the partition that other producers give it.
+PARTITIONER: Final = "murmur2_random"
+_DELIVERY_S: Final = 30.0
+_SLICE_S: Final = 0.1
+
+
+class Sender:
+    """An idempotent producer; leaving its block waits for every acknowledgement.
+
+    Raises:
+        NotFoundError: a topic is missing (nothing here creates one by accident).
+        UnreachableError: the brokers don't answer.
+        KafkaRefusedError: a broker refuses a record.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """A producer of these settings; it connects with the first record."""
+        self._settings = settings
+        self._failure: CountermandError | None = None
+        self._known: set[str] = set()
+        self.acknowledged = 0
+        self.last: Message | None = None
+        self._producer = Producer(
+            settings.librdkafka(
+                enable_idempotence=True,
+                partitioner=PARTITIONER,
+                linger_ms=5,
+                delivery_timeout_ms=int(_DELIVERY_S * 1000),
+                compression_type="lz4",
+                log_level=0,
+            )
+        )
+
+    def send(
+        self, topic: str, value: bytes | None, *, key: bytes | None = None, headers: Headers = ()
+    ) -> None:
+        """Hand over one record; an earlier record's failure is raised here or at the end."""
+        self._require(topic)
+        while True:
+            self._raise_failure()
+            try:
+                self._producer.produce(
+                    topic, value, key, headers=list(headers), on_delivery=self._delivered
+                )
+            except BufferError:  # full: let some be acknowledged first
+                self._producer.poll(_SLICE_S)
+            except KafkaException as error:
+                raise unreachable(error) from error
+            else:
+                self._producer.poll(0)
+                return
+
+    def flush(self) -> None:
+        """Wait until everything is acknowledged."""
+        while self._producer.flush(_SLICE_S):  # delivery.timeout.ms bounds it
+            self._raise_failure()
+        self._raise_failure()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error_type is None:
+            self.flush()
+        else:
+            self._producer.purge()
+            self._producer.flush(_SLICE_S)
+
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            self.acknowledged += 1
+            self.last = message
+        elif self._failure is None:
+            self._failure = unreachable(KafkaException(error))
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _require(self, topic: str) -> None:
+        if topic in self._known:
+            return
+        if topic not in describe_topics(admin_client(self._settings), [topic]):
+            raise NotFoundError(f"Topic {topic} is missing. Run: countermand topics create")
+        self._known.add(topic)

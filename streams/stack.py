@@ -1,0 +1,176 @@
+"""Everything on this machine: broker if none is given, topics, one router and one joiner.
+
+Both are child processes that end with this one, however it ends. They stop in the order of the
+flow: router, joiner, broker.
+"""
+
+import fcntl
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Final, Self
+
+from streams.broker.local import LocalBroker
+from streams.broker.ports import free_port
+from streams.broker.process import GuardedProcess
+from streams.errors import CountermandError, RefusedError
+from streams.health import OK
+from streams.settings import Settings
+from streams.topics import create_topics
+
+ROUTER: Final = "router"
+JOINER: Final = "joiner"
+_READY_S: Final = 90.0
+_POLL_S: Final = 0.1
+_TAIL_LINES: Final = 15
+
+
+class StackError(CountermandError):
+    """A process of the stack ended, or didn't become ready."""
+
+
+class Stack:
+    """Broker, router and joiner as one context manager; inside the block all are ready.
+
+    Args:
+        settings: As the processes shall have them; a broker is started unless they name one.
+        data_dir: Where everything is kept; one stack at a time.
+        port: The broker's port; a free one if None.
+        say: Is told what happens.
+
+    Raises:
+        RefusedError: another stack runs in this folder.
+        StackError: a process ended or didn't become ready.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        data_dir: Path,
+        *,
+        port: int | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Nothing is started before the block is entered."""
+        self.settings = settings
+        self._data_dir = data_dir.expanduser().absolute()
+        self._port = port
+        self._say = say
+        self._exits = ExitStack()
+        self._children: dict[str, GuardedProcess] = {}
+        self._urls = {name: f"http://127.0.0.1:{free_port()}" for name in (ROUTER, JOINER)}
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """Where each process serves metrics and health."""
+        return self._urls
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._exits.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._exits.close()
+
+    def check(self) -> None:
+        """Go on only while both processes run.
+
+        Raises:
+            StackError: one has ended; the message has the end of its log.
+        """
+        for name, child in self._children.items():
+            code = child.wait(0)
+            if code is not None:
+                raise StackError(f"The {name} ended with code {code}:\n{self._log_end(name)}")
+
+    def _start(self) -> None:
+        self._data_dir.mkdir(parents=True, exist_ok=True)
+        self._exits.enter_context(_locked(self._data_dir / "lock"))
+        if not self.settings.bootstrap_given:
+            self._say("starting Kafka")
+            broker = LocalBroker(self._data_dir / "kafka", self._port)
+            self._exits.callback(broker.close)
+            broker.start()
+            found = {"kafka_bootstrap_servers": broker.bootstrap_servers}
+            self.settings = self.settings.model_copy(update=found)
+        self._say("making topics")
+        create_topics(self.settings)
+        self._say("starting router and joiner")
+        for name in (JOINER, ROUTER):  # stopped the other way round
+            child = GuardedProcess(self._command(name), self._log(name))
+            self._children[name] = child
+            self._exits.callback(self._stop, name)
+        self._wait_until_ready()
+
+    def _stop(self, name: str) -> None:
+        self._say(f"stopping the {name}")
+        self._children.pop(name).stop()
+
+    def _command(self, name: str) -> list[str]:
+        settings = self.settings
+        flags = {
+            "--bootstrap-servers": settings.kafka_bootstrap_servers,
+            "--topic-prefix": settings.topic_prefix,
+            "--partitions": str(settings.partitions),
+            "--web-port": self._urls[name].rpartition(":")[2],
+            "--log-format": "json",
+        }
+        if name == JOINER:
+            flags["--state-dir"] = str(self._data_dir / "state")
+        command = [sys.executable, "-m", "streams.cli", name]
+        return command + [part for flag in flags.items() for part in flag]
+
+    def _wait_until_ready(self) -> None:
+        waiting = set(self._urls)
+        end = time.monotonic() + _READY_S
+        while waiting:
+            self.check()
+            waiting = {name for name in waiting if not _is_ready(self._urls[name])}
+            if waiting and time.monotonic() > end:
+                name = sorted(waiting)[0]
+                raise StackError(
+                    f"The {name} isn't ready after {_READY_S:.0f} s:\n{self._log_end(name)}"
+                )
+            time.sleep(_POLL_S if waiting else 0)
+
+    def _log(self, name: str) -> Path:
+        return self._data_dir / f"{name}.log"
+
+    def _log_end(self, name: str) -> str:
+        lines = self._log(name).read_text(encoding="utf-8", errors="replace").splitlines()
+        return "\n".join([*lines[-_TAIL_LINES:], f"(all of it: {self._log(name)})"])
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/healthz/ready", timeout=2) as answer:  # noqa: S310  # our own
+            return bool(answer.status == OK)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _locked(path: Path) -> IO[str]:
+    """The open lock file of a folder; the lock goes with the process, however it ends."""
+    file = path.open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise RefusedError(
+            f"Another `countermand up` runs in {path.parent}: choose another --data-dir"
+        ) from None
+    return file

@@ -1,0 +1,131 @@
+"""Reads a topic as consumers must: committed records only, no group, every partition."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from streams.admin import TIMEOUT_S, unreachable
+from streams.errors import NotFoundError
+from streams.settings import Settings
+
+_POLL_S: Final = 0.2
+_FIRST_OFFSET: Final = 0
+
+
+def follow(
+    settings: Settings,
+    topic: str,
+    *,
+    from_beginning: bool = False,
+    idle_seconds: float | None = None,
+    on_ready: Callable[[], None] | None = None,
+) -> Iterator[Message]:
+    """Records of a topic as they come; ends when none has come for `idle_seconds`.
+
+    `on_ready` is called once it is settled where reading begins: what is written later is seen.
+
+    Raises:
+        NotFoundError: the topic is missing.
+        UnreachableError: the brokers don't answer.
+    """
+    consumer = _consumer(settings)
+    try:
+        _assign(consumer, topic, from_beginning=from_beginning)
+        if on_ready is not None:
+            on_ready()
+        last = time.monotonic()
+        while idle_seconds is None or time.monotonic() - last < idle_seconds:
+            message = consumer.poll(_POLL_S)
+            if message is not None and _is_record(message):
+                yield message
+                last = time.monotonic()
+    finally:
+        consumer.close()
+
+
+def read_all(settings: Settings, topic: str) -> Iterator[Message]:
+    """Every committed record that the topic holds now.
+
+    Raises:
+        NotFoundError: the topic is missing.
+        UnreachableError: the brokers don't answer.
+    """
+    consumer = _consumer(settings)
+    try:
+        open_partitions = _assign(consumer, topic, from_beginning=True)
+        while open_partitions:
+            message = consumer.poll(_POLL_S)
+            if message is None:
+                continue
+            if _is_record(message):
+                yield message
+            elif message.error() is not None:
+                open_partitions.discard(message.partition() or 0)
+    finally:
+        consumer.close()
+
+
+def read_one(settings: Settings, topic: str, partition: int, offset: int) -> Message | None:
+    """The record at an offset; None where there is none any more."""
+    consumer = _consumer(settings)
+    try:
+        _partitions(consumer, topic)
+        consumer.assign([TopicPartition(topic, partition, offset)])
+        while True:
+            message = consumer.poll(_POLL_S)
+            if message is None:
+                continue
+            found = _is_record(message) and message.offset() == offset
+            return message if found else None
+    finally:
+        consumer.close()
+
+
+def _consumer(settings: Settings) -> Consumer:
+    return Consumer(
+        settings.librdkafka(
+            group_id=f"{settings.application_id}-cli",  # asked for, never joined
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            enable_partition_eof=True,
+            auto_offset_reset="earliest",
+            log_level=0,
+        )
+    )
+
+
+def _assign(consumer: Consumer, topic: str, *, from_beginning: bool) -> set[int]:
+    partitions = _partitions(consumer, topic)
+    starts = []
+    for partition in partitions:
+        place = TopicPartition(topic, partition)
+        low, high = consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)
+        starts.append(TopicPartition(topic, partition, low if from_beginning else high))
+    consumer.assign(starts)
+    return set(partitions)
+
+
+def _partitions(consumer: Consumer, topic: str) -> list[int]:
+    try:
+        found = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
+    except KafkaException as error:
+        raise unreachable(error) from error
+    if found.error is not None:
+        raise NotFoundError(f"Topic {topic} is missing. Run: countermand topics create")
+    return sorted(found.partitions)
+
+
+def _is_record(message: Message) -> bool:
+    """Whether it is a record, or the end of a partition.
+
+    Raises:
+        UnreachableError: it is neither, but an error.
+    """
+    error = message.error()
+    if error is None:
+        return True
+    if error.code() == KafkaError._PARTITION_EOF or error.retriable():  # noqa: SLF001  # a public code
+        return False
+    raise unreachable(KafkaException(error))
