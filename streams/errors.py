@@ -8,6 +8,7 @@
     ├── TopicsError         a topic is missing, or made the wrong way
     ├── UnreachableError    Kafka doesn't answer
     ├── KafkaRefusedError   Kafka answers, and refuses
+    ├── RouterError         a router can't go on: end it before it commits
     ├── JoinerError         a partition can't go on
     │   ├── AbortedError        its transaction left nothing behind: decide again
     │   ├── FencedError         its producer is dead: start again from the first step
@@ -63,6 +64,10 @@ class UnreachableError(CountermandError):
 
 class KafkaRefusedError(CountermandError):
     """Kafka answers, and refuses: not allowed, too large, or not possible."""
+
+
+class RouterError(CountermandError):
+    """A router can't go on: it ends before it commits, and the next one repeats what is open."""
 
 
 class JoinerError(CountermandError):

@@ -12,7 +12,7 @@ RUN_ID_BYTES: Final = 16
 RUN_ID_CHARS: Final = 26
 
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_PAIRS: Final = [a + b for a in _CROCKFORD for b in _CROCKFORD]
+_TRIPLES: Final = [a + b + c for a in _CROCKFORD for b in _CROCKFORD for c in _CROCKFORD]
 _VALUES: Final = {letter: value for value, letter in enumerate(_CROCKFORD)}
 
 Path: TypeAlias = tuple[str | int, ...]
@@ -78,8 +78,8 @@ def received_ms(run_id: bytes) -> int:
 def run_id_text(run_id: bytes) -> str:
     """The 26 characters by which people and topics know a run."""
     number = int.from_bytes(run_id, "big")
-    pairs = _PAIRS
-    return "".join([pairs[(number >> shift) & 1023] for shift in range(120, -1, -10)])
+    triples = _TRIPLES
+    return "".join([triples[(number >> shift) & 32767] for shift in (120, 105, 90, 75, 60, 45, 30, 15, 0)])[1:]
 
 
 def run_id_bytes(text: str) -> bytes:

@@ -138,6 +138,7 @@ def run_joiner(settings: Settings) -> None:
         TopicsError: a topic is missing or made the wrong way.
         UnreachableError: no broker answers.
     """
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
     joiner = Joiner(settings)
     worker = faust.Worker(joiner.app, override_logging=False, redirect_stdouts=False, quiet=True)
     worker.execute_from_commandline()

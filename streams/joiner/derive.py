@@ -49,7 +49,9 @@ def timed_row_due(key: bytes, value: bytes) -> int | None:
 
 def event_list(runs: bytes | None, run_id: bytes, *, present: bool) -> bytes | None:
     """The list of an event's runs with one more, or one less; None when empty."""
-    ids = [runs[at : at + 16] for at in range(0, len(runs), 16)] if runs else []
+    if not runs:
+        return run_id if present else None
+    ids = [runs[at : at + 16] for at in range(0, len(runs), 16)]
     if run_id in ids:
         ids.remove(run_id)
     if present:

@@ -15,6 +15,11 @@ from topology.statuses import ENDED, Status, may_move
 from topology.tables import EventRow, RunRow
 
 _ENDED: Final = frozenset(str(status) for status in ENDED)
+# A template and not a dict to encode: every registration makes one, and the event goes in as it came.
+_RECORD: Final = (
+    b'{"v":1,"run_id":"%s","function_id":"%s","app_id":"%s","function_version":%d,"status":"%s","seq":%d,"attempt":%d,"dispatch":%s,"at":%d,'
+    b'"scheduled_at":%d,"source":{"topic":"%s","partition":%d,"offset":%d},"event":%s}'
+)
 _ERROR: Final = {"name": "Error", "message": "function cancelled", "error": "function cancelled"}
 
 
@@ -56,13 +61,12 @@ def as_registered(event: EventRow) -> RunRow:
     )
 
 
-def register(view: View, context: Context, command: Register, compiled: CompiledFunction) -> Run:
-    """Write a new run and announce it."""
-    local: list[Listener] = []
-    remote: list[Listener] = []
-    for listener in command.listeners:
-        (local if _waits_here(view, listener, compiled) else remote).append(listener)
-    function = compiled.function
+def register(
+    view: View, context: Context, command: Register, compiled: CompiledFunction, listed: bytes | None
+) -> Run:
+    """Write a new run and announce it; `listed`: the runs that its event has already."""
+    remote = remote_listeners(view, command, compiled)
+    local = tuple(one for one in command.listeners if one not in remote) if remote else command.listeners
     event = EventRow(
         slug=compiled.slug,
         version=compiled.version,
@@ -70,16 +74,16 @@ def register(view: View, context: Context, command: Register, compiled: Compiled
         position=context.position,
         event_key=command.event_key,
         event=context.event,
-        due=_first_due(context.received, command.dispatch_at, function),
-        listeners=tuple(local),
-        remote=tuple(remote),
+        due=_first_due(context.received, command.dispatch_at, compiled.function),
+        listeners=local,
+        remote=remote,
         dispatch_at=command.dispatch_at,
     )
     view.put(tables.event_row_key(command.run_id), codec.EVENT_ROWS.encode(event))
     for key, value in derive.run_rows(command.run_id, event, None).items():
         view.derive(key, value)
     by_event = tables.by_event_key(command.event_key)
-    view.derive(by_event, derive.event_list(view.get(by_event), command.run_id, present=True))
+    view.derive(by_event, derive.event_list(listed, command.run_id, present=True))
     run = Run(command.run_id, event, as_registered(event))
     announce(view, run, compiled)
     view.pending += 1
@@ -151,29 +155,28 @@ def home_key(event: EventRow, run_id: bytes) -> bytes:
 def announce(view: View, run: Run, compiled: CompiledFunction, status_before: str | None = None) -> None:
     """Emit the run's current `runs` record (design 2.2)."""
     event, row = run.event, run.row
-    run_id = keys.run_id_text(run.id)
-    record: dict[str, Json] = {
-        "v": 1,
-        "run_id": run_id,
-        "function_id": event.slug,
-        "app_id": compiled.function.app,
-        "status": row.status,
-        "seq": row.seq,
-        "attempt": row.attempt,
-        "function_version": event.version,
-        "dispatch": row.dispatch and row.status == "scheduled",
-        "at": row.at,
-        "scheduled_at": event.received,
-        "event": orjson.Fragment(event.event),
-        "source": {
-            "topic": event.position.topic,
-            "partition": event.position.partition,
-            "offset": event.position.offset,
-        },
-    }
+    run_id = keys.run_id_text(run.id).encode()
+    slug = event.slug.encode()
+    position = event.position
+    record = _RECORD % (
+        run_id,
+        slug,
+        compiled.function.app.encode(),
+        event.version,
+        row.status.encode(),
+        row.seq,
+        row.attempt,
+        b"true" if row.dispatch and row.status == "scheduled" else b"false",
+        row.at,
+        event.received,
+        position.topic.encode(),
+        position.partition,
+        position.offset,
+        event.event,
+    )
     if row.seq > 1:
-        record |= _changes(row, status_before)
-    view.emit("runs", run_id.encode(), orjson.dumps(record), [("function-id", event.slug.encode())])
+        record = record[:-1] + b"," + orjson.dumps(_changes(row, status_before))[1:]
+    view.emit("runs", run_id, record, [("function-id", slug)])
 
 
 def _changes(row: RunRow, status_before: str | None) -> dict[str, Json]:

@@ -1,6 +1,5 @@
 """What one transaction sees and does: the store's rows below, this batch's writes above, and what goes out."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -84,7 +83,7 @@ class View:
         self.derived: dict[bytes, bytes | None] = {}
         self.outputs: list[Output] = []
         self.forwards: dict[int, list[Forward]] = {}
-        self.counts: Counter[tuple[str, ...]] = Counter()
+        self.counts: dict[tuple[str, ...], int] = {}
         self.cancel_delays_ms: list[int] = []
         self.evaluation_errors: list[tuple[str, int, str]] = []
         self.pending = 0  # unfinished runs more, or less, than before
@@ -93,7 +92,9 @@ class View:
         self._rows = rows
         self._functions = functions
         self._under: dict[bytes, set[bytes]] = {}
-        self._sources: dict[bytes, SourceRow] = {}
+        self._sources: dict[tuple[bytes, int], SourceRow] = {}
+        self._advanced: dict[tuple[bytes, int], SourceRow] = {}
+        self._learned: dict[tuple[str, int], CompiledFunction] = {}
         self._parsed: dict[bytes, Json] = {}
 
     # Rows
@@ -168,22 +169,24 @@ class View:
 
     def source(self, topic_id: bytes, partition: int) -> SourceRow:
         """How far a source is applied."""
-        key = tables.source_key(topic_id, partition)
-        row = self._sources.get(key)
+        row = self._sources.get((topic_id, partition))
         if row is None:
-            value = self._rows.get(key)
+            value = self._rows.get(tables.source_key(topic_id, partition))
             row = codec.SOURCE_ROWS.decode(value) if value is not None else SourceRow()
-            self._sources[key] = row
+            self._sources[topic_id, partition] = row
         return row
 
     def advance(self, topic_id: bytes, partition: int, offset: int, time: int) -> None:
         """A source is applied further; never backwards."""
         before = self.source(topic_id, partition)
-        row = SourceRow(max(before.offset, offset), max(before.time, time))
-        if row != before:
-            key = tables.source_key(topic_id, partition)
-            self._sources[key] = row
-            self.changed[key] = codec.SOURCE_ROWS.encode(row)
+        if offset > before.offset or time > before.time:
+            row = SourceRow(max(before.offset, offset), max(before.time, time))
+            self._sources[topic_id, partition] = self._advanced[topic_id, partition] = row
+
+    def write_sources(self) -> None:
+        """Put the rows of all sources that advanced; once per batch, since each advances at every entry."""
+        for (topic_id, partition), row in self._advanced.items():
+            self.put(tables.source_key(topic_id, partition), codec.SOURCE_ROWS.encode(row))
 
     # Functions and events
 
@@ -199,10 +202,14 @@ class View:
 
     def learn(self, definition: Definition) -> CompiledFunction:
         """The version that a run registers with; kept as a row from its first run on."""
-        key = tables.function_key(definition.slug, definition.version)
-        if self.get(key) is None:
-            self.put(key, definition.body)
-        return self._functions.get(definition.slug, definition.version, lambda: definition.body)
+        version = (definition.slug, definition.version)
+        compiled = self._learned.get(version)
+        if compiled is None:
+            key = tables.function_key(definition.slug, definition.version)
+            if self.get(key) is None:
+                self.put(key, definition.body)
+            compiled = self._learned[version] = self._functions.get(*version, lambda: definition.body)
+        return compiled
 
     def parsed(self, event: bytes) -> Json:
         """The event of its JSON; parsed once per batch."""
@@ -225,7 +232,7 @@ class View:
 
     def count(self, *name: str) -> None:
         """Count something for the metrics; counted only if the transaction commits."""
-        self.counts[name] += 1
+        self.counts[name] = self.counts.get(name, 0) + 1
 
     def passed(self, time: int) -> bool:
         """Whether nothing received at `time` or before is still to come."""
@@ -234,10 +241,6 @@ class View:
     def is_home(self, run_id: bytes) -> bool:
         """Whether this partition decides the run's status."""
         return keys.partition_of_run(run_id, self.partitions) == self.partition
-
-    def is_empty(self) -> bool:
-        """Whether there is nothing to commit."""
-        return not (self.changed or self.derived or self.outputs or self.forwards)
 
 
 def event_id(view: View, cancel: CancelEvent) -> str:

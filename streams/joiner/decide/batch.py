@@ -66,6 +66,7 @@ def decide_batch(
             break
         if isinstance(source.body, CommandBatch):
             entries.complete(view, source.body.topics, source.body.progress, sources)
+    view.write_sources()
     return reached
 
 

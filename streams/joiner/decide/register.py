@@ -11,10 +11,11 @@ from topology.tables import EventRow, HeldMatch
 
 def register(view: View, context: Context, command: Register, definition: Definition) -> None:
     """Register the run unless its event already has one; then let the event cancel, and be cancelled."""
-    first = _first_occurrence(view, context, command)
+    listed = view.get(tables.by_event_key(command.event_key))
+    first = _first_occurrence(view, context, command, listed) if listed else None
+    compiled = view.learn(definition)
     if first is None:
-        compiled = view.learn(definition)
-        run = runs.register(view, context, command, compiled)
+        run = runs.register(view, context, command, compiled, listed)
         _cancel_by_same_event(view, context, command, context)
         _meet_held_matches(view, run)
         for listener in run.event.listeners:
@@ -22,17 +23,13 @@ def register(view: View, context: Context, command: Register, definition: Defini
         update.meet_held_updates(view, run)
         return
     view.count("repeats")
-    compiled = view.learn(definition)
     runs.stop_listening(view, command.run_id, runs.remote_listeners(view, command, compiled))
     occurred = Context(position=first.position, received=first.received, event=context.event)
     _cancel_by_same_event(view, context, command, occurred)
 
 
-def _first_occurrence(view: View, context: Context, command: Register) -> EventRow | None:
+def _first_occurrence(view: View, context: Context, command: Register, listed: bytes) -> EventRow | None:
     """The run of the same event id and home key, if there is one within a day (S3)."""
-    listed = view.get(tables.by_event_key(command.event_key))
-    if not listed:
-        return None
     home = command.listeners[0].key if _indexed(command) else command.event_key
     for at in range(0, len(listed), keys.RUN_ID_BYTES):
         run_id = listed[at : at + keys.RUN_ID_BYTES]
