@@ -141,7 +141,7 @@ class Stack:
             self.check()
             waiting = {name for name in waiting if not _is_ready(self._urls[name])}
             if waiting and time.monotonic() > end:
-                name = sorted(waiting)[0]
+                name = min(waiting)
                 raise StackError(
                     f"The {name} isn't ready after {_READY_S:.0f} s:\n{self._log_end(name)}"
                 )
