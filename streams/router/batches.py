@@ -1,0 +1,214 @@
+"""Drafts to command batches, per partition and in the order in which they come.
+
+A batch has at most 500 commands and 256 KiB, or one entry, however large: an entry is never split.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from streams.router.drafts import Draft, Routed
+from streams.router.record import Record, Rejection
+from topology import codec, limits
+from topology.records import (
+    Cancel,
+    Command,
+    CommandBatch,
+    Complete,
+    Definition,
+    Entry,
+    Listen,
+    Register,
+    Topic,
+    Update,
+)
+
+Encoded: TypeAlias = tuple[int, bytes]
+
+# Upper bounds of what msgpack takes for the fixed part of each.
+_ENTRY_BYTES: Final = 48
+_COMMAND_BYTES: Final = 96
+_KEY_BYTES: Final = 40
+_CHAR_BYTES: Final = 4
+_BATCH_BYTES: Final = 1_024
+_LARGEST_ENTRY: Final = limits.MESSAGE_BYTES - 4 * _BATCH_BYTES
+
+
+class Progress(Struct, frozen=True):
+    """How far one source is complete: see `Complete`."""
+
+    topic: str
+    partition: int
+    offset: int
+    time: int
+
+
+class _Open(Struct):
+    """The batch of one partition that is being filled."""
+
+    topics: dict[str, int]
+    definitions: dict[tuple[str, int], int]
+    bodies: list[Definition]
+    entries: list[Entry]
+    commands: int = 0
+    size: int = _BATCH_BYTES
+
+
+class Batches:
+    """Collects entries; `topic_ids` has the id of every topic that entries may come from."""
+
+    def __init__(self, topic_ids: Mapping[str, bytes]) -> None:
+        self._topics = {name: Topic(name, id_) for name, id_ in topic_ids.items()}
+        self._open: dict[int, _Open] = {}
+        self._closed: list[Encoded] = []
+        self._commands: Counter[str] = Counter()
+
+    def add(self, record: Record, routed: Routed) -> Rejection | None:
+        """Take one record's output for all partitions; or the reason why none of it is taken."""
+        drafts = routed.drafts
+        sizes = [_size(draft) for draft in drafts.values()]
+        for draft, size in zip(drafts.values(), sizes, strict=True):
+            # What is measured is smaller than the bound, but takes time.
+            if size + len(draft.definitions) * limits.FUNCTION_BYTES > _LARGEST_ENTRY:
+                measured = len(_encode(draft))
+                if measured > _LARGEST_ENTRY:
+                    return Rejection("too_many_commands", _too_large(draft, measured))
+        for (partition, draft), size in zip(drafts.items(), sizes, strict=True):
+            self._add(record, partition, draft, size)
+        return None
+
+    def take(self) -> tuple[list[Encoded], Counter[str]]:
+        """Every batch so far, in order, and how many commands of each type they have."""
+        for partition, batch in self._open.items():
+            self._close(partition, batch)
+        self._open = {}
+        taken = self._closed, self._commands
+        self._closed, self._commands = [], Counter()
+        return taken
+
+    def _add(self, record: Record, partition: int, draft: Draft, size: int) -> None:
+        commands = len(draft.commands)
+        batch = self._open.get(partition)
+        if batch is None:
+            batch = self._open[partition] = _Open({}, {}, [], [])
+        elif (
+            batch.commands + commands > limits.BATCH_COMMANDS
+            or batch.size + size + _new_definitions(batch, draft) > limits.BATCH_BYTES
+        ):
+            self._close(partition, batch)
+            batch = self._open[partition] = _Open({}, {}, [], [])
+        batch.commands += commands
+        batch.size += size + _new_definitions(batch, draft)
+        batch.entries.append(
+            Entry(
+                batch.topics.setdefault(record.topic, len(batch.topics)),
+                record.partition,
+                record.offset,
+                record.received,
+                draft.event,
+                _renumbered(batch, draft) if draft.definitions else tuple(draft.commands),
+            )
+        )
+
+    def _close(self, partition: int, batch: _Open) -> None:
+        record = CommandBatch(
+            topics=tuple(self._topics[name] for name in batch.topics),
+            definitions=tuple(batch.bodies),
+            entries=tuple(batch.entries),
+        )
+        self._closed.append((partition, codec.COMMANDS.encode(record)))
+        for entry in batch.entries:
+            for command in entry.commands:
+                self._commands[type(command).__name__.lower()] += 1
+
+
+def progress_batch(progress: Sequence[Progress], topic_ids: Mapping[str, bytes]) -> bytes:
+    """The command batch that says how far a router is complete, the same for all partitions."""
+    names = dict.fromkeys(one.topic for one in progress)
+    index = {name: number for number, name in enumerate(names)}
+    return codec.COMMANDS.encode(
+        CommandBatch(
+            topics=tuple(Topic(name, topic_ids[name]) for name in names),
+            progress=tuple(
+                Complete(index[one.topic], one.partition, one.offset, one.time) for one in progress
+            ),
+        )
+    )
+
+
+def _renumbered(batch: _Open, draft: Draft) -> tuple[Command, ...]:
+    """A draft's commands with definitions as the batch counts them, which has each of them once."""
+    numbers = []
+    for definition in draft.definitions:
+        number = batch.definitions.setdefault(_identity(definition), len(batch.bodies))
+        if number == len(batch.bodies):
+            batch.bodies.append(definition)
+        numbers.append(number)
+    return tuple([
+        _with_definition(command, numbers[command.definition])
+        if type(command) is Register and numbers[command.definition] != command.definition
+        else command
+        for command in draft.commands
+    ])  # fmt: skip
+
+
+def _with_definition(command: Register, definition: int) -> Register:
+    return Register(
+        definition,
+        command.run_id,
+        command.event_key,
+        command.listeners,
+        command.cancels,
+        command.dispatch_at,
+    )
+
+
+def _identity(definition: Definition) -> tuple[str, int]:
+    return definition.slug, definition.version
+
+
+def _new_definitions(batch: _Open, draft: Draft) -> int:
+    """What the definitions take that the batch doesn't have yet."""
+    size = 0
+    for definition in draft.definitions:
+        if _identity(definition) not in batch.definitions:
+            size += _COMMAND_BYTES + len(definition.body) + _CHAR_BYTES * len(definition.slug)
+    return size
+
+
+def _size(draft: Draft) -> int:
+    """An upper bound of what the draft takes, its definitions not counted."""
+    size = _ENTRY_BYTES + len(draft.event)
+    for command in draft.commands:
+        size += _COMMAND_BYTES
+        if type(command) is Register:
+            size += _KEY_BYTES * (len(command.listeners) + len(command.cancels))
+        elif type(command) is Cancel:
+            size += _KEY_BYTES * len(command.matches)
+        elif type(command) is Listen:
+            size += _KEY_BYTES * len(command.listeners)
+        else:
+            size += _text_size(command)
+    return size
+
+
+def _text_size(command: Command) -> int:
+    assert type(command) is Update, "the one command with texts"
+    size = len(command.worker) + len(command.step)
+    if command.error is not None:
+        size += len(command.error[0]) + len(command.error[1])
+    return _CHAR_BYTES * size
+
+
+def _encode(draft: Draft) -> bytes:
+    return msgspec.msgpack.encode([draft.event, draft.commands, draft.definitions])
+
+
+def _too_large(draft: Draft, size: int) -> str:
+    return (
+        f"its {len(draft.commands)} commands for one partition take {size} bytes, over "
+        f"{_LARGEST_ENTRY}: it starts too many runs, or speaks of too many"
+    )

@@ -1,0 +1,179 @@
+"""Bytes to JSON objects that can be carried on exactly, and the values in them.
+
+This is on the path of every event, so what is rare is looked for by what is cheap.
+"""
+
+import json
+import re
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+
+from streams.router.record import Document, RejectedError
+from topology import limits
+
+# Deeper JSON is read by orjson, but neither it nor most consumers write or read it again.
+NESTING: Final = 200
+# A run's id has 48 bits for a time.
+TIME_END_MS: Final = 1 << 48
+_LARGEST: Final = 2**63 - 1
+_SMALLEST: Final = -(2**63)
+# orjson reads integers beyond 64 bits as doubles, without a word. All of them have so many digits
+# and few events have; looking for it in this form takes a quarter of what a pattern takes.
+_LONG_RUN: Final = b"0" * 19
+_DIGITS_TO_ZERO: Final = bytes(ord("0") if chr(byte).isdecimal() else 32 for byte in range(256))
+_RFC_3339: Final = re.compile(
+    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)", re.ASCII
+)
+_KINDS: Final = {
+    dict: "object",
+    list: "list",
+    str: "string",
+    bool: "boolean",
+    int: "number",
+    float: "number",
+    type(None): "null",
+}
+
+
+def load(value: bytes | None, limit: int) -> Document:
+    """The JSON object of some bytes.
+
+    Raises:
+        RejectedError: They are none, too many, nested too deeply, or hold a number that can't be
+            carried on exactly.
+    """
+    if value is None:
+        raise RejectedError("no_value", "the record has no value")
+    if len(value) > limit:
+        raise RejectedError("too_large", f"{len(value)} bytes: at most {limit} are accepted")
+    try:
+        document = orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        raise RejectedError("not_json", f"not JSON: {error}") from None
+    if type(document) is not dict:
+        raise RejectedError("not_an_object", f"not a JSON object but a {kind_of(document)}")
+    # So many brackets are the least that such a depth takes.
+    if len(value) > 2 * NESTING and value.count(b"[") + value.count(b"{") > NESTING:
+        _check_nesting(document)
+    if _LONG_RUN in value.translate(_DIGITS_TO_ZERO):
+        _check_integers(value)
+    return document
+
+
+def dump(document: Document, limit: int) -> bytes:
+    """The JSON of a document that was read by `load` and then added to.
+
+    Raises:
+        RejectedError: It is too large now.
+    """
+    body = orjson.dumps(document)
+    if len(body) > limit:
+        message = f"{len(body)} bytes with id and ts: at most {limit} are accepted"
+        raise RejectedError("too_large", message)
+    return body
+
+
+def name(value: object) -> str:
+    """An event's name.
+
+    Raises:
+        RejectedError: It is none.
+    """
+    if type(value) is not str or not value:
+        raise RejectedError("no_name", f"name is no text but a {kind_of(value)}" if value else
+                            "the event has no name")  # fmt: skip
+    if len(value) > limits.EVENT_NAME_CHARS:
+        message = f"name of {len(value)} characters: at most {limits.EVENT_NAME_CHARS} are accepted"
+        raise RejectedError("name_too_long", message)
+    return value
+
+
+def identity(value: object) -> str:
+    """An event's id.
+
+    Raises:
+        RejectedError: It is none.
+    """
+    if type(value) is not str or not 0 < len(value) <= limits.EVENT_ID_CHARS:
+        what = f"text of {len(value)} characters" if type(value) is str else kind_of(value)
+        message = f"id is a {what}: text of 1 to {limits.EVENT_ID_CHARS} characters is needed"
+        raise RejectedError("bad_id", message)
+    return value
+
+
+def data(value: object) -> Document:
+    """An event's data: an object, where there is none an empty one.
+
+    Raises:
+        RejectedError: It is something else.
+    """
+    if value is None:
+        return {}
+    if type(value) is not dict:
+        message = f"data is not an object but a {kind_of(value)}"
+        raise RejectedError("data_not_an_object", message)
+    return value
+
+
+def time_ms(value: object) -> int:
+    """A time: an integer of ms since 1970, or RFC 3339 text.
+
+    Raises:
+        RejectedError: It is neither, or lies outside of the years 1970 to 10889.
+    """
+    if type(value) is int and 0 <= value < TIME_END_MS:
+        return value
+    if type(value) is str and _RFC_3339.fullmatch(value.upper()):
+        try:
+            # Whole milliseconds by integers: a double is off by one now and then.
+            since = datetime.fromisoformat(value.upper()) - _EPOCH
+        except ValueError:
+            pass
+        else:
+            found = (since.days * 86_400 + since.seconds) * 1_000 + since.microseconds // 1_000
+            if found >= 0:
+                return found
+    message = (
+        f"{_shown(value)} is no time: ms since 1970 as an integer, or RFC 3339 text, is needed"
+    )
+    raise RejectedError("bad_ts", message)
+
+
+def kind_of(value: object) -> str:
+    """What JSON calls a value."""
+    return _KINDS.get(type(value), "value")
+
+
+_EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00Z")
+
+
+def _shown(value: object) -> str:
+    return repr(value)[:64] if isinstance(value, str | int | float) else f"a {kind_of(value)}"
+
+
+def _check_integers(value: bytes) -> None:
+    # Its digits may lie in a string or after a point: only a parser knows.
+    json.loads(value.decode(), parse_int=_checked)
+
+
+def _checked(digits: str) -> None:
+    # Python refuses to convert thousands of digits; 20 with a sign are beyond 64 bits anyway.
+    if len(digits) > 20 or not _SMALLEST <= int(digits) <= _LARGEST:  # noqa: PLR2004
+        message = f"the integer {digits[:24]} has more than 64 bits: send it as text"
+        raise RejectedError("integer_too_large", message)
+
+
+def _check_nesting(document: Document) -> None:
+    level: list[Any] = [document]
+    for _ in range(NESTING):
+        level = [
+            member
+            for value in level
+            for member in (value.values() if type(value) is dict else value)
+            if type(member) is dict or type(member) is list
+        ]
+        if not level:
+            return
+    raise RejectedError("too_deep", f"nested deeper than {NESTING} levels")

@@ -1,0 +1,40 @@
+"""What one record gives, before it is put into batches."""
+
+from msgspec import Struct, field
+
+from streams.router.record import Rejection
+from topology.records import Command, Definition
+
+
+class Draft(Struct):
+    """One record's whole output for one partition; a register's `definition` counts in here."""
+
+    commands: list[Command]
+    event: bytes = b""
+    definitions: list[Definition] = []
+
+
+class Routed(Struct):
+    """One record's whole output.
+
+    Attributes:
+        drafts: By partition.
+        rejections: Why the record goes to the dead letters as well.
+        errors: Functions whose condition had no answer, and why (S16).
+    """
+
+    drafts: dict[int, Draft] = field(default_factory=dict)
+    rejections: list[Rejection] = []
+    errors: list[tuple[str, str]] = []
+
+    def draft(self, partition: int) -> Draft:
+        """The draft for a partition, a new one where there is none."""
+        found = self.drafts.get(partition)
+        if found is None:
+            found = self.drafts[partition] = Draft([])
+        return found
+
+
+def rejected(rejection: Rejection) -> Routed:
+    """The output of a record that can't be taken at all."""
+    return Routed(rejections=[rejection])

@@ -1,0 +1,90 @@
+"""What a router tells about itself: metrics, health and the rare log line."""
+
+import time
+from typing import Final
+
+from streams import logs
+from streams.health import Health, Kind, Progress
+from streams.metrics import Metrics
+from streams.router.pipeline import STAGE, Output
+from streams.router.probe import Place
+from streams.settings import Settings
+
+_STUCK_S: Final = 5.0
+_log = logs.get(__name__)
+
+
+class Figures:
+    """Counts a router's output by batch, and answers whether it is live and ready."""
+
+    def __init__(self, settings: Settings, metrics: Metrics, health: Health) -> None:
+        """Add the router's checks to `health`."""
+        self._metrics = metrics
+        self._progress = Progress(settings.stall_timeout.total_seconds())
+        self._limiter = logs.Limiter()
+        self._moved_at = time.monotonic()
+        self._waits_for: str | None = "the router has not started yet"
+        health.add(Kind.LIVE, "progress", self._progress)
+        health.add(Kind.READY, "routing", self._routing)
+
+    @property
+    def waited_s(self) -> float:
+        """How long nothing could be done."""
+        return time.monotonic() - self._moved_at
+
+    def moved(self) -> None:
+        """A round was done."""
+        if self._waits_for is not None and self.waited_s > _STUCK_S:
+            _log.info("Routing goes on", waited_s=round(self.waited_s))
+        self._moved_at, self._waits_for = time.monotonic(), None
+
+    def waiting(self, reason: str) -> None:
+        """A round can't be done for now."""
+        self._waits_for = reason
+        if self.waited_s > _STUCK_S and self._limiter.admit(reason) is not None:
+            _log.warning("Routing has to wait", reason=reason, waited_s=round(self.waited_s))
+
+    def count(self, output: Output) -> None:
+        """Count a round's output, and log what was refused once a minute and kind."""
+        metrics, counts = self._metrics, output.counts
+        outcomes = {
+            "routed": counts.routed,
+            "ignored": counts.ignored,
+            "dead_letter": counts.dead,
+        }
+        for outcome, by_topic in outcomes.items():
+            for topic, number in by_topic.items():
+                metrics.events.labels(topic, outcome).inc(number)
+        for kind, number in output.commands.items():
+            metrics.commands.labels("routed", kind).inc(number)
+        for reason in counts.rejections.elements():
+            metrics.dead_letter(STAGE, reason)
+        for slug, error in output.errors:
+            metrics.evaluation_errors.inc()
+            held = self._limiter.admit(slug)
+            if held is not None:
+                _log.warning("A trigger has no answer", function=slug, error=error, held=held)
+
+    def late(self, topic: str, number: int) -> None:
+        """Count records that are older than what was said to be complete."""
+        self._metrics.late.labels(topic).inc(number)
+
+    def skew(self, received: int, now: int) -> None:
+        """Note the newest record's time, where it was read at once."""
+        self._metrics.clock_skew.set((received - now) / 1_000)
+
+    def lag(self, place: Place, position: int | None, high: int) -> None:
+        """Note how much of a source is not yet routed."""
+        lag = max(0, high - (position or 0))
+        self._metrics.source(*place).set(lag)
+        self._progress.seen(place, position or 0, lag)
+
+    def dropped(self, place: Place) -> None:
+        """A source went to another router."""
+        self._metrics.forget_source(*place)
+        self._progress.forget(place)
+
+    def _routing(self) -> str | None:
+        if self._waits_for is None:
+            return None
+        return f"{self._waits_for} ({self.waited_s:.0f} s)"

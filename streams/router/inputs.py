@@ -1,0 +1,191 @@
+"""Records of the inputs to events: plain JSON, CloudEvents, and users' own topics by a mapping.
+
+A record that is no event is answered with the reason, never with an exception.
+"""
+
+from collections.abc import Callable
+from typing import Final, Protocol, TypeAlias
+
+from streams.router import cloud_events, documents
+from streams.router.record import Document, Event, Record, RejectedError, Rejection
+from topology import limits
+
+Reader: TypeAlias = Callable[[Record], Event | Rejection | None]
+_WHOLE: Final = "$"
+
+
+class NameMapping(Protocol):
+    """Where the name of an event is: one of the three."""
+
+    @property
+    def const(self) -> str | None:
+        """The name of every event of the topic."""
+
+    @property
+    def field(self) -> str | None:
+        """A dotted path to it."""
+
+    @property
+    def header(self) -> str | None:
+        """The header that holds it."""
+
+
+class InputMapping(Protocol):
+    """How the records of one topic become events; the paths are dotted, `$` is the whole value."""
+
+    @property
+    def name(self) -> NameMapping | None:
+        """Where the name is; None: the records are events already."""
+
+    @property
+    def data(self) -> str:
+        """Where the data is."""
+
+    @property
+    def id(self) -> str | None:
+        """Where the id is; None: the record's place is its id."""
+
+    @property
+    def user(self) -> str | None:
+        """Where the user is."""
+
+
+def reader(mapping: InputMapping, limit: int = limits.EVENT_BYTES) -> Reader:
+    """What reads the records of one input."""
+    if mapping.name is not None:
+        return _mapped(mapping, mapping.name, limit)
+
+    def read(record: Record) -> Event | Rejection:
+        return read_event(record, limit)
+
+    return read
+
+
+def plain_reader(limit: int = limits.EVENT_BYTES) -> Reader:
+    """What reads the records of an input that are plain JSON whatever their headers say."""
+
+    def read(record: Record) -> Event | Rejection:
+        return read_plain(record, limit)
+
+    return read
+
+
+def read_event(record: Record, limit: int = limits.EVENT_BYTES) -> Event | Rejection:
+    """Read a record that is an event already: plain JSON, or a CloudEvent in either mode."""
+    if record.headers is None:
+        return read_plain(record, limit)
+    try:
+        if cloud_events.is_structured(record.headers):
+            return cloud_events.read_structured(record, limit)
+        if cloud_events.is_binary(record.headers):
+            return cloud_events.read_binary(record, limit)
+    except RejectedError as rejected:
+        return rejected.rejection
+    return read_plain(record, limit)
+
+
+def read_plain(record: Record, limit: int = limits.EVENT_BYTES) -> Event | Rejection:
+    """Read a record that is plain JSON, whatever its headers say."""
+    try:
+        value = record.value
+        document = documents.load(value, limit)
+        name = documents.name(document.get("name"))
+        id_ = document.get("id")
+        ts = document.get("ts")
+        # The usual event has all that it needs: its bytes are passed on as they are.
+        if (
+            type(id_) is str
+            and 0 < len(id_) <= limits.EVENT_ID_CHARS
+            and type(ts) is int
+            and 0 <= ts < documents.TIME_END_MS
+            and type(document.get("data")) is dict
+        ):
+            assert value is not None, "a document was read from it"
+            return Event(name, id_, ts, document, value)
+        return _completed(record, name, document, limit)
+    except RejectedError as rejected:
+        return rejected.rejection
+
+
+def default_id(record: Record) -> str:
+    """The id of an event that has none: its place, which stays the same when it is read again."""
+    return f"{record.topic}-{record.partition}-{record.offset}"
+
+
+def _completed(record: Record, name: str, document: Document, limit: int) -> Event:
+    """The event with what it lacks: data, id and ts."""
+    id_, ts = document.get("id"), document.get("ts")
+    document["data"] = documents.data(document.get("data"))
+    document["id"] = id_ = default_id(record) if id_ is None else documents.identity(id_)
+    document["ts"] = ts = record.received if ts is None else documents.time_ms(ts)
+    return Event(name, id_, ts, document, documents.dump(document, limit))
+
+
+def _mapped(mapping: InputMapping, names: NameMapping, limit: int) -> Reader:
+    name_of = _name_reader(names)
+    data_at, id_at, user_at = _path(mapping.data), _path(mapping.id), _path(mapping.user)
+
+    def read(record: Record) -> Event | Rejection | None:
+        if record.value is None:
+            return None  # a tombstone of a compacted topic says nothing that an event could
+        try:
+            whole = documents.load(record.value, limit)
+            name = documents.name(name_of(record, whole))
+            document: Document = {
+                "name": name,
+                "data": documents.data(_dig(whole, data_at)),
+                "id": default_id(record) if id_at is None else _mapped_id(_dig(whole, id_at)),
+                "ts": record.received,
+            }
+            if user_at is not None:
+                document["user"] = _dig(whole, user_at)
+            body = documents.dump(document, limit)
+        except RejectedError as rejected:
+            return rejected.rejection
+        return Event(name, document["id"], record.received, document, body)
+
+    return read
+
+
+def _name_reader(names: NameMapping) -> Callable[[Record, Document], object]:
+    if names.const is not None:
+        const = names.const
+        return lambda _record, _document: const
+    if names.field is not None:
+        path = _path(names.field)
+        return lambda _record, document: _dig(document, path)
+    header = names.header
+    assert header is not None, "a mapping names one of const, field and header"
+    return lambda record, _document: _header(record, header)
+
+
+def _header(record: Record, name: str) -> str | None:
+    for found, value in record.headers or ():
+        if found == name and value is not None:
+            try:
+                return value.decode()
+            except UnicodeDecodeError:
+                raise RejectedError("bad_header", f"header {name} is no UTF-8") from None
+    return None
+
+
+def _mapped_id(value: object) -> str:
+    # Users' own topics number things more often than not.
+    return documents.identity(str(value) if type(value) is int else value)
+
+
+def _path(dotted: str | None) -> tuple[str, ...] | None:
+    if dotted is None:
+        return None
+    if dotted == _WHOLE:
+        return ()
+    return tuple(dotted.removeprefix(_WHOLE + ".").split("."))
+
+
+def _dig(value: object, path: tuple[str, ...] | None) -> object:
+    """The value under a path; None where it is missing."""
+    for segment in path or ():
+        if type(value) is not dict:
+            return None
+        value = value.get(segment)
+    return value

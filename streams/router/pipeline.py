@@ -1,0 +1,177 @@
+"""Records in, command batches and dead letters out: all that a router does, but for Kafka.
+
+A topic's records take one of four ways: events of an input, run updates, requests, replayed events.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, TypeAlias
+
+from msgspec import Struct, field
+
+from streams.router import inputs
+from streams.router.batches import Batches, Encoded
+from streams.router.dead_letters import DeadLetter, Origin, dead_letter
+from streams.router.documents import TIME_END_MS
+from streams.router.drafts import Routed, rejected
+from streams.router.record import Event, Record, Rejection
+from streams.router.requests import route_request
+from streams.router.route import EventRouter, Functions
+from streams.router.updates import route_update
+from streams.settings import Settings
+from topology import limits, topics
+
+Way: TypeAlias = Callable[[Record, Functions], Routed]
+STAGE: Final = "router"
+
+
+class Counts(Struct):
+    """What happened to the records: by topic, commands by type, refusals by kind."""
+
+    routed: Counter[str] = field(default_factory=Counter)
+    ignored: Counter[str] = field(default_factory=Counter)
+    dead: Counter[str] = field(default_factory=Counter)
+    rejections: Counter[str] = field(default_factory=Counter)
+
+
+class Output(Struct):
+    """What is to be written, in this order, and what is to be counted and logged.
+
+    Attributes:
+        batches: Partition and bytes of each command batch.
+        dead_letters: Records for the topic `dead-letters`.
+        counts: What happened to the records.
+        commands: Commands by type.
+        errors: Functions whose condition had no answer, and why (S16).
+    """
+
+    batches: list[Encoded]
+    dead_letters: list[DeadLetter]
+    counts: Counts
+    commands: Counter[str]
+    errors: list[tuple[str, str]]
+
+
+class Pipeline:
+    """Routes the records of the topics that have a way in `ways`."""
+
+    def __init__(
+        self,
+        ways: Mapping[str, Way],
+        topic_ids: Mapping[str, bytes],
+        message_limit: int = limits.MESSAGE_BYTES,
+    ) -> None:
+        self._ways = ways
+        self._message_limit = message_limit
+        self._batches = Batches(topic_ids)
+        self._reset()
+
+    def feed(self, records: Iterable[Record], functions: Functions) -> None:
+        """Route records; those of one source in their order."""
+        ways, add = self._ways, self._batches.add
+        routed_count, ignored_count = self._counts.routed, self._counts.ignored
+        for record in records:
+            topic = record.topic
+            if not 0 <= record.received < TIME_END_MS:
+                message = f"{record.received} is no time: the record needs a timestamp"
+                self._refuse(record, [Rejection("no_timestamp", message)])
+                continue
+            routed = ways[topic](record, functions)
+            if routed.errors:
+                self._errors += routed.errors
+            rejections = routed.rejections
+            if routed.drafts:
+                refused = add(record, routed)
+                if refused is None:
+                    routed_count[topic] += 1
+                else:
+                    rejections = [refused]
+            elif not rejections:
+                ignored_count[topic] += 1
+            if rejections:
+                self._refuse(record, rejections)
+
+    def refuse(self, record: Record, rejection: Rejection) -> None:
+        """Send a record to the dead letters without looking at it."""
+        self._refuse(record, [rejection])
+
+    def take(self) -> Output:
+        """All output since the last call."""
+        batches, commands = self._batches.take()
+        output = Output(batches, self._dead_letters, self._counts, commands, self._errors)
+        self._reset()
+        return output
+
+    def _reset(self) -> None:
+        self._counts = Counts()
+        self._dead_letters: list[DeadLetter] = []
+        self._errors: list[tuple[str, str]] = []
+
+    def _refuse(self, record: Record, rejections: list[Rejection]) -> None:
+        """One dead letter, however many reasons it has."""
+        self._counts.dead[record.topic] += 1
+        self._counts.rejections[rejections[0].kind] += 1
+        origin = Origin(
+            record.topic,
+            record.partition,
+            record.offset,
+            record.key,
+            record.value,
+            record.headers,
+        )
+        letter = dead_letter(
+            origin,
+            stage=STAGE,
+            kind=rejections[0].kind,
+            message="; ".join(one.message for one in rejections),
+            limit=self._message_limit,
+        )
+        self._dead_letters.append(letter)
+
+
+def event_way(read: inputs.Reader, router: EventRouter) -> Way:
+    """The way of an input's records."""
+    route = router.route
+
+    def way(record: Record, functions: Functions) -> Routed:
+        event = read(record)
+        if isinstance(event, Event):
+            return route(record, event, functions)
+        return Routed() if event is None else rejected(event)
+
+    return way
+
+
+def update_way(partitions: int, limit: int) -> Way:
+    """The way of `run-updates`."""
+    return lambda record, _functions: route_update(record, partitions, limit)
+
+
+def request_way(limit: int) -> Way:
+    """The way of `requests`."""
+    return lambda record, _functions: route_request(record, limit)
+
+
+def replayed_way() -> Way:
+    """The way of `replayed`: read for the watermark alone so far."""
+    return lambda _record, _functions: Routed()
+
+
+def ways_of(settings: Settings, event_limit: int = limits.EVENT_BYTES) -> dict[str, Way]:
+    """The ways of all topics that routers read, by full name.
+
+    Our own cancelled events have CloudEvents headers beside a whole event as their value, so where
+    their topic is an input it is read as plain JSON.
+    """
+    router = EventRouter(settings.partitions, settings.cancelled_event_name)
+    own = settings.topic(topics.CANCELLED)
+    ways = {}
+    for spec in settings.input_specs:
+        plain = spec.topic == own and not spec.mapped
+        read = inputs.plain_reader(event_limit) if plain else inputs.reader(spec, event_limit)
+        ways[spec.topic] = event_way(read, router)
+    return ways | {
+        settings.topic(topics.RUN_UPDATES): update_way(settings.partitions, event_limit),
+        settings.topic(topics.REQUESTS): request_way(event_limit),
+        settings.topic(topics.REPLAYED): replayed_way(),
+    }

@@ -1,0 +1,93 @@
+"""Asks the brokers, without waiting, where the sources end and whether they are still the same."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from typing import Final, TypeAlias
+
+from confluent_kafka import IsolationLevel, TopicCollection, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its __all__
+    AdminClient,
+    ListOffsetsResultInfo,
+    OffsetSpec,
+    TopicDescription,
+)
+
+from streams.admin import uuid_bytes
+from streams.errors import RouterError
+
+Place: TypeAlias = tuple[str, int]
+Answer: TypeAlias = tuple[Place, int, int]
+_TIMEOUT_S: Final = 5.0
+_IDENTITY_EVERY_S: Final = 10.0
+
+
+class EndProbe:
+    """The high watermarks of sources, from their leaders.
+
+    The high watermark, not the last stable offset: what is in an open transaction was received
+    already, so a source with one is not complete.
+    """
+
+    def __init__(self, admin: AdminClient, now_ms: Callable[[], int]) -> None:
+        self._admin = admin
+        self._now_ms = now_ms
+        self._asked = 0
+        self._open: dict[Place, Future[ListOffsetsResultInfo]] = {}
+
+    def ask(self, places: Iterable[Place]) -> None:
+        """Ask for the ends of these, unless a question is open still."""
+        wanted = {TopicPartition(*place): OffsetSpec.latest() for place in places}  # type: ignore[no-untyped-call]
+        if self._open or not wanted:
+            return
+        self._asked = self._now_ms()
+        futures = self._admin.list_offsets(
+            wanted,
+            isolation_level=IsolationLevel.READ_UNCOMMITTED,
+            request_timeout=_TIMEOUT_S,
+        )
+        self._open = {(place.topic, place.partition): one for place, one in futures.items()}
+
+    def answers(self) -> list[Answer]:
+        """Answers that came since: source, when it was asked (ms), its high watermark."""
+        done = [(place, one) for place, one in self._open.items() if one.done()]
+        for place, _ in done:
+            del self._open[place]
+        # One that failed is asked again; the source just isn't known to be complete.
+        return [
+            (place, self._asked, one.result().offset)
+            for place, one in done
+            if one.exception() is None
+        ]
+
+
+class IdentityProbe:
+    """Whether topics are still those that we began with: a new one counts its offsets anew."""
+
+    def __init__(self, admin: AdminClient, topic_ids: Mapping[str, bytes]) -> None:
+        self._admin = admin
+        self._ids = topic_ids
+        self._asked_at = time.monotonic()
+        self._open: dict[str, Future[TopicDescription]] = {}
+
+    def check(self) -> None:
+        """Look at what was answered, and ask again every ten seconds.
+
+        Raises:
+            RouterError: A topic was deleted and made anew.
+        """
+        for name in [name for name, one in self._open.items() if one.done()]:
+            answer = self._open.pop(name)
+            if (
+                answer.exception() is None
+                and uuid_bytes(answer.result().topic_id) != self._ids[name]
+            ):
+                raise RouterError(
+                    f"{name} was deleted and made anew: restart the router, which then reads it "
+                    "from its beginning"
+                )
+        if not self._open and time.monotonic() - self._asked_at > _IDENTITY_EVERY_S:
+            self._asked_at = time.monotonic()
+            self._open = self._admin.describe_topics(
+                TopicCollection(list(self._ids)), request_timeout=_TIMEOUT_S
+            )

@@ -1,0 +1,244 @@
+"""The router's loop: the one place that says in which order things are read, written and committed.
+
+1. read records
+2. wait until the functions are known that were valid when the records were received
+3. route them, in memory
+4. write their command batches and dead letters, in order
+5. note, per source, how far that was
+6. twice a second: write to every partition how far each source is complete. Same producer, so the
+   claim lies behind the entries that it speaks for
+7. flush: the brokers have all of it
+8. commit the offsets of 5
+
+A crash after 1 to 7 repeats what was read since the last 8: the same entries in the same order,
+which joiners skip. A record that the broker refuses ends the process before 8. Sources that go to
+another router pass through 7 and 8 first.
+"""
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
+from streams import crash, logs
+from streams.admin import admin_client
+from streams.functions.reader import RegistryReader
+from streams.health import Health
+from streams.metrics import Metrics
+from streams.router import batches
+from streams.router.figures import Figures
+from streams.router.pipeline import Output, Pipeline, ways_of
+from streams.router.probe import EndProbe, IdentityProbe
+from streams.router.record import Rejection
+from streams.router.sender import Sender
+from streams.router.sources import Intake, Sources
+from streams.settings import Settings
+from streams.topics import TopicsReport, check_topics
+from streams.web import WebServer
+from topology import limits, topics
+
+# Records per round: enough to fill batches, few enough that a round takes some 20 ms.
+_ROUND: Final = 2_000
+_IDLE_S: Final = 0.05
+# How much younger than a received time the view of `functions` may not be: see `_known`.
+_CLOCK_SLACK_MS: Final = 1_000
+_GRACE_S: Final = 10.0
+_UNREADABLE: Final = Rejection("bad_header", "the name of a header is no UTF-8")
+
+_log = logs.get(__name__)
+
+
+def run_router(settings: Settings, stop: threading.Event | None = None) -> None:
+    """Route until SIGTERM or SIGINT, or until `stop` is set; serves metrics and health meanwhile.
+
+    Raises:
+        CountermandError: It can't go on. Nothing is lost: the next router repeats what is open.
+    """
+    stop = threading.Event() if stop is None else stop
+    metrics, health = Metrics(), Health()
+    with (
+        _stopped_by_signals(stop),
+        WebServer(settings.web_host, settings.web_port, metrics, health) as web,
+    ):
+        _log.info("Router starts", group=settings.router_group, url=web.url)
+        Router(settings, check_topics(settings), metrics, health, stop).run()
+
+
+class Router:
+    """One router; `run` returns when it was stopped and all that it read is committed."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        report: TopicsReport,
+        metrics: Metrics,
+        health: Health,
+        stop: threading.Event,
+    ) -> None:
+        """Connect to Kafka; `report` says which topics there are, and how large events may be."""
+        logger = logging.getLogger(f"{__name__}.kafka")
+        self._partitions = settings.partitions
+        self._topic_ids = {name: report.topics[name].id for name in settings.routed_topics}
+        ways = ways_of(settings, report.event_bytes)
+        self._pipeline = Pipeline(ways, self._topic_ids)
+        self._stop = stop
+        self._figures = Figures(settings, metrics, health)
+        self._functions = RegistryReader(settings.librdkafka(), settings.topic(topics.FUNCTIONS))
+        admin = admin_client(settings)
+        self._ends = EndProbe(admin, _now_ms)
+        self._identities = IdentityProbe(admin, self._topic_ids)
+        self._sender = Sender(settings, logger, self._while_waiting)
+        self._sources = Sources(settings, logger, self._before_loss)
+        self._failed = False
+        self._marked_at = time.monotonic()
+
+    def run(self) -> None:
+        """Route until stopped.
+
+        Raises:
+            CountermandError: It can't go on.
+        """
+        try:
+            self._functions.load()
+            while not self._stop.is_set():
+                self._round()
+            self._settle(wait=True)
+        except _GaveUp:
+            self._failed = True
+            _log.warning("Stopped before the brokers had everything: it will be repeated")
+        except BaseException:
+            self._failed = True
+            raise
+        finally:
+            self._sources.close()
+            self._sender.close()
+            self._functions.close()
+
+    def _round(self) -> None:
+        intake = self._sources.read(_ROUND, _IDLE_S)  # 1
+        self._functions.poll()
+        if intake.read:
+            if not self._await_functions(intake.received):  # 2
+                return
+            self._write(self._route(intake))  # 3, 4
+        self._note(intake)  # 5
+        self._sender.serve()
+        self._figures.moved()
+        if time.monotonic() - self._marked_at >= limits.MARKER_INTERVAL_MS / 1_000:
+            self._mark()  # 6
+            self._settle(wait=False)  # 7, 8
+
+    def _await_functions(self, received: int) -> bool:
+        """Wait until the functions are known as of `received`; False where we are to stop first."""
+        while not self._known(received):
+            self._functions.poll(_IDLE_S)
+            self._sender.serve()
+            self._figures.waiting("the functions are not known up to now")
+            if self._stop.is_set():
+                return False
+        return True
+
+    def _known(self, received: int) -> bool:
+        """Whether no version is missing that routes records received then.
+
+        Such a version was appended 2 s before (`VALID_FROM_DELAY_MS`) or earlier, so it is enough
+        to have read, less the brokers' clock differences, all that was there 2 s before. A record
+        from the future (a producer's clock) counts as received now: waiting would stop the rest.
+        """
+        now = _now_ms()
+        fresh = now - (time.monotonic() - self._functions.fresh_at) * 1_000
+        needed = min(received, now) - limits.VALID_FROM_DELAY_MS + _CLOCK_SLACK_MS
+        return fresh >= needed
+
+    def _route(self, intake: Intake) -> Output:
+        self._pipeline.feed(intake.records, self._functions.registry)
+        for record in intake.unreadable:
+            self._pipeline.refuse(record, _UNREADABLE)
+        return self._pipeline.take()
+
+    def _write(self, output: Output) -> None:
+        self._sender.send_batches(output.batches)
+        self._sender.send_dead_letters(output.dead_letters)
+        crash.crash_at("router_after_produce")
+        self._figures.count(output)
+
+    def _note(self, intake: Intake) -> None:
+        owned, now = self._sources.owned, _now_ms()
+        for place, (offset, received) in intake.read.items():
+            # One that was taken from us while we read may be routed, but is no longer spoken for.
+            if place in owned:
+                owned[place].read(offset, received, now)
+        for topic, number in intake.late.items():
+            self._figures.late(topic, number)
+        for place, end in intake.ends.items():
+            if place in owned:
+                owned[place].reached(end)
+
+    def _mark(self) -> None:
+        """Tell every partition how far the sources are complete, and ask where they end now."""
+        self._marked_at = time.monotonic()
+        owned = self._sources.owned
+        for place, asked, high in self._ends.answers():
+            if place in owned:
+                owned[place].answered(asked, high)
+                self._figures.lag(place, owned[place].next_offset, high)
+        self._ends.ask(owned)
+        self._identities.check()
+        claims = [(place, progress.claim()) for place, progress in owned.items()]
+        progress = [
+            batches.Progress(*place, claim.offset, claim.time)
+            for place, claim in claims
+            if claim is not None
+        ]
+        if progress:
+            marker = batches.progress_batch(progress, self._topic_ids)
+            self._sender.send_batches((one, marker) for one in range(self._partitions))
+
+    def _settle(self, *, wait: bool) -> None:
+        """Flush, then commit: never the other way round."""
+        self._sender.flush()
+        crash.crash_at("router_after_flush")
+        if wait:
+            self._sources.commit_and_wait()
+        else:
+            self._sources.commit()
+
+    def _before_loss(self) -> None:
+        if not self._failed:
+            self._settle(wait=True)
+
+    def _while_waiting(self) -> None:
+        self._functions.poll()
+        self._figures.waiting("Kafka doesn't take what is written")
+        if self._stop.is_set() and self._figures.waited_s > _GRACE_S:
+            raise _GaveUp
+
+
+class _GaveUp(Exception):  # noqa: N818 (a way out, not an error)
+    """We are to stop, and the brokers don't answer."""
+
+
+@contextmanager
+def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
+    """Set `stop` on SIGTERM and SIGINT; only a process's main thread hears signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def heard(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    before = {number: signal.signal(number, heard) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

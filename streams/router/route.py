@@ -1,0 +1,131 @@
+"""Events to commands: which runs an event starts, which it may cancel, and which partitions decide.
+
+Pure: the same event, seen with the same functions, gives the same commands, so repeats do no harm.
+"""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from streams.errors import EvaluationError
+from streams.functions.compiled import CompiledFunction
+from streams.functions.registry import FunctionRoute
+from streams.router.drafts import Routed
+from streams.router.record import Event, Record, Rejection
+from topology import keys
+from topology.records import Cancel, Listen, Listener, Match, Register
+
+
+class Functions(Protocol):
+    """The functions; `streams.functions.registry.Registry` is one."""
+
+    def routes(self, event_name: str, received: int) -> tuple[FunctionRoute, ...]:
+        """By function, what events of this name, received then, may trigger and cancel."""
+
+
+class EventRouter:
+    """Routes events to `partitions` partitions; `cancelled_name` is the name of our own events."""
+
+    __slots__ = ("_cancelled_name", "_partitions")
+
+    def __init__(self, partitions: int, cancelled_name: str) -> None:
+        self._partitions = partitions
+        self._cancelled_name = cancelled_name
+
+    def route(self, record: Record, event: Event, functions: Functions) -> Routed:
+        """The commands of one event, by partition."""
+        routed = Routed()
+        cancels: list[Match] = []
+        for way in functions.routes(event.name, record.received):
+            matches = () if way.cancels is None else way.cancels.matches(event.document)
+            function = way.triggered
+            if function is not None and self._starts(function, record, event, routed):
+                # What the event cancels of the function that it starts is sent on by the new run's
+                # home: only there it is known whether the event is a repeat (S10).
+                self._register(function, record, event, matches, routed)
+            elif matches:
+                cancels += matches
+        if cancels:
+            self._cancel(event, cancels, routed)
+        return routed
+
+    def _starts(
+        self, function: CompiledFunction, record: Record, event: Event, routed: Routed
+    ) -> bool:
+        """Whether the event starts a run of the function (S1)."""
+        if event.name == self._cancelled_name and _of_run(event) == function.slug:
+            return False  # or each cancellation would start a run to be cancelled
+        try:
+            if not function.triggered_by(event.document):
+                return False
+        except EvaluationError as error:
+            routed.errors.append((function.slug, str(error)))
+            return False
+        pending_for = function.function.pending_for_ms
+        if event.ts > record.received + pending_for:
+            message = (
+                f"{function.slug}: ts lies over {pending_for} ms (pending_for) after the receipt, "
+                "so the run would be given up before it starts"
+            )
+            routed.rejections.append(Rejection("ts_too_far", message))
+            return False
+        return True
+
+    def _register(
+        self,
+        function: CompiledFunction,
+        record: Record,
+        event: Event,
+        cancels: tuple[Match, ...],
+        routed: Routed,
+    ) -> None:
+        """Register a run at its home, and let it listen at the partitions of its other keys."""
+        received = record.received
+        event_key = keys.event_key(function.slug, event.id)
+        listeners = function.register(event.document, received)
+        rules = function.rules
+        indexed = bool(listeners) and rules[listeners[0].rule].scan_key is None
+        home_key = listeners[0].key if indexed else event_key
+        run_id = keys.run_id(received, home_key, event_key)
+        home = keys.partition_of_key(home_key, self._partitions)
+        dispatch_at = event.ts if event.ts > received else 0
+        draft = routed.draft(home)
+        draft.event = event.body
+        definition = len(draft.definitions)
+        draft.definitions.append(function.definition)
+        draft.commands.append(
+            Register(definition, run_id, event_key, listeners, cancels, dispatch_at)
+        )
+        if len(listeners) > 1:
+            remote = [one for one in listeners if rules[one.rule].scan_key is None]
+            self._listen(run_id, home, remote, routed)
+
+    def _listen(
+        self, run_id: bytes, home: int, listeners: Iterable[Listener], routed: Routed
+    ) -> None:
+        by_partition: dict[int, list[Listener]] = {}
+        for listener in listeners:
+            partition = keys.partition_of_key(listener.key, self._partitions)
+            if partition != home:
+                by_partition.setdefault(partition, []).append(listener)
+        for partition, found in by_partition.items():
+            routed.draft(partition).commands.append(Listen(run_id, tuple(found)))
+
+    def _cancel(self, event: Event, matches: Iterable[Match], routed: Routed) -> None:
+        by_partition: dict[int, list[Match]] = {}
+        for match in matches:
+            for partition in self._reached(match):
+                by_partition.setdefault(partition, []).append(match)
+        for partition, found in by_partition.items():
+            draft = routed.draft(partition)
+            draft.event = event.body
+            draft.commands.append(Cancel(tuple(found)))
+
+    def _reached(self, match: Match) -> Iterable[int]:
+        if match.everywhere:
+            return range(self._partitions)
+        return (keys.partition_of_key(match.key, self._partitions),)
+
+
+def _of_run(event: Event) -> object:
+    """The function whose run our own event `function.cancelled` is about."""
+    return event.document["data"].get("function_id")

@@ -1,0 +1,117 @@
+"""The router's producer: everything in order, nothing lost without the process knowing."""
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from streams.errors import RouterError
+from streams.router.batches import Encoded
+from streams.router.dead_letters import DeadLetter
+from streams.settings import Settings
+from topology import limits, topics
+
+# What may wait for the brokers' answers, of all partitions together.
+_IN_FLIGHT_KIB: Final = 64 * 1024
+_IN_FLIGHT_RECORDS: Final = 100_000
+_LINGER_MS: Final = 5
+_WAIT_S: Final = 0.1
+
+
+class Sender:
+    """Writes command batches and dead letters.
+
+    Every partition gets its records in the order in which they were sent, without a hole: a record
+    that a broker refuses is fatal to the producer (`enable.gapless.guarantee`), so none sent after
+    it is written, and every call raises from then on. A broker that doesn't answer is waited for
+    without end; what waits is bounded, so reading stops too.
+
+    Raises (all methods):
+        RouterError: A record was refused.
+    """
+
+    def __init__(
+        self, settings: Settings, logger: logging.Logger, while_waiting: Callable[[], None]
+    ) -> None:
+        """Connect; `while_waiting` is called ten times a second where the broker holds us up."""
+        self._commands = settings.topic(topics.COMMANDS)
+        self._dead_letters = settings.topic(topics.DEAD_LETTERS)
+        self._while_waiting = while_waiting
+        self._failure: KafkaError | None = None
+        self._producer = Producer(
+            settings.librdkafka(
+                enable_idempotence=True,
+                enable_gapless_guarantee=True,
+                message_timeout_ms=0,
+                message_max_bytes=limits.MESSAGE_BYTES,
+                compression_type="lz4",
+                linger_ms=_LINGER_MS,
+                queue_buffering_max_kbytes=_IN_FLIGHT_KIB,
+                queue_buffering_max_messages=_IN_FLIGHT_RECORDS,
+                partitioner="murmur2_random",
+                error_cb=self._on_error,
+                logger=logger,
+            )
+        )
+
+    def send_batches(self, batches: Iterable[Encoded]) -> None:
+        """Send command batches to their partitions."""
+        topic = self._commands
+        for partition, value in batches:
+            self._send(topic, value, partition=partition)
+
+    def send_dead_letters(self, letters: Iterable[DeadLetter]) -> None:
+        """Send dead letters; their keys choose the partitions."""
+        for letter in letters:
+            self._send(self._dead_letters, letter.value, key=letter.key, headers=letter.headers)
+
+    def serve(self) -> None:
+        """Take the brokers' answers."""
+        self._producer.poll(0)
+        self._check()
+
+    def flush(self) -> None:
+        """Wait until the brokers have everything that was sent."""
+        while self._producer.flush(_WAIT_S):
+            self._check()
+            self._while_waiting()
+        self._check()
+
+    def close(self) -> None:
+        """Give up what the brokers don't have yet: nobody was told that they have it."""
+        self._producer.purge()
+        self._producer.poll(0)
+
+    def _send(self, topic: str, value: bytes | None, **fields: Any) -> None:  # noqa: ANN401
+        while True:
+            try:
+                self._producer.produce(topic, value, on_delivery=self._on_delivery, **fields)
+            except BufferError:
+                self._producer.poll(_WAIT_S)
+                self._check()
+                self._while_waiting()
+            except KafkaException as error:
+                raise RouterError(_message(error.args[0])) from error
+            else:
+                return
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise RouterError(_message(self._failure))
+
+    def _on_delivery(self, error: KafkaError | None, _message: Message) -> None:
+        if error is not None and self._failure is None:
+            self._failure = error
+
+    def _on_error(self, error: KafkaError) -> None:
+        # Others are told again and again while librdkafka mends them by itself.
+        if error.fatal() and self._failure is None:
+            self._failure = error
+
+
+def _message(error: KafkaError) -> str:
+    return (
+        f"a record was not written: {error.str()}. Nothing that depends on it is committed; "
+        "restart the router, and it is written again"
+    )

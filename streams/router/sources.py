@@ -1,0 +1,190 @@
+"""The router's consumer: which sources it owns, and what it reads of them."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from msgspec import Struct, field
+
+from streams import crash, logs
+from streams.router.probe import Place
+from streams.router.record import Record
+from streams.router.watermarks import SourceProgress
+from streams.settings import Settings
+
+_END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001  # librdkafka's public error codes
+_FETCHED_KIB: Final = 64 * 1024
+
+BeforeLoss: TypeAlias = Callable[[], None]
+_log = logs.get(__name__)
+
+
+class Intake(Struct):
+    """What one look at the consumer gave.
+
+    Attributes:
+        records: In order, per source.
+        read: Per source, the last offset and the latest received time of its records.
+        ends: Per source, where it ends: all before was read, markers of transactions too.
+        received: The latest received time of all records.
+        late: By topic, how many records are older than what was said to be complete.
+        unreadable: Records whose headers no client can read: their names are not UTF-8.
+    """
+
+    records: list[Record] = field(default_factory=list)
+    read: dict[Place, tuple[int, int]] = field(default_factory=dict)
+    ends: dict[Place, int] = field(default_factory=dict)
+    received: int = 0
+    late: Counter[str] = field(default_factory=Counter)
+    unreadable: list[Record] = field(default_factory=list)
+
+
+class Sources:
+    """The sources that this router owns, as a member of the routers' group.
+
+    Cooperative: a source that stays isn't interrupted when another router comes or goes, so the
+    watermark is held up by those alone that move.
+    """
+
+    def __init__(self, settings: Settings, logger: logging.Logger, before_loss: BeforeLoss) -> None:
+        """Join the group; `before_loss` is called before sources go to another router."""
+        self.owned: dict[Place, SourceProgress] = {}
+        self._committed: dict[Place, int] = {}
+        self._before_loss = before_loss
+        self._limiter = logs.Limiter()
+        instance = settings.group_instance_id
+        self._consumer = Consumer(
+            settings.librdkafka(
+                group_id=settings.router_group,
+                session_timeout_ms=int(settings.session_timeout.total_seconds() * 1_000),
+                partition_assignment_strategy="cooperative-sticky",
+                enable_auto_commit=False,
+                enable_auto_offset_store=False,
+                auto_offset_reset="earliest",
+                isolation_level="read_committed",
+                enable_partition_eof=True,
+                allow_auto_create_topics=False,
+                queued_max_messages_kbytes=_FETCHED_KIB,
+                # The default waits a second with a full queue, and then runs dry.
+                fetch_queue_backoff_ms=10,
+                on_commit=self._on_commit,
+                logger=logger,
+                **({} if instance is None else {"group_instance_id": instance}),
+            )
+        )
+        self._consumer.subscribe(
+            list(settings.routed_topics),
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_lost,
+        )
+
+    def read(self, most: int, timeout_s: float) -> Intake:
+        """Whatever has come, at most so many records; waits for the first of them only."""
+        first = self._consumer.poll(timeout_s)
+        if first is None:
+            return Intake()
+        intake = Intake()
+        for message in (first, *self._consumer.consume(most - 1, 0)):
+            self._take(message, intake)
+        return intake
+
+    def commit(self) -> None:
+        """Commit what was routed of every source; all of it must have been written before.
+
+        Not waited for: if it fails, more is repeated after a crash, and nothing else.
+        """
+        offsets = self._uncommitted()
+        if offsets:
+            self._consumer.commit(offsets=offsets, asynchronous=True)
+
+    def commit_and_wait(self) -> None:
+        """Commit, where the next reader is to start from there at once."""
+        offsets = self._uncommitted()
+        if not offsets:
+            return
+        try:
+            self._consumer.commit(offsets=offsets, asynchronous=False)
+        except KafkaException as error:
+            _log.warning("The last offsets were not committed", error=error.args[0].str())
+
+    def close(self) -> None:
+        """Leave the group, so that others get the sources at once."""
+        self._consumer.close()
+
+    def _take(self, message: Any, intake: Intake) -> None:
+        if message.error() is not None:
+            self._take_error(message, intake)
+            return
+        place = (message.topic(), message.partition())
+        offset, received = message.offset(), message.timestamp()[1]
+        try:
+            headers = message.headers()
+        except (SystemError, UnicodeDecodeError):
+            # The binding builds half a list and stumbles over it; the message itself is whole.
+            headers = None
+            intake.unreadable.append(
+                Record(*place, offset, received, message.key(), message.value())
+            )
+        else:
+            intake.records.append(
+                Record(*place, offset, received, message.key(), message.value(), headers)
+            )
+        before = intake.read.get(place)
+        latest = received if before is None or received > before[1] else before[1]
+        intake.read[place] = (offset, latest)
+        intake.received = max(intake.received, received)
+        progress = self.owned.get(place)
+        if progress is not None and received < progress.time:
+            intake.late[place[0]] += 1
+
+    def _take_error(self, message: Any, intake: Intake) -> None:
+        error = message.error()
+        if error.code() == _END:
+            intake.ends[message.topic(), message.partition()] = message.offset()
+        elif self._limiter.admit(error.code()) is not None:
+            # librdkafka mends by itself what can be mended; the watermark waits meanwhile.
+            _log.warning("Kafka reports trouble with the inputs", error=error.str())
+
+    def _uncommitted(self) -> list[TopicPartition]:
+        offsets = []
+        for place, progress in self.owned.items():
+            position = progress.next_offset
+            if position is not None and position != self._committed.get(place):
+                self._committed[place] = position
+                offsets.append(TopicPartition(*place, position))
+        return offsets
+
+    def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        for one in partitions:
+            self.owned[one.topic, one.partition] = SourceProgress()
+        if partitions:
+            _log.info("Sources were assigned", sources=_named(partitions), owned=len(self.owned))
+
+    def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._before_loss()
+        self._drop(partitions)
+
+    def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        # Somebody else may have them already, so there is nothing to commit.
+        self._drop(partitions)
+
+    def _drop(self, partitions: list[TopicPartition]) -> None:
+        for one in partitions:
+            self.owned.pop((one.topic, one.partition), None)
+            self._committed.pop((one.topic, one.partition), None)
+        if partitions:
+            _log.info("Sources were given up", sources=_named(partitions), owned=len(self.owned))
+
+    def _on_commit(self, error: KafkaError | None, _partitions: list[TopicPartition]) -> None:
+        if error is not None:
+            self._committed.clear()
+            _log.warning("Offsets were not committed", error=error.str())
+            return
+        crash.crash_at("router_after_commit")
+
+
+def _named(partitions: list[TopicPartition]) -> str:
+    return ", ".join(sorted(f"{one.topic}/{one.partition}" for one in partitions))
