@@ -50,10 +50,18 @@ def syntax_of(text: str) -> Syntax:
 
 
 def span_of(tree: Syntax) -> Span:
-    """Give where a tree begins and ends in the text; empty trees have no place."""
-    if tree.meta.empty:
-        return (0, 0)
+    """Give where a tree begins and ends in the text: what an expression's parts are known by."""
+    assert tree.meta.start_pos is not None
     return (tree.meta.start_pos, tree.meta.end_pos)
+
+
+class _Parser(CELParser):
+    @staticmethod
+    def ambiguous_literals(token: Token) -> Token:
+        """Tell true and false from names, as celpy does, but keep where they stand."""
+        if token.value in {"true", "false"}:
+            return Token.new_borrow_pos("BOOL_LIT", token.value, token)
+        return token
 
 
 @cache
@@ -62,7 +70,7 @@ def _parser() -> Lark:
     # Through setattr, so that the type checker sees the constructor fill it again.
     setattr(CELParser, "CEL_PARSER", None)  # noqa: B010
     try:
-        CELParser(tree_class=Tree)
+        _Parser(tree_class=Tree)
         parser = CELParser.CEL_PARSER
     finally:
         CELParser.CEL_PARSER = others

@@ -77,6 +77,7 @@ class Parser:
         span = span_of(tree)
         if depth > limits.NESTING:
             self._refuse(tree, f"nested over {limits.NESTING} levels: split the rule in several")
+        assert span not in self.trees, "two parts of an expression at one place"
         self.trees[span] = tree
         if tree.data in {"relation", "addition", "multiplication"}:
             node = self._binary(tree, depth)

@@ -1,0 +1,166 @@
+"""What must hold for every expression and every pair of events."""
+
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+
+from streams.errors import EvaluationError, ExpressionError
+from streams.matching import Expression, canonical, extractor, parse, values
+from tests.support import strategies
+
+Document = dict[str, Any]
+
+
+def parsed(text: str) -> Expression:
+    """Parse what a strategy made; its rare breaches of a limit are passed over."""
+    try:
+        return parse(text)
+    except ExpressionError as error:
+        assume("nested over" not in error.message and "macros can't" not in error.message)
+        raise
+
+
+def answer(
+    evaluate: Callable[[Document, Document], bool], event: Document, async_: Document
+) -> Any:
+    """The boolean, or the fact that there is none."""
+    try:
+        return evaluate(event, async_)
+    except EvaluationError:
+        return "error"
+
+
+def refused(text: str) -> ExpressionError | None:
+    """The reason why a text is refused, if it is."""
+    try:
+        parse(text)
+    except ExpressionError as error:
+        return error
+    return None
+
+
+@settings(max_examples=250, deadline=None)
+@given(strategies.expressions, strategies.document_pairs())
+@example("event == async", ({"name": "a"}, {"name": "a"}))
+@example(
+    "event.data.a[0] == async.data.a || event.name", ({"data": {"a": "b"}}, {"data": {"a": "b"}})
+)
+def test_compiled_and_reference_evaluation_agree(
+    text: str, events: tuple[Document, Document]
+) -> None:
+    """S17: closures answer as celpy does, for every expression and errors included."""
+    event, async_ = events
+    expression = parsed(text)
+    expected = answer(expression.reference, event, async_)
+    assert answer(expression.evaluate, event, async_) == expected, text
+
+
+@settings(max_examples=250, deadline=None)
+@given(strategies.expressions, strategies.document_pairs())
+def test_the_index_never_omits(text: str, events: tuple[Document, Document]) -> None:
+    """A match has equal keys in one branch; where an exact branch has equal keys, it matches."""
+    event, async_ = events
+    expression = parsed(text)
+    assume(expression.indexed)
+    hits = [
+        branch
+        for branch in expression.branches
+        if (left := values(branch.event_paths, event)) is not None
+        and (right := values(branch.async_paths, async_)) is not None
+        and canonical(left) == canonical(right)
+    ]
+    expected = answer(expression.reference, event, async_)
+    if expected is True:
+        assert hits, text
+    if any(branch.exact for branch in hits):
+        assert expected is True, text
+
+
+@settings(max_examples=250, deadline=None)
+@given(strategies.values, strategies.values)
+@example(2**53 + 1, float(2**53))
+@example(2**63, 2.0**63)
+@example([1, True], [1.0, 1])
+@example({"a": -0.0}, {"a": 0})
+@example(["a", "b"], ["ab"])
+@example("l1:sa", ["a"])
+def test_canonical_bytes_are_equal_exactly_where_values_are(left: Any, right: Any) -> None:
+    """S15: equal bytes and CEL's equality are the same relation, alone and within a key."""
+    expression = parse("event.x == async.x || (event.x == null && async.x == null)")
+    equal = expression.reference({"x": left}, {"x": right})
+    assert (canonical((left,)) == canonical((right,))) is equal
+    assert (canonical((left, "a")) == canonical((right, "a"))) is equal
+    assert (canonical(("a", left)) == canonical(("a", right))) is equal
+
+
+@given(st.lists(strategies.values, max_size=3), st.lists(strategies.values, max_size=3))
+def test_keys_of_several_values_are_equal_exactly_where_each_value_is(
+    left: list[Any], right: list[Any]
+) -> None:
+    """The values of a key can't run into each other."""
+    each = len(left) == len(right) and all(
+        canonical((a,)) == canonical((b,)) for a, b in zip(left, right, strict=True)
+    )
+    assert (canonical(tuple(left)) == canonical(tuple(right))) is each
+
+
+@given(strategies.expressions, strategies.documents)
+def test_extractors_give_what_values_gives(text: str, document: Document) -> None:
+    """The prepared form reads the same members."""
+    for branch in parsed(text).branches:
+        for paths in (branch.event_paths, branch.async_paths):
+            assert extractor(paths)(document) == values(paths, document)
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.text(max_size=40)
+    | st.lists(
+        st.sampled_from(
+            [
+                "event",
+                "async",
+                ".",
+                "a",
+                "==",
+                "&&",
+                "||",
+                "!",
+                "-",
+                "(",
+                ")",
+                "[",
+                "]",
+                "{",
+                "}",
+                ",",
+                ":",
+                "?",
+                "1",
+                "1.5",
+                '"a"',
+                "in",
+                "has",
+                "size",
+                "true",
+                "null",
+                "exists",
+                " ",
+                "x",
+                "//",
+                '"',
+                "'",
+            ]
+        ),
+        max_size=14,
+    ).map("".join)
+)
+def test_any_text_is_parsed_or_refused_with_a_place(text: str) -> None:
+    """Nothing but ExpressionError escapes, and its place lies in the text."""
+    refusal = refused(text)
+    if refusal is not None:
+        assert 0 <= refusal.position <= len(text)
+        assert refusal.line >= 1
+        assert refusal.column >= 1
