@@ -21,6 +21,8 @@ from streams.tail import follow, read_all
 from topology import topics
 from topology.records import Json
 
+Event = tuple[str, str, Json]
+
 _DEADLINE_S: Final = 60.0
 _IDLE_S: Final = 0.5
 START_TIMEOUT: Final = "start_timeout"
@@ -58,7 +60,7 @@ functions:
 
 @dataclass(frozen=True)
 class Expected:
-    """What must become of the run of one trigger event: `cause` is None where it isn't cancelled."""
+    """What must become of a trigger event's run; `cause` is None where it isn't cancelled."""
 
     event_id: str
     cause: str | None
@@ -80,7 +82,7 @@ EXPECTED: Final = (
     Expected("order-8", None, "another order was cancelled"),
 )
 
-_FIRST: Final = (
+_FIRST: Final[tuple[Event, ...]] = (
     ("report/requested", "report-1", {"reportId": "r1", "pages": 12}),
     ("report/requested", "report-2", {"reportId": "r2", "pages": 3}),
     ("report/requested", "report-3", {"reportId": "r3", "pages": 1}),
@@ -91,19 +93,21 @@ _FIRST: Final = (
     ("sync/scheduled", "sync-us", {"region": "us"}),
     ("digest/due", "digest-1", {"userId": "ann"}),
 )
-_EARLY: Final = (("order/cancelled", "order-7-cancelled", {"orderId": 7}),)
-_ORDERS: Final = (
+_EARLY: Final[tuple[Event, ...]] = (("order/cancelled", "order-7-cancelled", {"orderId": 7}),)
+_ORDERS: Final[tuple[Event, ...]] = (
     ("order/placed", "order-7", {"orderId": 7}),
     ("order/placed", "order-8", {"orderId": 8}),
 )
-_CANCELS: Final = (
+_CANCELS: Final[tuple[Event, ...]] = (
     ("report/cancelled", "cancel-1", {"reportId": "r1"}),
     ("report/cancelled", "cancel-3", {"reportId": "r3"}),
     ("account/closed", "closed-ann", {"userId": "ann", "hard": True}),
     ("account/closed", "closed-bob", {"userId": "bob", "hard": False}),
     ("maintenance/started", "maintenance-1", {}),
 )
-_LATEST: Final = (("document/edited", "edit-2", {"documentId": "d1", "text": "second"}),)
+_LATEST: Final[tuple[Event, ...]] = (
+    ("document/edited", "edit-2", {"documentId": "d1", "text": "second"}),
+)
 
 
 @dataclass
@@ -152,9 +156,7 @@ def play(stack: Stack, say: Callable[[str], None]) -> Outcome:
     return _outcome(settings)
 
 
-def _send(
-    settings: Settings, topic: topics.TopicSpec, events: Iterable[tuple[str, str, Json]]
-) -> None:
+def _send(settings: Settings, topic: topics.TopicSpec, events: Iterable[Event]) -> None:
     with Sender(settings) as sender:
         for name, event_id, data in events:
             value = orjson.dumps({"name": name, "id": event_id, "data": data})

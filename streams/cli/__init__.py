@@ -1,4 +1,4 @@
-"""The command line: `countermand`. One file per group of commands; heavy imports inside commands."""
+"""The command line: `countermand`. One file per group of commands, heavy imports inside them."""
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ from enum import IntEnum
 from typing import Any, Final
 
 import typer
+from typer._click.exceptions import ClickException
 from typer.core import TyperGroup
 
 from streams import errors
@@ -25,6 +26,7 @@ class ExitCode(IntEnum):
     BROKEN_PIPE = 141
 
 
+_NOT_OURS: Final = (typer.Exit, typer.Abort, ClickException)
 _CODES: Final = (
     (errors.SettingsError, ExitCode.USAGE),
     (errors.NotFoundError, ExitCode.NOT_FOUND),
@@ -62,6 +64,14 @@ class Commands(TyperGroup):
             raise typer.Exit(exit_code(error)) from None
         except (KeyboardInterrupt, EOFError):
             raise typer.Exit(ExitCode.INTERRUPTED) from None
+        except _NOT_OURS:  # Typer's own
+            raise
+        except Exception as error:
+            if ctx.params.get("debug"):
+                raise
+            what = f"{type(error).__name__}: {error}"
+            typer.echo(f"countermand: unexpected {what} (--debug shows where)", err=True)
+            raise typer.Exit(ExitCode.FAILED) from None
 
 
 def _silence_stdout() -> None:

@@ -1,11 +1,16 @@
 """`countermand router` and `countermand joiner`: the two processes, and `version`."""
 
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from streams.cli import options
 from streams.cli.console import json_out, out
+from streams.errors import CountermandError
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
 
 LogLevel = Annotated[str | None, typer.Option(help="debug, info, warning or error.")]
 
@@ -28,9 +33,9 @@ def router(  # noqa: PLR0913  # one parameter per option
         log_format=log_format,
         log_level=log_level,
     )
-    from streams.router import run_router  # noqa: PLC0415  # heavy
+    from streams.router.process import run_router  # noqa: PLC0415  # heavy
 
-    run_router(settings)
+    _run(run_router, settings)
 
 
 def joiner(  # noqa: PLR0913  # one parameter per option
@@ -53,9 +58,9 @@ def joiner(  # noqa: PLR0913  # one parameter per option
         log_format=log_format,
         log_level=log_level,
     )
-    from streams.joiner import run_joiner  # noqa: PLC0415  # heavy
+    from streams.joiner.app import run_joiner  # noqa: PLC0415  # heavy
 
-    run_joiner(settings)
+    _run(run_joiner, settings)
 
 
 def version(*, json: options.Json = False) -> None:
@@ -73,7 +78,20 @@ def version(*, json: options.Json = False) -> None:
         out(f"{name} {number}")
 
 
-def _configured(**flags: Any) -> Any:  # noqa: ANN401  # flags of settings in, settings out
+def _run(service: "Callable[[Settings], None]", settings: "Settings") -> None:
+    """Run until told to stop; what ends it otherwise goes to the log first."""
+    from streams import logs  # noqa: PLC0415  # not needed for --help
+
+    try:
+        service(settings)
+    except Exception as error:
+        expected = isinstance(error, CountermandError)
+        log = logs.get(__name__)
+        (log.error if expected else log.exception)("Stopped by an error", error=str(error))
+        raise
+
+
+def _configured(**flags: Any) -> "Settings":  # noqa: ANN401  # one per setting
     """The settings, and logs that follow them."""
     from streams import logs  # noqa: PLC0415  # not needed for --help
 
