@@ -30,6 +30,8 @@ FRESH_FOR_S: Final = 1.5
 
 _ASK_EVERY_S: Final = 0.2
 _ASK_TIMEOUT_S: Final = 5.0
+# A topic that was only just made may not be known to every broker yet.
+_JUST_MADE_S: Final = 2.0
 _RECORDS: Final = 1_000
 _ABSENT: Final = (
     KafkaError.UNKNOWN_TOPIC_OR_PART,
@@ -158,14 +160,19 @@ class RegistryReader:
             self._end = self._last_error = None
 
     def _check_topic(self, timeout_s: float) -> None:
-        """Refuse a missing topic at once: a consumer only says so after 30 s."""
-        try:
-            found = self._admin.list_topics(self._topic, timeout_s).topics[self._topic]
-        except KafkaException as error:
-            self._last_error = error.args[0]
-            raise self._unreachable(timeout_s) from error
-        if found.error is not None:
-            self._refuse(found.error)
+        """Refuse a missing topic soon: a consumer only says so after 30 s."""
+        begun = self._monotonic()
+        while True:
+            try:
+                found = self._admin.list_topics(self._topic, timeout_s).topics[self._topic]
+            except KafkaException as error:
+                self._last_error = error.args[0]
+                raise self._unreachable(timeout_s) from error
+            if found.error is None:
+                return
+            if self._monotonic() - begun > _JUST_MADE_S:
+                self._refuse(found.error)
+            self.poll(0.05)
 
     def _unreachable(self, timeout_s: float) -> UnreachableError:
         reason = "" if self._last_error is None else f": {self._last_error.str()}"

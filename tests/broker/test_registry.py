@@ -12,7 +12,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
     NewTopic,
 )
 
-from streams.errors import NotFoundError, RefusedError, TopicsError, UnreachableError
+from streams.errors import NotFoundError, RefusedError, RegistryError, TopicsError, UnreachableError
 from streams.functions.changes import Change
 from streams.functions.reader import RegistryReader
 from streams.functions.writer import (
@@ -245,8 +245,8 @@ def test_a_missing_topic_is_named(config: dict[str, Any]) -> None:
         opened.load()
 
 
-def test_a_topic_made_anew_stops_its_reader(config: dict[str, Any]) -> None:
-    """A view of records that are no longer there must not route."""
+def test_a_topic_that_goes_stops_its_reader(config: dict[str, Any]) -> None:
+    """A view of records that are no longer there must not route, made anew or not."""
     name = make_topic(config, unique_name("functions"))
     apply_functions(config, name, [function(), function("pack")], Time().clock)
     with RegistryReader(config, name) as opened:
@@ -254,6 +254,9 @@ def test_a_topic_made_anew_stops_its_reader(config: dict[str, Any]) -> None:
         admin = AdminClient(config)
         admin.delete_topics([name])[name].result(30)
         with pytest.raises(TopicsError):
+            opened.load()
+        make_topic(config, name)
+        with pytest.raises(RegistryError, match="truncated or made anew"):
             opened.load()
 
 
