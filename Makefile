@@ -61,15 +61,19 @@ chaos: setup ## Kill and stop processes under load, then count (SECONDS=100)
 bench: setup ## Measure, last line JSON (ONLY=latency_ms runs one part)
 	@$(PY) -m tests.bench $(only_option)
 
+.PHONY: profile
+profile: setup ## Show where a process's time goes under load (ONLY=router or ONLY=joiner)
+	@$(PY) -m tests.bench.profiling $(only_option)
+
 .PHONY: docs-check
 docs-check: setup ## Run every sh block of README.md and docs/
 	@$(PY) -m tests.repo.docs_check
 
 .PHONY: lock
-lock: setup ## Resolve the locked, hashed requirements anew from pyproject.toml
+lock: setup ## Resolve the locked, hashed requirements anew
 	@bash deploy/lock.sh
 
 .PHONY: clean
 clean: ## Remove .venv and every cache in the checkout
-	@rm -rf .venv build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .venv-peers build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -16,7 +16,7 @@ from tests.repo import tree
 
 LOCKS = {
     "deploy/image/requirements.lock": ["local"],
-    "deploy/image/requirements-dev.lock": ["local", "dev", "bench"],
+    "deploy/image/requirements-dev.lock": ["local", "dev"],
 }
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)")
 
