@@ -1,0 +1,226 @@
+"""What is accepted as an expression, and how a refusal reads."""
+
+import logging
+import sys
+import time
+from contextlib import suppress
+
+import pytest
+from celpy import CompiledRunner, Environment
+
+from streams.errors import CountermandError, EvaluationError, ExpressionError
+from streams.matching import parse
+from streams.matching.expression import Expression
+
+EVENT = frozenset({"event"})
+
+
+def refusal(
+    text: str, variables: frozenset[str] = frozenset({"event", "async"})
+) -> ExpressionError:
+    """The error that a text is refused with."""
+    with pytest.raises(ExpressionError) as caught:
+        parse(text, variables)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "true",
+        "event.data.a == async.data.a",
+        "event.data['b'] == async.data[\"b\"]",
+        "event.ids[1] == 'a' && event.ids[2] == 'b'",
+        "event.ids[event.data.n] == 'a'",
+        "event.data.a in ['a', 'b'] || 'x' in event.data.arr",
+        "has(event.data.a) ? event.data.a > 1 : false",
+        "event.data.s.matches(r'^\\d+$') // digits",
+        "event.data.l.filter(x, x > 1).exists(x, x == 2)",
+        "event.data.at == '''a\nb'''",
+        "timestamp(event.data.at) < timestamp('2026-01-01T00:00:00Z') + duration('1h30m')",
+        "event.data.null == 1 && event.data.if == 2",
+        "event.data.a -1 == 2 && 2 - -1 == 3 && --1 == 1",
+        "0x1F == 31 && .5 == 5e-1",
+        "event.data.a\n  == 1\t\r\n",
+    ],
+)
+def test_expressions_of_the_language_are_accepted(text: str) -> None:
+    """CEL over JSON is parsed, in every spelling that means one thing."""
+    assert parse(text).text == text
+
+
+@pytest.mark.parametrize(
+    ("text", "position", "message"),
+    [
+        ("", 0, "empty"),
+        (" // nothing", 0, "empty"),
+        ("foo.x == 1", 0, "unknown variable foo: this expression reads async and event"),
+        ("event.a == x", 11, "unknown variable x"),
+        ("event.x = 1", 8, "compare with =="),
+        ("event.x & true", 8, "write &&"),
+        ("event.x | true", 8, "write ||"),
+        ("event.é == 1", 6, "only strings may hold it"),
+        ("event.x ==", 10, "ends too early"),
+        ("event.x == 1 ||", 15, "ends too early"),
+        ("== 1", 0, "unexpected '=='"),
+        ("event.x inside", 8, "inside follows x without an operator"),
+        ("event.x 1", 8, "1 follows x without an operator"),
+        ("event.true", 6, 'write ["true"]'),
+        ("event.in", 6, 'write ["in"]'),
+        ("event.a[", 7, "[ is not closed"),
+        ("(event.a", 0, "( is not closed"),
+        ("event.a)", 7, ") closes nothing"),
+        ("(event.a]", 8, "] closes nothing"),
+        ("event{}", 0, "no meaning for JSON"),
+        (".event", 0, "no meaning for JSON"),
+        ("1u == 1", 0, "write 1"),
+        ("5. == 5", 0, "malformed number"),
+        ("1x == 1", 0, "malformed number"),
+        ("1e400 > 1", 0, "too large for a double"),
+        ("9223372036854775808 == 1", 0, "beyond 64 bits"),
+        ("b'a' == 'a'", 0, "bytes have no place in JSON"),
+        ("'a", 0, "not closed: add '"),
+        ("'a\nb'", 0, "not closed: add '"),
+        ("'''a", 0, "not closed: add '''"),
+        (r"'a\q'", 2, r"write \\ for a backslash"),
+        (r"'\ud800'", 1, "is no character"),
+        (r"'\U00110000'", 1, "is no character"),
+        ("'\ud800'", 1, "lone surrogate"),
+        (r"r'a\'b'", 3, "leave out the r"),
+        ("sizee(event.a)", 0, "unknown function sizee: did you mean size?"),
+        ("dyn(event.a)", 0, "unknown function dyn: there are bool, double"),
+        ("event.a.startswith('x')", 8, "did you mean startsWith?"),
+        ("event.a.reduce(a, b, 0, a)", 8, "unknown method reduce"),
+        ("size()", 0, "size takes 1 argument, not 0"),
+        ("event.a.startsWith()", 8, "startsWith takes 1 argument, not 0"),
+        ("event.a.getHours('UTC', 1) == 1", 8, "getHours takes 0 or 1 arguments, not 2"),
+        ("has(event)", 0, "has takes one member"),
+        ("has(event.a, event.b)", 0, "has takes one member"),
+        ("event.l.all(x)", 8, "all takes 2 arguments, not 1"),
+        ("event.l.all(x.y, true)", 12, "the name of its variable"),
+        ("event.l.all(event, true)", 12, "event is taken"),
+        ("event.l.all(size, true)", 12, "size is taken"),
+        ("event.l.all(x, x.all(y, y))", 15, "macros can't be nested"),
+        ("event.l.all(x, true) && x", 24, "unknown variable x"),
+        ("{1: 2} == 1", 1, "string literal, as in JSON"),
+        ("{event.a: 2} == 1", 1, "string literal, as in JSON"),
+        ("{'a': 1, 'a': 2} == 1", 9, "stands twice"),
+        ("event.a.matches('(')", 16, "not a pattern of RE2"),
+        ("event.a.matches(event.b)", 16, "takes a string literal"),
+        ("duration(event.a) == event.b", 9, "takes a string literal"),
+        ("duration('1 hour') == event.b", 9, "not a duration"),
+    ],
+)
+def test_a_refusal_says_what_is_wrong_and_where(text: str, position: int, message: str) -> None:
+    """Whoever wrote the expression finds the place and reads what to write instead."""
+    error = refusal(text)
+    assert message in error.message
+    assert error.position == position
+
+
+def test_the_place_is_also_given_by_line_and_column() -> None:
+    """In a rule of several lines the offset alone is hard to find."""
+    error = refusal("event.a == 1 &&\n  foo == 2")
+    assert (error.position, error.line, error.column) == (18, 2, 3)
+    assert str(error).startswith("line 2, column 3: unknown variable foo")
+    assert isinstance(error, CountermandError)
+
+
+def test_a_trigger_condition_reads_the_event_alone() -> None:
+    """There is no cancel event yet when a function is triggered."""
+    assert refusal("async.a == 1", EVENT).message == (
+        "unknown variable async: this expression reads event"
+    )
+    assert parse("event.data.pages > 0", EVENT).evaluate({"data": {"pages": 2}}, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "position", "message"),
+    [
+        ("'" + "a" * 2100 + "'", 2048, "2102 bytes are over the limit of 2048"),
+        ("'" + "é" * 1024 + "'", 1026, "2050 bytes are over the limit of 2048"),
+        ("!" + "()" * 600, 1000, "over 1000 tokens"),
+        ("(" * 33 + "1" + ")" * 33, 32, "nested over 32 levels"),
+        ("[" * 900, 32, "nested over 32 levels"),
+        ("!" * 900 + "true", 32, "nested over 32 levels"),
+        ("-" * 33 + "event.a == 1", 31, "nested over 32 levels"),
+        ("event" + ".a" * 33, 0, "nested over 32 levels"),
+        (" + ".join(["1"] * 40), 0, "nested over 32 levels"),
+        ("true ? 1 : " * 40 + "2", 341, "nested over 32 levels"),
+        (" && ".join(["event.a == 1"] * 75), 0, "over 300 nodes"),
+        (" && ".join(["event.a == 1"] * 80), 1200, "over 300 nodes"),
+        ("[" + ",".join(["1"] * 320) + "]", 601, "over 300 nodes"),
+    ],
+)
+def test_every_limit_is_enforced_with_its_place(text: str, position: int, message: str) -> None:
+    """Neither celpy nor Python's stack is what an expression of an operator meets first."""
+    error = refusal(text)
+    assert message in error.message
+    assert error.position == position
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(" * 32 + "true" + ")" * 32,
+        "!" * 30 + "true",
+        "event" + ".a" * 31,
+        " && ".join(["event.a == 1"] * 74),
+        " || ".join(["true"] * 250),
+        "'" + "a" * 2046 + "'",
+        "[" + ",".join(["1"] * 297) + "] == 1",
+    ],
+)
+def test_what_just_keeps_the_limits_is_parsed_and_evaluated(text: str) -> None:
+    """The limits are what users are told, and the stack suffices for all of them."""
+    expression = parse(text)
+    for evaluate in (expression.evaluate, expression.reference):
+        answer = ""
+        try:
+            evaluate({"a": 1}, {})
+        except EvaluationError as error:
+            answer = str(error)
+        assert "nested" not in answer
+        assert "recursion" not in answer
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'duration("' + "a" * 40 + '1") == duration("1s")',
+        '"' + r"\a" * 200,
+        '"""' + r"\a" * 200,
+        'event.a == "' + "\\\\" * 300 + "\\",
+        "event.a.matches('(a+)+$')",
+    ],
+)
+def test_no_text_takes_exponential_time(text: str) -> None:
+    """The patterns of celpy for durations and strings backtrack: such literals never reach them."""
+    started = time.perf_counter()
+    with suppress(ExpressionError):
+        parse(text).evaluate({"a": "a" * 10_000 + "b"}, None)
+    assert time.perf_counter() - started < 1
+
+
+def test_celpy_neither_changes_nor_is_changed_by_this_process() -> None:
+    """The parser of celpy is a singleton with the trees of its first runner; ours is our own."""
+    environment = Environment(runner_class=CompiledRunner)
+    limit = sys.getrecursionlimit()
+    assert Expression("event.a == 1", EVENT).evaluate({"a": 1}, None)
+    assert sys.getrecursionlimit() == limit
+    assert environment.program(environment.compile("1 + 1")).evaluate({}) == 2
+
+
+def test_the_same_text_is_parsed_once() -> None:
+    """Rules of many functions share their expressions."""
+    assert parse("event.a == 1") is parse("event.a == 1")
+    assert parse("event.a == 1") is not parse("event.a == 1", EVENT)
+    assert repr(parse("event.a == 1")) == "Expression('event.a == 1')"
+
+
+def test_parsing_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """A refused expression is an answer to its author, not a line in the log."""
+    caplog.set_level(logging.INFO)
+    refusal("event.a.matches('(')")
+    refusal("event..a")
+    assert caplog.records == []
