@@ -5,12 +5,13 @@ A batch has at most 500 commands and 256 KiB, or one entry, however large: an en
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Final, TypeAlias
 
 import msgspec
 from msgspec import Struct
 
-from streams.router.drafts import Draft, Routed
+from streams.router.drafts import Draft
 from streams.router.record import Record, Rejection
 from topology import codec, limits
 from topology.records import (
@@ -46,15 +47,18 @@ class Progress(Struct, frozen=True):
     time: int
 
 
-class _Open(Struct):
+class _Open:
     """The batch of one partition that is being filled."""
 
-    topics: dict[str, int]
-    definitions: dict[tuple[str, int], int]
-    bodies: list[Definition]
-    entries: list[Entry]
-    commands: int = 0
-    size: int = _BATCH_BYTES
+    __slots__ = ("bodies", "commands", "entries", "numbers", "size", "topics")
+
+    def __init__(self) -> None:
+        self.topics: dict[str, int] = {}
+        self.numbers: dict[tuple[str, int], int] = {}
+        self.bodies: list[Definition] = []
+        self.entries: list[Entry] = []
+        self.commands = 0
+        self.size = _BATCH_BYTES
 
 
 class Batches:
@@ -64,54 +68,65 @@ class Batches:
         self._topics = {name: Topic(name, id_) for name, id_ in topic_ids.items()}
         self._open: dict[int, _Open] = {}
         self._closed: list[Encoded] = []
-        self._commands: Counter[str] = Counter()
+        self._commands: Counter[type[Command]] = Counter()
 
-    def add(self, record: Record, routed: Routed) -> Rejection | None:
+    def add(self, record: Record, drafts: dict[int, Draft]) -> Rejection | None:
         """Take one record's output for all partitions; or the reason why none of it is taken."""
-        drafts = routed.drafts
-        sizes = [_size(draft) for draft in drafts.values()]
-        for draft, size in zip(drafts.values(), sizes, strict=True):
+        for draft in drafts.values():
+            draft.size = size = _size(draft)
             # What is measured is smaller than the bound, but takes time.
             if size + len(draft.definitions) * limits.FUNCTION_BYTES > _LARGEST_ENTRY:
                 measured = len(_encode(draft))
                 if measured > _LARGEST_ENTRY:
                     return Rejection("too_many_commands", _too_large(draft, measured))
-        for (partition, draft), size in zip(drafts.items(), sizes, strict=True):
-            self._add(record, partition, draft, size)
+        for partition, draft in drafts.items():
+            self._add(record, partition, draft)
         return None
 
-    def take(self) -> tuple[list[Encoded], Counter[str]]:
+    def take(self) -> tuple[list[Encoded], Counter[type[Command]]]:
         """Every batch so far, in order, and how many commands of each type they have."""
         for partition, batch in self._open.items():
             self._close(partition, batch)
-        self._open = {}
         taken = self._closed, self._commands
-        self._closed, self._commands = [], Counter()
+        self._open, self._closed, self._commands = {}, [], Counter()
         return taken
 
-    def _add(self, record: Record, partition: int, draft: Draft, size: int) -> None:
-        commands = len(draft.commands)
-        batch = self._open.get(partition)
-        if batch is None:
-            batch = self._open[partition] = _Open({}, {}, [], [])
-        elif (
-            batch.commands + commands > limits.BATCH_COMMANDS
-            or batch.size + size + _new_definitions(batch, draft) > limits.BATCH_BYTES
+    def _add(self, record: Record, partition: int, draft: Draft) -> None:
+        batch = self._open.get(partition) or self._begin(partition)
+        commands: Sequence[Command] = draft.commands
+        definitions = draft.definitions
+        # Most batches know one definition, and most entries have that one alone.
+        known = not definitions or (len(definitions) == 1 and definitions == batch.bodies[:1])
+        size = draft.size if known else draft.size + _new_definitions(batch, definitions)
+        if batch.entries and (
+            batch.commands + len(commands) > limits.BATCH_COMMANDS
+            or batch.size + size > limits.BATCH_BYTES
         ):
             self._close(partition, batch)
-            batch = self._open[partition] = _Open({}, {}, [], [])
-        batch.commands += commands
-        batch.size += size + _new_definitions(batch, draft)
+            batch = self._begin(partition)
+            known = not definitions
+            size = draft.size + _new_definitions(batch, definitions)
+        batch.commands += len(commands)
+        batch.size += size
+        if not known:
+            commands = _renumbered(batch, draft)
+        topic = batch.topics.get(record.topic)
+        if topic is None:
+            topic = batch.topics[record.topic] = len(batch.topics)
         batch.entries.append(
             Entry(
-                batch.topics.setdefault(record.topic, len(batch.topics)),
+                topic,
                 record.partition,
                 record.offset,
                 record.received,
                 draft.event,
-                _renumbered(batch, draft) if draft.definitions else tuple(draft.commands),
+                tuple(commands),
             )
         )
+
+    def _begin(self, partition: int) -> _Open:
+        batch = self._open[partition] = _Open()
+        return batch
 
     def _close(self, partition: int, batch: _Open) -> None:
         record = CommandBatch(
@@ -120,9 +135,8 @@ class Batches:
             entries=tuple(batch.entries),
         )
         self._closed.append((partition, codec.COMMANDS.encode(record)))
-        for entry in batch.entries:
-            for command in entry.commands:
-                self._commands[type(command).__name__.lower()] += 1
+        every = chain.from_iterable([entry.commands for entry in batch.entries])
+        self._commands.update(map(type, every))
 
 
 def progress_batch(progress: Sequence[Progress], topic_ids: Mapping[str, bytes]) -> bytes:
@@ -139,20 +153,20 @@ def progress_batch(progress: Sequence[Progress], topic_ids: Mapping[str, bytes])
     )
 
 
-def _renumbered(batch: _Open, draft: Draft) -> tuple[Command, ...]:
+def _renumbered(batch: _Open, draft: Draft) -> list[Command]:
     """A draft's commands with definitions as the batch counts them, which has each of them once."""
     numbers = []
     for definition in draft.definitions:
-        number = batch.definitions.setdefault(_identity(definition), len(batch.bodies))
+        number = batch.numbers.setdefault(_identity(definition), len(batch.bodies))
         if number == len(batch.bodies):
             batch.bodies.append(definition)
         numbers.append(number)
-    return tuple([
+    return [
         _with_definition(command, numbers[command.definition])
         if type(command) is Register and numbers[command.definition] != command.definition
         else command
         for command in draft.commands
-    ])  # fmt: skip
+    ]
 
 
 def _with_definition(command: Register, definition: int) -> Register:
@@ -170,11 +184,11 @@ def _identity(definition: Definition) -> tuple[str, int]:
     return definition.slug, definition.version
 
 
-def _new_definitions(batch: _Open, draft: Draft) -> int:
+def _new_definitions(batch: _Open, definitions: Sequence[Definition]) -> int:
     """What the definitions take that the batch doesn't have yet."""
     size = 0
-    for definition in draft.definitions:
-        if _identity(definition) not in batch.definitions:
+    for definition in definitions:
+        if _identity(definition) not in batch.numbers:
             size += _COMMAND_BYTES + len(definition.body) + _CHAR_BYTES * len(definition.slug)
     return size
 

@@ -15,6 +15,8 @@ from topology import limits
 
 # Deeper JSON is read by orjson, but neither it nor most consumers write or read it again.
 NESTING: Final = 200
+# Every level takes two brackets.
+_NESTING_BYTES: Final = 2 * NESTING
 # A run's id has 48 bits for a time.
 TIME_END_MS: Final = 1 << 48
 _LARGEST: Final = 2**63 - 1
@@ -54,8 +56,7 @@ def load(value: bytes | None, limit: int) -> Document:
         raise RejectedError("not_json", f"not JSON: {error}") from None
     if type(document) is not dict:
         raise RejectedError("not_an_object", f"not a JSON object but a {kind_of(document)}")
-    # So many brackets are the least that such a depth takes.
-    if len(value) > 2 * NESTING and value.count(b"[") + value.count(b"{") > NESTING:
+    if len(value) > _NESTING_BYTES and value.count(b"[") + value.count(b"{") > NESTING:
         _check_nesting(document)
     if _LONG_RUN in value.translate(_DIGITS_TO_ZERO):
         _check_integers(value)

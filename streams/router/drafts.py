@@ -1,17 +1,25 @@
 """What one record gives, before it is put into batches."""
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from streams.router.record import Rejection
 from topology.records import Command, Definition
 
 
 class Draft(Struct):
-    """One record's whole output for one partition; a register's `definition` counts in here."""
+    """One record's whole output for one partition.
 
-    commands: list[Command]
+    Attributes:
+        commands: In order; a register's `definition` counts in `definitions` of this draft.
+        event: The event's JSON, where a command needs it.
+        definitions: The versions of the functions of which runs are registered.
+        size: An upper bound of the bytes; set by `Batches`.
+    """
+
+    commands: list[Command] = []
     event: bytes = b""
     definitions: list[Definition] = []
+    size: int = 0
 
 
 class Routed(Struct):
@@ -23,7 +31,7 @@ class Routed(Struct):
         errors: Functions whose condition had no answer, and why (S16).
     """
 
-    drafts: dict[int, Draft] = field(default_factory=dict)
+    drafts: dict[int, Draft] = {}
     rejections: list[Rejection] = []
     errors: list[tuple[str, str]] = []
 
@@ -31,7 +39,7 @@ class Routed(Struct):
         """The draft for a partition, a new one where there is none."""
         found = self.drafts.get(partition)
         if found is None:
-            found = self.drafts[partition] = Draft([])
+            found = self.drafts[partition] = Draft()
         return found
 
 

@@ -1,6 +1,7 @@
 """What a router tells about itself: metrics, health and the rare log line."""
 
 import time
+from collections.abc import Collection
 from typing import Final
 
 from streams import logs
@@ -22,6 +23,7 @@ class Figures:
         self._metrics = metrics
         self._progress = Progress(settings.stall_timeout.total_seconds())
         self._limiter = logs.Limiter()
+        self._places: set[Place] = set()
         self._moved_at = time.monotonic()
         self._waits_for: str | None = "the router has not started yet"
         health.add(Kind.LIVE, "progress", self._progress)
@@ -56,7 +58,7 @@ class Figures:
             for topic, number in by_topic.items():
                 metrics.events.labels(topic, outcome).inc(number)
         for kind, number in output.commands.items():
-            metrics.commands.labels("routed", kind).inc(number)
+            metrics.commands.labels("routed", kind.__name__.lower()).inc(number)
         for reason in counts.rejections.elements():
             metrics.dead_letter(STAGE, reason)
         for slug, error in output.errors:
@@ -65,9 +67,9 @@ class Figures:
             if held is not None:
                 _log.warning("A trigger has no answer", function=slug, error=error, held=held)
 
-    def late(self, topic: str, number: int) -> None:
-        """Count records that are older than what was said to be complete."""
-        self._metrics.late.labels(topic).inc(number)
+    def late(self, topic: str) -> None:
+        """Count a record that is older than what was said to be complete."""
+        self._metrics.late.labels(topic).inc()
 
     def skew(self, received: int, now: int) -> None:
         """Note the newest record's time, where it was read at once."""
@@ -76,13 +78,16 @@ class Figures:
     def lag(self, place: Place, position: int | None, high: int) -> None:
         """Note how much of a source is not yet routed."""
         lag = max(0, high - (position or 0))
+        self._places.add(place)
         self._metrics.source(*place).set(lag)
         self._progress.seen(place, position or 0, lag)
 
-    def dropped(self, place: Place) -> None:
-        """A source went to another router."""
-        self._metrics.forget_source(*place)
-        self._progress.forget(place)
+    def owned(self, places: Collection[Place]) -> None:
+        """Watch these sources from now on; the others went to other routers."""
+        for place in self._places.difference(places):
+            self._metrics.forget_source(*place)
+            self._progress.forget(place)
+        self._places = set(places)
 
     def _routing(self) -> str | None:
         if self._waits_for is None:

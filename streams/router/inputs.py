@@ -56,7 +56,7 @@ def reader(mapping: InputMapping, limit: int = limits.EVENT_BYTES) -> Reader:
         return _mapped(mapping, mapping.name, limit)
 
     def read(record: Record) -> Event | Rejection:
-        return read_event(record, limit)
+        return read_plain(record, limit) if record.headers is None else read_event(record, limit)
 
     return read
 
@@ -89,12 +89,14 @@ def read_plain(record: Record, limit: int = limits.EVENT_BYTES) -> Event | Rejec
     try:
         value = record.value
         document = documents.load(value, limit)
-        name = documents.name(document.get("name"))
+        name = document.get("name")
         id_ = document.get("id")
         ts = document.get("ts")
         # The usual event has all that it needs: its bytes are passed on as they are.
         if (
-            type(id_) is str
+            type(name) is str
+            and 0 < len(name) <= limits.EVENT_NAME_CHARS
+            and type(id_) is str
             and 0 < len(id_) <= limits.EVENT_ID_CHARS
             and type(ts) is int
             and 0 <= ts < documents.TIME_END_MS
@@ -102,7 +104,7 @@ def read_plain(record: Record, limit: int = limits.EVENT_BYTES) -> Event | Rejec
         ):
             assert value is not None, "a document was read from it"
             return Event(name, id_, ts, document, value)
-        return _completed(record, name, document, limit)
+        return _completed(record, document, limit)
     except RejectedError as rejected:
         return rejected.rejection
 
@@ -112,8 +114,9 @@ def default_id(record: Record) -> str:
     return f"{record.topic}-{record.partition}-{record.offset}"
 
 
-def _completed(record: Record, name: str, document: Document, limit: int) -> Event:
+def _completed(record: Record, document: Document, limit: int) -> Event:
     """The event with what it lacks: data, id and ts."""
+    name = documents.name(document.get("name"))
     id_, ts = document.get("id"), document.get("ts")
     document["data"] = documents.data(document.get("data"))
     document["id"] = id_ = default_id(record) if id_ is None else documents.identity(id_)

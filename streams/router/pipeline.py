@@ -20,6 +20,7 @@ from streams.router.route import EventRouter, Functions
 from streams.router.updates import route_update
 from streams.settings import Settings
 from topology import limits, topics
+from topology.records import Command
 
 Way: TypeAlias = Callable[[Record, Functions], Routed]
 STAGE: Final = "router"
@@ -48,7 +49,7 @@ class Output(Struct):
     batches: list[Encoded]
     dead_letters: list[DeadLetter]
     counts: Counts
-    commands: Counter[str]
+    commands: Counter[type[Command]]
     errors: list[tuple[str, str]]
 
 
@@ -81,7 +82,7 @@ class Pipeline:
                 self._errors += routed.errors
             rejections = routed.rejections
             if routed.drafts:
-                refused = add(record, routed)
+                refused = add(record, routed.drafts)
                 if refused is None:
                     routed_count[topic] += 1
                 else:

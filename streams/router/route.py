@@ -52,19 +52,18 @@ class EventRouter:
         self, function: CompiledFunction, record: Record, event: Event, routed: Routed
     ) -> bool:
         """Whether the event starts a run of the function (S1)."""
-        if event.name == self._cancelled_name and _of_run(event) == function.slug:
-            return False  # or each cancellation would start a run to be cancelled
         try:
             if not function.triggered_by(event.document):
                 return False
         except EvaluationError as error:
             routed.errors.append((function.slug, str(error)))
             return False
-        pending_for = function.function.pending_for_ms
-        if event.ts > record.received + pending_for:
+        if event.name == self._cancelled_name and _of_run(event) == function.slug:
+            return False  # or each cancellation would start a run to be cancelled
+        if event.ts > record.received + function.function.pending_for_ms:
             message = (
-                f"{function.slug}: ts lies over {pending_for} ms (pending_for) after the receipt, "
-                "so the run would be given up before it starts"
+                f"{function.slug}: ts lies over {function.function.pending_for_ms} ms (pending_for)"
+                " after the receipt, so the run would be given up before it starts"
             )
             routed.rejections.append(Rejection("ts_too_far", message))
             return False

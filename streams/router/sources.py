@@ -1,12 +1,12 @@
 """The router's consumer: which sources it owns, and what it reads of them."""
 
 import logging
-from collections import Counter
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from msgspec import Struct, field
+from msgspec import Struct
 
 from streams import crash, logs
 from streams.router.probe import Place
@@ -17,6 +17,8 @@ from streams.settings import Settings
 _END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001  # librdkafka's public error codes
 _FETCHED_KIB: Final = 64 * 1024
 
+_RECEIVED: Final = attrgetter("received")
+
 BeforeLoss: TypeAlias = Callable[[], None]
 _log = logs.get(__name__)
 
@@ -26,19 +28,28 @@ class Intake(Struct):
 
     Attributes:
         records: In order, per source.
-        read: Per source, the last offset and the latest received time of its records.
-        ends: Per source, where it ends: all before was read, markers of transactions too.
-        received: The latest received time of all records.
-        late: By topic, how many records are older than what was said to be complete.
         unreadable: Records whose headers no client can read: their names are not UTF-8.
+        ends: Per source, where it ends: all before was read, markers of transactions too.
     """
 
-    records: list[Record] = field(default_factory=list)
-    read: dict[Place, tuple[int, int]] = field(default_factory=dict)
-    ends: dict[Place, int] = field(default_factory=dict)
-    received: int = 0
-    late: Counter[str] = field(default_factory=Counter)
-    unreadable: list[Record] = field(default_factory=list)
+    records: list[Record] = []
+    unreadable: list[Record] = []
+    ends: dict[Place, int] = {}
+
+    @property
+    def last(self) -> dict[Place, Record]:
+        """Per source, its last record."""
+        found = {(one.topic, one.partition): one for one in self.records}
+        for one in self.unreadable:
+            place = one.topic, one.partition
+            if place not in found or found[place].offset < one.offset:
+                found[place] = one
+        return found
+
+    @property
+    def received(self) -> int:
+        """The latest received time of all records; 0 where there are none."""
+        return max(map(_RECEIVED, self.records), default=0)
 
 
 class Sources:
@@ -86,9 +97,13 @@ class Sources:
         first = self._consumer.poll(timeout_s)
         if first is None:
             return Intake()
+        messages: list[Any] = [first, *self._consumer.consume(most - 1, 0)]
         intake = Intake()
-        for message in (first, *self._consumer.consume(most - 1, 0)):
-            self._take(message, intake)
+        for message in messages:
+            if message.error() is None:
+                self._take(message, intake)
+            else:
+                self._take_error(message, intake)
         return intake
 
     def commit(self) -> None:
@@ -114,34 +129,28 @@ class Sources:
         """Leave the group, so that others get the sources at once."""
         self._consumer.close()
 
-    def _take(self, message: Any, intake: Intake) -> None:
-        if message.error() is not None:
-            self._take_error(message, intake)
-            return
-        place = (message.topic(), message.partition())
-        offset, received = message.offset(), message.timestamp()[1]
+    def _take(self, message: Any, intake: Intake) -> None:  # noqa: ANN401 (its stub is all None)
         try:
             headers = message.headers()
+            into = intake.records
         except (SystemError, UnicodeDecodeError):
             # The binding builds half a list and stumbles over it; the message itself is whole.
             headers = None
-            intake.unreadable.append(
-                Record(*place, offset, received, message.key(), message.value())
+            into = intake.unreadable
+        into.append(
+            Record(
+                message.topic(),
+                message.partition(),
+                message.offset(),
+                message.timestamp()[1],
+                message.key(),
+                message.value(),
+                headers,
             )
-        else:
-            intake.records.append(
-                Record(*place, offset, received, message.key(), message.value(), headers)
-            )
-        before = intake.read.get(place)
-        latest = received if before is None or received > before[1] else before[1]
-        intake.read[place] = (offset, latest)
-        intake.received = max(intake.received, received)
-        progress = self.owned.get(place)
-        if progress is not None and received < progress.time:
-            intake.late[place[0]] += 1
+        )
 
-    def _take_error(self, message: Any, intake: Intake) -> None:
-        error = message.error()
+    def _take_error(self, message: Any, intake: Intake) -> None:  # noqa: ANN401 (as above)
+        error: KafkaError = message.error()
         if error.code() == _END:
             intake.ends[message.topic(), message.partition()] = message.offset()
         elif self._limiter.admit(error.code()) is not None:

@@ -46,13 +46,13 @@ class SourceProgress:
         return self._time
 
     def read(self, offset: int, received: int, now: int) -> None:
-        """All records up to `offset` were read and routed; `received` is the latest of their times.
+        """All records up to `offset` were read and routed; this one was received at `received`.
 
         A producer's clock may be ahead (CreateTime): taken for what it says, it would make what
         others wrote in the meantime late, so such a time says nothing.
         """
-        assert self._next is None or offset >= self._next, "a source is read in order"
-        self._next = offset + 1
+        # Around a rebalance some are read twice.
+        self._next = offset + 1 if self._next is None else max(self._next, offset + 1)
         if received <= now:
             self._time = max(self._time, received)
 
