@@ -27,7 +27,8 @@ ROUTER: Final = "router"
 JOINER: Final = "joiner"
 _READY_S: Final = 90.0
 _POLL_S: Final = 0.1
-_TAIL_LINES: Final = 15
+_TAIL_LINES: Final = 5
+_TAIL_CHARS: Final = 400
 
 
 class StackError(CountermandError):
@@ -152,7 +153,8 @@ class Stack:
 
     def _log_end(self, name: str) -> str:
         lines = self._log(name).read_text(encoding="utf-8", errors="replace").splitlines()
-        return "\n".join([*lines[-_TAIL_LINES:], f"(all of it: {self._log(name)})"])
+        last = [line[:_TAIL_CHARS] for line in lines[-_TAIL_LINES:]]
+        return "\n".join([*last, f"(all of it: {self._log(name)})"])
 
 
 def _is_ready(url: str) -> bool:
