@@ -1,0 +1,77 @@
+"""The rows of one partition in memory: what `streams.joiner.store.Store` is, but for the disk."""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator, Mapping
+
+from topology import tables
+from topology.tables import Checkpoint
+
+
+class MemoryRows:
+    """Sorted rows, written as a store is."""
+
+    def __init__(self, rows: Mapping[bytes, bytes] | None = None) -> None:
+        """Begin with these rows."""
+        self.rows: dict[bytes, bytes] = dict(rows or {})
+        self._keys = sorted(self.rows)
+        self._checkpoint: Checkpoint | None = None
+
+    def get(self, key: bytes) -> bytes | None:
+        """The row under a key."""
+        return self.rows.get(key)
+
+    def scan(self, start: bytes, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Rows under a prefix from `start` on, as they are now, in the order of their keys."""
+        at = bisect_left(self._keys, start)
+        for key in self._keys[at:]:
+            if not key.startswith(prefix):
+                return
+            yield key, self.rows[key]
+
+    def may_hold(self, prefix: bytes) -> bool:
+        """Whether a held row lies under this prefix."""
+        at = bisect_left(self._keys, prefix)
+        return at < len(self._keys) and self._keys[at].startswith(prefix)
+
+    def due(self, watermark: int, limit: int) -> list[bytes]:
+        """Keys of timers that the watermark has passed, earliest first."""
+        begin, end = bisect_left(self._keys, b"t"), tables.timer_key(watermark, b"")
+        return self._keys[begin : min(begin + limit, bisect_left(self._keys, end))]
+
+    def undo_due(self, timers: list[bytes]) -> None:
+        """Nothing: a timer is due for as long as its row is there."""
+
+    def work(self) -> list[bytes]:
+        """Keys of the work rows in hand."""
+        return [key for key, _ in self.scan(b"w", b"w")]
+
+    def write(
+        self,
+        facts: Mapping[bytes, bytes | None],
+        derived: Mapping[bytes, bytes | None],
+        checkpoint: Checkpoint,
+    ) -> None:
+        """Write everything of one transaction."""
+        for changes in (facts, derived):
+            for key, value in changes.items():
+                self._put(key, value)
+        self._checkpoint = checkpoint
+
+    def checkpoint(self) -> Checkpoint | None:
+        """How far these rows follow the changelog."""
+        return self._checkpoint
+
+    def flush(self) -> None:
+        """Nothing: there is no disk."""
+
+    def close(self) -> None:
+        """Nothing: there is no disk."""
+
+    def _put(self, key: bytes, value: bytes | None) -> None:
+        if value is None:
+            if self.rows.pop(key, None) is not None:
+                del self._keys[bisect_left(self._keys, key)]
+            return
+        if key not in self.rows:
+            insort(self._keys, key)
+        self.rows[key] = value
