@@ -16,8 +16,8 @@ DURATION_CHARS: Final = 64
 MACRO_ITEMS: Final = 1_000
 # Deeper values are neither equal nor a key: an answer must not depend on the caller's stack.
 VALUE_DEPTH: Final = 64
-# `+` may double a string or list at each step.
-CONCATENATION_LENGTH: Final = 1024 * 1024
+# `map` may repeat a `+` for each of its items.
+CONCATENATION_LENGTH: Final = 64 * 1024
 # Parsed expressions kept per process; one takes about 20 KiB.
 CACHED_EXPRESSIONS: Final = 4_096
 

@@ -421,7 +421,10 @@ def test_values_nested_beyond_the_limit_have_no_equality(container: type) -> Non
 
 def test_what_grows_is_bounded() -> None:
     """One event can't make an expression take seconds or gigabytes."""
-    items = {"l": [0] * (limits.MACRO_ITEMS + 1), "s": "a" * limits.CONCATENATION_LENGTH}
+    items: dict[str, Any] = {
+        "l": [0] * (limits.MACRO_ITEMS + 1),
+        "s": "a" * limits.CONCATENATION_LENGTH,
+    }
     assert answer("event.l.all(x, x == 0)", items) == "error"
     assert answer("event.s + 'a' == 'a'", items) == "error"
     assert answer("event.s + '' == event.s", items) is True
