@@ -1,6 +1,6 @@
 """Compiles the syntax tree of an expression to one closure of (event, async).
 
-What isn't compiled (conversions, timestamps, durations) is evaluated by celpy, in the smallest `&&`
+What isn't compiled (timestamps and durations) is evaluated by celpy, in the smallest `&&`
 or `||` operand that holds it and after the compiled ones: `&&` and `||` absorb errors on both
 sides, so the order of their operands can't be seen.
 """
@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Final, TypeAlias
 from streams.matching import closures, operators
 from streams.matching.canonical import Document
 from streams.matching.closures import Closure, Predicate
+from streams.matching.conversions import CONVERSIONS
 from streams.matching.equality import pair_of
 from streams.matching.nodes import (
     And,
@@ -33,9 +34,10 @@ from streams.matching.nodes import (
 
 Evaluate: TypeAlias = Callable[[Document, Document | None], bool]
 
-_COMPILED_CALLS: Final = frozenset({"size", *operators.TEXT})
+_ONE_OPERAND: Final = {"size": operators.size, **CONVERSIONS}
+_COMPILED_CALLS: Final = frozenset({*_ONE_OPERAND, *operators.TEXT})
 _PREDICATE_SYMBOLS: Final = frozenset({"!", "==", "!=", "in", *operators.ORDERINGS})
-_PREDICATE_NAMES: Final = frozenset({"all", "exists", "exists_one", *operators.TEXT})
+_PREDICATE_NAMES: Final = frozenset({"all", "exists", "exists_one", "bool", *operators.TEXT})
 
 
 def compiles(node: Node) -> bool:
@@ -46,14 +48,14 @@ def compiles(node: Node) -> bool:
 
 
 def closure_of(
-    node: Node, conjuncts: frozenset[Span], fallback: Callable[[Span], Closure]
+    node: Node, conjuncts: frozenset[Span], fallback: Callable[[Node], Closure]
 ) -> Evaluate:
     """Compile a whole expression; `conjuncts` are the places of its equality conjuncts (S14)."""
     return _Compiler(conjuncts, fallback).predicate(node)
 
 
 class _Compiler:
-    def __init__(self, conjuncts: frozenset[Span], fallback: Callable[[Span], Closure]) -> None:
+    def __init__(self, conjuncts: frozenset[Span], fallback: Callable[[Node], Closure]) -> None:
         self._conjuncts = conjuncts
         self._fallback = fallback
         self._bound: str | None = None
@@ -66,7 +68,7 @@ class _Compiler:
             join = closures.conjunction if isinstance(node, And) else closures.disjunction
             return join(operands)
         if not compiles(node):
-            return closures.boolean(self._fallback(node.span))
+            return closures.boolean(self._fallback(node))
         if node.span in self._conjuncts:
             pair = pair_of(node)
             assert pair is not None
@@ -130,8 +132,8 @@ class _Compiler:
 
     def _call(self, node: Call) -> Closure:
         arguments = [self.value(argument) for argument in node.arguments]
-        if node.name == "size":
-            return closures.one(operators.size, arguments[0])
+        if node.name in _ONE_OPERAND:
+            return closures.one(_ONE_OPERAND[node.name], arguments[0])
         return closures.two(operators.TEXT[node.name], *arguments)
 
     def _list(self, node: ListNode) -> Closure:

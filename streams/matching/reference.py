@@ -17,8 +17,9 @@ from streams.errors import EvaluationError
 from streams.matching import limits
 from streams.matching.canonical import Document
 from streams.matching.grammar import Syntax, span_of
-from streams.matching.nodes import Span
+from streams.matching.nodes import Node, Span
 from streams.matching.parse import literal_value
+from streams.matching.projection import project, projection_of
 from streams.matching.reference_macros import MACRO_RESULTS
 from streams.matching.reference_operators import FUNCTIONS, strict_equal
 from streams.matching.reference_types import to_cel
@@ -55,11 +56,12 @@ class Program:
             return bool(value)
         raise EvaluationError("the result is not a boolean")
 
-    def closure(self, span: Span) -> Callable[[Document, Document | None], Any]:
+    def closure(self, node: Node) -> Callable[[Document, Document | None], Any]:
         """Give a closure of a part that is not compiled; its caller wants a boolean."""
+        of_event, of_async = projection_of(node, "event"), projection_of(node, "async")
 
         def evaluate(event: Document, async_: Document | None) -> Any:  # noqa: ANN401
-            value = self._value(span, event, async_)
+            value = self._value(node.span, project(event, of_event), project(async_, of_async))
             return bool(value) if isinstance(value, BoolType) else value
 
         return evaluate

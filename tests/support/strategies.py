@@ -137,6 +137,9 @@ def _applied(draw: st.DrawFn, inner: st.SearchStrategy[str]) -> str:
                 "int({0})",
                 "double({0})",
                 "bool({0})",
+                "(timestamp(0) == {0})",
+                "(timestamp({0}) > timestamp(1))",
+                "[{0}, timestamp(1)][{1}]",
             )
         )
     )

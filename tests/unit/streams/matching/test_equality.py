@@ -101,7 +101,12 @@ def test_rules_that_read_the_same_members_share_their_order() -> None:
 
 def test_coverage_counts_how_rules_are_matched() -> None:
     """An operator sees how many rules scan, and how many are evaluated by celpy."""
-    texts = [A_EQUAL, f"{A_EQUAL} && event.x", "event.x", f"{A_EQUAL} && int(event.x) == 1"]
+    texts = [
+        A_EQUAL,
+        f"{A_EQUAL} && event.x",
+        "event.x",
+        f"{A_EQUAL} && timestamp(event.x) > timestamp(0)",
+    ]
     counts = coverage(parse(text) for text in texts)
     assert (counts.indexed, counts.exact, counts.scanned) == (3, 1, 1)
     assert (counts.compiled, counts.fallback) == (3, 1)

@@ -1,0 +1,69 @@
+"""CEL's conversions between the scalars of JSON: `string(event.data.id) == async.data.id`.
+
+Strict where Python is loose: `int("1_0")` and `int(" 1")` have no answer, and neither has a double
+beyond 64 bits.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+from streams.errors import EvaluationError
+
+_INTEGER: Final = re.compile(r"[-+]?[0-9]{1,19}")
+_DOUBLE: Final = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,4})?")
+_BOOLEANS: Final = {
+    **dict.fromkeys(("true", "True", "TRUE", "t", "1"), True),
+    **dict.fromkeys(("false", "False", "FALSE", "f", "0"), False),
+}
+# Integral doubles below are written without a point and an exponent.
+_PLAIN: Final = 1e21
+
+
+def _to_int(value: Any) -> int:  # noqa: ANN401 (any JSON value)
+    if type(value) is int:
+        return value
+    finite = type(value) is float and math.isfinite(value)
+    if finite or (type(value) is str and _INTEGER.fullmatch(value)):
+        number = int(value)
+        if -(2**63) <= number < 2**63:
+            return number
+    raise EvaluationError("int: no answer for this value")
+
+
+def _to_double(value: Any) -> float:  # noqa: ANN401 (any JSON value)
+    if type(value) is int or type(value) is float:
+        return float(value)
+    if type(value) is str and _DOUBLE.fullmatch(value):
+        return float(value)
+    raise EvaluationError("double: no answer for this value")
+
+
+def _to_string(value: Any) -> str:  # noqa: ANN401 (any JSON value)
+    if type(value) is str:
+        return value
+    if type(value) is bool:
+        return "true" if value else "false"
+    if type(value) is int:
+        return str(value)
+    if type(value) is float:
+        return str(int(value)) if value.is_integer() and abs(value) < _PLAIN else repr(value)
+    raise EvaluationError("string: no answer for this value")
+
+
+def _to_bool(value: Any) -> bool:  # noqa: ANN401 (any JSON value)
+    known = value if type(value) is bool else None
+    if type(value) is str:
+        known = _BOOLEANS.get(value)
+    if known is None:
+        raise EvaluationError("bool: no answer for this value")
+    return bool(known)
+
+
+CONVERSIONS: Final[dict[str, Callable[[Any], Any]]] = {
+    "int": _to_int,
+    "double": _to_double,
+    "string": _to_string,
+    "bool": _to_bool,
+}
