@@ -82,9 +82,10 @@ def name(value: object) -> str:
     Raises:
         RejectedError: It is none.
     """
-    if type(value) is not str or not value:
-        raise RejectedError("no_name", f"name is no text but a {kind_of(value)}" if value else
-                            "the event has no name")  # fmt: skip
+    if value is None or value == "":
+        raise RejectedError("no_name", "the event has no name")
+    if type(value) is not str:
+        raise RejectedError("no_name", f"name is a {kind_of(value)}: text is needed")
     if len(value) > limits.EVENT_NAME_CHARS:
         message = f"name of {len(value)} characters: at most {limits.EVENT_NAME_CHARS} are accepted"
         raise RejectedError("name_too_long", message)
