@@ -74,14 +74,17 @@ class Log:
         begin = bisect_left(self.records, offset, key=lambda record: record.offset)
         return self.records[begin : None if most is None else begin + most]
 
-    def compact(self, before: int) -> None:
-        """Keep the last record of each key below an offset, tombstones not even that."""
+    def compact(self, before: int, tombstones_before: int) -> None:
+        """Keep the last record of each key below an offset; old tombstones go too."""
         last = {record.key: record.offset for record in self.records}
         self.records = [
             record
             for record in self.records
             if record.offset >= before
-            or (last[record.key] == record.offset and record.value is not None)
+            or (
+                last[record.key] == record.offset
+                and (record.value is not None or record.offset >= tombstones_before)
+            )
         ]
 
 

@@ -1,0 +1,43 @@
+"""What goes wrong, drawn from one seed."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from random import Random
+from unittest import mock
+
+
+class Crash(Exception):  # noqa: N818  # not an error: the process is gone
+    """A process died at a named step."""
+
+
+class Faults:
+    """Decides by chance what fails; `happened` counts it by name."""
+
+    def __init__(self, random: Random, rate: float) -> None:
+        """Let each chance of a fault come true at `rate`."""
+        self.random = random
+        self.rate = rate
+        self.happened: Counter[str] = Counter()
+
+    def stop(self) -> None:
+        """Let nothing fail any more."""
+        self.rate = 0
+
+    def happens(self, name: str, factor: float = 1) -> bool:
+        """Whether a fault comes true now."""
+        if self.random.random() >= self.rate * factor:
+            return False
+        self.happened[name] += 1
+        return True
+
+    def crash_at(self, step: str) -> None:
+        """Perhaps die here."""
+        if self.happens(step):
+            raise Crash(step)
+
+    @contextmanager
+    def rule(self) -> Iterator[None]:
+        """Let the joiner's own crash points ask here."""
+        with mock.patch("streams.joiner.processor.crash_at", self.crash_at):
+            yield
