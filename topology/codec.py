@@ -1,4 +1,7 @@
-"""Bytes and records: msgpack for what only Countermand reads, a version first; JSON for what everybody reads."""
+"""Bytes and records: msgpack for what only Countermand reads, a version first.
+
+JSON for what everybody reads.
+"""
 
 from typing import Final, Generic, TypeVar
 
@@ -40,8 +43,8 @@ class Codec(Generic[T]):
         """The record of the bytes."""
         if data[:1] != self._version:
             raise UnknownVersionError(
-                f"{self._kind} of version {data[0] if data else 'none'}, this release reads {self._version[0]}: "
-                "upgrade every joiner before the routers"
+                f"{self._kind} of version {data[0] if data else 'none'}, this release reads "
+                f"{self._version[0]}: upgrade every joiner before the routers"
             )
         try:
             return self._decoder.decode(memoryview(data)[1:])

@@ -1,6 +1,7 @@
 """Keys and the partitions they decide: the one place where co-partitioning is settled.
 
-All keys are bytes. A digest is BLAKE2b with 16 bytes, so that no producer can craft two values with one key.
+All keys are bytes. A digest is BLAKE2b with 16 bytes, so that no producer can craft two values with
+one key.
 """
 
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ class MatchKeys:
     __slots__ = ("_seed",)
 
     def __init__(self, function: str, event: str, paths: Sequence[Path]) -> None:
-        """Prepare the keys of `function` for cancel events named `event`, compared at `paths` of the event."""
+        """The keys of `function` for cancel events named `event`, compared at their `paths`."""
         self._seed = blake2b(digest_size=DIGEST_BYTES)
         self._seed.update(_framed("match", function, event, *(repr(path) for path in paths)))
 
@@ -39,20 +40,22 @@ class MatchKeys:
 
 
 def scan_key(function: str, event: str) -> bytes:
-    """The key under which runs wait whose rule has no equality: every partition has some of them."""
+    """The key under which runs wait whose rule has no equality, in every partition."""
     return blake2b(_framed("scan", function, event), digest_size=DIGEST_BYTES).digest()
 
 
 def event_key(function: str, event_id: str) -> bytes:
     """The key by which repeats of one event id are found for one function (rule S3)."""
-    text = f"event\0{len(function)}\0{function}{event_id}"  # not _framed: this is on the path of every event
+    # Not `_framed`: this is on the path of every event.
+    text = f"event\0{len(function)}\0{function}{event_id}"
     return blake2b(text.encode(), digest_size=DIGEST_BYTES).digest()
 
 
 def run_id(received_ms: int, home_key: bytes, event_key: bytes, replay_id: bytes = b"") -> bytes:
     """The 16 bytes of a run's ULID (rule S2).
 
-    48 bits of received time, 16 bits of the home key (its partition), 64 bits of function, event id and replay.
+    48 bits of received time, 16 bits of the home key (its partition), 64 bits of function, event id
+    and replay.
     """
     unique = event_key[:8]
     if replay_id:
@@ -79,7 +82,9 @@ def run_id_text(run_id: bytes) -> str:
     """The 26 characters by which people and topics know a run."""
     number = int.from_bytes(run_id, "big")
     triples = _TRIPLES
-    return "".join([triples[(number >> shift) & 32767] for shift in (120, 105, 90, 75, 60, 45, 30, 15, 0)])[1:]
+    return "".join(
+        [triples[(number >> shift) & 32767] for shift in (120, 105, 90, 75, 60, 45, 30, 15, 0)]
+    )[1:]
 
 
 def run_id_bytes(text: str) -> bytes:

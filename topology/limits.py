@@ -28,7 +28,8 @@ RETENTION_MS: Final = 7 * DAY_MS
 LONGEST_MS: Final = 366 * DAY_MS
 # One event id registers one run within this time, so ended runs stay at least so long.
 DEDUPE_MS: Final = DAY_MS
-# A version routes only events received this long after its append, so that every router knows it by then.
+# A version routes only events received this long after its append, so that every router knows it by
+# then.
 VALID_FROM_DELAY_MS: Final = 2 * SECOND_MS
 
 # Run updates.

@@ -1,8 +1,8 @@
 """The records of the topics.
 
-JSON records are what users and other programs see (design sections 2 and 3). Command batches are internal: msgpack
-arrays that routers write and joiners read, and that joiners write for each other. Times are ms integers, ids of runs
-are 16 bytes inside (`topology.keys`) and 26 characters outside.
+JSON records are what users and other programs see (design sections 2 and 3). Command batches are
+internal: msgpack arrays that routers write and joiners read, and that joiners write for each other.
+Times are ms integers, ids of runs are 16 bytes inside (`topology.keys`) and 26 characters outside.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,8 @@ class Trigger(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class CancelRule(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Which events cancel a run: exactly one of `match`, `if_` and `all_runs` is set.
 
-    `timeout_ms` counts from the run's received time, `timeout_at` is an instant; later cancels don't match (S13).
+    `timeout_ms` counts from the run's received time, `timeout_at` is an instant; later cancels
+    don't match (S13).
     """
 
     event: str
@@ -43,7 +44,7 @@ class CancelRule(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Function(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A named unit of work, as one record of the topic `functions` (checked by `streams.functions`)."""
+    """A named unit of work: one record of the topic `functions`."""
 
     v: int = 1
     app: str
@@ -78,7 +79,7 @@ class Definition(Struct, array_like=True, frozen=True):
 
 
 class Listener(Struct, array_like=True, frozen=True):
-    """A run waits under a match key for cancels of one of its rules, received until `until` (0: for ever)."""
+    """A run waits under a match key for cancels of a rule, received until `until` (0: for ever)."""
 
     key: bytes
     rule: int
@@ -88,7 +89,8 @@ class Listener(Struct, array_like=True, frozen=True):
 class Match(Struct, array_like=True, frozen=True):
     """The entry's event may cancel runs that wait under `key`.
 
-    `hold_ms`: how long past its received time it must be held for late or early runs beyond the watermark itself.
+    `hold_ms`: how long past its received time it must be held for late or early runs beyond the
+    watermark itself.
     """
 
     key: bytes
@@ -99,8 +101,9 @@ class Match(Struct, array_like=True, frozen=True):
 class Register(Struct, array_like=True, frozen=True, tag="register"):
     """The entry's event starts a run whose home is this partition.
 
-    `listeners` are all of the run's, of which the first with an equality key gives its home; `cancels` are what the
-    same event cancels of the same function (S10); `dispatch_at` is 0 or a time in the future.
+    `listeners` are all of the run's, of which the first with an equality key gives its home;
+    `cancels` are what the same event cancels of the same function (S10); `dispatch_at` is 0 or a
+    time in the future.
     """
 
     definition: int
@@ -125,7 +128,7 @@ class Cancel(Struct, array_like=True, frozen=True, tag="cancel"):
 
 
 class Update(Struct, array_like=True, frozen=True, tag="update"):
-    """A worker's word on one run: by run id and attempt, or by the event key where `run_id` is empty."""
+    """A worker's word on a run: by run id and attempt, or by event key (`run_id` is empty then)."""
 
     run_id: bytes
     event_key: bytes
@@ -138,7 +141,7 @@ class Update(Struct, array_like=True, frozen=True, tag="update"):
 
 
 class Complete(Struct, array_like=True, frozen=True):
-    """A source is applied up to an offset, and no record received before `time` is still to come."""
+    """A source is complete up to an offset, and to a time: earlier ones are no longer to come."""
 
     topic: int
     partition: int
@@ -150,10 +153,10 @@ Command: TypeAlias = Register | Listen | Cancel | Update
 
 
 class Entry(Struct, array_like=True, frozen=True):
-    """One input record's whole output for one partition: decided in one transaction, the unit of the repeat check.
+    """One input record's whole output for one partition: the unit of transactions and repeats.
 
-    `topic` is an index into the batch's topics, `received` the record's received time, `event` the normalised JSON
-    of the event (empty where no command needs it).
+    `topic` is an index into the batch's topics, `received` the record's received time, `event` the
+    normalised JSON of the event (empty where no command needs it).
     """
 
     topic: int
@@ -165,7 +168,10 @@ class Entry(Struct, array_like=True, frozen=True):
 
 
 class CommandBatch(Struct, array_like=True, frozen=True):
-    """One record of the topic `commands`; `progress` says how far the sending router is complete, per source."""
+    """One record of the topic `commands`.
+
+    `progress` says how far the sending router is complete, per source.
+    """
 
     topics: tuple[Topic, ...] = ()
     definitions: tuple[Definition, ...] = ()
@@ -185,8 +191,9 @@ class Position(Struct, array_like=True, frozen=True):
 class CancelEvent(Struct, array_like=True, frozen=True):
     """A cancel event on its way to the runs that it may cancel.
 
-    `received` and `position` order it against runs (S9): those of its first occurrence, where it is a repeat (S10);
-    `at` is its own position. `triggers`: it also starts a run of the same function, so ties go by position.
+    `received` and `position` order it against runs (S9): those of its first occurrence, where it is
+    a repeat (S10); `at` is its own position. `triggers`: it also starts a run of the same function,
+    so ties go by position.
     """
 
     received: int
@@ -204,7 +211,7 @@ class ForwardedMatch(Struct, array_like=True, frozen=True, tag="match"):
 
 
 class ForwardedCancel(Struct, array_like=True, frozen=True, tag="cancel"):
-    """A cancel event that also triggers a function, sent on by the home of the run that it starts."""
+    """A cancel event that also triggers its function, sent on by the home of the run it starts."""
 
     cancel: CancelEvent
     matches: tuple[Match, ...]

@@ -1,7 +1,8 @@
 """The joiner's rows: one RocksDB per partition, in spaces told apart by the first byte of the key.
 
-Facts go to the changelog. Derived rows (`DERIVED`) follow from facts by `streams.joiner.derive`, for writing and for
-restoring alike; listeners are facts only where the run's home is another partition.
+Facts go to the changelog. Derived rows (`DERIVED`) follow from facts by `streams.joiner.derive`,
+for writing and for restoring alike; listeners are facts only where the run's home is another
+partition.
 """
 
 from enum import Enum
@@ -44,9 +45,9 @@ CHECKPOINT_FORMAT: Final = 1
 
 
 class AppliedRow(Struct, array_like=True, frozen=True):
-    """How far this partition is: last offsets applied (-1: none), of which lives of the topics, and its watermark.
+    """How far this partition is: last offsets applied (-1: none), and its watermark.
 
-    `pending` is the number of its unfinished runs.
+    The ids tell which lives of the topics the offsets mean; `pending` counts unfinished runs.
     """
 
     commands: int = -1
@@ -60,7 +61,8 @@ class AppliedRow(Struct, array_like=True, frozen=True):
 class SourceRow(Struct, array_like=True, frozen=True):
     """How far one partition of a topic that routers read is applied here.
 
-    `offset`: every record up to it is applied. `time`: no record received before it is still to come.
+    `offset`: every record up to it is applied. `time`: no record received before it is still to
+    come.
     """
 
     offset: int = -1
@@ -70,7 +72,8 @@ class SourceRow(Struct, array_like=True, frozen=True):
 class EventRow(Struct, array_like=True, frozen=True):
     """What never changes of a run: its trigger event and what it was registered with.
 
-    `listeners` wait in this partition, `remote` ones in others. `due` is the run's timer while it has no `RunRow`.
+    `listeners` wait in this partition, `remote` ones in others. `due` is the run's timer while it
+    has no `RunRow`.
     """
 
     slug: str
@@ -145,14 +148,17 @@ HeldRow: TypeAlias = HeldCancel | HeldMatch | HeldUnlisten | HeldUpdate
 
 
 class FanOutRow(Struct, array_like=True, frozen=True):
-    """A cancel event with many listeners, worked off in slices: `cursor` is the last listener's key done."""
+    """A cancel event with many listeners, done in slices up to the listener's key `cursor`."""
 
     cancel: CancelEvent
     cursor: bytes = b""
 
 
 class Checkpoint(Struct, array_like=True, frozen=True):
-    """Of which changelog, up to which offset (exclusive), written when; its codec's version is the rows' format."""
+    """Of which changelog, up to which offset (exclusive), written when.
+
+    Its codec's version is the rows' format.
+    """
 
     topic_id: bytes
     offset: int
@@ -221,4 +227,8 @@ def timer_key(due: int, row_key: bytes) -> bytes:
 
 def position_key(position: Position) -> bytes:
     """28 bytes that tell an input record apart from every other."""
-    return position.topic_id + position.partition.to_bytes(4, "big") + position.offset.to_bytes(8, "big")
+    return (
+        position.topic_id
+        + position.partition.to_bytes(4, "big")
+        + position.offset.to_bytes(8, "big")
+    )

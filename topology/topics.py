@@ -7,6 +7,8 @@ from msgspec import Struct
 
 from topology import limits
 
+_SAFE_REPLICAS: Final = 3
+
 
 class Owner(Enum):
     """Whose topic it is: users bring inputs along, the others are Countermand's."""
@@ -44,48 +46,99 @@ class TopicSpec(Struct, frozen=True, kw_only=True):
             config["message.timestamp.type"] = "LogAppendTime"
         if self.retention_ms is not None:
             config["retention.ms"] = str(self.retention_ms)
-        if replication_factor >= 3:
+        if replication_factor >= _SAFE_REPLICAS:
             config["min.insync.replicas"] = "2"
         return config | self.extra
 
 
-_WEEK = 7 * limits.DAY_MS
+_WEEK: Final = 7 * limits.DAY_MS
 
 EVENTS: Final = TopicSpec(
-    name="events", writers="users", key="any", content="events that may trigger functions, or cancel",
-    partitions=Partitions.FREE, cleanup="delete", owner=Owner.USER, log_append_time=True, retention_ms=_WEEK,
+    name="events",
+    writers="users",
+    key="any",
+    content="events that may trigger functions, or cancel",
+    partitions=Partitions.FREE,
+    cleanup="delete",
+    owner=Owner.USER,
+    log_append_time=True,
+    retention_ms=_WEEK,
 )
 CANCELS: Final = TopicSpec(
-    name="cancels", writers="users", key="any", content="cancel events",
-    partitions=Partitions.FREE, cleanup="delete", owner=Owner.USER, log_append_time=True, retention_ms=_WEEK,
+    name="cancels",
+    writers="users",
+    key="any",
+    content="cancel events",
+    partitions=Partitions.FREE,
+    cleanup="delete",
+    owner=Owner.USER,
+    log_append_time=True,
+    retention_ms=_WEEK,
 )
 FUNCTIONS: Final = TopicSpec(
-    name="functions", writers="command line, API, SDK", key="<slug>/<ULID>", content="versions of functions",
-    partitions=Partitions.ONE, cleanup="compact", log_append_time=True,
+    name="functions",
+    writers="command line, API, SDK",
+    key="<slug>/<ULID>",
+    content="versions of functions",
+    partitions=Partitions.ONE,
+    cleanup="compact",
+    log_append_time=True,
 )
 RUN_UPDATES: Final = TopicSpec(
-    name="run-updates", writers="workers", key="run id", content="claims, heartbeats, ends",
-    partitions=Partitions.FREE, cleanup="delete", log_append_time=True, retention_ms=_WEEK,
+    name="run-updates",
+    writers="workers",
+    key="run id",
+    content="claims, heartbeats, ends",
+    partitions=Partitions.FREE,
+    cleanup="delete",
+    log_append_time=True,
+    retention_ms=_WEEK,
 )
 REQUESTS: Final = TopicSpec(
-    name="requests", writers="API, command line", key="id of what is addressed", content="requests",
-    partitions=Partitions.FREE, cleanup="delete", log_append_time=True, retention_ms=_WEEK,
+    name="requests",
+    writers="API, command line",
+    key="id of what is addressed",
+    content="requests",
+    partitions=Partitions.FREE,
+    cleanup="delete",
+    log_append_time=True,
+    retention_ms=_WEEK,
 )
 COMMANDS: Final = TopicSpec(
-    name="commands", writers="routers", key="none", content="command batches",
-    partitions=Partitions.SHARED, cleanup="delete", retention_ms=_WEEK,
+    name="commands",
+    writers="routers",
+    key="none",
+    content="command batches",
+    partitions=Partitions.SHARED,
+    cleanup="delete",
+    retention_ms=_WEEK,
 )
 FORWARDS: Final = TopicSpec(
-    name="forwards", writers="joiner, in transactions", key="none", content="commands for another partition",
-    partitions=Partitions.SHARED, cleanup="delete", retention_ms=_WEEK,
+    name="forwards",
+    writers="joiner, in transactions",
+    key="none",
+    content="commands for another partition",
+    partitions=Partitions.SHARED,
+    cleanup="delete",
+    retention_ms=_WEEK,
 )
 REPLAYED: Final = TopicSpec(
-    name="replayed", writers="joiner, in transactions", key="original run id", content="events of replayed runs",
-    partitions=Partitions.SHARED, cleanup="delete", log_append_time=True, retention_ms=_WEEK,
+    name="replayed",
+    writers="joiner, in transactions",
+    key="original run id",
+    content="events of replayed runs",
+    partitions=Partitions.SHARED,
+    cleanup="delete",
+    log_append_time=True,
+    retention_ms=_WEEK,
 )
 STATE: Final = TopicSpec(
-    name="state", writers="joiner, in transactions", key="row key", content="changelog of the joiner's tables",
-    partitions=Partitions.SHARED, cleanup="compact",
+    name="state",
+    writers="joiner, in transactions",
+    key="row key",
+    content="changelog of the joiner's tables",
+    partitions=Partitions.SHARED,
+    cleanup="compact",
     extra={
         "segment.bytes": str(64 * 1024 * 1024),
         "min.cleanable.dirty.ratio": "0.1",
@@ -93,29 +146,53 @@ STATE: Final = TopicSpec(
     },
 )
 RUNS: Final = TopicSpec(
-    name="runs", writers="joiner, in transactions", key="run id", content="every status change of every run",
-    partitions=Partitions.SHARED, cleanup="compact",
+    name="runs",
+    writers="joiner, in transactions",
+    key="run id",
+    content="every status change of every run",
+    partitions=Partitions.SHARED,
+    cleanup="compact",
 )
 STEPS: Final = TopicSpec(
-    name="steps", writers="workers", key="run id and step", content="step results",
-    partitions=Partitions.FREE, cleanup="compact",
+    name="steps",
+    writers="workers",
+    key="run id and step",
+    content="step results",
+    partitions=Partitions.FREE,
+    cleanup="compact",
 )
 CANCELLED: Final = TopicSpec(
-    name="cancelled", writers="joiner, in transactions", key="run id", content="`function.cancelled` events",
-    partitions=Partitions.SHARED, cleanup="delete", log_append_time=True, retention_ms=limits.PENDING_FOR_MS,
+    name="cancelled",
+    writers="joiner, in transactions",
+    key="run id",
+    content="`function.cancelled` events",
+    partitions=Partitions.SHARED,
+    cleanup="delete",
+    log_append_time=True,
+    retention_ms=limits.PENDING_FOR_MS,
 )
 REQUEST_PROGRESS: Final = TopicSpec(
-    name="request-progress", writers="joiner, in transactions", key="<request id>/<partition>", content="progress",
-    partitions=Partitions.SHARED, cleanup="compact,delete", retention_ms=limits.PENDING_FOR_MS,
+    name="request-progress",
+    writers="joiner, in transactions",
+    key="<request id>/<partition>",
+    content="progress",
+    partitions=Partitions.SHARED,
+    cleanup="compact,delete",
+    retention_ms=limits.PENDING_FOR_MS,
 )
 DEAD_LETTERS: Final = TopicSpec(
-    name="dead-letters", writers="router, joiner", key="original key", content="what could not be read, and why",
-    partitions=Partitions.SHARED, cleanup="delete", retention_ms=limits.PENDING_FOR_MS,
+    name="dead-letters",
+    writers="router, joiner",
+    key="original key",
+    content="what could not be read, and why",
+    partitions=Partitions.SHARED,
+    cleanup="delete",
+    retention_ms=limits.PENDING_FOR_MS,
 )
 
 TOPICS: Final = (
-    EVENTS, CANCELS, FUNCTIONS, RUN_UPDATES, REQUESTS, COMMANDS, FORWARDS, REPLAYED, STATE, RUNS, STEPS, CANCELLED,
-    REQUEST_PROGRESS, DEAD_LETTERS,
+    EVENTS, CANCELS, FUNCTIONS, RUN_UPDATES, REQUESTS, COMMANDS, FORWARDS, REPLAYED, STATE, RUNS,
+    STEPS, CANCELLED, REQUEST_PROGRESS, DEAD_LETTERS,
 )  # fmt: skip
 BY_NAME: Final = {topic.name: topic for topic in TOPICS}
 # Besides the inputs: what routers read, so what the watermark waits for.

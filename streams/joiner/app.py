@@ -2,12 +2,13 @@
 
 import asyncio
 import threading
-from typing import Any, Final
+from typing import Final
 
 import faust
 from confluent_kafka import KafkaException
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from faust.web import Request, Response
 from faust.web import View as WebView
 
 from streams import clients, logs, web
@@ -30,7 +31,10 @@ from topology import topics
 
 _REFRESH_S: Final = 10.0
 _LOOK_S: Final = 1.0
-_STOP_S: Final = 30.0
+_FETCH_BYTES: Final = 4 * 1024 * 1024
+# Above it Faust stops partitions and may forget to start them again. The agent never waits, so
+# what is buffered stays small; the processors' inboxes are what is bounded.
+_BUFFERED: Final = 1_000_000
 
 log = logs.get(__name__)
 
@@ -53,17 +57,14 @@ class Joiner:
         self.reports: dict[int, Report] = {}
         names = {spec.name: settings.topic(spec) for spec in topics.TOPICS}
         self._topics = names
-        ids = {name: report.topics[full].id for name, full in names.items() if full in report.topics}
+        ids = {
+            name: report.topics[full].id for name, full in names.items() if full in report.topics
+        }
         self._partitions = report.topics[names["commands"]].partitions
         self._state_id = ids["state"]
         self._tombstones_ms = int(report.topics[names["state"]].config["delete.retention.ms"])
-        self._parts = Parts(
-            client=settings.librdkafka(),
-            topics=names,
-            ids=TopicIds(ids["commands"], ids["forwards"]),
-            state_dir=settings.state_dir / "partitions",
-            memory=Memory(settings.rocksdb_memory_mib),
-        )
+        self._ids = TopicIds(ids["commands"], ids["forwards"])
+        self._memory = Memory(settings.rocksdb_memory_mib)
         self.flow = Flow(names["commands"], lambda: self.app.consumer, self._processor)
         self._refresh_sources()
         self.app = _create_app(self)
@@ -92,26 +93,33 @@ class Joiner:
             for partition, report in list(self.reports.items()):
                 lag = self.flow.lag(partition)
                 self.metrics.source(self._topics["commands"], partition).set(lag)
-                self.progress.seen(partition, report.applied.commands, lag if report.is_ready else 0)
+                self.progress.seen(
+                    partition, report.applied.commands, lag if report.is_ready else 0
+                )
             if loop.time() - refreshed > _REFRESH_S:
                 refreshed = loop.time()
                 await asyncio.to_thread(self._refresh_sources)
 
-    def _processor(self, partition: int, flow: Flow, predecessor: threading.Thread | None) -> PartitionProcessor:
+    def _processor(
+        self, partition: int, flow: Flow, predecessor: threading.Thread | None
+    ) -> PartitionProcessor:
         report = self.reports[partition] = Report(self.metrics, partition)
         settings, names = self.settings, self._topics
-        config = settings.librdkafka() | producer_config(settings.transactional_id(partition))
-        return PartitionProcessor(
-            place=Place(partition, self._partitions, settings.cancelled_event_name),
-            parts=self._parts,
-            stream=flow,
-            transactions=lambda: Transactions(config, names, partition),
+        client = settings.librdkafka()
+        config = client | producer_config(settings.transactional_id(partition))
+        parts = Parts(
+            client=client,
+            topics=names,
+            ids=self._ids,
+            path=settings.state_dir / "partitions" / str(partition),
+            memory=self._memory,
             changelog=Changelog(
-                settings.librdkafka(), names["state"], self._state_id, partition, self._tombstones_ms
+                client, names["state"], self._state_id, partition, self._tombstones_ms
             ),
-            report=report,
-            predecessor=predecessor,
+            transactions=lambda: Transactions(config, names, partition),
         )
+        place = Place(partition, self._partitions, settings.cancelled_event_name)
+        return PartitionProcessor(place, parts, flow, report, predecessor)
 
     def _refresh_sources(self) -> None:
         try:
@@ -125,9 +133,15 @@ class Joiner:
         self.flow.set_sources(frozenset(sources))
 
     def _unready(self) -> str | None:
-        waiting = {number: report.problem or "restoring" for number, report in self.reports.items() if not report.is_ready}
+        waiting = {
+            number: report.problem or "restoring"
+            for number, report in self.reports.items()
+            if not report.is_ready
+        }
         if waiting:
-            return ", ".join(f"partition {number}: {problem}" for number, problem in sorted(waiting.items()))
+            return ", ".join(
+                f"partition {number}: {problem}" for number, problem in sorted(waiting.items())
+            )
         return None if self.reports else "no partitions assigned yet"
 
 
@@ -144,7 +158,7 @@ def run_joiner(settings: Settings) -> None:
     worker.execute_from_commandline()
 
 
-def _create_app(joiner: Joiner) -> Any:
+def _create_app(joiner: Joiner) -> faust.App:
     settings = joiner.settings
 
     class Consumer(driver.Consumer):
@@ -167,70 +181,65 @@ def _create_app(joiner: Joiner) -> Any:
             await asyncio.to_thread(joiner.flow.close)
             await super().on_stop()
 
+    session_s = settings.session_timeout.total_seconds()
     app = App(
         settings.joiner_group,
         **clients.faust(settings),
         store="memory://",
         datadir=str(settings.state_dir / "faust"),
-        topic_partitions=1,
-        topic_replication_factor=1,
         topic_allow_declare=False,
         topic_disable_leader=True,
-        broker_session_timeout=settings.session_timeout.total_seconds(),
-        broker_heartbeat_interval=settings.session_timeout.total_seconds() / 5,
+        broker_session_timeout=session_s,
+        broker_heartbeat_interval=session_s / 5,
         broker_client_id=settings.application_id,
         consumer_group_instance_id=settings.group_instance_id,
         consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=4 * 1024 * 1024,
+        consumer_max_fetch_size=_FETCH_BYTES,
         stream_wait_empty=False,
-        stream_buffer_maxsize=64,
+        stream_buffer_maxsize=_BUFFERED,
         worker_redirect_stdouts=False,
         web_enabled=True,
         web_bind=settings.web_host,
         web_host=settings.web_host,
         web_port=settings.web_port,
         web_tables_enabled=False,
-        web_in_thread=False,
     )
     app.transport = Transport(app.conf.broker_consumer, app)
     _wire(app, joiner)
     return app
 
 
-def _wire(app: Any, joiner: Joiner) -> None:
+def _wire(app: faust.App, joiner: Joiner) -> None:
     name = joiner.settings.topic(topics.COMMANDS)
     topic = app.topic(name, value_serializer="raw", value_type=bytes, key_type=bytes)
 
-    @app.agent(topic)
-    async def commands(stream: Any) -> None:
+    async def commands(stream: faust.Stream[bytes]) -> None:
         async for event in stream.noack().events():
             message = event.message
             joiner.flow.offer(message.partition, message.offset, event.value)
             event.ack()
 
-    @app.on_partitions_assigned.connect
-    async def assigned(_app: Any, assigned: set[TP], **_: Any) -> None:
+    async def assigned(_app: object, assigned: set[TP], *_: object, **__: object) -> None:
         joiner.assigned({tp.partition for tp in assigned if tp.topic == name})
         crash_at("joiner_after_assigned")
 
-    @app.on_partitions_revoked.connect
-    async def revoked(_app: Any, revoked: set[TP], **_: Any) -> None:
+    async def revoked(_app: object, revoked: set[TP], *_: object, **__: object) -> None:
         joiner.revoked({tp.partition for tp in revoked if tp.topic == name})
 
-    @app.task
-    async def watch() -> None:
-        await joiner.flow.watch()
-
-    @app.task
-    async def look_after() -> None:
-        await joiner.look_after()
-
+    # The stubs ask for less general functions than Faust calls.
+    app.agent(topic)(commands)  # type: ignore[arg-type]
+    app.on_partitions_assigned.connect(assigned, weak=False)  # type: ignore[arg-type]
+    app.on_partitions_revoked.connect(revoked, weak=False)  # type: ignore[arg-type]
+    app.task(joiner.flow.watch)
+    app.task(joiner.look_after)
     for path in web.PATHS:
         _serve(app, joiner, path)
 
 
-def _serve(app: Any, joiner: Joiner, path: str) -> None:
-    @app.page(path, name=path)
-    async def page(self: WebView, _request: Any) -> Any:
+def _serve(app: faust.App, joiner: Joiner, path: str) -> None:
+    async def page(view: WebView, _request: Request) -> Response:
         status, content_type, body = web.page(path, joiner.metrics, joiner.health)
-        return self.bytes(body, content_type=content_type.partition(";")[0], status=status)
+        plain = content_type.partition(";")[0]
+        return view.bytes(body, content_type=plain, status=status)
+
+    app.page(path, name=path)(page)

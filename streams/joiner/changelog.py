@@ -13,12 +13,12 @@ from topology.tables import Checkpoint
 
 _READ_AT_ONCE: Final = 10_000
 _WAIT_S: Final = 0.5
-_LOST: Final = (
-    KafkaError._AUTO_OFFSET_RESET,
+_LOST: Final = (  # librdkafka's public error codes
+    KafkaError._AUTO_OFFSET_RESET,  # noqa: SLF001
     KafkaError.OFFSET_OUT_OF_RANGE,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
-    KafkaError._UNKNOWN_TOPIC,
-    KafkaError._UNKNOWN_PARTITION,
+    KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
+    KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
 )
 
 Report = Callable[[int], None]
@@ -28,11 +28,18 @@ Report = Callable[[int], None]
 class Changelog:
     """The changelog of one partition."""
 
-    def __init__(self, config: Mapping[str, Any], topic: str, topic_id: bytes, partition: int, tombstones_ms: int):
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        topic: str,
+        topic_id: bytes,
+        partition: int,
+        tombstones_ms: int,
+    ) -> None:
         """Read `topic`, whose tombstones are kept for `tombstones_ms` (its delete.retention.ms)."""
         self._config = {
             **config,
-            "group.id": "countermand-restore",  # never joined, never committed: librdkafka wants one
+            "group.id": "countermand-restore",  # never joined: librdkafka wants one
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "isolation.level": "read_committed",
@@ -46,11 +53,13 @@ class Changelog:
         self._partition = partition
         self._tombstones_ms = tombstones_ms
 
-    def restore(self, path: Path, memory: Memory, barrier: int, report: Report, stop: Callable[[], bool]) -> Store:
-        """The rows as of the barrier: the offset of a record that was committed after everything that counts.
+    def restore(
+        self, path: Path, memory: Memory, barrier: int, report: Report, stop: Callable[[], bool]
+    ) -> Store:
+        """The rows as of `barrier`: the offset of a record committed after everything that counts.
 
-        A disk that doesn't fit the log, is too old (the log's tombstones may be gone, so its rows would rise again),
-        or is damaged, is wiped first.
+        A disk that doesn't fit the log, is too old (the log's tombstones may be gone, so its rows
+        would rise again), or is damaged, is wiped first.
         """
         store = self._fitting(path, memory, barrier)
         if store is None:
@@ -68,7 +77,7 @@ class Changelog:
             return None
         try:
             store = Store(path, memory)
-        except Exception:  # noqa: BLE001  # RocksDB's own errors are plain Exceptions; whatever it is, the log has it
+        except Exception:  # noqa: BLE001  # what RocksDB raises; whatever it is, the log has it
             return None
         checkpoint = store.checkpoint()
         if checkpoint is not None and self._fits(checkpoint, barrier):
@@ -86,7 +95,9 @@ class Changelog:
         position = checkpoint.offset if checkpoint is not None else 0
         consumer = Consumer(self._config)
         try:
-            low, _ = consumer.get_watermark_offsets(TopicPartition(self._topic, self._partition), timeout=30)
+            low, _ = consumer.get_watermark_offsets(
+                TopicPartition(self._topic, self._partition), timeout=30
+            )
             consumer.assign([TopicPartition(self._topic, self._partition, max(position, low))])
             while position <= barrier and not stop():
                 messages = consumer.consume(_READ_AT_ONCE, _WAIT_S)
@@ -113,11 +124,14 @@ class Changelog:
         return position
 
     def checkpoint(self, offset: int) -> Checkpoint:
-        """What a disk notes beside rows that follow the changelog up to `offset` (exclusive), written now."""
+        """What a disk notes beside rows that follow the changelog up to `offset` (exclusive)."""
         return Checkpoint(self._topic_id, offset, int(time() * 1000))
 
 
 def _tolerate(error: KafkaError) -> None:
-    """Broker trouble passes: the client goes on by itself; a log that isn't there as expected doesn't."""
+    """Broker trouble passes: the client goes on by itself.
+
+    A log that isn't there as expected doesn't.
+    """
     if error.fatal() or error.code() in _LOST:
         raise KafkaException(error)

@@ -60,7 +60,7 @@ def event_list(runs: bytes | None, run_id: bytes, *, present: bool) -> bytes | N
 
 
 def restored(get: Get, facts: Mapping[bytes, bytes | None]) -> Rows:
-    """The derived rows that change when these facts of the changelog become true, in any order and any number.
+    """The derived rows that change with these facts of the changelog, however many.
 
     `get` reads the rows as they were before.
     """
@@ -85,12 +85,14 @@ def _restore_timer(key: bytes, old: bytes | None, new: bytes | None, derived: Ro
             derived[tables.timer_key(due, key)] = row
 
 
-def _restore_run(get: Get, facts: Mapping[bytes, bytes | None], run_id: bytes, derived: Rows) -> None:
+def _restore_run(
+    get: Get, facts: Mapping[bytes, bytes | None], run_id: bytes, derived: Rows
+) -> None:
     event_key, run_key = tables.event_row_key(run_id), tables.run_row_key(run_id)
     old_event = get(event_key)
-    new_event = facts.get(event_key, old_event) if event_key in facts else old_event
+    new_event = facts.get(event_key, old_event)
     old_run = get(run_key) if old_event is not None else None
-    new_run = facts[run_key] if run_key in facts else old_run
+    new_run = facts.get(run_key, old_run)
     if old_event is not None:
         event = codec.EVENT_ROWS.decode(old_event)
         run = codec.RUN_ROWS.decode(old_run) if old_run is not None else None
@@ -105,7 +107,9 @@ def _restore_run(get: Get, facts: Mapping[bytes, bytes | None], run_id: bytes, d
             _restore_event_list(get, event.event_key, run_id, derived, present=True)
 
 
-def _restore_event_list(get: Get, event_key: bytes, run_id: bytes, derived: Rows, *, present: bool) -> None:
+def _restore_event_list(
+    get: Get, event_key: bytes, run_id: bytes, derived: Rows, *, present: bool
+) -> None:
     key = tables.by_event_key(event_key)
     before = derived[key] if key in derived else get(key)
     derived[key] = event_list(before, run_id, present=present)

@@ -1,14 +1,16 @@
-"""From Faust's consumer to the processors: every record once, in order, whatever Faust thinks of offsets.
+"""From Faust's consumer to the processors: every record once and in order.
 
-Faust commits, pauses and drops as it likes (`docs/decisions/0001-faust-carries-the-stream.md`). So a processor's own
-count decides: a record is taken only at the offset expected next, skipped below it; above it the consumer is sought
-back, all partitions at once, since stopping the flow drops what was fetched for any of them.
+Faust commits, pauses and drops as it likes (`docs/decisions/0001-faust-carries-the-stream.md`). So
+a processor's own count decides: a record is taken only at the offset expected next, skipped below
+it; above it the consumer is sought back, all partitions at once, since stopping the flow drops what
+was fetched for any of them.
 """
 
 import asyncio
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping
 from time import monotonic
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from faust.types import TP
 
@@ -25,30 +27,50 @@ log = logs.get(__name__)
 
 
 class FaustConsumer(Protocol):
-    """What of Faust's consumer the flow uses; `tests/broker/test_faust_contract.py` checks that it is there."""
+    """What of Faust's consumer the flow uses.
 
-    def assignment(self) -> set[TP]: ...
-    def highwater(self, tp: TP) -> int | None: ...
-    def stop_flow(self) -> None: ...
-    def resume_flow(self) -> None: ...
-    def pause_partitions(self, tps: set[TP]) -> None: ...
-    def resume_partitions(self, tps: set[TP]) -> None: ...
-    async def seek_wait(self, partitions: dict[TP, int]) -> None: ...
+    `tests/broker/test_faust_contract.py` checks that it is there.
+    """
+
+    def assignment(self) -> set[TP]:
+        """The partitions that the group gave to this process."""
+
+    async def highwaters(self, *partitions: TP) -> Mapping[TP, int]:
+        """The offsets after the partitions' last records, asked from the broker."""
+
+    def stop_flow(self) -> None:
+        """Hand out no more records."""
+
+    def resume_flow(self) -> None:
+        """Hand out records again."""
+
+    def pause_partitions(self, tps: set[TP]) -> None:
+        """Fetch no more from these."""
+
+    def resume_partitions(self, tps: set[TP]) -> None:
+        """Fetch from these again."""
+
+    async def seek_wait(self, partitions: dict[TP, int]) -> None:
+        """Go on at these offsets."""
+
+
+Start: TypeAlias = Callable[[int, "Flow", threading.Thread | None], PartitionProcessor]
 
 
 class Slot:
-    """One assigned partition: its processor and the offset that it takes next (None: not ready yet)."""
+    """One assigned partition: its processor and the offset it takes next (None: not ready)."""
 
     def __init__(self, processor: PartitionProcessor) -> None:
         self.processor = processor
         self.expected: int | None = None
+        self.end = 0
         self.moved_at = monotonic()
 
 
 class Flow:
     """The assigned partitions and their positions; lives on the event loop."""
 
-    def __init__(self, topic: str, consumer: Callable[[], FaustConsumer], start: Callable[..., PartitionProcessor]):
+    def __init__(self, topic: str, consumer: Callable[[], FaustConsumer], start: Start) -> None:
         """Feed the processors that `start(partition, flow, predecessor)` makes from `topic`."""
         self._topic = topic
         self._consumer = consumer
@@ -131,19 +153,32 @@ class Flow:
         """Seek again whatever stands still under lag: Faust may have dropped it silently."""
         while True:
             await asyncio.sleep(_WATCH_S)
-            for partition, slot in list(self._slots.items()):
-                idle = monotonic() - slot.moved_at > _STUCK_S
-                if idle and slot.expected is not None and not slot.processor.full and self.lag(partition) > 0:
-                    slot.moved_at = monotonic()
-                    self._reposition(f"partition {partition} stood still at {slot.expected}")
+            try:
+                await self._look_for_stuck()
+            except Exception as error:  # noqa: BLE001  # brokers come back, rebalances end: look again
+                log.debug("Ends of partitions can't be asked now", error=str(error))
 
     def lag(self, partition: int) -> int:
-        """How many records of a partition are not taken yet, as far as the consumer knows."""
+        """How many records of a partition are not taken yet."""
         slot = self._slots.get(partition)
-        tp = TP(self._topic, partition)
-        if slot is None or slot.expected is None or tp not in self._consumer().assignment():
+        if slot is None or slot.expected is None:
             return 0
-        return max(0, (self._consumer().highwater(tp) or 0) - slot.expected)
+        return max(0, slot.end - slot.expected)
+
+    async def _look_for_stuck(self) -> None:
+        """Ask the broker for the ends: what the consumer knows stands still with it."""
+        positions = self.positions()
+        if not positions:
+            return
+        ends = await self._consumer().highwaters(*positions)
+        for tp, end in ends.items():
+            slot = self._slots.get(tp.partition)
+            if slot is None or slot.expected is None or slot.processor.full:
+                continue
+            slot.end = end
+            if slot.expected < end and monotonic() - slot.moved_at > _STUCK_S:
+                slot.moved_at = monotonic()
+                self._reposition(f"partition {tp.partition} stood still at {slot.expected}")
 
     def partitions(self) -> dict[int, PartitionProcessor]:
         """The assigned partitions."""
@@ -176,7 +211,10 @@ class Flow:
             self._reposition(f"partition {partition} has room again at {slot.expected}")
 
     def _reposition(self, why: str) -> None:
-        """Seek all ready partitions to where they are; one at a time, and once more if asked meanwhile."""
+        """Seek all ready partitions to where they are.
+
+        One at a time, and once more if asked meanwhile.
+        """
         self._wanted = True
         if self._repositioning:
             return
@@ -191,8 +229,10 @@ class Flow:
             while self._wanted:
                 self._wanted = False
                 await self._seek_once()
-        except Exception as error:  # noqa: BLE001  # a rebalance in between: the watch, or the next assignment, seeks again
-            log.warning("Seeking failed, it is tried again", error=f"{type(error).__name__}: {error}")
+        except Exception as error:  # noqa: BLE001  # a rebalance came between: it seeks again
+            log.warning(
+                "Seeking failed, it is tried again", error=f"{type(error).__name__}: {error}"
+            )
         finally:
             self._repositioning = False
 

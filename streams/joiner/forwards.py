@@ -18,12 +18,14 @@ log = logs.get(__name__)
 class ForwardReader:
     """A thread that moves forwarded commands into the inbox, as fast as there is room."""
 
-    def __init__(self, config: Mapping[str, Any], topic: str, partition: int, offset: int, inbox: Inbox) -> None:
+    def __init__(
+        self, config: Mapping[str, Any], topic: str, partition: int, offset: int, inbox: Inbox
+    ) -> None:
         """Read from `offset` on; `start` begins."""
         self._consumer = Consumer(
             {
                 **config,
-                "group.id": "countermand-forwards",  # never joined, never committed: librdkafka wants one
+                "group.id": "countermand-forwards",  # never joined: librdkafka wants one
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
                 "auto.offset.reset": "error",

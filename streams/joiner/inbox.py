@@ -1,4 +1,4 @@
-"""What waits in memory for one partition's processor: put in by the stream, taken out by the processor's thread."""
+"""What waits in memory for one partition's processor."""
 
 import threading
 from collections import deque
@@ -30,7 +30,10 @@ class Inbox:
         return self._bytes
 
     def put_command(self, record: Record) -> bool:
-        """Queue a record of `commands`; False where there is no room (never for an empty inbox) or it is closed."""
+        """Queue a record of `commands`.
+
+        False where there is no room (never for an empty inbox) or it is closed.
+        """
         with self._changed:
             full = self._bytes >= limits.QUEUE_BYTES or len(self._commands) >= limits.QUEUE_BATCHES
             if self._closed or full:
@@ -43,15 +46,22 @@ class Inbox:
     def put_forward(self, record: Record) -> None:
         """Queue a record of `forwards`; waits while there is no room."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or len(self._forwards) < limits.QUEUE_BATCHES)
+            self._changed.wait_for(
+                lambda: self._closed or len(self._forwards) < limits.QUEUE_BATCHES
+            )
             self._forwards.append(record)
             self._bytes += len(record.value)
             self._changed.notify()
 
     def take(self, room: int, timeout_s: float) -> tuple[list[Record], list[Record]]:
-        """Take at most `room` records of each; waits until there is one, or the time is over, or it is closed."""
+        """Take at most `room` records of each.
+
+        Waits until there is one, or the time is over, or it is closed.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._commands or self._forwards, timeout_s)
+            self._changed.wait_for(
+                lambda: self._closed or self._commands or self._forwards, timeout_s
+            )
             commands = [self._commands.popleft() for _ in range(min(room, len(self._commands)))]
             forwards = [self._forwards.popleft() for _ in range(min(room, len(self._forwards)))]
             self._bytes -= sum(len(record.value) for record in commands + forwards)
@@ -61,7 +71,10 @@ class Inbox:
     def has_room(self) -> bool:
         """Whether half of it is free again: time to go on after it was full."""
         with self._changed:
-            return self._bytes < limits.QUEUE_BYTES // 2 and len(self._commands) < limits.QUEUE_BATCHES // 2
+            return (
+                self._bytes < limits.QUEUE_BYTES // 2
+                and len(self._commands) < limits.QUEUE_BATCHES // 2
+            )
 
     def close(self) -> None:
         """Drop everything and let everybody go who waits."""

@@ -1,4 +1,6 @@
-"""One owned partition, in a thread of its own. The durable order is here and nowhere else:
+"""One owned partition, in a thread of its own.
+
+The durable order is here and nowhere else:
 
 1. fence earlier producers of the partition
 2. commit a barrier row, then restore RocksDB until the barrier is passed
@@ -8,12 +10,13 @@
 6. write the same rows, and those derived from them, to RocksDB in one batch, with the checkpoint
 7. on revoke, stop or a fatal error: close; where the partition is still ours, start again at 1
 
-Up to 5 nothing has happened: a crash decides the same input again. Between 5 and 6 the changelog is ahead of the
+Up to 5 nothing has happened: a crash decides the same input again. Between 5 and 6 the changelog is
+ahead of the
 disk: the restore catches up, and the applied offsets with it. After 6 there is nothing to repeat.
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import time
 from typing import Any, Final, NamedTuple, Protocol
@@ -54,13 +57,15 @@ class TopicIds(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """What a processor is made of, the same for all partitions of a process."""
+    """What a partition's processor is made of; `transactions` makes the producer of one life."""
 
     client: Mapping[str, Any]
     topics: Mapping[str, str]
     ids: TopicIds
-    state_dir: Path
+    path: Path
     memory: Memory
+    changelog: Changelog
+    transactions: Callable[[], Transactions]
 
 
 class Stream(Protocol):
@@ -88,24 +93,22 @@ class PartitionProcessor:
         place: Place,
         parts: Parts,
         stream: Stream,
-        transactions: Any,
-        changelog: Changelog,
         report: Report,
         predecessor: threading.Thread | None,
     ) -> None:
-        """Process `place`; `transactions` makes the producer of one life; waits for `predecessor` to be gone."""
+        """Process `place`, once `predecessor` is gone."""
         self.inbox = Inbox()
         self.full = False
         self._place = place
         self._parts = parts
         self._stream = stream
-        self._new_transactions = transactions
-        self._changelog = changelog
         self._report = report
         self._predecessor = predecessor
         self._stopping = threading.Event()
         self._functions = Functions()
-        self.thread = threading.Thread(target=self._run, name=f"partition-{place.partition}", daemon=True)
+        self.thread = threading.Thread(
+            target=self._run, name=f"partition-{place.partition}", daemon=True
+        )
 
     def start(self) -> None:
         """Begin; returns at once."""
@@ -126,14 +129,20 @@ class PartitionProcessor:
             except Closed:
                 return
             except FencedError as error:
-                log.warning("Partition was fenced: it starts again", **self._where(), error=str(error))
+                log.warning(
+                    "Partition was fenced: it starts again", **self._where(), error=str(error)
+                )
                 self._report.fenced()
             except (LostInputError, codec.UnknownVersionError) as error:
-                log.error("Partition stopped, nothing is skipped", **self._where(), error=str(error))
+                log.error(  # noqa: TRY400  # the message says it all
+                    "Partition stopped, nothing is skipped", **self._where(), error=str(error)
+                )
                 self._report.stopped(str(error))
                 pause = _LONG_PAUSE_S
-            except Exception as error:  # noqa: BLE001  # a partition must not die silently in a living process
-                log.exception("Partition failed: it starts again", **self._where(), error=str(error))
+            except Exception as error:  # must not die silently in a living process
+                log.exception(
+                    "Partition failed: it starts again", **self._where(), error=str(error)
+                )
                 self._report.stopped(str(error))
             self._stopping.wait(pause)
 
@@ -141,7 +150,7 @@ class PartitionProcessor:
         """One life of the partition: steps 1 to 6, and 7 at its end."""
         inbox = self.inbox
         self._report.starting()
-        transactions: Transactions = self._new_transactions()
+        transactions: Transactions = self._parts.transactions()
         store = reader = None
         try:
             transactions.begin_life()  # 1
@@ -166,9 +175,12 @@ class PartitionProcessor:
 
     def _restore(self, transactions: Transactions) -> Store:
         barrier = transactions.commit({tables.BARRIER_KEY: uuid4().bytes})
-        path = self._parts.state_dir / str(self._place.partition)
-        store = self._changelog.restore(
-            path, self._parts.memory, barrier, self._report.restoring, self._stopping.is_set
+        store = self._parts.changelog.restore(
+            self._parts.path,
+            self._parts.memory,
+            barrier,
+            self._report.restoring,
+            self._stopping.is_set,
         )
         if self._stopping.is_set():
             store.close()
@@ -178,7 +190,9 @@ class PartitionProcessor:
 
     def _check_input(self, applied: AppliedRow) -> None:
         """Applied + 1 must still be there, in the same lives of the topics."""
-        consumer = Consumer({**self._parts.client, "group.id": "countermand-check", "enable.auto.commit": False})
+        consumer = Consumer(
+            {**self._parts.client, "group.id": "countermand-check", "enable.auto.commit": False}
+        )
         try:
             for name, offset, before, now in (
                 ("commands", applied.commands, applied.commands_id, self._parts.ids.commands),
@@ -210,7 +224,9 @@ class PartitionProcessor:
                 continue
             view, reached = self._decide(store, applied, inputs, due, work)
             try:
-                applied = self._commit(store, transactions, view, self._next(applied, view, inputs, reached))
+                applied = self._commit(
+                    store, transactions, view, self._next(applied, view, inputs, reached)
+                )
             except AbortedError as error:
                 log.warning("Transaction aborted: decided again", **self._where(), error=str(error))
                 self._report.aborted()
@@ -223,14 +239,21 @@ class PartitionProcessor:
         if self.full and self.inbox.has_room():
             self._stream.has_room(self._place.partition)
         self._report.queued(self.inbox.bytes)
-        taken = [Input(record.offset, codec.COMMANDS.decode(record.value)) for record in commands]
-        for record in forwards:
-            if record.offset > applied.forwards:
-                taken.append(Input(record.offset, codec.FORWARDS.decode(record.value)))
+        taken = [Input(offset, codec.COMMANDS.decode(value)) for offset, value in commands]
+        taken += [
+            Input(offset, codec.FORWARDS.decode(value))
+            for offset, value in forwards
+            if offset > applied.forwards
+        ]
         return taken
 
     def _decide(
-        self, store: Store, applied: AppliedRow, inputs: list[Input], due: list[bytes], work: list[bytes]
+        self,
+        store: Store,
+        applied: AppliedRow,
+        inputs: list[Input],
+        due: list[bytes],
+        work: list[bytes],
     ) -> tuple[View, list[int]]:
         """Step 4; a command that can't be decided becomes a dead letter, the rest goes on."""
         while True:
@@ -246,7 +269,9 @@ class PartitionProcessor:
                 _emit_refused(view, self._parts.topics, source, at)
             return view, reached
 
-    def _next(self, applied: AppliedRow, view: View, inputs: list[Input], reached: list[int]) -> AppliedRow:
+    def _next(
+        self, applied: AppliedRow, view: View, inputs: list[Input], reached: list[int]
+    ) -> AppliedRow:
         """How far the partition is once this view is committed."""
         commands, forwards = applied.commands, applied.forwards
         for source, at in zip(inputs, reached, strict=False):
@@ -264,13 +289,15 @@ class PartitionProcessor:
             pending=applied.pending + view.pending,
         )
 
-    def _commit(self, store: Store, transactions: Transactions, view: View, applied: AppliedRow) -> AppliedRow:
+    def _commit(
+        self, store: Store, transactions: Transactions, view: View, applied: AppliedRow
+    ) -> AppliedRow:
         """Steps 5 and 6."""
         view.put(tables.APPLIED_KEY, codec.APPLIED_ROWS.encode(applied))
         crash_at("joiner_before_transaction")
         with self._report.transaction():
             offset = transactions.commit(view.changed, view.outputs, view.forwards)  # 5
-        store.write(view.changed, view.derived, self._changelog.checkpoint(offset + 1))  # 6
+        store.write(view.changed, view.derived, self._parts.changelog.checkpoint(offset + 1))  # 6
         crash_at("joiner_after_write")
         self._report.committed(view, applied)
         return applied
@@ -287,13 +314,15 @@ def _applied(store: Store) -> AppliedRow:
 def _check_offset(topic: str, applied: int, low: int, high: int, *, same: bool) -> None:
     if not same:
         raise LostInputError(
-            f"{topic} was recreated since this partition's state was written: its offsets mean other records now. "
-            f"Delete the topics `state` and `forwards` too and create them again, or bring the old {topic} back."
+            f"{topic} was recreated since this partition's state was written: its offsets mean "
+            "other records now. Delete and create the topics `state` and `forwards` too, "
+            f"or bring the old {topic} back."
         )
     if not low <= applied + 1 <= high:
         raise LostInputError(
             f"{topic} holds offsets {low} to {high}, this partition has applied {applied}: "
-            "records in between are gone. Raise the topic's retention; to accept the loss, recreate all topics."
+            "records in between are gone. Raise the topic's retention; "
+            "to accept the loss, recreate all topics."
         )
 
 
@@ -316,6 +345,5 @@ def _emit_refused(view: View, topics: Mapping[str, str], source: Input, at: int)
         else:
             origin = Origin(topics["forwards"], view.partition, source.offset)
         letter = dead_letter(origin, stage="joiner", kind="undecidable", message=error)
-        view.outputs.append(Output("dead-letters", letter.key, letter.value, letter.headers))
+        view.outputs.append(Output("dead-letters", letter.key, letter.value, [*letter.headers]))
         view.count("dead_letters", "undecidable")
-

@@ -96,7 +96,9 @@ class Report:
             self._count(name, number)
         for slug, rule, error in view.evaluation_errors:
             if _errors.admit((slug, rule)) is not None:
-                log.warning("A rule has no answer: it doesn't match", function=slug, rule=rule, error=error)
+                log.warning(
+                    "A rule has no answer: it doesn't match", function=slug, rule=rule, error=error
+                )
 
     def _count(self, name: tuple[str, ...], number: int) -> None:
         metrics = self._metrics

@@ -1,21 +1,25 @@
-"""A run at its home: registered, changed, written, announced. All status changes go through `change`."""
+"""A run at its home: registered, changed, written, announced.
+
+All status changes go through `change`.
+"""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import orjson
 
 from streams.functions.compiled import CompiledFunction
 from streams.joiner import derive
-from streams.joiner.view import Context, View
+from streams.joiner.view import Context, Headers, View
 from topology import codec, keys, limits, tables
-from topology.records import Json, Listener, Register, Unlisten
+from topology.records import Function, Json, Listener, Register, Unlisten
 from topology.statuses import ENDED, Status, may_move
 from topology.tables import EventRow, RunRow
 
 _ENDED: Final = frozenset(str(status) for status in ENDED)
-# A template and not a dict to encode: every registration makes one, and the event goes in as it came.
+# A template and not a dict to encode: every registration makes one, and the event goes in as it
+# came.
 _RECORD: Final = (
     b'{"v":1,"run_id":"%s","function_id":"%s","app_id":"%s","function_version":%d,"status":"%s","seq":%d,"attempt":%d,"dispatch":%s,"at":%d,'
     b'"scheduled_at":%d,"source":{"topic":"%s","partition":%d,"offset":%d},"event":%s}'
@@ -46,7 +50,9 @@ def load(view: View, run_id: bytes) -> Run | None:
         return None
     event = codec.EVENT_ROWS.decode(value)
     row = view.get(tables.run_row_key(run_id))
-    return Run(run_id, event, codec.RUN_ROWS.decode(row) if row is not None else as_registered(event))
+    return Run(
+        run_id, event, codec.RUN_ROWS.decode(row) if row is not None else as_registered(event)
+    )
 
 
 def as_registered(event: EventRow) -> RunRow:
@@ -62,11 +68,19 @@ def as_registered(event: EventRow) -> RunRow:
 
 
 def register(
-    view: View, context: Context, command: Register, compiled: CompiledFunction, listed: bytes | None
+    view: View,
+    context: Context,
+    command: Register,
+    compiled: CompiledFunction,
+    listed: bytes | None,
 ) -> Run:
     """Write a new run and announce it; `listed`: the runs that its event has already."""
     remote = remote_listeners(view, command, compiled)
-    local = tuple(one for one in command.listeners if one not in remote) if remote else command.listeners
+    local = (
+        tuple(one for one in command.listeners if one not in remote)
+        if remote
+        else command.listeners
+    )
     event = EventRow(
         slug=compiled.slug,
         version=compiled.version,
@@ -91,7 +105,7 @@ def register(
     return run
 
 
-def change(view: View, run: Run, status: Status, **fields: Any) -> None:
+def change(view: View, run: Run, status: Status, **fields: object) -> None:
     """Move a run to a status (or keep it), write it, announce it.
 
     Raises:
@@ -141,7 +155,9 @@ def remove(view: View, run: Run) -> None:
         view.derive(key, None)
     by_event = tables.by_event_key(run.event.event_key)
     view.derive(by_event, derive.event_list(view.get(by_event), run.id, present=False))
-    view.emit("runs", keys.run_id_text(run.id).encode(), None, [("function-id", run.event.slug.encode())])
+    view.emit(
+        "runs", keys.run_id_text(run.id).encode(), None, [("function-id", run.event.slug.encode())]
+    )
     view.count("removed")
 
 
@@ -152,7 +168,9 @@ def home_key(event: EventRow, run_id: bytes) -> bytes:
     return event.event_key
 
 
-def announce(view: View, run: Run, compiled: CompiledFunction, status_before: str | None = None) -> None:
+def announce(
+    view: View, run: Run, compiled: CompiledFunction, status_before: str | None = None
+) -> None:
     """Emit the run's current `runs` record (design 2.2)."""
     event, row = run.event, run.row
     run_id = keys.run_id_text(run.id).encode()
@@ -218,7 +236,7 @@ def _emit_cancelled(view: View, run: Run, before: RunRow, cause: bytes) -> None:
             },
         },
     }
-    headers = [
+    headers: Headers = [
         ("function-id", run.event.slug.encode()),
         ("content-type", b"application/json"),
         ("ce_specversion", b"1.0"),
@@ -249,14 +267,18 @@ def _waits_here(view: View, listener: Listener, compiled: CompiledFunction) -> b
     return compiled.rules[listener.rule].scan_key == listener.key
 
 
-def remote_listeners(view: View, command: Register, compiled: CompiledFunction) -> tuple[Listener, ...]:
+def remote_listeners(
+    view: View, command: Register, compiled: CompiledFunction
+) -> tuple[Listener, ...]:
     """Those of a run's listeners that wait in other partitions."""
-    return tuple(listener for listener in command.listeners if not _waits_here(view, listener, compiled))
+    return tuple(
+        listener for listener in command.listeners if not _waits_here(view, listener, compiled)
+    )
 
 
-def _first_due(received: int, dispatch_at: int, function: Any) -> int:
+def _first_due(received: int, dispatch_at: int, function: Function) -> int:
     """When something first happens by itself to a run as registered; see `_due`."""
-    due: int = received + function.pending_for_ms
+    due = received + function.pending_for_ms
     if function.start_timeout_ms is not None:
         due = min(due, max(received, dispatch_at) + function.start_timeout_ms)
     return min(due, dispatch_at) if dispatch_at else due
@@ -267,18 +289,26 @@ def _due(event: EventRow, row: RunRow, compiled: CompiledFunction) -> int:
     function = compiled.function
     if row.status in _ENDED:
         gone = max(row.ended_at + function.retention_ms, event.received + limits.DEDUPE_MS)
-        return min(gone, row.lease_until) if row.lease_until and not row.stopped_at else gone
+        lingers = row.status == Status.CANCELLED and row.lease_until and not row.stopped_at
+        return min(gone, row.lease_until) if lingers else gone
     return min(due for due, _ in due_times(event, row, compiled))
 
 
 def due_times(event: EventRow, row: RunRow, compiled: CompiledFunction) -> list[tuple[int, str]]:
-    """When what happens by itself to an unfinished run (S27, S30, leases, wake-ups, a future `ts`)."""
+    """When what happens to an unfinished run by itself (S27, S30, leases, wake-ups, `ts`)."""
     function = compiled.function
     times = [(event.received + function.pending_for_ms, "expire")]
-    if row.status == Status.SCHEDULED and not row.dispatch and event.dispatch_at and row.attempt == 1:
+    if (
+        row.status == Status.SCHEDULED
+        and not row.dispatch
+        and event.dispatch_at
+        and row.attempt == 1
+    ):
         times.append((event.dispatch_at, "dispatch"))
     if function.start_timeout_ms is not None and not row.started_at:
-        times.append((max(event.received, event.dispatch_at) + function.start_timeout_ms, "start_timeout"))
+        times.append(
+            (max(event.received, event.dispatch_at) + function.start_timeout_ms, "start_timeout")
+        )
     if function.finish_timeout_ms is not None and row.started_at:
         times.append((row.started_at + function.finish_timeout_ms, "finish_timeout"))
     if row.status == Status.SLEEPING:

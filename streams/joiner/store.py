@@ -1,13 +1,14 @@
-"""One partition's rows in RocksDB: written only after the commit, thrown away whenever the changelog says so.
+"""One partition's rows in RocksDB, written only after the commit.
 
-The write-ahead log is off: what a crash takes from memory, the changelog gives back. A flush keeps the order of the
-writes, so whatever is on disk is the state as of the checkpoint beside it.
+The write-ahead log is off: what a crash takes from memory, the changelog gives back. A flush keeps
+the order of the writes, so whatever is on disk is the state as of the checkpoint beside it.
 """
 
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Final, cast
 
 from rocksdict import (
     AccessType,
@@ -25,9 +26,11 @@ from rocksdict import (
 from topology import codec, tables
 from topology.tables import Checkpoint
 
-_MIB = 1024 * 1024
-_HELD = frozenset(b"hmup")
-_PREFIX = tables.PREFIX_BYTES
+_MIB: Final = 1024 * 1024
+_HELD: Final = frozenset(b"hmup")
+_WORK: Final = b"w"[0]
+_TIMER: Final = b"t"[0]
+_PREFIX: Final = tables.PREFIX_BYTES
 
 
 class Memory:
@@ -46,11 +49,11 @@ class Memory:
         blocks.set_block_cache(self.cache)
         blocks.set_block_size(8 * 1024)
         blocks.set_bloom_filter(10, block_based=False)
-        blocks.set_cache_index_and_filter_blocks(True)
+        blocks.set_cache_index_and_filter_blocks(True)  # the binding takes it so
         blocks.set_pin_l0_filter_and_index_blocks_in_cache(True)
         blocks.set_format_version(5)
         options = Options(raw_mode=True)
-        options.create_if_missing(True)
+        options.create_if_missing(True)  # noqa: FBT003
         options.set_block_based_table_factory(blocks)
         options.set_write_buffer_manager(self.buffers)
         options.set_write_buffer_size(32 * _MIB)
@@ -77,12 +80,12 @@ class Store:
         self.path = path
         self._db = Rdict(str(path), memory.options(), access_type=AccessType.read_write())
         self._write_options = WriteOptions()
-        self._write_options.disable_wal = True
+        # The stubs say that this is a method; it is a property.
+        self._write_options.disable_wal = True  # type: ignore[method-assign,assignment]
         self._db.set_write_options(self._write_options)
         self._held: Counter[bytes] = Counter()
         self._work: set[bytes] = set()
         self._timers_from = b"t"
-        self.pending = 0
         for space in _HELD:
             for key, _ in self.scan(bytes([space]), bytes([space])):
                 self._held[key[:_PREFIX]] += 1
@@ -98,7 +101,9 @@ class Store:
         """Rows under a prefix from `start` on, in the order of their keys."""
         bounds = ReadOptions()
         bounds.set_iterate_upper_bound(_after(prefix))
-        yield from self._db.items(from_key=start, read_opt=bounds)
+        yield from cast(
+            "Iterator[tuple[bytes, bytes]]", self._db.items(from_key=start, read_opt=bounds)
+        )
 
     def may_hold(self, prefix: bytes) -> bool:
         """Whether a held row lies under this prefix."""
@@ -108,8 +113,9 @@ class Store:
         """Keys of timers that the watermark has passed, earliest first."""
         bounds = ReadOptions()
         bounds.set_iterate_upper_bound(tables.timer_key(watermark, b""))
-        found = []
-        for key in self._db.keys(from_key=self._timers_from, read_opt=bounds):
+        found: list[bytes] = []
+        keys = cast("Iterator[bytes]", self._db.keys(from_key=self._timers_from, read_opt=bounds))
+        for key in keys:
             if len(found) == limit:
                 self._timers_from = key
                 return found
@@ -118,7 +124,7 @@ class Store:
         return found
 
     def undo_due(self, timers: list[bytes]) -> None:
-        """Timers that were taken are due again: the transaction in which they fired left nothing behind."""
+        """Timers that were taken are due again: their transaction left nothing behind."""
         if timers:
             self._timers_from = min(self._timers_from, timers[0])
 
@@ -136,7 +142,7 @@ class Store:
         batch = WriteBatch(raw_mode=True)
         put, delete = batch.put, batch.delete
         for key, value in facts.items():
-            if key[0] in _HELD or key[0] == 119:
+            if key[0] in _HELD or key[0] == _WORK:
                 self._track(key, value)
             if value is None:
                 delete(key)
@@ -147,7 +153,7 @@ class Store:
                 delete(key)
             else:
                 put(key, value)
-                if key[0] == 116 and key < self._timers_from:
+                if key[0] == _TIMER and key < self._timers_from:
                     self._timers_from = key
         put(tables.CHECKPOINT_KEY, codec.CHECKPOINTS.encode(checkpoint))
         self._db.write(batch, self._write_options)
@@ -176,7 +182,7 @@ class Store:
         self._db.close()
 
     def _track(self, key: bytes, value: bytes | None) -> None:
-        if key[0] == 119:
+        if key[0] == _WORK:
             (self._work.discard if value is None else self._work.add)(key)
             return
         existed = self._db.get(key) is not None

@@ -1,4 +1,4 @@
-"""One partition's transactional producer: state, outputs and forwards become visible together, or not at all."""
+"""One partition's transactions: rows, outputs and forwards become visible together or not."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
@@ -35,26 +35,33 @@ def producer_config(transactional_id: str) -> dict[str, Any]:
 class Transactions:
     """The transactions of one partition; used by one thread.
 
-    Every error that leaves a transaction in doubt ends in one of two: `AbortedError`, and the same input is decided
-    again; `FencedError`, and the partition starts again from its first step.
+    Every error that leaves a transaction in doubt ends in one of two: `AbortedError`, and the same
+    input is decided again; `FencedError`, and the partition starts again from its first step.
     """
 
-    def __init__(self, config: Mapping[str, Any], topics: Mapping[str, str], partition: int) -> None:
-        """A producer of `config`; `topics` gives full names, all records go to `partition` (forwards excepted)."""
+    def __init__(
+        self, config: Mapping[str, Any], topics: Mapping[str, str], partition: int
+    ) -> None:
+        """A producer of `config`.
+
+        `topics` gives full names, all records go to `partition` (forwards excepted).
+        """
         self._producer = Producer(dict(config))
         self._topics = topics
         self._partition = partition
         self._state = topics["state"]
         self._last_offset = -1
-        self._failure: KafkaError | None = None
 
     def begin_life(self) -> None:
-        """Fence every earlier producer of this partition; an earlier commit has finished when this returns."""
+        """Fence every earlier producer of this partition.
+
+        An earlier commit has finished when this returns.
+        """
         _settled(lambda: self._producer.init_transactions(_TIMEOUT_S * 2))
 
     def commit(
         self,
-        facts: Mapping[bytes, bytes | None],
+        facts: dict[bytes, bytes | None],
         outputs: Iterable[Output] = (),
         forwards: Mapping[int, list[Forward]] | None = None,
     ) -> int:
@@ -62,14 +69,11 @@ class Transactions:
 
         The last of `facts` must be the row that every transaction writes, so that it exists.
         """
-        self._failure = None
-        self._producer.begin_transaction()
         try:
+            self._producer.begin_transaction()
             self._produce(facts, outputs, forwards or {})
             crash_at("joiner_after_produce")
-            self._producer.flush(_TIMEOUT_S)
-            if self._failure is not None:
-                raise KafkaException(self._failure)
+            self._producer.flush(_TIMEOUT_S)  # serves `_delivered`; the commit reports what failed
             crash_at("joiner_before_commit")
             _settled(lambda: self._producer.commit_transaction(_TIMEOUT_S))
         except (KafkaException, BufferError) as error:
@@ -84,29 +88,26 @@ class Transactions:
 
     def _produce(
         self,
-        facts: Mapping[bytes, bytes | None],
+        facts: dict[bytes, bytes | None],
         outputs: Iterable[Output],
         forwards: Mapping[int, list[Forward]],
     ) -> None:
         produce, partition, topics = self._producer.produce, self._partition, self._topics
         for output in outputs:
-            produce(topics[output.topic], output.value, output.key, partition, headers=output.headers)
+            produce(
+                topics[output.topic], output.value, output.key, partition, headers=output.headers
+            )
         for target, commands in forwards.items():
             for value in encoded_forwards(commands):
                 produce(topics["forwards"], value, None, target)
-        last = next(reversed(facts))
-        for key, value in facts.items():
-            if key is last:
-                produce(self._state, value, key, partition, on_delivery=self._delivered)
-            else:
-                produce(self._state, value, key, partition)
+        *rows, (last, last_row) = facts.items()
+        for key, row in rows:
+            produce(self._state, row, key, partition)
+        produce(self._state, last_row, last, partition, on_delivery=self._delivered)
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
-        if error is not None:
-            self._failure = error
-        else:
-            offset = message.offset()
-            assert offset is not None
+        offset = message.offset()
+        if error is None and offset is not None:
             self._last_offset = offset
 
     def _give_up(self, error: KafkaException | BufferError) -> None:

@@ -1,7 +1,7 @@
-"""What one transaction sees and does: the store's rows below, this batch's writes above, and what goes out."""
+"""What one transaction sees and does: rows below, its own writes above, and what goes out."""
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Final, Protocol, TypeAlias
 
 import orjson
 from msgspec import Struct
@@ -12,8 +12,10 @@ from topology import codec, keys, tables
 from topology.records import CancelEvent, Definition, Forward, Json, Position
 from topology.tables import SourceRow
 
-_SCANNED = frozenset(b"lhmupw")
-_TIMED = frozenset(b"hmupl")
+Headers: TypeAlias = list[tuple[str, str | bytes | None]]
+
+_SCANNED: Final = frozenset(b"lhmupw")
+_TIMED: Final = frozenset(b"hmupl")
 
 
 class Rows(Protocol):
@@ -30,12 +32,15 @@ class Rows(Protocol):
 
 
 class Output(Struct, frozen=True):
-    """One record for a topic's partition of the same number; `topic` is the name without its prefix."""
+    """One record for a topic's partition of the same number.
+
+    `topic` is the name without its prefix.
+    """
 
     topic: str
-    key: bytes
+    key: bytes | None
     value: bytes | None
-    headers: list[tuple[str, bytes]]
+    headers: Headers
 
 
 class Place(Struct, frozen=True):
@@ -72,8 +77,13 @@ class Context(Struct, frozen=True):
 class View:
     """One batch's state and effects; thrown away if its transaction aborts."""
 
-    def __init__(self, rows: Rows, place: Place, functions: Functions, now: int, watermark: int) -> None:
-        """A view on `rows` of one partition; `now` is the wall clock in ms, only ever written, never compared."""
+    def __init__(
+        self, rows: Rows, place: Place, functions: Functions, now: int, watermark: int
+    ) -> None:
+        """A view on `rows` of one partition.
+
+        `now` is the wall clock in ms, only ever written, never compared.
+        """
         self.partition = place.partition
         self.partitions = place.partitions
         self.cancelled_name = place.cancelled_name
@@ -184,7 +194,10 @@ class View:
             self._sources[topic_id, partition] = self._advanced[topic_id, partition] = row
 
     def write_sources(self) -> None:
-        """Put the rows of all sources that advanced; once per batch, since each advances at every entry."""
+        """Put the rows of all sources that advanced.
+
+        Once per batch, since each advances at every entry.
+        """
         for (topic_id, partition), row in self._advanced.items():
             self.put(tables.source_key(topic_id, partition), codec.SOURCE_ROWS.encode(row))
 
@@ -208,7 +221,9 @@ class View:
             key = tables.function_key(definition.slug, definition.version)
             if self.get(key) is None:
                 self.put(key, definition.body)
-            compiled = self._learned[version] = self._functions.get(*version, lambda: definition.body)
+            compiled = self._learned[version] = self._functions.get(
+                *version, lambda: definition.body
+            )
         return compiled
 
     def parsed(self, event: bytes) -> Json:
@@ -220,7 +235,7 @@ class View:
 
     # Effects
 
-    def emit(self, topic: str, key: bytes, value: bytes | None, headers: list[tuple[str, bytes]]) -> None:
+    def emit(self, topic: str, key: bytes, value: bytes | None, headers: Headers) -> None:
         """Send a record with this transaction."""
         self.outputs.append(Output(topic, key, value, headers))
         self.bytes += len(value or b"") + 64

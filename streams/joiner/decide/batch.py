@@ -1,4 +1,4 @@
-"""What goes into one transaction: timers due, a slice of long work, then input in its order, up to the bounds."""
+"""What goes into one transaction: timers due, a slice of long work, then input in order."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Cancel events meet runs: under a match key first, then at each run's home, which alone decides (S6 to S13)."""
+"""Cancel events meet runs: under a match key, then at each run's home (S6 to S13)."""
 
 from streams.errors import EvaluationError
 from streams.functions.compiled import CompiledRule
@@ -14,7 +14,7 @@ _RULE = 33
 
 
 def cancel(view: View, event: CancelEvent, matches: tuple[Match, ...]) -> None:
-    """A cancel event meets those who wait under its keys here, and is held for those still to come (S11)."""
+    """A cancel event meets who waits under its keys, and is held for who comes (S11)."""
     for match in matches:
         cursor = fan_out_slice(view, event, match.key, b"")
         if cursor is not None:
@@ -27,14 +27,13 @@ def cancel(view: View, event: CancelEvent, matches: tuple[Match, ...]) -> None:
 
 
 def fan_out_slice(view: View, event: CancelEvent, match_key: bytes, cursor: bytes) -> bytes | None:
-    """Let a cancel event meet the next listeners under a key; the new cursor, or None when all are done.
+    """Let a cancel event meet the next listeners under a key; the new cursor, None at the end.
 
     Bounded by decisions and by bytes of output, so that commands of other keys don't wait for it.
     """
     away: dict[int, list[tuple[bytes, int]]] = {}
-    done = 0
     full = False
-    for key, _ in view.scan(b"l" + match_key, cursor):
+    for done, (key, _) in enumerate(view.scan(b"l" + match_key, cursor)):
         if done >= limits.SLICE_DECISIONS or view.bytes >= limits.SLICE_BYTES:
             full = True
             break
@@ -44,7 +43,6 @@ def fan_out_slice(view: View, event: CancelEvent, match_key: bytes, cursor: byte
         else:
             home = keys.partition_of_run(run_id, view.partitions)
             away.setdefault(home, []).append((run_id, rule))
-        done += 1
         cursor = key
     for home, hits in away.items():
         view.forward(home, ForwardedMatch(event, tuple(hits)))
@@ -91,7 +89,10 @@ def _hold(view: View, event: CancelEvent, run_id: bytes, rule: int) -> None:
 
 
 def _matches(view: View, event: CancelEvent, run: Run, rule: CompiledRule) -> bool:
-    """S9, S10, S12, S13 by times, places and ids; then the rule's expression where the index isn't the verdict."""
+    """S9, S10, S12, S13 by times, places and ids.
+
+    Then the rule's expression where the index isn't the verdict.
+    """
     until = rule.until(run.event.received)
     if until and event.received > until:
         return False
@@ -134,7 +135,11 @@ def _cause(view: View, event: CancelEvent, run: Run, rule: CompiledRule) -> dict
             "offset": event.at.offset,
             "ts": parsed["ts"],
         },
-        "rule": {"index": rule.index, "version": run.event.version, "expression": rule.rule.expression},
+        "rule": {
+            "index": rule.index,
+            "version": run.event.version,
+            "expression": rule.rule.expression,
+        },
         "cancellation_id": None,
         "reason": None,
         "requested_by": None,

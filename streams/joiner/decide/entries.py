@@ -1,4 +1,4 @@
-"""One command batch, entry by entry: repeats are skipped, commands decided, sources and watermark moved on."""
+"""One command batch, entry by entry; sources and the watermark move on."""
 
 from collections.abc import Collection
 
@@ -22,8 +22,13 @@ from topology.records import (
 Source = tuple[bytes, int]
 
 
-def decide_entry(view: View, batch: CommandBatch, entry: Entry, refused: Collection[int] = ()) -> None:
-    """Decide one entry; the commands whose numbers are in `refused` failed before and are left out."""
+def decide_entry(
+    view: View, batch: CommandBatch, entry: Entry, refused: Collection[int] = ()
+) -> None:
+    """Decide one entry.
+
+    The commands whose numbers are in `refused` failed before and are left out.
+    """
     topic = batch.topics[entry.topic]
     if entry.offset <= view.source(topic.id, entry.partition).offset:
         view.count("repeated_entries")
@@ -40,7 +45,9 @@ def decide_entry(view: View, batch: CommandBatch, entry: Entry, refused: Collect
     view.advance(topic.id, entry.partition, entry.offset, -1)
 
 
-def decide(view: View, context: Context, command: Command, definitions: tuple[Definition, ...]) -> None:
+def decide(
+    view: View, context: Context, command: Command, definitions: tuple[Definition, ...]
+) -> None:
     """Decide one command."""
     match command:
         case Register():
@@ -54,8 +61,13 @@ def decide(view: View, context: Context, command: Command, definitions: tuple[De
             update.update(view, context, command)
 
 
-def complete(view: View, topics: tuple[Topic, ...], sources: tuple[Complete, ...], expected: frozenset[Source]) -> None:
-    """Note how far a router is complete, and move the watermark: the minimum over all expected sources."""
+def complete(
+    view: View,
+    topics: tuple[Topic, ...],
+    sources: tuple[Complete, ...],
+    expected: frozenset[Source],
+) -> None:
+    """Note how far a router is complete; the watermark is the minimum over all sources."""
     for report in sources:
         view.advance(topics[report.topic].id, report.partition, report.offset, report.time)
     if expected:

@@ -9,9 +9,7 @@ from topology.tables import HeldUnlisten, ListenerRow
 
 def listen(view: View, command: Listen) -> None:
     """Let a run wait here, unless it ended already; it meets the cancels that came before it."""
-    held = tables.held_unlisten_key(command.run_id)
-    if view.held(held):
-        view.put(held, None)
+    if view.held(tables.held_unlisten_key(command.run_id)):
         return
     for listener in command.listeners:
         key = tables.listener_key(listener.key, command.run_id, listener.rule)
@@ -20,12 +18,13 @@ def listen(view: View, command: Listen) -> None:
 
 
 def unlisten(view: View, command: Unlisten) -> None:
-    """Forget a run that ended or was refused; where its listeners may still come, remember that."""
-    found = False
+    """Forget a run that ended or was refused; while its listeners may still come, remember that.
+
+    They may come once more even where they came before: with a repeat received in the same ms.
+    """
     for match_key in command.keys:
         for key, _ in list(view.scan_run(match_key, command.run_id)):
             view.put(key, None)
-            found = True
-    if not found and not view.passed(keys.received_ms(command.run_id)):
+    if not view.passed(keys.received_ms(command.run_id)):
         held = HeldUnlisten(command.keys)
         view.put(tables.held_unlisten_key(command.run_id), codec.HELD_ROWS.encode(held))

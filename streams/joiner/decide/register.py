@@ -1,4 +1,4 @@
-"""`register`: an event starts a run here (S1 to S3), and may cancel earlier runs of the same function (S10)."""
+"""`register`: an event starts a run (S1 to S3), and may cancel earlier ones (S10)."""
 
 from streams.joiner import runs
 from streams.joiner.decide import cancels, update
@@ -10,7 +10,10 @@ from topology.tables import EventRow, HeldMatch
 
 
 def register(view: View, context: Context, command: Register, definition: Definition) -> None:
-    """Register the run unless its event already has one; then let the event cancel, and be cancelled."""
+    """Register the run unless its event already has one.
+
+    Then let the event cancel, and be cancelled.
+    """
     listed = view.get(tables.by_event_key(command.event_key))
     first = _first_occurrence(view, context, command, listed) if listed else None
     compiled = view.learn(definition)
@@ -23,12 +26,16 @@ def register(view: View, context: Context, command: Register, definition: Defini
         update.meet_held_updates(view, run)
         return
     view.count("repeats")
-    runs.stop_listening(view, command.run_id, runs.remote_listeners(view, command, compiled))
+    if view.get(tables.event_row_key(command.run_id)) is None:
+        # Received in the same ms as the first, it has the same run id: that run goes on waiting.
+        runs.stop_listening(view, command.run_id, runs.remote_listeners(view, command, compiled))
     occurred = Context(position=first.position, received=first.received, event=context.event)
     _cancel_by_same_event(view, context, command, occurred)
 
 
-def _first_occurrence(view: View, context: Context, command: Register, listed: bytes) -> EventRow | None:
+def _first_occurrence(
+    view: View, context: Context, command: Register, listed: bytes
+) -> EventRow | None:
     """The run of the same event id and home key, if there is one within a day (S3)."""
     home = command.listeners[0].key if _indexed(command) else command.event_key
     for at in range(0, len(listed), keys.RUN_ID_BYTES):
@@ -46,7 +53,9 @@ def _indexed(command: Register) -> bool:
     return bool(command.listeners) and command.listeners[0].key[:2] == command.run_id[6:8]
 
 
-def _cancel_by_same_event(view: View, context: Context, command: Register, occurred: Context) -> None:
+def _cancel_by_same_event(
+    view: View, context: Context, command: Register, occurred: Context
+) -> None:
     """The event cancels earlier runs of the function it triggers, as its first occurrence could."""
     if not command.cancels:
         return

@@ -25,11 +25,14 @@ def fire(view: View, row_key: bytes) -> None:
 
 def _fire_ended(view: View, run: Run) -> None:
     compiled = view.function(run.event.slug, run.event.version)
-    gone = max(run.row.ended_at + compiled.function.retention_ms, run.event.received + limits.DEDUPE_MS)
+    gone = max(
+        run.row.ended_at + compiled.function.retention_ms, run.event.received + limits.DEDUPE_MS
+    )
     if view.passed(gone):
         runs.remove(view, run)
         return
-    # Only a cancelled run whose worker never said `stopped` has another timer: the end of its lease.
+    # Only a cancelled run whose worker never said `stopped` has another timer: the end of its
+    # lease.
     runs.change(view, run, Status(run.row.status), stopped_at=run.row.lease_until)
 
 
@@ -42,10 +45,26 @@ def _fire_unfinished(view: View, run: Run) -> None:
             runs.change(view, run, Status.SCHEDULED, dispatch=True)
         case "wake":
             next_attempt = run.row.attempt + 1
-            runs.change(view, run, Status.SCHEDULED, attempt=next_attempt, dispatch=True, sleep_until=0, worker="")
+            runs.change(
+                view,
+                run,
+                Status.SCHEDULED,
+                attempt=next_attempt,
+                dispatch=True,
+                sleep_until=0,
+                worker="",
+            )
         case "lease":
             next_attempt = run.row.attempt + 1
-            runs.change(view, run, Status.SCHEDULED, attempt=next_attempt, dispatch=True, lease_until=0, worker="")
+            runs.change(
+                view,
+                run,
+                Status.SCHEDULED,
+                attempt=next_attempt,
+                dispatch=True,
+                lease_until=0,
+                worker="",
+            )
             view.count("leases_ended")
         case "expire":
             runs.change(view, run, Status.EXPIRED, ended_at=view.now, dispatch=False)

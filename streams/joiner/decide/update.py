@@ -8,7 +8,7 @@ from streams.joiner.view import Context, View
 from topology import codec, keys, tables
 from topology.records import Update
 from topology.statuses import Status, may_move
-from topology.tables import HeldUpdate
+from topology.tables import HeldUpdate, RunRow
 
 _ENDS = {"completed": Status.COMPLETED, "failed": Status.FAILED}
 
@@ -34,7 +34,9 @@ def meet_held_updates(view: View, run: Run) -> None:
         held = codec.HELD_ROWS.decode(value)
         assert isinstance(held, HeldUpdate)
         view.put(key, None)
-        apply(view, run, held.update, held.received)
+        current = runs.load(view, run.id)  # a held cancel may have ended it already
+        assert current is not None, "it was just registered"
+        apply(view, current, held.update, held.received)
 
 
 def apply(view: View, run: Run, command: Update, received: int) -> None:
@@ -56,7 +58,15 @@ def apply(view: View, run: Run, command: Update, received: int) -> None:
         case "stopped":
             runs.change(view, run, Status.CANCELLED, stopped_at=received, **_step(command))
         case end:
-            runs.change(view, run, _ENDS[end], ended_at=view.now, error=command.error, dispatch=False, **_step(command))
+            runs.change(
+                view,
+                run,
+                _ENDS[end],
+                ended_at=view.now,
+                error=command.error,
+                dispatch=False,
+                **_step(command),
+            )
 
 
 def _claim(view: View, run: Run, command: Update, received: int) -> None:
@@ -73,7 +83,10 @@ def _claim(view: View, run: Run, command: Update, received: int) -> None:
 
 
 def _renew_lease(view: View, run: Run, command: Update, received: int) -> None:
-    """A heartbeat changes no status, so it is not announced; without a lease or a step it changes nothing."""
+    """A heartbeat changes no status, so it is not announced.
+
+    Without a lease or a step it changes nothing.
+    """
     until = max(run.row.lease_until, _lease(view, run, received))
     row = msgspec.structs.replace(run.row, lease_until=until, **_step(command))
     if row != run.row:
@@ -97,23 +110,35 @@ def _refusal(view: View, run: Run, command: Update, received: int) -> str | None
     status = command.status
     if row.status == Status.CANCELLED:
         # Its worker may still be in a step: until it says `stopped`, its lease goes on.
-        follows = status in ("heartbeat", "stopped") and not row.stopped_at and _holds(row.worker, command.worker)
+        follows = (
+            status in ("heartbeat", "stopped")
+            and not row.stopped_at
+            and _holds(row.worker, command.worker)
+        )
         return None if follows else "ended"
     if run.ended:
         return "ended"
-    match status:
-        case "running":
-            return _claim_refusal(run, command)
+    if status == "running":
+        return _claim_refusal(run, command)
+    if status == "sleeping" and _sleeps_too_long(view, run, command, received):
+        return "sleeps_too_long"
+    return None if _may_follow(row, command) else "illegal_move"
+
+
+def _may_follow(row: RunRow, command: Update) -> bool:
+    """Whether an unfinished run may take this update, claims excepted."""
+    match command.status:
         case "heartbeat":
-            return None if row.status == Status.RUNNING and _holds(row.worker, command.worker) else "illegal_move"
+            return row.status == Status.RUNNING and _holds(row.worker, command.worker)
         case "sleeping":
-            compiled = view.function(run.event.slug, run.event.version)
-            if command.until > received + compiled.function.pending_for_ms:
-                return "sleeps_too_long"
-            return None if may_move(Status(row.status), Status.SLEEPING) else "illegal_move"
-        case "stopped":
-            return "illegal_move"
-    return None
+            return may_move(Status(row.status), Status.SLEEPING)
+        case status:
+            return status in _ENDS
+
+
+def _sleeps_too_long(view: View, run: Run, command: Update, received: int) -> bool:
+    function = view.function(run.event.slug, run.event.version).function
+    return command.until > received + function.pending_for_ms
 
 
 def _claim_refusal(run: Run, command: Update) -> str | None:

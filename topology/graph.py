@@ -1,0 +1,138 @@
+"""Who reads and writes what: the wiring of the stages, as data, and what must hold of it."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from msgspec import Struct
+
+from topology import tables, topics
+from topology.topics import Partitions, TopicSpec
+
+
+class Stage(Struct, frozen=True, kw_only=True):
+    """One box of the picture: a process of Countermand, or somebody outside."""
+
+    name: str
+    reads: tuple[TopicSpec, ...] = ()
+    writes: tuple[TopicSpec, ...] = ()
+    outside: bool = False
+    transactional: bool = False
+
+
+USERS: Final = Stage(name="your services", writes=(topics.EVENTS, topics.CANCELS), outside=True)
+DEPLOYERS: Final = Stage(name="functions apply", writes=(topics.FUNCTIONS,), outside=True)
+OPERATORS: Final = Stage(
+    name="API, command line",
+    reads=(topics.REQUEST_PROGRESS, topics.DEAD_LETTERS),
+    writes=(topics.REQUESTS,),
+    outside=True,
+)
+WORKERS: Final = Stage(
+    name="your workers",
+    reads=(topics.RUNS, topics.STEPS),
+    writes=(topics.RUN_UPDATES, topics.STEPS),
+    outside=True,
+)
+CLEANUP: Final = Stage(name="your cleanup consumers", reads=(topics.CANCELLED,), outside=True)
+ROUTER: Final = Stage(
+    name="router",
+    reads=(
+        topics.EVENTS,
+        topics.CANCELS,
+        topics.RUN_UPDATES,
+        topics.REQUESTS,
+        topics.REPLAYED,
+        topics.FUNCTIONS,
+    ),
+    writes=(topics.COMMANDS, topics.DEAD_LETTERS),
+)
+JOINER: Final = Stage(
+    name="joiner",
+    reads=(topics.COMMANDS, topics.FORWARDS, topics.STATE),
+    writes=(
+        topics.STATE,
+        topics.FORWARDS,
+        topics.RUNS,
+        topics.CANCELLED,
+        topics.REPLAYED,
+        topics.REQUEST_PROGRESS,
+        topics.DEAD_LETTERS,
+    ),
+    transactional=True,
+)
+
+STAGES: Final = (USERS, DEPLOYERS, OPERATORS, ROUTER, JOINER, WORKERS, CLEANUP)
+
+
+def problems() -> Iterator[str]:
+    """What contradicts the design; nothing, unless somebody changed a topic or a stage."""
+    for topic in topics.TOPICS:
+        if not any(topic in stage.writes for stage in STAGES):
+            yield f"{topic.name} has no writer"
+        if not any(topic in stage.reads for stage in STAGES):
+            yield f"{topic.name} has no reader"
+    for topic in JOINER.writes + JOINER.reads:
+        if topic.partitions is not Partitions.SHARED:
+            yield f"{topic.name}: joiner p writes partition p, so its topics share one count"
+    if any(writer.transactional for writer in STAGES if topics.COMMANDS in writer.writes):
+        yield "commands must have contiguous offsets, so nobody writes it in transactions"
+    if topics.STATE.cleanup != "compact":
+        yield "state must be compacted and never expire: it is the only full copy of the rows"
+    spaces = [space.value for space in tables.Space]
+    if len(set(spaces)) != len(spaces) or any(len(space) != 1 for space in spaces):
+        yield "spaces of rows are told apart by one byte each"
+
+
+def validate() -> None:
+    """Check the wiring.
+
+    Raises:
+        ValueError: it contradicts the design; the message has every contradiction.
+    """
+    found = list(problems())
+    if found:
+        raise ValueError("\n".join(found))
+
+
+def text() -> str:
+    """The topology for a terminal: topics, then stages, then spaces of rows."""
+    width = max(len(topic.name) for topic in topics.TOPICS)
+    lines = ["TOPICS"]
+    for topic in topics.TOPICS:
+        kept = f"{topic.cleanup}, {topic.partitions.value}"
+        lines.append(
+            f"  {topic.name:<{width}}  {topic.content}  [{kept}; written by {topic.writers}]"
+        )
+    lines.append("STAGES")
+    for stage in STAGES:
+        reads = ", ".join(topic.name for topic in stage.reads) or "-"
+        writes = ", ".join(topic.name for topic in stage.writes) or "-"
+        lines.append(f"  {stage.name}: {reads} -> {writes}")
+    lines.append("ROWS (one RocksDB per partition)")
+    for space in tables.Space:
+        kept = "derived" if space.value in tables.DERIVED else "changelog"
+        kept = "local" if space is tables.Space.CHECKPOINT else kept
+        lines.append(f"  {space.value.decode('latin-1')!r:<7} {space.name.lower():<14} {kept}")
+    return "\n".join(lines)
+
+
+def mermaid() -> str:
+    """The topology as a Mermaid flowchart."""
+    lines = ["flowchart LR"]
+    for stage in STAGES:
+        shape = f'(["{stage.name}"])' if stage.outside else f'["<b>{stage.name}</b>"]'
+        lines.append(f"  {_id(stage.name)}{shape}")
+    lines += [f"  {_id(topic.name)}[({topic.name})]" for topic in topics.TOPICS]
+    for stage in STAGES:
+        both = [topic for topic in stage.writes if topic in stage.reads]
+        for topic in stage.reads:
+            if topic not in both:
+                lines.append(f"  {_id(topic.name)} --> {_id(stage.name)}")
+        for topic in stage.writes:
+            arrow = "<-->" if topic in both else "-->"
+            lines.append(f"  {_id(stage.name)} {arrow} {_id(topic.name)}")
+    return "\n".join(lines)
+
+
+def _id(name: str) -> str:
+    return name.replace(" ", "_").replace("-", "_").replace(",", "")
