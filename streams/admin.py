@@ -15,7 +15,7 @@ from streams.errors import KafkaRefusedError, UnreachableError
 from streams.settings import Settings
 
 TIMEOUT_S: Final = 15.0
-_REACH_TIMEOUT_S: Final = 10.0
+REACH_TIMEOUT_S: Final = 5.0
 _ABSENT: Final = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_EXCEPTION)
 _UNREACHABLE: Final = (
     KafkaError._TRANSPORT,  # noqa: SLF001  # librdkafka's public error codes
@@ -48,7 +48,7 @@ def list_brokers(admin: AdminClient) -> dict[int, str]:
         UnreachableError: no broker answers.
     """
     try:
-        found = admin.list_topics(timeout=_REACH_TIMEOUT_S).brokers
+        found = admin.list_topics(timeout=REACH_TIMEOUT_S).brokers
     except KafkaException as error:
         raise unreachable(error) from error
     return {number: f"{broker.host}:{broker.port}" for number, broker in found.items()}

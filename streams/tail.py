@@ -6,12 +6,17 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from streams.admin import TIMEOUT_S, unreachable
+from streams.admin import REACH_TIMEOUT_S, TIMEOUT_S, unreachable
 from streams.errors import NotFoundError
 from streams.settings import Settings
 
 _POLL_S: Final = 0.2
-_FIRST_OFFSET: Final = 0
+# A leader is just changing, or a topic so new that not every broker knows it.
+_PASSING: Final = (
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+)
 
 
 def follow(
@@ -61,24 +66,8 @@ def read_all(settings: Settings, topic: str) -> Iterator[Message]:
                 continue
             if _is_record(message):
                 yield message
-            elif message.error() is not None:
+            elif _is_end(message):
                 open_partitions.discard(message.partition() or 0)
-    finally:
-        consumer.close()
-
-
-def read_one(settings: Settings, topic: str, partition: int, offset: int) -> Message | None:
-    """The record at an offset; None where there is none any more."""
-    consumer = _consumer(settings)
-    try:
-        _partitions(consumer, topic)
-        consumer.assign([TopicPartition(topic, partition, offset)])
-        while True:
-            message = consumer.poll(_POLL_S)
-            if message is None:
-                continue
-            found = _is_record(message) and message.offset() == offset
-            return message if found else None
     finally:
         consumer.close()
 
@@ -100,21 +89,37 @@ def _assign(consumer: Consumer, topic: str, *, from_beginning: bool) -> set[int]
     partitions = _partitions(consumer, topic)
     starts = []
     for partition in partitions:
-        place = TopicPartition(topic, partition)
-        low, high = consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)
+        low, high = _bounds(consumer, TopicPartition(topic, partition))
         starts.append(TopicPartition(topic, partition, low if from_beginning else high))
     consumer.assign(starts)
     return set(partitions)
 
 
+def _bounds(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
+    """First offset and end of a partition; a leader that is just changing gets time."""
+    end = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            return consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)
+        except KafkaException as error:
+            if error.args[0].code() not in _PASSING or time.monotonic() > end:
+                raise unreachable(error) from error
+            time.sleep(_POLL_S)
+
+
 def _partitions(consumer: Consumer, topic: str) -> list[int]:
     try:
-        found = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
+        found = consumer.list_topics(topic, timeout=REACH_TIMEOUT_S).topics[topic]
     except KafkaException as error:
         raise unreachable(error) from error
     if found.error is not None:
         raise NotFoundError(f"Topic {topic} is missing. Run: countermand topics create")
     return sorted(found.partitions)
+
+
+def _is_end(message: Message) -> bool:
+    error = message.error()
+    return error is not None and error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001  # public
 
 
 def _is_record(message: Message) -> bool:
@@ -126,6 +131,6 @@ def _is_record(message: Message) -> bool:
     error = message.error()
     if error is None:
         return True
-    if error.code() == KafkaError._PARTITION_EOF or error.retriable():  # noqa: SLF001  # a public code
+    if _is_end(message) or error.code() in _PASSING:
         return False
     raise unreachable(KafkaException(error))

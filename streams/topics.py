@@ -1,6 +1,7 @@
 """Kafka's topics against `topology.topics`: make what is missing, check what is there."""
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -29,6 +30,7 @@ from topology import limits, topics
 from topology.topics import Owner, Partitions, TopicSpec
 
 LOG_APPEND_TIME: Final = "LogAppendTime"
+_POLL_S: Final = 0.05
 _OUTPUTS: Final = (topics.CANCELLED, topics.DEAD_LETTERS, topics.REQUEST_PROGRESS)
 
 
@@ -158,6 +160,7 @@ def create_topics(settings: Settings, *, mend: bool = False) -> Created:
     ]
     if new:
         done.created = _create(admin, new)
+        _await(lambda: wanted.keys() - describe_topics(admin, wanted).keys())
     if mend:
         done.mended = _mend(admin, found.values(), wanted, settings)
     return done
@@ -270,6 +273,15 @@ def _create(admin: AdminClient, new: list[NewTopic]) -> list[str]:
     return created
 
 
+def _await(waiting: Callable[[], set[str]]) -> None:
+    """Wait until no topic waits any more: brokers tell of a change a little after they made it."""
+    end = time.monotonic() + TIMEOUT_S
+    while names := waiting():
+        if time.monotonic() > end:
+            raise TopicsError(f"{', '.join(sorted(names))}: changed, but the brokers don't show it")
+        time.sleep(_POLL_S)
+
+
 def _mend(
     admin: AdminClient,
     found: Iterable[TopicState],
@@ -277,28 +289,44 @@ def _mend(
     settings: Settings,
 ) -> list[str]:
     """Set what differs in the configuration of Countermand's own topics; partitions stay."""
-    resources = []
+    wrong = {}
     for state in found:
         spec = specs[state.name]
         wanted = topic_config(spec, settings, state.replication_factor)
-        wrong = {key: value for key, value in wanted.items() if state.config.get(key) != value}
-        if wrong and spec.owner is not Owner.USER:
-            entries = [
+        differing = {key: value for key, value in wanted.items() if state.config.get(key) != value}
+        if differing and spec.owner is not Owner.USER:
+            wrong[state.name] = differing
+    if wrong:
+        _alter(admin, wrong)
+    return list(wrong)
+
+
+def _alter(admin: AdminClient, configs: Mapping[str, Mapping[str, str]]) -> None:
+    """Set these configurations, and wait until the brokers tell of them."""
+    resources = [
+        ConfigResource(
+            ResourceType.TOPIC,
+            name,
+            incremental_configs=[
                 ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
-                for key, value in wrong.items()
-            ]
-            resources.append(
-                ConfigResource(ResourceType.TOPIC, state.name, incremental_configs=entries)
-            )
-    if not resources:
-        return []
+                for key, value in config.items()
+            ],
+        )
+        for name, config in configs.items()
+    ]
     futures = admin.incremental_alter_configs(resources, request_timeout=TIMEOUT_S)
     for resource, future in futures.items():
         try:
             future.result()
         except KafkaException as error:
             raise _refused(resource.name, error) from error
-    return [resource.name for resource in resources]
+    _await(
+        lambda: {
+            name
+            for name, state in describe_topics(admin, configs).items()
+            if not configs[name].items() <= state.config.items()
+        }
+    )
 
 
 def _refused(name: str, error: KafkaException) -> Exception:

@@ -1,0 +1,206 @@
+"""Topics on a real broker: made once, and every wrong thing found before a process starts."""
+
+from collections.abc import Mapping
+
+import pytest
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its __all__
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
+
+from streams.admin import describe_topics
+from streams.cli.exits import ExitCode
+from streams.errors import TopicsError
+from streams.settings import Settings, load
+from streams.topics import check_topics, create_topics, grouped, inspect_topics
+from tests.support.broker import unique_name
+from tests.support.cli import json_of, run
+from tests.support.deadline import eventually
+from topology import limits, topics
+from topology.topics import TopicSpec
+
+pytestmark = pytest.mark.broker
+PARTITIONS = 2
+
+
+@pytest.fixture
+def prefix() -> str:
+    """Topics of this test alone."""
+    return unique_name("topics") + "."
+
+
+@pytest.fixture
+def settings(kafka: str, prefix: str) -> Settings:
+    """Settings with topics of this test alone."""
+    return load(kafka_bootstrap_servers=kafka, topic_prefix=prefix, partitions=PARTITIONS)
+
+
+@pytest.fixture
+def made(settings: Settings) -> Settings:
+    """The same, with all topics made."""
+    create_topics(settings)
+    return settings
+
+
+def admin(settings: Settings) -> AdminClient:
+    """An admin client of the test's own."""
+    return AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
+
+
+def alter(settings: Settings, spec: TopicSpec, config: Mapping[str, str]) -> None:
+    """Change a topic behind Countermand's back."""
+    entries = [
+        ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+        for name, value in config.items()
+    ]
+    resource = ConfigResource(ResourceType.TOPIC, settings.topic(spec), incremental_configs=entries)
+    client = admin(settings)  # held until the answer is there
+    client.incremental_alter_configs([resource])[resource].result(30)
+    name = settings.topic(spec)
+    assert eventually(
+        lambda: config.items() <= describe_topics(client, [name])[name].config.items()
+    )
+
+
+def make(settings: Settings, name: str, partitions: int, config: Mapping[str, str]) -> None:
+    """Make a topic as somebody else would."""
+    new = NewTopic(name, num_partitions=partitions, replication_factor=1, config=dict(config))
+    client = admin(settings)
+    client.create_topics([new])[name].result(30)
+    assert eventually(lambda: name in describe_topics(client, [name]))
+
+
+def test_create_makes_all_topics_as_described(settings: Settings) -> None:
+    """Partitions, cleanup, timestamps and sizes are those of the topology; one broker, one copy."""
+    done = create_topics(settings)
+    assert done.replication_factor == 1
+    assert sorted(done.created) == sorted(settings.topic(spec) for spec in topics.TOPICS)
+    report = check_topics(settings)
+    assert report.findings == ()
+    assert report.event_bytes == limits.EVENT_BYTES
+    for spec in topics.TOPICS:
+        state = report.topics[settings.topic(spec)]
+        assert state.partitions == (1 if spec is topics.FUNCTIONS else PARTITIONS)
+        assert state.config["cleanup.policy"] == spec.cleanup
+        stamped = state.config["message.timestamp.type"] == "LogAppendTime"
+        assert stamped == spec.log_append_time
+        assert len(state.id) == 16
+    assert len({state.id for state in report.topics.values()}) == len(topics.TOPICS)
+
+
+def test_create_again_changes_nothing(made: Settings) -> None:
+    """It is idempotent."""
+    before = inspect_topics(made).topics
+    assert create_topics(made).created == []
+    assert inspect_topics(made).topics == before
+
+
+def test_missing_topics_stop_a_start_with_the_command(settings: Settings) -> None:
+    """All of them in one line."""
+    with pytest.raises(TopicsError, match=r"missing.*countermand topics create") as refused:
+        check_topics(settings)
+    assert str(refused.value).count("countermand topics create") == 1
+
+
+def test_a_recreated_topic_has_another_id(made: Settings) -> None:
+    """By this a joiner sees that its old disk belongs to another topic."""
+    name = made.topic(topics.STATE)
+    before = check_topics(made).topics[name].id
+    client = admin(made)
+    client.delete_topics([name])[name].result(30)
+    assert eventually(lambda: name not in describe_topics(client, [name]))
+    create_topics(made)
+    assert check_topics(made).topics[name].id != before
+
+
+def test_another_partition_setting_is_one_finding(made: Settings) -> None:
+    """Where all topics agree, the setting is wrong, not eight topics."""
+    other = made.model_copy(update={"partitions": PARTITIONS + 1})
+    (finding,) = inspect_topics(other).errors
+    assert finding.remedy.startswith(f"Set COUNTERMAND_PARTITIONS={PARTITIONS}")
+
+
+def test_one_topic_with_other_partitions_is_an_error(settings: Settings) -> None:
+    """It breaks co-partitioning."""
+    name = settings.topic(topics.RUNS)
+    make(settings, name, PARTITIONS + 1, topics.RUNS.config(1))
+    create_topics(settings)
+    with pytest.raises(TopicsError, match=f"{name}: 3 partitions, not 2.*--delete --topic {name}"):
+        check_topics(settings)
+
+
+def test_functions_must_have_one_partition(settings: Settings) -> None:
+    """A version's number is its offset."""
+    make(settings, settings.topic(topics.FUNCTIONS), 2, topics.FUNCTIONS.config(1))
+    create_topics(settings)
+    with pytest.raises(TopicsError, match="functions: 2 partitions, not 1"):
+        check_topics(settings)
+
+
+@pytest.mark.parametrize(
+    ("spec", "config", "message"),
+    [
+        (topics.STATE, {"cleanup.policy": "delete"}, "cleanup.policy is delete, not compact"),
+        (topics.COMMANDS, {"cleanup.policy": "compact"}, "cleanup.policy is compact, not delete"),
+        (topics.FUNCTIONS, {"message.timestamp.type": "CreateTime"}, "message.timestamp.type"),
+    ],
+)
+def test_internal_topics_made_wrong_are_errors_that_mend_repairs(
+    made: Settings, spec: TopicSpec, config: dict[str, str], message: str
+) -> None:
+    """The message has the command, and the command works."""
+    alter(made, spec, config)
+    with pytest.raises(TopicsError, match=f"{message}.*countermand topics create --mend"):
+        check_topics(made)
+    assert create_topics(made, mend=True).mended == [made.topic(spec)]
+    assert check_topics(made).findings == ()
+
+
+def test_an_input_with_create_time_is_a_warning(made: Settings) -> None:
+    """Its received times are the producers' clocks; that is the user's choice."""
+    alter(made, topics.EVENTS, {"message.timestamp.type": "CreateTime"})
+    report = check_topics(made)
+    (warning,) = report.warnings
+    assert warning.topic == made.topic(topics.EVENTS)
+    assert create_topics(made, mend=True).mended == []
+
+
+def test_a_users_own_input_is_needed_and_left_alone(made: Settings, prefix: str) -> None:
+    """`topics create` doesn't make it; any partitions and cleanup do."""
+    own = prefix + "orders"
+    settings = made.model_copy(update={"inputs": load(inputs=f"[{{topic: {own}}}]").inputs})
+    with pytest.raises(TopicsError, match=f"{own}: missing. Make it, or take it out"):
+        check_topics(settings)
+    make(made, own, 5, {"cleanup.policy": "compact", "max.message.bytes": "1000"})
+    report = check_topics(settings)
+    assert [warning.topic for warning in report.warnings] == [own]
+    assert report.event_bytes == limits.EVENT_BYTES
+
+
+def test_smaller_messages_shrink_the_event_limit(made: Settings) -> None:
+    """What registers must also fit into a cancelled event, which holds it twice."""
+    alter(made, topics.CANCELLED, {"max.message.bytes": "500000"})
+    report = check_topics(made)
+    assert report.event_bytes == 500_000 - limits.FUNCTION_BYTES - limits.BATCH_BYTES
+    assert "events must be smaller" in grouped(report.warnings)[0]
+    alter(made, topics.CANCELLED, {"max.message.bytes": "1000"})
+    with pytest.raises(TopicsError, match="no event fits"):
+        check_topics(made)
+
+
+def test_the_commands_create_and_check(kafka: str, prefix: str) -> None:
+    """Exit code 6 until all is made, then 0; JSON lists every topic."""
+    where = {"kafka_bootstrap_servers": kafka, "topic_prefix": prefix}
+    failed = run("topics", "check", **where)
+    assert failed.exit_code == ExitCode.TOPICS
+    assert "missing. Run: countermand topics create" in failed.stdout
+    created = json_of(run("topics", "create", "--partitions", "2", "--json", **where))
+    assert len(created["created"]) == len(topics.TOPICS)
+    checked = json_of(run("topics", "check", "--json", partitions="2", **where))
+    assert checked["ok"]
+    assert checked["topics"][prefix + "commands"]["partitions"] == 2
+    assert "0 created" in run("topics", "create", partitions="2", **where).stderr
