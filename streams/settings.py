@@ -3,7 +3,6 @@
 `docs/settings.md` is generated from this model (`streams.settings_page`).
 """
 
-import difflib
 import os
 import re
 from collections.abc import Mapping
@@ -28,7 +27,9 @@ from streams.settings_values import (
     InputSpec,
     parse_extra,
     parse_inputs,
+    read_secret,
     refuse_reserved,
+    refuse_unknown,
 )
 from topology import limits, topics
 
@@ -240,7 +241,7 @@ def load(**flags: Any) -> Settings:  # noqa: ANN401  # one flag per field, None 
     Raises:
         SettingsError: a variable is unknown, or a value can't be used; it names all of them.
     """
-    _refuse_unknown(os.environ)
+    refuse_unknown(os.environ, PREFIX, _variables())
     given = {name: value for name, value in flags.items() if value is not None}
     try:
         settings = Settings(**(_secret_files(os.environ) | given))
@@ -272,20 +273,6 @@ def _variables() -> frozenset[str]:
     return frozenset(names | files | OTHER_VARIABLES)
 
 
-def _refuse_unknown(environ: Mapping[str, str]) -> None:
-    known = _variables()
-    given = sorted(name for name in environ if name.upper().startswith(PREFIX))
-    unknown = [name for name in given if name.upper() not in known]
-    if unknown:
-        raise SettingsError("\n".join(_unknown(name, known) for name in unknown))
-
-
-def _unknown(name: str, known: frozenset[str]) -> str:
-    close = difflib.get_close_matches(name.upper(), known, n=1)
-    hint = f"did you mean {close[0]}?" if close else "see docs/settings.md, or unset it"
-    return f"{name} is not a setting: {hint}"
-
-
 def _secret_files(environ: Mapping[str, str]) -> dict[str, str]:
     """Secrets given as the path of a file: `<variable>_FILE`, as containers mount them."""
     found = {}
@@ -296,10 +283,7 @@ def _secret_files(environ: Mapping[str, str]) -> dict[str, str]:
             continue
         if environ.get(name):
             raise SettingsError(f"{name} and {name}{_FILE} are both set: unset one of them")
-        try:
-            found[field] = Path(path).expanduser().read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{name}{_FILE} can't be read: {error}") from error
+        found[field] = read_secret(name + _FILE, path)
     return found
 
 

@@ -1,13 +1,17 @@
 """Values of settings that have a form of their own: durations, inputs, librdkafka names."""
 
+import difflib
 import json
 import re
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+
+from streams.errors import SettingsError
 
 _UNITS_S: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _DURATION: Final = re.compile(r"(\d+)(ms|s|m|h|d)")
@@ -152,6 +156,36 @@ def refuse_reserved(extra: dict[str, str]) -> None:
             raise ValueError(f"kafka_extra: use {_COVERED[name]} instead of {name}")
         if name in _FIXED:
             raise ValueError(f"kafka_extra: {name} is fixed, since exactly-once rests on it")
+
+
+def refuse_unknown(environ: Mapping[str, str], prefix: str, known: Collection[str]) -> None:
+    """Refuse variables with our prefix that nothing reads: most are misspelt.
+
+    Raises:
+        SettingsError: there are some; it names each with the most similar setting.
+    """
+    given = sorted(name for name in environ if name.upper().startswith(prefix))
+    unknown = [name for name in given if name.upper() not in known]
+    if unknown:
+        raise SettingsError("\n".join(_unknown(name, known) for name in unknown))
+
+
+def read_secret(name: str, path: str) -> str:
+    """A secret from the file that the variable `name` gives; its last line break is no part.
+
+    Raises:
+        SettingsError: the file can't be read.
+    """
+    try:
+        return Path(path).expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{name} can't be read: {error}") from error
+
+
+def _unknown(name: str, known: Collection[str]) -> str:
+    close = difflib.get_close_matches(name.upper(), known, n=1)
+    hint = f"did you mean {close[0]}?" if close else "see docs/settings.md, or unset it"
+    return f"{name} is not a setting: {hint}"
 
 
 def _loaded(text: str) -> object:

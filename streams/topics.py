@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException
@@ -26,29 +25,34 @@ from streams.admin import (
 )
 from streams.errors import TopicsError
 from streams.settings import Settings
-from topology import limits, topics
-from topology.topics import Owner, Partitions, TopicSpec
+from streams.topic_findings import (
+    LOG_APPEND_TIME,
+    Finding,
+    Severity,
+    event_limit,
+    find,
+    grouped,
+    partition_count,
+)
+from topology import topics
+from topology.topics import Owner, TopicSpec
 
-LOG_APPEND_TIME: Final = "LogAppendTime"
+__all__ = [
+    "LOG_APPEND_TIME",
+    "Created",
+    "Finding",
+    "Severity",
+    "TopicsReport",
+    "check_topics",
+    "create_topics",
+    "expected_topics",
+    "grouped",
+    "inspect_topics",
+    "topic_config",
+]
+
 _POLL_S: Final = 0.05
 _OUTPUTS: Final = (topics.CANCELLED, topics.DEAD_LETTERS, topics.REQUEST_PROGRESS)
-
-
-class Severity(StrEnum):
-    """What a finding means for a process that starts."""
-
-    ERROR = "error"
-    WARNING = "warning"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong with one topic, and what mends it."""
-
-    topic: str
-    severity: Severity
-    problem: str
-    remedy: str
 
 
 @dataclass(frozen=True)
@@ -100,30 +104,9 @@ def inspect_topics(settings: Settings) -> TopicsReport:
         UnreachableError: no broker answers.
     """
     specs = expected_topics(settings)
-    admin = admin_client(settings)
-    found = describe_topics(admin, specs)
-    other_count = _other_count(found, specs, settings)
-    findings = [] if other_count is None else [other_count]
-    for name, spec in specs.items():
-        state = found.get(name)
-        if state is None:
-            findings.append(_missing(name, settings))
-        else:
-            findings += _differences(state, spec)
-            counted = spec.partitions is Partitions.SHARED and other_count is not None
-            findings += [] if counted else _wrong_partitions(state, spec, settings)
-    event_bytes = _event_limit(found, specs)
-    if event_bytes <= 0:
-        findings.append(_too_small(found, specs))
-    return TopicsReport(found, tuple(findings), event_bytes)
-
-
-def grouped(findings: Iterable[Finding]) -> list[str]:
-    """Findings as lines, where topics with one problem and remedy share a line."""
-    lines: dict[tuple[str, str], list[str]] = {}
-    for finding in findings:
-        lines.setdefault((finding.problem, finding.remedy), []).append(finding.topic)
-    return [f"{', '.join(names)}: {what}. {remedy}" for (what, remedy), names in lines.items()]
+    found = describe_topics(admin_client(settings), specs)
+    findings = find(found, specs, settings)
+    return TopicsReport(found, tuple(findings), event_limit(found, specs))
 
 
 def expected_topics(settings: Settings) -> dict[str, TopicSpec]:
@@ -151,7 +134,7 @@ def create_topics(settings: Settings, *, mend: bool = False) -> Created:
     new = [
         NewTopic(
             name,
-            num_partitions=_partitions(spec, settings),
+            num_partitions=partition_count(spec, settings),
             replication_factor=factor,
             config=topic_config(spec, settings, factor),
         )
@@ -174,88 +157,6 @@ def topic_config(spec: TopicSpec, settings: Settings, factor: int) -> dict[str, 
         kept = settings.retention_outputs if output else settings.retention_inputs
         config["retention.ms"] = str(int(kept.total_seconds() * 1000))
     return config
-
-
-def _missing(name: str, settings: Settings) -> Finding:
-    standard = name in {settings.topic(spec) for spec in topics.TOPICS}
-    remedy = "Run: countermand topics create"
-    if not standard:
-        remedy = "Make it, or take it out of COUNTERMAND_INPUTS"
-    return Finding(name, Severity.ERROR, "missing", remedy)
-
-
-def _differences(state: TopicState, spec: TopicSpec) -> list[Finding]:
-    """What differs from the spec: an error on Countermand's own topics, a warning on inputs."""
-    findings = []
-    severity = Severity.WARNING if spec.owner is Owner.USER else Severity.ERROR
-    mend = "Run: countermand topics create --mend"
-    cleanup = state.config["cleanup.policy"]
-    if set(cleanup.split(",")) != set(spec.cleanup.split(",")) and severity is Severity.ERROR:
-        problem = f"cleanup.policy is {cleanup}, not {spec.cleanup}"
-        findings.append(Finding(state.name, severity, problem, mend))
-    if spec.log_append_time and state.config["message.timestamp.type"] != LOG_APPEND_TIME:
-        problem = "message.timestamp.type is CreateTime: received times are the producers' clocks"
-        remedy = "LogAppendTime keeps late records out" if severity is Severity.WARNING else mend
-        findings.append(Finding(state.name, severity, problem, remedy))
-    if _message_bytes(state) < limits.MESSAGE_BYTES and severity is Severity.ERROR:
-        problem = f"max.message.bytes is {_message_bytes(state):,}: events must be smaller"
-        findings.append(Finding(state.name, Severity.WARNING, problem, mend))
-    return findings
-
-
-def _wrong_partitions(state: TopicState, spec: TopicSpec, settings: Settings) -> list[Finding]:
-    expected = _partitions(spec, settings)
-    if spec.partitions is Partitions.FREE or state.partitions == expected:
-        return []
-    problem = f"{state.partitions} partitions, not {expected}"
-    remedy = (
-        "Delete it, with all that it holds, and make it anew: "
-        f"kafka-topics.sh --bootstrap-server {settings.kafka_bootstrap_servers} "
-        f"--delete --topic {state.name}; countermand topics create"
-    )
-    return [Finding(state.name, Severity.ERROR, problem, remedy)]
-
-
-def _other_count(
-    found: Mapping[str, TopicState], specs: Mapping[str, TopicSpec], settings: Settings
-) -> Finding | None:
-    """All shared topics agree on another count than the setting: then the setting is wrong."""
-    shared = [s for s in found.values() if specs[s.name].partitions is Partitions.SHARED]
-    counts = {state.partitions for state in shared}
-    if len(counts) != 1 or counts == {settings.partitions}:
-        return None
-    count = counts.pop()
-    return Finding(
-        settings.topic(topics.COMMANDS),
-        Severity.ERROR,
-        f"it and the {len(shared) - 1} topics that share its count have {count} partitions, "
-        f"COUNTERMAND_PARTITIONS is {settings.partitions}",
-        f"Set COUNTERMAND_PARTITIONS={count}: the count is fixed for life",
-    )
-
-
-def _partitions(spec: TopicSpec, settings: Settings) -> int:
-    return 1 if spec.partitions is Partitions.ONE else settings.partitions
-
-
-def _message_bytes(state: TopicState) -> int:
-    return int(state.config["max.message.bytes"])
-
-
-def _event_limit(found: Mapping[str, TopicState], specs: Mapping[str, TopicSpec]) -> int:
-    """How large an event may be, so that the smallest topic takes all that comes of it."""
-    own = [_message_bytes(found[name]) for name in found if specs[name].owner is not Owner.USER]
-    smallest = min([limits.MESSAGE_BYTES, *own])
-    twice = (smallest - limits.ENVELOPE_BYTES) // 2
-    batch = smallest - limits.FUNCTION_BYTES - limits.BATCH_BYTES
-    return min(limits.EVENT_BYTES, twice, batch)
-
-
-def _too_small(found: Mapping[str, TopicState], specs: Mapping[str, TopicSpec]) -> Finding:
-    own = [found[name] for name in found if specs[name].owner is not Owner.USER]
-    smallest = min(own, key=_message_bytes)
-    problem = f"max.message.bytes is {_message_bytes(smallest):,}: no event fits"
-    return Finding(smallest.name, Severity.ERROR, problem, "Run: countermand topics create --mend")
 
 
 def _create(admin: AdminClient, new: list[NewTopic]) -> list[str]:
