@@ -13,7 +13,7 @@ RUN_ID_BYTES: Final = 16
 RUN_ID_CHARS: Final = 26
 
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_TRIPLES: Final = [a + b + c for a in _CROCKFORD for b in _CROCKFORD for c in _CROCKFORD]
+_THREE: Final = [a + b + c for a in _CROCKFORD for b in _CROCKFORD for c in _CROCKFORD]
 _VALUES: Final = {letter: value for value, letter in enumerate(_CROCKFORD)}
 
 Path: TypeAlias = tuple[str | int, ...]
@@ -80,11 +80,15 @@ def received_ms(run_id: bytes) -> int:
 
 def run_id_text(run_id: bytes) -> str:
     """The 26 characters by which people and topics know a run."""
-    number = int.from_bytes(run_id, "big")
-    triples = _TRIPLES
-    return "".join(
-        [triples[(number >> shift) & 32767] for shift in (120, 105, 90, 75, 60, 45, 30, 15, 0)]
-    )[1:]
+    time, rest = int.from_bytes(run_id[:6], "big"), int.from_bytes(run_id[6:], "big")
+    one, three = _CROCKFORD, _THREE
+    # Unrolled: every registration makes one of these.
+    return (
+        f"{one[time >> 45]}{three[time >> 30 & 32767]}{three[time >> 15 & 32767]}"
+        f"{three[time & 32767]}{one[rest >> 75]}{three[rest >> 60 & 32767]}"
+        f"{three[rest >> 45 & 32767]}{three[rest >> 30 & 32767]}{three[rest >> 15 & 32767]}"
+        f"{three[rest & 32767]}"
+    )
 
 
 def run_id_bytes(text: str) -> bytes:

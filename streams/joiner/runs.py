@@ -94,8 +94,7 @@ def register(
         dispatch_at=command.dispatch_at,
     )
     view.put(tables.event_row_key(command.run_id), codec.EVENT_ROWS.encode(event))
-    for key, value in derive.run_rows(command.run_id, event, None).items():
-        view.derive(key, value)
+    view.derive_all(derive.run_rows(command.run_id, event, None))
     by_event = tables.by_event_key(command.event_key)
     view.derive(by_event, derive.event_list(listed, command.run_id, present=True))
     run = Run(command.run_id, event, as_registered(event))
@@ -271,6 +270,8 @@ def remote_listeners(
     view: View, command: Register, compiled: CompiledFunction
 ) -> tuple[Listener, ...]:
     """Those of a run's listeners that wait in other partitions."""
+    if len(command.listeners) <= 1:
+        return ()  # the first decides the home
     return tuple(
         listener for listener in command.listeners if not _waits_here(view, listener, compiled)
     )

@@ -137,6 +137,13 @@ class View:
             self._under.setdefault(key[:17], set()).add(key)
         self.derived[key] = value
 
+    def derive_all(self, rows: dict[bytes, bytes]) -> None:
+        """Write derived rows of which none was there."""
+        self.derived.update(rows)
+        for key in rows:
+            if key[0] in _SCANNED:
+                self._under.setdefault(key[:17], set()).add(key)
+
     def scan(self, prefix: bytes, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Rows under a prefix of 17 bytes, beyond the key `after`, in the order of their keys."""
         start = after + b"\x00" if after else prefix
@@ -166,7 +173,7 @@ class View:
 
     def held(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
         """Held rows under a prefix; cheap where there are none, which is the rule."""
-        if prefix not in self._under and not self._rows.may_hold(prefix):
+        if not (prefix in self._under or self._rows.may_hold(prefix)):
             return []
         return list(self.scan(prefix))
 
