@@ -69,6 +69,7 @@ class RegistryReader:
         self._monotonic = monotonic
         self._position = 0
         self._asked_at = float("-inf")
+        self._asked_position = 0
         self._answer: Future[ListOffsetsResultInfo] | None = None
         self._end: int | None = None
         self._last_error: KafkaError | None = None
@@ -143,6 +144,7 @@ class RegistryReader:
             latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the stubs' omission
             futures = self._admin.list_offsets({partition: latest}, request_timeout=_ASK_TIMEOUT_S)
             self._answer, self._asked_at = futures[partition], now
+            self._asked_position = self._position
 
     def _hear_end(self) -> None:
         if self._answer is not None and self._answer.done():
@@ -154,7 +156,8 @@ class RegistryReader:
         if self._end is None:
             return
         if self._position >= self._end:
-            if self._position > self._end:
+            # What came since the question may lie beyond its answer.
+            if self._asked_position > self._end:
                 self._refuse_shorter(self._end)
             self.fresh_at = self._asked_at
             self._end = self._last_error = None
@@ -195,7 +198,7 @@ class RegistryReader:
 
     def _refuse_shorter(self, end: int) -> None:
         raise RegistryError(
-            f"{self._topic} ends at {end}, but was read to {self._position} before: it was "
+            f"{self._topic} ends at {end}, but was read to {self._asked_position} before: it was "
             "truncated or made anew. Restart, so that it is read from its beginning"
         )
 
