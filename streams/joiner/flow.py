@@ -22,6 +22,7 @@ from streams.joiner.processor import PartitionProcessor
 _SETTLE_S: Final = 0.05
 _WATCH_S: Final = 0.5
 _STUCK_S: Final = 1.0
+_PATIENCE_S: Final = 16.0
 
 log = logs.get(__name__)
 
@@ -65,6 +66,7 @@ class Slot:
         self.expected: int | None = None
         self.end = 0
         self.moved_at = monotonic()
+        self.patience_s = _STUCK_S
 
 
 class Flow:
@@ -116,6 +118,7 @@ class Flow:
             if slot.processor.inbox.put_command(Record(offset, value)):
                 slot.expected = offset + 1
                 slot.moved_at = monotonic()
+                slot.patience_s = _STUCK_S
             else:
                 slot.processor.full = True
                 self._consumer().pause_partitions({TP(self._topic, partition)})
@@ -176,8 +179,11 @@ class Flow:
             if slot is None or slot.expected is None or slot.processor.full:
                 continue
             slot.end = end
-            if slot.expected < end and monotonic() - slot.moved_at > _STUCK_S:
+            if slot.expected < end and monotonic() - slot.moved_at > slot.patience_s:
                 slot.moved_at = monotonic()
+                # A seek drops what is being fetched: on a busy machine, too many of them are why
+                # nothing comes.
+                slot.patience_s = min(2 * slot.patience_s, _PATIENCE_S)
                 self._reposition(f"partition {tp.partition} stood still at {slot.expected}")
 
     def partitions(self) -> dict[int, PartitionProcessor]:

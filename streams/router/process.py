@@ -15,7 +15,6 @@ which joiners skip. A record that the broker refuses ends the process before 8. 
 another router pass through 7 and 8 first.
 """
 
-import gc
 import logging
 import signal
 import threading
@@ -27,6 +26,7 @@ from typing import Final
 
 from streams import crash, logs
 from streams.admin import admin_client
+from streams.collector import rare_collections
 from streams.functions.reader import RegistryReader
 from streams.health import Health
 from streams.metrics import Metrics
@@ -47,8 +47,6 @@ _ROUND: Final = 2_000
 _IDLE_S: Final = 0.05
 # How much younger than a received time the view of `functions` may not be: see `_known`.
 _CLOCK_SLACK_MS: Final = 1_000
-# More objects than one round makes.
-_COLLECT_AFTER: Final = 200_000
 _GRACE_S: Final = 10.0
 _UNREADABLE: Final = Rejection("bad_header", "the name of a header is no UTF-8")
 
@@ -65,7 +63,7 @@ def run_router(settings: Settings, stop: threading.Event | None = None) -> None:
     metrics, health = Metrics(), Health()
     with (
         _stopped_by_signals(stop),
-        _without_collections(),
+        rare_collections(),
         WebServer(settings.web_host, settings.web_port, metrics, health) as web,
     ):
         _log.info("Router starts", group=settings.router_group, url=web.url)
@@ -102,6 +100,7 @@ class Router:
         self._identities = IdentityProbe(admin, self._topic_ids)
         self._sender = Sender(settings, logger, self._while_waiting)
         self._sources = Sources(settings, logger, self._before_loss)
+        self._written = False
         self._failed = False
         self._marked_at = time.monotonic()
 
@@ -172,6 +171,7 @@ class Router:
     def _write(self, output: Output) -> None:
         self._sender.send_batches(output.batches)
         self._sender.send_dead_letters(output.dead_letters)
+        self._written = True
         crash.crash_at("router_after_produce")
         self._figures.count(output)
 
@@ -220,7 +220,9 @@ class Router:
     def _settle(self, *, wait: bool) -> None:
         """Flush, then commit: never the other way round."""
         self._sender.flush()
-        crash.crash_at("router_after_flush")
+        if self._written:
+            crash.crash_at("router_after_flush")
+            self._written = False
         if wait:
             self._sources.commit_and_wait()
         else:
@@ -257,22 +259,6 @@ def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def _without_collections() -> Iterator[None]:
-    """Keep the garbage collector out of the loop, which makes no cycles but many objects.
-
-    At its usual threshold it looks through them all several times a round: a third of the time.
-    """
-    before = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER, *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
 
 
 def _now_ms() -> int:
