@@ -47,6 +47,9 @@ _ROUND: Final = 2_000
 _IDLE_S: Final = 0.05
 # How much younger than a received time the view of `functions` may not be: see `_known`.
 _CLOCK_SLACK_MS: Final = 1_000
+# Without records nobody waits for the functions, but then Kafka is away.
+_STALE_S: Final = 5.0
+_UNKNOWN: Final = "the functions are not known up to now"
 _GRACE_S: Final = 10.0
 _UNREADABLE: Final = Rejection("bad_header", "the name of a header is no UTF-8")
 
@@ -135,7 +138,10 @@ class Router:
             self._write(self._route(intake))  # 3, 4
         self._note(intake)  # 5
         self._sender.serve()
-        self._figures.moved()
+        if time.monotonic() - self._functions.fresh_at < _STALE_S:
+            self._figures.moved()
+        else:
+            self._figures.waiting(_UNKNOWN)
         if time.monotonic() - self._marked_at >= limits.MARKER_INTERVAL_MS / 1_000:
             self._mark()  # 6
             self._settle(wait=False)  # 7, 8
@@ -145,7 +151,7 @@ class Router:
         while not self._known(received):
             self._functions.poll(_IDLE_S)
             self._sender.serve()
-            self._figures.waiting("the functions are not known up to now")
+            self._figures.waiting(_UNKNOWN)
             if self._stop.is_set():
                 return False
         return True

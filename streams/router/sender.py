@@ -1,7 +1,8 @@
 """The router's producer: everything in order, nothing lost without the process knowing."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -17,6 +18,9 @@ _IN_FLIGHT_KIB: Final = 64 * 1024
 _IN_FLIGHT_RECORDS: Final = 100_000
 _LINGER_MS: Final = 5
 _WAIT_S: Final = 0.1
+# Critical: below it, each start warns that gapless is experimental, and a broker that is away is
+# reported twenty times a second. We say so ourselves (`Figures`).
+LOG_LEVEL: Final = 2
 
 
 class Sender:
@@ -51,6 +55,7 @@ class Sender:
                 queue_buffering_max_messages=_IN_FLIGHT_RECORDS,
                 partitioner="murmur2_random",
                 error_cb=self._on_error,
+                log_level=LOG_LEVEL,
                 logger=logger,
             )
         )
@@ -68,35 +73,43 @@ class Sender:
 
     def serve(self) -> None:
         """Take the brokers' answers."""
-        self._producer.poll(0)
-        self._check()
+        with self._refusals():
+            self._producer.poll(0)
 
     def flush(self) -> None:
         """Wait until the brokers have everything that was sent."""
-        while self._producer.flush(_WAIT_S):
-            self._check()
+        while True:
+            with self._refusals():
+                waiting = self._producer.flush(_WAIT_S)
+            if not waiting:
+                return
             self._while_waiting()
-        self._check()
 
     def close(self) -> None:
         """Give up what the brokers don't have yet: nobody was told that they have it."""
-        self._producer.purge()
-        self._producer.poll(0)
+        with suppress(RouterError), self._refusals():
+            self._producer.purge()
+            self._producer.poll(0)
 
     def _send(self, topic: str, value: bytes | None, **fields: Any) -> None:  # noqa: ANN401
         while True:
             try:
-                self._producer.produce(topic, value, on_delivery=self._on_delivery, **fields)
+                with self._refusals():
+                    self._producer.produce(topic, value, on_delivery=self._on_delivery, **fields)
             except BufferError:
-                self._producer.poll(_WAIT_S)
-                self._check()
+                with self._refusals():
+                    self._producer.poll(_WAIT_S)
                 self._while_waiting()
-            except KafkaException as error:
-                raise RouterError(_message(error.args[0])) from error
             else:
                 return
 
-    def _check(self) -> None:
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        """Raise what was refused, by whichever way the client tells it."""
+        try:
+            yield
+        except KafkaException as error:
+            raise RouterError(_message(error.args[0])) from error
         if self._failure is not None:
             raise RouterError(_message(self._failure))
 

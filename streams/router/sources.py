@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from operator import attrgetter
+from operator import attrgetter, methodcaller
 from typing import Any, Final, TypeAlias
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -11,6 +11,7 @@ from msgspec import Struct
 from streams import crash, logs
 from streams.router.probe import Place
 from streams.router.record import Record
+from streams.router.sender import LOG_LEVEL
 from streams.router.watermarks import SourceProgress
 from streams.settings import Settings
 
@@ -18,6 +19,9 @@ _END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001  # librdkafka's public e
 _FETCHED_KIB: Final = 64 * 1024
 
 _RECEIVED: Final = attrgetter("received")
+# Called like this, an exception that the binding leaves behind is seen at once: a plain call of the
+# method doesn't look for it once the interpreter has specialised it.
+_HEADERS: Final = methodcaller("headers")
 
 BeforeLoss: TypeAlias = Callable[[], None]
 _log = logs.get(__name__)
@@ -81,6 +85,7 @@ class Sources:
                 # The default waits a second with a full queue, and then runs dry.
                 fetch_queue_backoff_ms=10,
                 on_commit=self._on_commit,
+                log_level=LOG_LEVEL,
                 logger=logger,
                 **({} if instance is None else {"group_instance_id": instance}),
             )
@@ -131,7 +136,7 @@ class Sources:
 
     def _take(self, message: Any, intake: Intake) -> None:  # noqa: ANN401 (its stub is all None)
         try:
-            headers = message.headers()
+            headers = _HEADERS(message)
             into = intake.records
         except (SystemError, UnicodeDecodeError):
             # The binding builds half a list and stumbles over it; the message itself is whole.
