@@ -14,7 +14,7 @@ Rows = dict[bytes, bytes | None]
 
 _ENDED = frozenset(str(status) for status in ENDED)
 _RUN_SPACES = (b"e", b"r")
-_TIMED_SPACES = (b"h", b"m", b"u", b"p", b"l")
+_TIMED_SPACES = (b"h", b"m", b"u", b"p")
 
 
 def run_rows(run_id: bytes, event: EventRow, run: RunRow | None) -> dict[bytes, bytes]:
@@ -28,8 +28,12 @@ def run_rows(run_id: bytes, event: EventRow, run: RunRow | None) -> dict[bytes, 
     return rows
 
 
-def timed_row_due(key: bytes, value: bytes) -> int | None:
-    """When a row that waits for the watermark goes; None where it stays."""
+def timed_row_due(key: bytes, value: bytes) -> int:
+    """When a row that waits for the watermark goes.
+
+    Listeners don't wait for it: a cancel that another partition forwards may come at any time after
+    the watermark has passed it, so they stay until their run ends.
+    """
     match key[:1]:
         case b"h":
             held = codec.HELD_ROWS.decode(value)
@@ -41,8 +45,6 @@ def timed_row_due(key: bytes, value: bytes) -> int | None:
             update = codec.HELD_ROWS.decode(value)
             assert isinstance(update, HeldUpdate)
             return update.received
-        case b"l":
-            return codec.LISTENER_ROWS.decode(value).until or None
         case other:
             raise ValueError(f"rows of space {other!r} have no timer of their own")
 

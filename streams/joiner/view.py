@@ -15,7 +15,7 @@ from topology.tables import SourceRow
 Headers: TypeAlias = list[tuple[str, str | bytes | None]]
 
 _SCANNED: Final = frozenset(b"lhmupw")
-_TIMED: Final = frozenset(b"hmupl")
+_TIMED: Final = frozenset(b"hmup")
 
 
 class Rows(Protocol):

@@ -26,7 +26,7 @@ def findings(world: World) -> list[str]:
 
 def _cancels(world: World) -> list[str]:
     """Each expected cancel exactly once, none besides."""
-    expected = oracle.cancelled(world.functions, world.traffic.occurrences)
+    expected = oracle.cancelled(world.functions, world.traffic.occurrences, oracle.compiled)
     by_event: Counter[RunName] = Counter()
     by_run: Counter[str] = Counter()
     for record in world.cluster.records("cancelled"):
@@ -51,7 +51,7 @@ def _cancels(world: World) -> list[str]:
 
 def _runs(world: World) -> list[str]:
     """Each event registers the runs that it should, and each run's records count on."""
-    expected = set(oracle.runs(world.functions, world.traffic.occurrences))
+    expected = set(oracle.runs(world.functions, world.traffic.occurrences, oracle.compiled))
     statuses = _statuses(world)
     found = [f"not registered: {name}" for name in sorted(expected - set(statuses))]
     found += [f"registered: {name}" for name in sorted(set(statuses) - expected)]

@@ -1,6 +1,5 @@
 """One seeded run: traffic, routers and joiners in virtual time, and everything that goes wrong."""
 
-from collections.abc import Callable
 from random import Random
 
 from streams.functions.definition import read_text
@@ -22,10 +21,8 @@ _RATE = 0.02
 class World:
     """Everything there is in one run; the same seed gives the same run."""
 
-    def __init__(
-        self, seed: int, make: Callable[..., StepwisePartition] = StepwisePartition
-    ) -> None:
-        """Draw the size of the world from the seed; `make` makes the partitions' processors."""
+    def __init__(self, seed: int) -> None:
+        """Draw the size of the world from the seed."""
         self.random = random = Random(seed)
         self.clock = Clock(START_MS)
         self.cluster = Cluster()
@@ -41,7 +38,7 @@ class World:
         ]
         sources = frozenset((ids[topic], number) for topic, number in places)
         self.setting = Setting(self.cluster, self.clock, partitions, lambda: sources)
-        self.joiners = Joiners(self.setting, self.faults, make)
+        self.joiners = Joiners(self.setting, self.faults, StepwisePartition)
         self.traffic = Traffic(self.cluster, self.clock, random, input_partitions)
         self.routers = Routers(
             Brokers(self.cluster, self.clock),
@@ -90,7 +87,7 @@ class World:
             self.clock.now += self.random.randint(60_000, 8 * 60 * 60_000)
             self._compact()
         else:
-            self.clock.now += self.random.choice((0, 0, 1, 20, 300))
+            self.clock.now += self.random.choice((0, 0, 1, 20, 300, 3_000))
 
     def _compact(self) -> None:
         """Clean the changelogs: tombstones go when they are old enough."""

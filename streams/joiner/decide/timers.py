@@ -9,7 +9,7 @@ from topology.statuses import Status
 
 
 def fire(view: View, row_key: bytes) -> None:
-    """A timer came due: held rows and listeners go, runs take their next step."""
+    """A timer came due: held rows go, runs take their next step."""
     if row_key[:1] != b"e":
         if row_key[:1] == b"p":
             view.count("ignored_updates", "unknown_event")

@@ -1,0 +1,123 @@
+"""Bugs planted on purpose: the simulation must find each, or it finds none of their kind."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Final
+from unittest import mock
+
+from streams.joiner import derive
+from streams.joiner.view import View
+from tests.simulation.joiners import CrashingTransactions
+from tests.simulation.routers import Router
+from tests.support.logs import LogTransactions
+from tests.support.partition import StepwisePartition
+from topology import codec, tables
+from topology.tables import AppliedRow, SourceRow
+
+
+class _WritesFirst(StepwisePartition):
+    def _commit(self, store: Any, transactions: Any, view: View, applied: AppliedRow) -> AppliedRow:
+        """Step 6 before step 5."""
+        view.put(tables.APPLIED_KEY, codec.APPLIED_ROWS.encode(applied))
+        end = self._setting.cluster.log("state", self._place.partition).end + len(view.changed)
+        store.write(view.changed, view.derived, self._parts.changelog.checkpoint(end))
+        transactions.commit(view.changed, view.outputs, view.forwards)
+        self._report.committed(view, applied)
+        return applied
+
+
+@contextmanager
+def writes_before_commit() -> Iterator[None]:
+    """The disk is written before the transaction is committed."""
+    with mock.patch("tests.simulation.world.StepwisePartition", _WritesFirst):
+        yield
+
+
+@contextmanager
+def commits_outputs_apart() -> Iterator[None]:
+    """Outputs go out in a transaction of their own, before the state."""
+
+    def commit(
+        self: CrashingTransactions, facts: Any, outputs: Any = (), forwards: Any = None
+    ) -> int:
+        barrier: dict[bytes, bytes | None] = {tables.BARRIER_KEY: b""}
+        LogTransactions.commit(self, barrier, outputs, forwards)
+        return original(self, facts)
+
+    original = CrashingTransactions.commit
+    with mock.patch.object(CrashingTransactions, "commit", commit):
+        yield
+
+
+@contextmanager
+def forgets_repeats() -> Iterator[None]:
+    """An entry that was applied already is decided again."""
+
+    def source(self: View, topic_id: bytes, partition: int) -> SourceRow:
+        return SourceRow(-1, original(self, topic_id, partition).time)
+
+    original = View.source
+    with mock.patch.object(View, "source", source):
+        yield
+
+
+@contextmanager
+def holds_nothing() -> Iterator[None]:
+    """A cancel that comes before its run's registration is forgotten."""
+    with mock.patch.object(View, "passed", return_value=True):
+        yield
+
+
+@contextmanager
+def restores_no_derived_rows() -> Iterator[None]:
+    """Listeners and timers of restored runs are missing."""
+    with mock.patch.object(derive, "restored", return_value={}):
+        yield
+
+
+@contextmanager
+def loses_unsent_batches() -> Iterator[None]:
+    """A router commits offsets of what it has not sent."""
+
+    def commit(self: Router) -> None:
+        self._shared.committed.update(self._positions)
+
+    with mock.patch.object(Router, "commit", commit):
+        yield
+
+
+@contextmanager
+def fences_nobody() -> Iterator[None]:
+    """One that lost its partition can still commit."""
+
+    def begin_life(self: LogTransactions) -> None:
+        self._epoch = self._cluster.epochs[self._partition]
+
+    with mock.patch.object(LogTransactions, "begin_life", begin_life):
+        yield
+
+
+@contextmanager
+def claims_too_much() -> Iterator[None]:
+    """A router takes what it has read for all that there is."""
+
+    def report(self: Router) -> None:
+        for progress in self._progress.values():
+            progress.answered(self._shared.clock.now + 60_000, 0)
+        original(self)
+
+    original = Router.report
+    with mock.patch.object(Router, "report", report):
+        yield
+
+
+PLANTS: Final[tuple[Callable[[], AbstractContextManager[None]], ...]] = (
+    writes_before_commit,
+    commits_outputs_apart,
+    forgets_repeats,
+    holds_nothing,
+    restores_no_derived_rows,
+    loses_unsent_batches,
+    fences_nobody,
+    claims_too_much,
+)
