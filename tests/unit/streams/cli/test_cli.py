@@ -101,6 +101,18 @@ def test_each_class_of_error_has_its_code(error: Exception, code: ExitCode) -> N
     assert exit_code(error) is code
 
 
+def test_exit_codes_are_documented() -> None:
+    """Each code has its row."""
+    page = (CHECKOUT / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert all(f"| {code.value} |" in page for code in ExitCode)
+
+
+def test_commands_are_documented() -> None:
+    """So has each command."""
+    page = (CHECKOUT / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert all(word in page for command in COMMANDS for word in command.split())
+
+
 @pytest.mark.parametrize(
     "arguments", [["topics", "check"], ["cancelled", "tail"], ["events", "send", '{"name":"a"}']]
 )

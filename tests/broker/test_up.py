@@ -1,0 +1,123 @@
+"""`countermand up` and `demo` as users run them: real processes on a real Kafka."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from streams.cli.exits import ExitCode
+from tests.support.cli import json_lines, json_of, run
+from tests.support.deadline import eventually
+
+pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
+CHECKOUT = Path(__file__).parents[2]
+ENDS_WITHIN_S = 60
+
+FUNCTIONS = """
+functions:
+  - id: generate
+    app: reports
+    triggers: [{event: report/requested}]
+    cancel_on: [{event: report/cancelled, match: data.id}]
+"""
+
+
+def start(*arguments: str) -> "subprocess.Popen[str]":
+    """Start `countermand` without the developer's settings."""
+    kept = {name: value for name, value in os.environ.items() if "COUNTERMAND" not in name}
+    cache = os.environ.get("COUNTERMAND_CACHE_DIR")
+    return subprocess.Popen(
+        [sys.executable, "-m", "streams.cli", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=CHECKOUT,
+        env=kept | ({"COUNTERMAND_CACHE_DIR": cache} if cache else {}),
+    )
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[tuple["subprocess.Popen[str]", dict[str, Any]]]:
+    """A running `up`, and what it said when it was ready."""
+    with start("up", "--data-dir", str(tmp_path / "data"), "--json") as process:
+        try:
+            assert process.stdout is not None
+            yield process, json.loads(process.stdout.readline() or "null")
+        finally:
+            process.terminate()
+            process.communicate(timeout=ENDS_WITHIN_S)
+
+
+def descendants(process: "subprocess.Popen[str]") -> list[psutil.Process]:
+    """Everything that the process started."""
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def test_up_cancels_and_stops_in_order(
+    stack: tuple["subprocess.Popen[str]", dict[str, Any]], tmp_path: Path
+) -> None:
+    """From an empty folder to a cancelled event; SIGTERM ends every process, with code 0."""
+    process, ready = stack
+    where = {"kafka_bootstrap_servers": ready["bootstrap"]}
+    assert run("functions", "apply", "-f", "-", stdin=FUNCTIONS, **where).exit_code == 0
+    for event in ("report/requested", "report/cancelled"):
+        sent = run("events", "send", "--name", event, "--data", '{"id": 1}', "--json", **where)
+        assert json_of(sent)["sent"] == 1
+    tail = ["cancelled", "tail", "--from-beginning", "--max", "1", "--timeout", "60", "--json"]
+    (cancelled,) = json_lines(run(*tail, **where))
+    assert cancelled["data"]["function_id"] == "reports-generate"
+    second = run("up", "--data-dir", str(tmp_path / "data"), **where)
+    assert second.exit_code == ExitCode.REFUSED
+    children = descendants(process)
+    assert len(children) >= 5  # guards and what they guard
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=ENDS_WITHIN_S)
+    assert process.returncode == 0, said
+    assert said.index("stopping the router") < said.index("stopping the joiner")
+    assert not [child for child in children if child.is_running()]
+
+
+def test_nothing_outlives_a_killed_up(
+    stack: tuple["subprocess.Popen[str]", dict[str, Any]],
+) -> None:
+    """Also kill -9 of the parent ends Kafka, router and joiner."""
+    process, ready = stack
+    assert ready["ready"]
+    children = descendants(process)
+    process.kill()
+    assert eventually(
+        lambda: not [child for child in children if child.is_running()], ENDS_WITHIN_S
+    )
+
+
+def test_a_joiner_that_ends_is_told_with_its_log(
+    stack: tuple["subprocess.Popen[str]", dict[str, Any]],
+) -> None:
+    """`up` doesn't go on with half of it: it stops the rest and shows the end of the log."""
+    process, _ = stack
+    (joiner,) = [
+        child
+        for child in descendants(process)
+        if child.cmdline()[1:4] == ["-m", "streams.cli", "joiner"]
+    ]
+    joiner.kill()
+    _, said = process.communicate(timeout=ENDS_WITHIN_S)
+    assert process.returncode == ExitCode.FAILED
+    assert "The joiner ended with code" in said
+
+
+def test_demo_is_as_it_must_be() -> None:
+    """Exit code 0 means that every run of the scenario went as it must."""
+    with start("demo", "--json") as process:
+        told, said = process.communicate(timeout=200)
+    assert process.returncode == 0, said
+    outcome = json.loads(told)
+    assert outcome["ok"]
+    assert all(run["as_expected"] for run in outcome["runs"])
