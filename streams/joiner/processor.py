@@ -299,7 +299,7 @@ class PartitionProcessor:
             offset = transactions.commit(view.changed, view.outputs, view.forwards)  # 5
         store.write(view.changed, view.derived, self._parts.changelog.checkpoint(offset + 1))  # 6
         crash_at("joiner_after_write")
-        self._report.committed(view, applied)
+        self._report.committed(view, applied, store)
         return applied
 
     def _where(self) -> dict[str, object]:

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic, time
+from typing import Final
 
 from streams import logs
+from streams.joiner.store import Store
 from streams.joiner.view import View
 from streams.metrics import Metrics
 from topology.statuses import Cause, Status
@@ -12,6 +14,7 @@ from topology.tables import AppliedRow
 
 log = logs.get(__name__)
 _errors = logs.Limiter()
+_MEASURE_S: Final = 5.0
 
 
 class Report:
@@ -22,6 +25,7 @@ class Report:
         self._partition = partition
         self._gauges = metrics.partition(partition)
         self._started = monotonic()
+        self._measured_at = 0.0
         self.is_ready = False
         self.problem: str | None = None
         self.applied = AppliedRow()
@@ -82,8 +86,11 @@ class Report:
         with self._metrics.timed_transaction():
             yield
 
-    def committed(self, view: View, applied: AppliedRow) -> None:
+    def committed(self, view: View, applied: AppliedRow, store: Store) -> None:
         """A transaction is committed and written: what it counted counts."""
+        if monotonic() - self._measured_at > _MEASURE_S:
+            self._measured_at = monotonic()
+            self._gauges.state_size.set(store.bytes_on_disk())
         self.applied = applied
         metrics = self._metrics
         metrics.transactions.labels("committed").inc()

@@ -8,6 +8,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from time import monotonic
 from typing import Final, cast
 
 from rocksdict import (
@@ -28,6 +29,8 @@ from topology.tables import Checkpoint
 
 _MIB: Final = 1024 * 1024
 _HELD: Final = frozenset(b"hmup")
+# Often enough that no quiet partition's checkpoint grows too old to be used.
+_FLUSH_S: Final = 600.0
 _WORK: Final = b"w"[0]
 _TIMER: Final = b"t"[0]
 _PREFIX: Final = tables.PREFIX_BYTES
@@ -86,6 +89,7 @@ class Store:
         self._held: Counter[bytes] = Counter()
         self._work: set[bytes] = set()
         self._timers_from = b"t"
+        self._flushed_at = monotonic()
         for space in _HELD:
             for key, _ in self.scan(bytes([space]), bytes([space])):
                 self._held[key[:_PREFIX]] += 1
@@ -157,6 +161,8 @@ class Store:
                     self._timers_from = key
         put(tables.CHECKPOINT_KEY, codec.CHECKPOINTS.encode(checkpoint))
         self._db.write(batch, self._write_options)
+        if monotonic() - self._flushed_at > _FLUSH_S:
+            self.flush()
 
     def checkpoint(self) -> Checkpoint | None:
         """How far this disk follows the changelog; None for a new one, or one of another format."""
@@ -171,6 +177,7 @@ class Store:
     def flush(self) -> None:
         """Bring to disk what is in memory, so that a restart has less to restore."""
         self._db.flush()
+        self._flushed_at = monotonic()
 
     def bytes_on_disk(self) -> int:
         """Size of the files, in bytes."""
