@@ -86,9 +86,8 @@ def redrive(  # noqa: PLR0913  # one parameter per option
         raise NotFoundError(f"No such dead letter: {', '.join(sorted(missing))}")
     skipped = {letter.position: why_not(letter, settings) for letter in letters}
     ready = [letter for letter in letters if skipped[letter.position] is None]
-    for letter in letters:
-        if skipped[letter.position] is not None:
-            say(f"skipped {letter.position} (from {letter.origin}): {skipped[letter.position]}")
+    for letter in (one for one in letters if one not in ready):
+        say(f"skipped {letter.position} (from {letter.origin}): {skipped[letter.position]}")
     targets = Counter(letter.error["topic"] for letter in ready)
     if ready and not dry_run:
         _ask(targets, yes=yes)
