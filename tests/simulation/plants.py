@@ -17,13 +17,11 @@ from topology.tables import AppliedRow, SourceRow
 
 class _WritesFirst(StepwisePartition):
     def _commit(self, store: Any, transactions: Any, view: View, applied: AppliedRow) -> AppliedRow:
-        """Step 6 before step 5."""
-        view.put(tables.APPLIED_KEY, codec.APPLIED_ROWS.encode(applied))
-        end = self._setting.cluster.log("state", self._place.partition).end + len(view.changed)
-        store.write(view.changed, view.derived, self._parts.changelog.checkpoint(end))
-        transactions.commit(view.changed, view.outputs, view.forwards)
-        self._report.committed(view, applied)
-        return applied
+        """Step 6 before step 5, and then the rest."""
+        row = {tables.APPLIED_KEY: codec.APPLIED_ROWS.encode(applied)}
+        end = self._setting.cluster.log("state", self._place.partition).end + len(view.changed) + 1
+        store.write(view.changed | row, view.derived, self._parts.changelog.checkpoint(end))
+        return super()._commit(store, transactions, view, applied)
 
 
 @contextmanager

@@ -146,6 +146,8 @@ class Routers:
     def settle(self) -> None:
         """Nothing fails any more: those who linger go, everything is read, sent and reported."""
         self._zombies.clear()
+        self._members = [Router(self) for _ in self._members]
+        self._rebalance()
         for router in self._members:
             for place in router.places:
                 router.read(place, 1 << 30)
@@ -157,13 +159,15 @@ class Routers:
     def _act(self, router: Router) -> None:
         random = self._faults.random
         what = random.random()
-        if what < 0.5 and router.places:
+        if what < 0.45 and router.places:
             router.read(random.choice(router.places), random.randint(1, 10))
-        elif what < 0.6 and router.places:
-            router.ask(random.choice(router.places))
+        elif what < 0.6:
+            for place in router.places:
+                router.read(place, 20)
+                router.ask(place)
         elif what < 0.7:
             router.report()
-        elif what < 0.95:
+        elif what < 0.98:
             router.send(random.randrange(self.routing.partitions), random.randint(1, 5))
         else:
             router.commit()

@@ -145,9 +145,9 @@ class RecordedReport(Report):
         self.counts: Counter[tuple[str, ...]] = Counter()
         self.transactions: list[Committed] = []
 
-    def committed(self, view: View, applied: AppliedRow) -> None:
+    def committed(self, view: View, *rest: Any, **named: Any) -> None:
         """A transaction is committed and written."""
-        super().committed(view, applied)
+        super().committed(view, *rest, **named)
         self.counts.update(view.counts)
         size = sum(len(key) + len(value or b"") for key, value in view.changed.items())
         size += sum(len(output.value or b"") for output in view.outputs)

@@ -64,6 +64,10 @@ class MemoryRows:
     def flush(self) -> None:
         """Nothing: there is no disk."""
 
+    def bytes_on_disk(self) -> int:
+        """Nothing is on disk."""
+        return 0
+
     def close(self) -> None:
         """Nothing: there is no disk."""
 
