@@ -69,6 +69,7 @@ class Driver:
         self._read: dict[tuple[str, int], int] = dict.fromkeys(self._places, 0)
         self._reads_at_once = True
         self._events = 0
+        self._down: set[int] = set()
         sources = frozenset((self._ids[topic], partition) for topic, partition in self._places)
         memory = None if disk is None else Memory(_MEMORY_MIB)
         setting = Setting(self.cluster, self.clock, partitions, lambda: sources, memory)
@@ -210,12 +211,21 @@ class Driver:
             one.begin()
         self.work()
 
+    @contextmanager
+    def down(self, *partitions: int) -> Iterator[None]:
+        """The joiners of these partitions, or of all, do nothing in here; their input waits."""
+        self._down = set(partitions or range(len(self.partitions)))
+        yield
+        self._down = set()
+        self.work()
+
     def work(self) -> None:
         """Let every partition work until none has anything to do."""
         before = -1
         while before != (before := sum(one.applied_transactions for one in self.partitions)):
-            for one in self.partitions:
-                one.work()
+            for number, one in enumerate(self.partitions):
+                if number not in self._down:
+                    one.work()
 
     def close(self) -> None:
         """Close the stores."""
