@@ -181,8 +181,10 @@ def expected(settings: Settings) -> dict[Place, Commands]:
     return found
 
 
-def committed(settings: Settings) -> Counter[tuple[str, int]]:
-    """The offsets that routers committed, by source."""
+def committed(
+    settings: Settings, places: Iterable[tuple[str, int]] | None = None
+) -> Counter[tuple[str, int]]:
+    """The offsets that routers committed, by source; of all sources if none are named."""
     config = {
         "bootstrap.servers": settings.kafka_bootstrap_servers,
         "group.id": settings.router_group,
@@ -190,8 +192,8 @@ def committed(settings: Settings) -> Counter[tuple[str, int]]:
     }
     consumer = Consumer(config)
     try:
-        places = [TopicPartition(*place) for place in sources(settings)]
-        answer = consumer.committed(places, timeout=10)
+        asked = [TopicPartition(*place) for place in places or sources(settings)]
+        answer = consumer.committed(asked, timeout=30)
         return Counter({(one.topic, one.partition): max(0, one.offset) for one in answer})
     finally:
         consumer.close()
@@ -216,4 +218,9 @@ def ends(settings: Settings) -> Counter[tuple[str, int]]:
 def wait_until_committed(settings: Settings) -> None:
     """Wait until routers have committed everything that lies on the inputs now."""
     goal = ends(settings)
-    eventually(lambda: all(committed(settings)[place] >= goal[place] for place in goal), 60)
+
+    def reached() -> bool:
+        now = committed(settings, list(goal))
+        return all(now[place] >= end for place, end in goal.items())
+
+    eventually(reached, 60)
