@@ -233,6 +233,7 @@ class PartitionProcessor:
                 store.undo_due(due)
                 continue
             _advance(inputs, reached)
+            store.undo_due([timer for timer in due if timer not in view.derived])
 
     def _take(self, timeout_s: float, applied: AppliedRow) -> list[Input]:
         commands, forwards = self.inbox.take(_TAKE, timeout_s)

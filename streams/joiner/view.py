@@ -9,7 +9,7 @@ from msgspec import Struct
 from streams.functions.compiled import CompiledFunction, compile_definition
 from streams.joiner import derive
 from topology import codec, keys, tables
-from topology.records import CancelEvent, Definition, Forward, Json, Position
+from topology.records import CancelEvent, Definition, Forward, Json, Position, Unlisten
 from topology.tables import SourceRow
 
 Headers: TypeAlias = list[tuple[str, str | bytes | None]]
@@ -250,7 +250,7 @@ class View:
     def forward(self, partition: int, command: Forward) -> None:
         """Send a command to another partition with this transaction."""
         self.forwards.setdefault(partition, []).append(command)
-        self.bytes += 256
+        self.bytes += 256 if isinstance(command, Unlisten) else 256 + len(command.cancel.event)
 
     def count(self, *name: str) -> None:
         """Count something for the metrics; counted only if the transaction commits."""

@@ -1,4 +1,4 @@
-"""What happens by itself, by the watermark: timeouts, future starts, expiry, retention (S27, S30)."""
+"""What happens by itself, by the watermark: timeouts, future starts, expiry (S27, S30)."""
 
 import pytest
 

@@ -3,17 +3,16 @@
 It sees the whole list of events at once, so it needs no keys, no holding and no watermark.
 """
 
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
-from typing import Any, NamedTuple
-
-import orjson
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, TypeAlias
 
 from streams import matching
 from streams.errors import EvaluationError
 from topology.records import CancelRule, Function
 
-RunName = tuple[str, str]
+RunName: TypeAlias = tuple[str, str]
+Document: TypeAlias = dict[str, Any]
+Evaluate: TypeAlias = Callable[[str, Document, Document | None], bool]
 
 
 class Occurrence(NamedTuple):
@@ -23,24 +22,45 @@ class Occurrence(NamedTuple):
     topic: str
     partition: int
     offset: int
-    event: Mapping[str, Any]
+    event: Document
+
+
+def reference(expression: str, event: Document, async_: Document | None) -> bool:
+    """The reference's answer (S17); none is no match (S16)."""
+    try:
+        return matching.parse(expression).reference(event, async_)
+    except EvaluationError:
+        return False
+
+
+def compiled(expression: str, event: Document, async_: Document | None) -> bool:
+    """The same answer at a hundredth of the time, as properties/test_matching.py shows."""
+    try:
+        return matching.parse(expression).evaluate(event, async_)
+    except EvaluationError:
+        return False
 
 
 def runs(
-    functions: Iterable[Function], occurrences: Iterable[Occurrence]
+    functions: Iterable[Function], occurrences: Iterable[Occurrence], evaluate: Evaluate = reference
 ) -> dict[RunName, Occurrence]:
     """The runs by function and event id, each with the first occurrence of its event (S1, S3)."""
     found: dict[RunName, Occurrence] = {}
     for function in functions:
         for one in sorted(occurrences, key=lambda one: one[:4]):
-            if any(_triggers(trigger.event, trigger.if_, one) for trigger in function.triggers):
-                found.setdefault((function.slug, one.event["id"]), one)
+            for trigger in function.triggers:
+                if trigger.event == one.event["name"] and (
+                    trigger.if_ is None or evaluate(trigger.if_, one.event, None)
+                ):
+                    found.setdefault((function.slug, one.event["id"]), one)
     return found
 
 
-def cancelled(functions: Iterable[Function], occurrences: Iterable[Occurrence]) -> set[RunName]:
+def cancelled(
+    functions: Iterable[Function], occurrences: Iterable[Occurrence], evaluate: Evaluate = reference
+) -> set[RunName]:
     """The runs that some event cancels."""
-    started = runs(functions, occurrences)
+    started = runs(functions, occurrences, evaluate)
     by_name: dict[str, list[Occurrence]] = {}
     for one in occurrences:
         by_name.setdefault(one.event["name"], []).append(one)
@@ -51,12 +71,14 @@ def cancelled(functions: Iterable[Function], occurrences: Iterable[Occurrence]) 
         if slug == function.slug
         for rule in function.cancel_on
         for one in by_name.get(rule.event, ())
-        if _cancels(rule, run, one, started.get((slug, one.event["id"])))
+        if _in_time(rule, run, one, started.get((slug, one.event["id"])))
+        and (rule.expression is None or evaluate(rule.expression, run.event, one.event))
     }
 
 
-def _cancels(rule: CancelRule, run: Occurrence, cancel: Occurrence, own: Occurrence | None) -> bool:
-    first = own or cancel  # S10: a repeat of a trigger does what its first occurrence could
+def _in_time(rule: CancelRule, run: Occurrence, cancel: Occurrence, own: Occurrence | None) -> bool:
+    """S9, S10, S12 and S13; `own`: where the cancel's own run of the function was triggered."""
+    first = own or cancel  # a repeat of a trigger does what its first occurrence could
     until = rule.timeout_at or (run.received + rule.timeout_ms if rule.timeout_ms else None)
     if cancel.event["id"] == run.event["id"] or (until is not None and first.received > until):
         return False
@@ -65,24 +87,5 @@ def _cancels(rule: CancelRule, run: Occurrence, cancel: Occurrence, own: Occurre
         before = run.offset < first.offset
     elif own is not None:
         before = run[:4] < first[:4]
-    if not before and run.received > first.received + (rule.early_cancel_ms or -1):
-        return False
-    return rule.expression is None or _matches(rule.expression, _json(run), _json(cancel))
-
-
-def _triggers(name: str, condition: str | None, one: Occurrence) -> bool:
-    return one.event["name"] == name and (condition is None or _matches(condition, _json(one)))
-
-
-def _json(one: Occurrence) -> bytes:
-    """The event without what rules here don't ask for, so that answers can be cached."""
-    return orjson.dumps({name: one.event[name] for name in ("name", "data")})
-
-
-@lru_cache(maxsize=100_000)
-def _matches(expression: str, event: bytes, cancel: bytes | None = None) -> bool:
-    async_ = None if cancel is None else orjson.loads(cancel)
-    try:
-        return matching.parse(expression).reference(orjson.loads(event), async_)
-    except EvaluationError:
-        return False
+    early = rule.early_cancel_ms and run.received <= first.received + rule.early_cancel_ms
+    return before or bool(early)

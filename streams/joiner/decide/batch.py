@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from streams.joiner.decide import entries, fan_out, forwarded, timers
 from streams.joiner.view import View
 from topology import limits
-from topology.records import CommandBatch, Forward
+from topology.records import CommandBatch, Forward, ForwardedMatch
 
 
 class Input:
@@ -46,10 +46,14 @@ def decide_batch(
 ) -> list[int]:
     """Decide until the input or a bound is reached; how far each input is then.
 
+    Timers that didn't fire, because others' runs were large, are not in `view.derived`.
+
     Raises:
         PoisonError: a command can't be decided; refuse it and decide again on a fresh view.
     """
     for timer in due:
+        if view.bytes >= limits.SLICE_BYTES:
+            break
         view.derive(timer, None)
         timers.fire(view, timer[9:])
     for key in work[:1]:
@@ -80,8 +84,11 @@ def _decide_at(view: View, source: Input, at: int) -> int:
             entry = body.entries[at]
             entries.decide_entry(view, body, entry, refused)
             return len(entry.commands)
+        command = body[at]
         if not refused:
-            forwarded.forwarded(view, body[at])
+            forwarded.forwarded(view, command)
+        if isinstance(command, ForwardedMatch):
+            return len(command.hits)
     except Exception as error:  # whatever it is, one bad command must not stop a partition
         raise PoisonError(source, (at, view.number), error) from error
     return 1

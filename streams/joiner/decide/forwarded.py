@@ -2,6 +2,7 @@
 
 from streams.joiner.decide import cancels, listen
 from streams.joiner.view import View
+from topology import limits
 from topology.records import Forward, ForwardedCancel, ForwardedMatch, Unlisten
 
 
@@ -9,7 +10,11 @@ def forwarded(view: View, command: Forward) -> None:
     """Decide one forwarded command."""
     match command:
         case ForwardedMatch(cancel=event, hits=hits):
-            for run_id, rule in hits:
+            for number, (run_id, rule) in enumerate(hits):
+                if view.bytes >= limits.SLICE_BYTES:
+                    # Only a home knows how large its runs are: the rest comes once more.
+                    view.forward(view.partition, ForwardedMatch(event, hits[number:]))
+                    return
                 cancels.cancel_run(view, event, run_id, rule)
         case ForwardedCancel(cancel=event, matches=matches):
             cancels.cancel(view, event, matches)

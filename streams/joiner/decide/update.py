@@ -155,10 +155,10 @@ def _holds(holder: str, worker: str) -> bool:
 
 
 def _newest_unfinished(view: View, command: Update) -> Run | None:
-    """The newest unfinished run of an event, replays included."""
+    """The newest unfinished run of an event, by received time, replays included."""
     listed = view.get(tables.by_event_key(command.event_key)) or b""
     ids = [listed[at : at + keys.RUN_ID_BYTES] for at in range(0, len(listed), keys.RUN_ID_BYTES)]
-    for run_id in reversed(ids):
+    for run_id in sorted(ids, reverse=True):
         run = runs.load(view, run_id)
         if run is not None and not run.ended:
             return run
