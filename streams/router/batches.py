@@ -50,12 +50,13 @@ class Progress(Struct, frozen=True):
 class _Open:
     """The batch of one partition that is being filled."""
 
-    __slots__ = ("bodies", "commands", "entries", "numbers", "size", "topics")
+    __slots__ = ("bodies", "commands", "entries", "first", "numbers", "size", "topics")
 
     def __init__(self) -> None:
         self.topics: dict[str, int] = {}
         self.numbers: dict[tuple[str, int], int] = {}
         self.bodies: list[Definition] = []
+        self.first: Definition | None = None
         self.entries: list[Entry] = []
         self.commands = 0
         self.size = _BATCH_BYTES
@@ -96,7 +97,7 @@ class Batches:
         commands: Sequence[Command] = draft.commands
         definitions = draft.definitions
         # Most batches know one definition, and most entries have that one alone.
-        known = not definitions or (len(definitions) == 1 and definitions == batch.bodies[:1])
+        known = not definitions or (len(definitions) == 1 and definitions[0] is batch.first)
         size = draft.size if known else draft.size + _new_definitions(batch, definitions)
         if batch.entries and (
             batch.commands + len(commands) > limits.BATCH_COMMANDS
@@ -160,6 +161,7 @@ def _renumbered(batch: _Open, draft: Draft) -> list[Command]:
         number = batch.numbers.setdefault(_identity(definition), len(batch.bodies))
         if number == len(batch.bodies):
             batch.bodies.append(definition)
+            batch.first = batch.bodies[0]
         numbers.append(number)
     return [
         _with_definition(command, numbers[command.definition])

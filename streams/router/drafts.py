@@ -32,8 +32,8 @@ class Routed(Struct):
     """
 
     drafts: dict[int, Draft] = {}
-    rejections: list[Rejection] = []
-    errors: list[tuple[str, str]] = []
+    rejections: tuple[Rejection, ...] = ()
+    errors: tuple[tuple[str, str], ...] = ()
 
     def draft(self, partition: int) -> Draft:
         """The draft for a partition, a new one where there is none."""
@@ -45,4 +45,4 @@ class Routed(Struct):
 
 def rejected(rejection: Rejection) -> Routed:
     """The output of a record that can't be taken at all."""
-    return Routed(rejections=[rejection])
+    return Routed({}, (rejection,))

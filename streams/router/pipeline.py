@@ -70,31 +70,33 @@ class Pipeline:
     def feed(self, records: Iterable[Record], functions: Functions) -> None:
         """Route records; those of one source in their order."""
         ways, add = self._ways, self._batches.add
-        routed_count, ignored_count = self._counts.routed, self._counts.ignored
+        routed_topics: list[str] = []
+        ignored_topics: list[str] = []
         for record in records:
-            topic = record.topic
             if not 0 <= record.received < TIME_END_MS:
                 message = f"{record.received} is no time: the record needs a timestamp"
-                self._refuse(record, [Rejection("no_timestamp", message)])
+                self._refuse(record, (Rejection("no_timestamp", message),))
                 continue
-            routed = ways[topic](record, functions)
-            if routed.errors:
-                self._errors += routed.errors
+            routed = ways[record.topic](record, functions)
             rejections = routed.rejections
             if routed.drafts:
                 refused = add(record, routed.drafts)
                 if refused is None:
-                    routed_count[topic] += 1
+                    routed_topics.append(record.topic)
                 else:
-                    rejections = [refused]
+                    rejections = (refused,)
             elif not rejections:
-                ignored_count[topic] += 1
+                ignored_topics.append(record.topic)
             if rejections:
                 self._refuse(record, rejections)
+            if routed.errors:
+                self._errors += routed.errors
+        self._counts.routed.update(routed_topics)
+        self._counts.ignored.update(ignored_topics)
 
     def refuse(self, record: Record, rejection: Rejection) -> None:
         """Send a record to the dead letters without looking at it."""
-        self._refuse(record, [rejection])
+        self._refuse(record, (rejection,))
 
     def take(self) -> Output:
         """All output since the last call."""
@@ -108,7 +110,7 @@ class Pipeline:
         self._dead_letters: list[DeadLetter] = []
         self._errors: list[tuple[str, str]] = []
 
-    def _refuse(self, record: Record, rejections: list[Rejection]) -> None:
+    def _refuse(self, record: Record, rejections: tuple[Rejection, ...]) -> None:
         """One dead letter, however many reasons it has."""
         self._counts.dead[record.topic] += 1
         self._counts.rejections[rejections[0].kind] += 1

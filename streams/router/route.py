@@ -9,7 +9,7 @@ from typing import Protocol
 from streams.errors import EvaluationError
 from streams.functions.compiled import CompiledFunction
 from streams.functions.registry import FunctionRoute
-from streams.router.drafts import Routed
+from streams.router.drafts import Draft, Routed
 from streams.router.record import Event, Record, Rejection
 from topology import keys
 from topology.records import Cancel, Listen, Listener, Match, Register
@@ -56,7 +56,7 @@ class EventRouter:
             if not function.triggered_by(event.document):
                 return False
         except EvaluationError as error:
-            routed.errors.append((function.slug, str(error)))
+            routed.errors += ((function.slug, str(error)),)
             return False
         if event.name == self._cancelled_name and _of_run(event) == function.slug:
             return False  # or each cancellation would start a run to be cancelled
@@ -65,7 +65,7 @@ class EventRouter:
                 f"{function.slug}: ts lies over {function.function.pending_for_ms} ms (pending_for)"
                 " after the receipt, so the run would be given up before it starts"
             )
-            routed.rejections.append(Rejection("ts_too_far", message))
+            routed.rejections += (Rejection("ts_too_far", message),)
             return False
         return True
 
@@ -87,13 +87,13 @@ class EventRouter:
         run_id = keys.run_id(received, home_key, event_key)
         home = keys.partition_of_key(home_key, self._partitions)
         dispatch_at = event.ts if event.ts > received else 0
-        draft = routed.draft(home)
-        draft.event = event.body
-        definition = len(draft.definitions)
-        draft.definitions.append(function.definition)
+        draft = routed.drafts.get(home)
+        if draft is None:
+            draft = routed.drafts[home] = Draft([], event.body, [])
         draft.commands.append(
-            Register(definition, run_id, event_key, listeners, cancels, dispatch_at)
+            Register(len(draft.definitions), run_id, event_key, listeners, cancels, dispatch_at)
         )
+        draft.definitions.append(function.definition)
         if len(listeners) > 1:
             remote = [one for one in listeners if rules[one.rule].scan_key is None]
             self._listen(run_id, home, remote, routed)

@@ -9,8 +9,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from msgspec import Struct
 
 from streams import crash, logs
+from streams.errors import RouterError
 from streams.router.probe import Place
-from streams.router.record import Record
+from streams.router.record import Record, RecordHeaders
 from streams.router.sender import LOG_LEVEL
 from streams.router.watermarks import SourceProgress
 from streams.settings import Settings
@@ -104,11 +105,18 @@ class Sources:
             return Intake()
         messages: list[Any] = [first, *self._consumer.consume(most - 1, 0)]
         intake = Intake()
+        add = intake.records.append
         for message in messages:
-            if message.error() is None:
-                self._take(message, intake)
-            else:
+            if message.error() is not None:
                 self._take_error(message, intake)
+                continue
+            try:
+                headers = _HEADERS(message)
+            except (SystemError, UnicodeDecodeError):
+                # The binding stumbles over half a list; the message itself is whole.
+                intake.unreadable.append(_record(message, None))
+            else:
+                add(_record(message, headers))
         return intake
 
     def commit(self) -> None:
@@ -134,30 +142,12 @@ class Sources:
         """Leave the group, so that others get the sources at once."""
         self._consumer.close()
 
-    def _take(self, message: Any, intake: Intake) -> None:  # noqa: ANN401 (its stub is all None)
-        try:
-            headers = _HEADERS(message)
-            into = intake.records
-        except (SystemError, UnicodeDecodeError):
-            # The binding builds half a list and stumbles over it; the message itself is whole.
-            headers = None
-            into = intake.unreadable
-        into.append(
-            Record(
-                message.topic(),
-                message.partition(),
-                message.offset(),
-                message.timestamp()[1],
-                message.key(),
-                message.value(),
-                headers,
-            )
-        )
-
-    def _take_error(self, message: Any, intake: Intake) -> None:  # noqa: ANN401 (as above)
+    def _take_error(self, message: Any, intake: Intake) -> None:  # noqa: ANN401 (its stub is all None)
         error: KafkaError = message.error()
         if error.code() == _END:
             intake.ends[message.topic(), message.partition()] = message.offset()
+        elif error.fatal():
+            raise RouterError(f"the inputs can't be read any more: {error.str()}")
         elif self._limiter.admit(error.code()) is not None:
             # librdkafka mends by itself what can be mended; the watermark waits meanwhile.
             _log.warning("Kafka reports trouble with the inputs", error=error.str())
@@ -198,6 +188,18 @@ class Sources:
             _log.warning("Offsets were not committed", error=error.str())
             return
         crash.crash_at("router_after_commit")
+
+
+def _record(message: Any, headers: RecordHeaders | None) -> Record:  # noqa: ANN401 (as above)
+    return Record(
+        message.topic(),
+        message.partition(),
+        message.offset(),
+        message.timestamp()[1],
+        message.key(),
+        message.value(),
+        headers,
+    )
 
 
 def _named(partitions: list[TopicPartition]) -> str:

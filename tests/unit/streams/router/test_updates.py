@@ -130,7 +130,7 @@ def test_heartbeat_without_runs_says_nothing() -> None:
 def test_bad_update_is_refused(fields: dict[str, Any], expected: str) -> None:
     """A change of one field makes a good claim bad, and the reason says which."""
     good = {"run_id": RUN_ID, "attempt": 1, "status": "running", "worker": "w"}
-    assert update(**good).rejections == []
+    assert update(**good).rejections == ()
     assert refused(**(good | fields)) == expected
 
 
