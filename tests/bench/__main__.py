@@ -1,0 +1,36 @@
+"""`python -m tests.bench [--only KEY]`: measure on one local broker; the last line is JSON."""
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from tests.bench import fan_out, latency, pending, rates
+from tests.bench.bench import Bench, local_bench
+from tests.bench.deployment import say
+
+PARTS: Final[Mapping[str, Callable[[Bench], Mapping[str, object]]]] = {
+    "events_per_s": rates.measure,
+    "latency_ms": latency.measure,
+    "pending_1m": pending.measure,
+    "fanout_100k": fan_out.measure,
+}
+
+
+def main() -> None:
+    """Measure every part, or one."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench")
+    parser.add_argument("--only", choices=PARTS, help="measure this part alone")
+    only = parser.parse_args().only
+    results = {}
+    with local_bench() as bench:
+        for name in [only] if only else PARTS:
+            began = time.monotonic()
+            results[name] = PARTS[name](bench)
+            say(name, **results[name], seconds_in_all=round(time.monotonic() - began))
+    print(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main()

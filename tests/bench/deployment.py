@@ -1,0 +1,232 @@
+"""Countermand as it is run: topics, functions, and processes of its own beside the broker."""
+
+import http.client
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+import psutil
+from prometheus_client.parser import text_string_to_metric_families
+
+from streams import settings as all_settings
+from streams.broker.ports import free_port
+from streams.broker.process import GuardedProcess
+from streams.functions.writer import apply_functions
+from streams.settings import Settings
+from streams.topics import create_topics
+from tests.bench.load import FUNCTIONS
+from topology import topics
+from topology.records import Function
+
+T = TypeVar("T")
+
+# The prototypes that the goals come from had so many.
+PARTITIONS: Final = 4
+_HTTP_S: Final = 10.0
+_PAUSE_S: Final = 0.02
+_WRAPPER_S: Final = 60.0
+_LOG_CHARS: Final = 4_000
+
+
+class BenchError(Exception):
+    """A measurement that would not be one: a process ended, counts are wrong, time is over."""
+
+
+def until(
+    look: Callable[[], T], what: str, within_s: float = 120.0, pause_s: float = _PAUSE_S
+) -> T:
+    """Look again and again until the answer is truthy."""
+    deadline = time.monotonic() + within_s
+    pause = threading.Event()
+    while not (found := look()):
+        if time.monotonic() > deadline:
+            raise BenchError(f"not within {within_s:.0f} s: {what}")
+        pause.wait(pause_s)
+    return found
+
+
+class Service:
+    """A process of a contestant; it ends with this one, and its words go to a file."""
+
+    def __init__(
+        self, name: str, command: Sequence[str], folder: Path, env: dict[str, str]
+    ) -> None:
+        """Start it; `command` begins with the program."""
+        self.name = name
+        # Whether it runs below another program, which ends after it.
+        self.wrapped = False
+        self.log = folder / f"{name}.log"
+        self._process: GuardedProcess | None = GuardedProcess(command, self.log, environment=env)
+        self.pid = self._process.pid
+
+    def check(self) -> None:
+        """Refuse to wait for a process that has ended.
+
+        Raises:
+            BenchError: it has; with the end of what it said.
+        """
+        code = self._process.wait(0) if self._process else 0
+        if code is not None:
+            raise BenchError(f"{self.name} ended with code {code}: {self.said()}")
+
+    def said(self) -> str:
+        """The end of what it said."""
+        return self.log.read_text(encoding="utf-8", errors="replace")[-_LOG_CHARS:]
+
+    def stop(self) -> None:
+        """Ask it to end and wait until it has."""
+        if self._process is not None:
+            process, self._process = self._process, None
+            if self.wrapped:
+                for child in psutil.Process(self.pid).children():
+                    child.terminate()
+                process.wait(_WRAPPER_S)
+            process.stop()
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self._process is not None:
+            process, self._process = self._process, None
+            process.kill()
+
+
+class WebService(Service):
+    """A router or a joiner, with its metrics and health."""
+
+    def __init__(
+        self, name: str, command: Sequence[str], folder: Path, env: dict[str, str], port: int
+    ) -> None:
+        """Start it; it serves on `port`."""
+        super().__init__(name, command, folder, env)
+        self._port = port
+
+    def ready(self) -> bool:
+        """Whether it takes input."""
+        self.check()
+        return self._get("/healthz/ready") is not None
+
+    def wait_ready(self, within_s: float = 120.0) -> None:
+        """Wait until it takes input."""
+        until(self.ready, f"{self.name} is ready: {self.said()}", within_s)
+
+    def metric(self, name: str, combine: Callable[[list[float]], float] = sum) -> float:
+        """A metric's samples, combined over its labels."""
+        text = self._get("/metrics") or ""
+        samples = (s for family in text_string_to_metric_families(text) for s in family.samples)
+        return combine([sample.value for sample in samples if sample.name == name] or [0.0])
+
+    def _get(self, path: str) -> str | None:
+        """A page; None where it says no, or is not there yet."""
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=_HTTP_S)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            text = answer.read().decode()
+        except (OSError, http.client.HTTPException):
+            return None
+        finally:
+            connection.close()
+        return text if answer.status == http.HTTPStatus.OK else None
+
+
+class Deployment:
+    """One application on the broker: topics with a prefix of their own, one function, processes."""
+
+    def __init__(
+        self,
+        bootstrap_servers: str,
+        folder: Path,
+        name: str,
+        functions: Sequence[Function] = FUNCTIONS,
+        launchers: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        """Make the topics and apply the functions; `launchers` go before command lines, by role."""
+        self.folder = folder / name
+        self.folder.mkdir()
+        self._launchers = launchers or {}
+        self._services: list[Service] = []
+        self._flags = {
+            "kafka_bootstrap_servers": bootstrap_servers,
+            "topic_prefix": f"{name}.",
+            "application_id": name,
+            "partitions": str(PARTITIONS),
+            "state_dir": str(self.folder / "state"),
+            "log_format": "json",
+        }
+        self.settings: Settings = all_settings.load(**self._flags)
+        create_topics(self.settings)
+        apply_functions(
+            self.settings.librdkafka(), self.settings.topic(topics.FUNCTIONS), functions
+        )
+
+    @property
+    def triggers_topic(self) -> str:
+        """Where trigger events go."""
+        return self.settings.topic(topics.EVENTS)
+
+    @property
+    def cancels_topic(self) -> str:
+        """Where cancel events go."""
+        return self.settings.topic(topics.CANCELS)
+
+    @property
+    def state(self) -> Path:
+        """Where the joiner keeps RocksDB."""
+        return self.settings.state_dir
+
+    def router(self) -> WebService:
+        """Start a router."""
+        return self._start("router")
+
+    def joiner(self) -> WebService:
+        """Start a joiner."""
+        return self._start("joiner")
+
+    def close(self) -> None:
+        """Stop what still runs."""
+        while self._services:
+            self._services.pop().stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _start(self, role: str) -> WebService:
+        port = free_port()
+        launcher = self._launchers.get(role, ())
+        command = [*launcher, sys.executable, "-m", "streams.cli", role]
+        flags = self._flags | {"web_port": str(port)}
+        own = {all_settings.variable(field): value for field, value in flags.items()}
+        name = f"{role}-{len(self._services)}"
+        service = WebService(name, command, self.folder, clean_environment() | own, port)
+        service.wrapped = bool(launcher)
+        self._services.append(service)
+        return service
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment of a child, without settings that somebody made for a process of theirs."""
+    kept = (all_settings.PREFIX + "CACHE_DIR",)
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in kept or not name.upper().startswith(all_settings.PREFIX)
+    }
+
+
+def say(what: str, **figures: object) -> None:
+    """One line for who watches; the result goes last, in one line of its own."""
+    print(what, json.dumps(figures) if figures else "", flush=True)

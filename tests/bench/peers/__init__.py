@@ -1,0 +1,1 @@
+"""The same join on other engines, each as its documentation would write it."""

@@ -1,0 +1,54 @@
+"""The benchmarks measure what they say: every section in small, with its counts checked."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.bench import fan_out, latency, pending, rates
+from tests.bench.bench import Bench
+from tests.bench.deployment import BenchError
+from tests.bench.load import Work
+from tests.bench.probe import Pace
+from tests.support.broker import unique_name
+
+pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
+
+WORK = Work(2_000)
+SLOW = Pace(100, 20, 1.0)
+
+
+@pytest.fixture
+def bench(kafka: str, tmp_path: Path) -> Bench:
+    """A bench on the broker of this test run."""
+    return Bench(kafka, tmp_path, f"{unique_name('bench')}-")
+
+
+def test_rates_are_of_counted_outputs(bench: Bench) -> None:
+    """Countermand, the router alone and the joiner alone emit exactly what the work implies."""
+    assert rates.countermand(bench, WORK) > 0
+    assert all(rate > 0 for rate in rates.router_and_joiner(bench, WORK).values())
+
+
+def test_a_wrong_count_is_no_result(bench: Bench) -> None:
+    """Outputs of other work are refused: a benchmark of something else is a defect."""
+    topic = bench.topic("cancelled")
+    with pytest.raises(BenchError, match="0, not 200"):
+        rates.check_cancelled(bench, topic, WORK)
+
+
+def test_latency_answers_every_cancel(bench: Bench) -> None:
+    """Each cancel of the steady part is timed."""
+    found = latency.measure(bench, SLOW, SLOW)
+    assert 0 < found["p50"] <= found["p99"]
+
+
+def test_pending_runs_survive_both_restarts(bench: Bench) -> None:
+    """All figures are there, and the joiner has every run after a warm and after a cold start."""
+    found = pending.measure(bench, 500, 2_000, SLOW, SLOW)
+    assert all(figure > 0 for figure in found.values())
+
+
+def test_fan_out_is_counted(bench: Bench) -> None:
+    """One cancel event cancels each of its runs, and the others' waits are taken meanwhile."""
+    found = fan_out.measure(bench, 2_000, 2_000)
+    assert all(figure > 0 for figure in found.values())
