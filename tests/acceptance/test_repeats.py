@@ -1,5 +1,7 @@
 """Runs, their ids, and repeats of the events that start them (S1 to S3, S10)."""
 
+from typing import Any
+
 import pytest
 
 from tests.support.driver import Driver
@@ -19,7 +21,7 @@ functions:
     triggers: [{event: document/saved}]
 """
 RENDER = "documents-render"
-SAVED = {"docId": "d1", "pages": 1, "user": "u1"}
+SAVED: dict[str, Any] = {"docId": "d1", "pages": 1, "user": "u1"}
 DAY = limits.DAY_MS
 
 
