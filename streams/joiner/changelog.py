@@ -100,8 +100,10 @@ class Changelog:
             )
             consumer.assign([TopicPartition(self._topic, self._partition, max(position, low))])
             while position <= barrier and not stop():
-                messages = consumer.consume(_READ_AT_ONCE, _WAIT_S)
-                if messages:
+                first = consumer.poll(_WAIT_S)
+                if first is not None:
+                    # Only what is there: `consume` would wait for as many as it may take.
+                    messages = [first, *consumer.consume(_READ_AT_ONCE, 0)]
                     position = self._apply(store, messages)
                     report(max(0, barrier + 1 - position))
         finally:

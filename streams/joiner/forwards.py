@@ -49,7 +49,11 @@ class ForwardReader:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            for message in self._consumer.consume(_READ_AT_ONCE, _WAIT_S):
+            first = self._consumer.poll(_WAIT_S)
+            if first is None:
+                continue
+            # Only what is there: `consume` would wait for as many as it may take.
+            for message in (first, *self._consumer.consume(_READ_AT_ONCE, 0)):
                 error = message.error()
                 if error is not None:
                     log.warning("Reading forwards is disturbed", error=str(error))

@@ -17,6 +17,7 @@ disk: the restore catches up, and the applied offsets with it. After 6 there is 
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from time import time
 from typing import Any, Final, NamedTuple, Protocol
@@ -106,6 +107,7 @@ class PartitionProcessor:
         self._predecessor = predecessor
         self._stopping = threading.Event()
         self._functions = Functions()
+        self._taken = -1
         self.thread = threading.Thread(
             target=self._run, name=f"partition-{place.partition}", daemon=True
         )
@@ -148,30 +150,28 @@ class PartitionProcessor:
 
     def _live(self) -> None:
         """One life of the partition: steps 1 to 6, and 7 at its end."""
-        inbox = self.inbox
         self._report.starting()
-        transactions: Transactions = self._parts.transactions()
-        store = reader = None
-        try:
+        with ExitStack() as life:  # 7: whatever one of these raises, the others are done too
+            life.callback(self._report.closed)
+            transactions: Transactions = self._parts.transactions()
+            life.callback(transactions.close)
             transactions.begin_life()  # 1
             store = self._restore(transactions)  # 2
+            life.callback(store.close)
             applied = _applied(store)
             self._check_input(applied)
             reader = self._forward_reader(applied)  # 3
+            life.callback(reader.stop)
+            life.callback(self._drop_inbox)
             reader.start()
             self._report.ready(applied)
             self._stream.ready(self._place.partition, applied.commands + 1)
             self._work(store, transactions, applied)  # 4 to 6
-        finally:  # 7
-            inbox.close()
-            if not self._stopping.is_set():
-                self.inbox = Inbox()
-            if reader is not None:
-                reader.stop()
-            transactions.close()
-            if store is not None:
-                store.close()
-            self._report.closed()
+
+    def _drop_inbox(self) -> None:
+        self.inbox.close()
+        if not self._stopping.is_set():
+            self.inbox = Inbox()
 
     def _restore(self, transactions: Transactions) -> Store:
         barrier = transactions.commit({tables.BARRIER_KEY: uuid4().bytes})
@@ -214,6 +214,7 @@ class PartitionProcessor:
 
     def _work(self, store: Store, transactions: Transactions, applied: AppliedRow) -> None:
         inputs: list[Input] = []
+        self._taken = applied.commands
         while not self._stopping.is_set():
             due = store.due(applied.watermark, limits.TIMERS_PER_TRANSACTION)
             work = store.work()
@@ -240,7 +241,12 @@ class PartitionProcessor:
         if self.full and self.inbox.has_room():
             self._stream.has_room(self._place.partition)
         self._report.queued(self.inbox.bytes)
-        taken = [Input(offset, codec.COMMANDS.decode(value)) for offset, value in commands]
+        taken = []
+        for offset, value in commands:
+            # While an earlier life ended, the stream may have brought what that was to take next.
+            if offset == self._taken + 1:
+                taken.append(Input(offset, codec.COMMANDS.decode(value)))
+                self._taken = offset
         taken += [
             Input(offset, codec.FORWARDS.decode(value))
             for offset, value in forwards

@@ -1,6 +1,7 @@
 """One partition's transactions: rows, outputs and forwards become visible together or not."""
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -29,6 +30,9 @@ def producer_config(transactional_id: str) -> dict[str, Any]:
         # Above the most that one transaction holds: a full queue would abort it for nothing.
         "queue.buffering.max.messages": 4 * limits.TRANSACTION_RECORDS,
         "queue.buffering.max.kbytes": 128 * 1024,
+        # Without it the client raises fatal errors wherever it happens to be, callbacks included;
+        # with it the call that fails says so.
+        "error_cb": lambda _error: None,
     }
 
 
@@ -83,8 +87,9 @@ class Transactions:
 
     def close(self) -> None:
         """Forget what was not committed; the next life of the partition fences it anyway."""
-        self._producer.purge()
-        self._producer.flush(0)
+        with suppress(KafkaException):  # a fenced producer says so once more
+            self._producer.purge()
+            self._producer.flush(0)
 
     def _produce(
         self,
