@@ -35,6 +35,8 @@ def librdkafka(settings: "Settings") -> dict[str, Any]:
         "bootstrap.servers": settings.kafka_bootstrap_servers,
         "security.protocol": settings.kafka_security_protocol,
         "client.id": settings.application_id,
+        # After a change of leaders an admin client's questions are refused until this refresh.
+        "topic.metadata.refresh.interval.ms": 10_000,
     }
     if "SSL" in settings.kafka_security_protocol:
         config |= _librdkafka_ssl(settings)

@@ -150,7 +150,9 @@ class RegistryReader:
         if self._answer is not None and self._answer.done():
             answer, self._answer = self._answer, None
             try:
-                self._end = answer.result().offset
+                end = answer.result().offset
+                # Negative where the connection broke: no answer, though no error either.
+                self._end = end if end >= 0 else None
             except KafkaException as error:
                 self._refuse(error.args[0])
         if self._end is None:

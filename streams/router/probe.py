@@ -53,11 +53,12 @@ class EndProbe:
         done = [(place, one) for place, one in self._open.items() if one.done()]
         for place, _ in done:
             del self._open[place]
-        # One that failed is asked again; the source just isn't known to be complete.
+        # One that failed is asked again; the source just isn't known to be complete. An end below 0
+        # is what a broken connection leaves, without any error.
         return [
             (place, self._asked, one.result().offset)
             for place, one in done
-            if one.exception() is None
+            if one.exception() is None and one.result().offset >= 0
         ]
 
 

@@ -17,6 +17,7 @@ from streams.router.watermarks import SourceProgress
 from streams.settings import Settings
 
 _END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001  # librdkafka's public error codes
+_FATAL: Final = KafkaError._FATAL  # noqa: SLF001  # as a message; its own `fatal` is false
 _FETCHED_KIB: Final = 64 * 1024
 
 _RECEIVED: Final = attrgetter("received")
@@ -146,7 +147,7 @@ class Sources:
         error: KafkaError = message.error()
         if error.code() == _END:
             intake.ends[message.topic(), message.partition()] = message.offset()
-        elif error.fatal():
+        elif error.fatal() or error.code() == _FATAL:
             raise RouterError(f"the inputs can't be read any more: {error.str()}")
         elif self._limiter.admit(error.code()) is not None:
             # librdkafka mends by itself what can be mended; the watermark waits meanwhile.
