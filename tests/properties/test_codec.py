@@ -1,0 +1,83 @@
+"""What must hold for every record that is encoded."""
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from topology import codec, records, tables
+
+BYTES = st.binary(max_size=20)
+NUMBERS = st.integers(0, 2**63 - 1)
+TEXT = st.text(max_size=8)
+POSITIONS = st.builds(records.Position, TEXT, BYTES, NUMBERS, NUMBERS)
+CANCELS = st.builds(records.CancelEvent, NUMBERS, POSITIONS, BYTES, POSITIONS, st.booleans())
+LISTENERS = st.lists(st.builds(records.Listener, BYTES, st.integers(0, 4), NUMBERS)).map(tuple)
+MATCHES = st.lists(st.builds(records.Match, BYTES, NUMBERS, st.booleans())).map(tuple)
+ERRORS = st.none() | st.tuples(TEXT, TEXT)
+UPDATES = st.builds(
+    records.Update, BYTES, BYTES, TEXT, NUMBERS, TEXT, TEXT, NUMBERS, ERRORS
+)  # fmt: skip
+COMMANDS = st.one_of(
+    st.builds(records.Register, NUMBERS, BYTES, BYTES, LISTENERS, MATCHES, NUMBERS),
+    st.builds(records.Listen, BYTES, LISTENERS),
+    st.builds(records.Cancel, MATCHES),
+    UPDATES,
+)
+ENTRIES = st.builds(
+    records.Entry, NUMBERS, NUMBERS, NUMBERS, NUMBERS, BYTES, st.lists(COMMANDS).map(tuple)
+)
+BATCHES = st.builds(
+    records.CommandBatch,
+    st.lists(st.builds(records.Topic, TEXT, BYTES)).map(tuple),
+    st.lists(st.builds(records.Definition, TEXT, NUMBERS, BYTES)).map(tuple),
+    st.lists(ENTRIES, max_size=4).map(tuple),
+    st.lists(st.builds(records.Complete, NUMBERS, NUMBERS, NUMBERS, NUMBERS)).map(tuple),
+)
+FORWARDS = st.lists(
+    st.builds(records.ForwardedMatch, CANCELS, st.lists(st.tuples(BYTES, NUMBERS)).map(tuple))
+    | st.builds(records.ForwardedCancel, CANCELS, MATCHES)
+    | st.builds(records.Unlisten, BYTES, st.lists(BYTES).map(tuple))
+).map(tuple)
+EVENT_ROWS = st.builds(
+    tables.EventRow,
+    *(TEXT, NUMBERS, NUMBERS, POSITIONS, BYTES, BYTES, NUMBERS, LISTENERS, LISTENERS, NUMBERS),
+)
+HELD_ROWS = st.one_of(
+    st.builds(tables.HeldCancel, CANCELS, NUMBERS),
+    st.builds(tables.HeldMatch, CANCELS, st.lists(st.integers(0, 4)).map(tuple)),
+    st.builds(tables.HeldUnlisten, st.lists(BYTES).map(tuple)),
+    st.builds(tables.HeldUpdate, NUMBERS, UPDATES),
+)
+
+
+@settings(max_examples=50, deadline=None)
+@pytest.mark.parametrize(
+    ("kind", "strategy"),
+    [
+        (codec.COMMANDS, BATCHES),
+        (codec.FORWARDS, FORWARDS),
+        (codec.EVENT_ROWS, EVENT_ROWS),
+        (codec.HELD_ROWS, HELD_ROWS),
+    ],
+    ids=["commands", "forwards", "event_rows", "held_rows"],
+)
+@given(choices=st.data())
+def test_decoding_undoes_encoding(
+    kind: codec.Codec[Any], strategy: st.SearchStrategy[Any], choices: st.DataObject
+) -> None:
+    """What was written is what is read."""
+    record = choices.draw(strategy)
+    assert kind.decode(kind.encode(record)) == record
+
+
+@given(st.binary(max_size=60))
+def test_bytes_that_are_no_record_are_refused(noise: bytes) -> None:
+    """Damage is a CodecError, or a record that is written as it was read."""
+    for kind in (codec.COMMANDS, codec.FORWARDS, codec.EVENT_ROWS, codec.HELD_ROWS):
+        for data in (noise, b"\x01" + noise):
+            with suppress(codec.CodecError):
+                record = kind.decode(data)
+                assert kind.decode(kind.encode(record)) == record
