@@ -76,7 +76,8 @@ def test_decoding_undoes_encoding(
 @given(st.binary(max_size=60))
 def test_bytes_that_are_no_record_are_refused(noise: bytes) -> None:
     """Damage is a CodecError, or a record that is written as it was read."""
-    for kind in (codec.COMMANDS, codec.FORWARDS, codec.EVENT_ROWS, codec.HELD_ROWS):
+    kinds: tuple[codec.Codec[Any], ...] = (codec.COMMANDS, codec.FORWARDS, codec.HELD_ROWS)
+    for kind in kinds:
         for data in (noise, b"\x01" + noise):
             with suppress(codec.CodecError):
                 record = kind.decode(data)
