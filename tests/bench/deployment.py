@@ -83,17 +83,18 @@ class Service:
         """Ask it to end and wait until it has."""
         if self._process is not None:
             process, self._process = self._process, None
+            self._say_cpu()
             if self.wrapped:
                 for child in psutil.Process(self.pid).children():
                     child.terminate()
                 process.wait(_WRAPPER_S)
             process.stop()
 
-    def kill(self) -> None:
-        """End it at once."""
-        if self._process is not None:
-            process, self._process = self._process, None
-            process.kill()
+    def _say_cpu(self) -> None:
+        """What it cost, which doesn't depend on what else this machine had to do meanwhile."""
+        if psutil.pid_exists(self.pid):
+            times = psutil.Process(self.pid).cpu_times()
+            say(f"  {self.name}", cpu_s=round(times.user + times.system, 1))
 
 
 class WebService(Service):

@@ -73,7 +73,7 @@ class Ends:
         self,
         enough: Callable[[dict[str, int]], bool],
         check: Callable[[], None],
-        within_s: float = 300.0,
+        within_s: float = 600.0,
         quiet_s: float = _QUIET_S,
     ) -> None:
         """Watch until there is enough per topic, markers included, and for a while no more."""
