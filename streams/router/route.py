@@ -90,6 +90,7 @@ class EventRouter:
         draft = routed.drafts.get(home)
         if draft is None:
             draft = routed.drafts[home] = Draft([], event.body, [])
+        draft.event = event.body  # one that was made for a listener has none yet
         draft.commands.append(
             Register(len(draft.definitions), run_id, event_key, listeners, cancels, dispatch_at)
         )

@@ -14,7 +14,7 @@ from streams.router.record import Record, RecordHeaders
 from streams.settings import load
 from topology import codec, keys, limits
 from topology.limits import VALID_FROM_DELAY_MS
-from topology.records import CancelRule, Function, Register, Trigger
+from topology.records import Cancel, CancelRule, Function, Register, Trigger
 
 P = 4
 INPUTS: list[dict[str, Any]] = [
@@ -35,7 +35,15 @@ FUNCTIONS = (
             CancelRule(event="stopped", all_runs=True),
         ),
     ),
-    Function(app="shop", id="bill", triggers=(Trigger(event="dropped"),)),
+    Function(
+        app="shop",
+        id="bill",
+        triggers=(Trigger(event="dropped"), Trigger(event="placed")),
+        cancel_on=(
+            CancelRule(event="closed", match="data.x"),
+            CancelRule(event="dropped", match="data.z"),
+        ),
+    ),
 )
 
 json = st.recursive(
@@ -110,6 +118,8 @@ def check_batch(partition: int, data: bytes) -> None:
         if entry.event:
             event = orjson.loads(entry.event)
             assert {"name", "data", "id", "ts"} <= event.keys()
+        needed = any(isinstance(command, Register | Cancel) for command in entry.commands)
+        assert bool(entry.event) == needed, "the event is there where it is read, and only there"
         for command in entry.commands:
             if isinstance(command, Register):
                 assert keys.partition_of_run(command.run_id, P) == partition
@@ -132,7 +142,8 @@ def test_any_record_has_an_answer(
     registry: Registry, topic: str, value: bytes | None, found: RecordHeaders, received: int
 ) -> None:
     """No bytes, headers or times make a router raise."""
-    route(registry, [Record(topic, 1, 7, received, b"key", value, found)])
+    output = route(registry, [Record(topic, 1, 7, received, b"key", value, found)])
+    assert len(output.dead_letters) == output.counts.rejections.total() <= 1
 
 
 @settings(deadline=None)
@@ -178,4 +189,4 @@ def test_order_is_kept_per_source(registry: Registry, count: int, size: int) -> 
             assert entry.offset > seen.get((partition, entry.partition), -1)
             seen[partition, entry.partition] = entry.offset
             total += any(isinstance(command, Register) for command in entry.commands)
-    assert total == count - (count > 3)
+    assert total >= count, "one or two functions start a run of each"

@@ -223,6 +223,21 @@ def test_several_functions_register_in_one_entry(registry: Registry, apply: Appl
     assert sorted(slugs) == [f"shop-f{number}" for number in range(5)]
 
 
+def test_home_of_one_run_may_be_where_another_listens(registry: Registry, apply: Apply) -> None:
+    """A registration has its event, also where another function's run listens already."""
+    apply("bill", ["placed"], BY_USER, BY_ORDER)
+    apply("ship", ["placed"], BY_ORDER, BY_USER)
+    shared = 0
+    for number in range(60):
+        data = {"order": f"o{number}", "user": f"u{number}"}
+        record = an_event("placed", data=data, id=f"e{number}")
+        for draft in route(registry, record, 3).drafts.values():
+            kinds = [type(command) for command in draft.commands]
+            shared += kinds == [Listen, Register]
+            assert draft.event == (record.value if Register in kinds else b"")
+    assert shared, "there were such events"
+
+
 def test_version_is_the_one_valid_when_received(registry: Registry, apply: Apply) -> None:
     """A repeat is routed as it was at first, whatever was applied since; old rules still cancel."""
     apply("ship", ["placed"], BY_ORDER, at=RECEIVED - 10)
