@@ -153,18 +153,17 @@ def test_a_run_that_ended_listens_nowhere() -> None:
     assert driver.rows(b"l") == driver.rows(b"u") == []
 
 
-def test_an_unlisten_that_overtakes_its_listen_is_remembered() -> None:
-    """A run that ends before another partition has read its listen leaves no ghost there."""
+def test_a_listen_that_comes_again_leaves_no_ghost() -> None:
+    """A repeat in the same ms sends its run's listeners once more, after the run has ended."""
     driver = driver_of(f'if: "{EITHER}"')
-    sample = driver.event("report/requested", user="u0", team="t0")
-    home = driver.home(sample)
-    with driver.down(*(number for number in range(8) if number != home)):
-        driver.event("report/requested", id="again", user="u0", team="t1")
-        driver.cancel("report/cancelled", user="u0")
+    run = driver.event("report/requested", user="u1", team="t1")
+    driver.update("completed", run)
+    assert driver.rows(b"l") == []
+
+    driver.event("report/requested", id=run.id, at=run.received, user="u1", team="t1")
     driver.advance("1s")
 
     assert driver.rows(b"l") == driver.rows(b"u") == []
-    assert driver.cancelled() == sorted([sample.id, "again"])
 
 
 def test_s35_an_event_is_routed_by_the_version_valid_when_it_was_received() -> None:
