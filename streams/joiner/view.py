@@ -173,9 +173,11 @@ class View:
 
     def held(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
         """Held rows under a prefix; cheap where there are none, which is the rule."""
-        if not (prefix in self._under or self._rows.may_hold(prefix)):
-            return []
-        return list(self.scan(prefix))
+        return list(self.scan(prefix)) if self.may_hold(prefix) else []
+
+    def may_hold(self, prefix: bytes) -> bool:
+        """Whether a held row may lie under a prefix; never False where one does."""
+        return prefix in self._under or self._rows.may_hold(prefix)
 
     def _own(self, key: bytes) -> Iterator[tuple[bytes, bytes]]:
         value = self.get(key)

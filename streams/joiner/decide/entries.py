@@ -1,6 +1,7 @@
 """One command batch, entry by entry; sources and the watermark move on."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import Final
 
 from streams.joiner.decide import cancels, listen, register, update
 from streams.joiner.view import Context, View
@@ -41,24 +42,35 @@ def decide_entry(
     for number, command in enumerate(entry.commands):
         if number not in refused:
             view.number = number
-            decide(view, context, command, batch.definitions)
+            _DECIDERS[type(command)](view, context, command, batch.definitions)
     view.advance(topic.id, entry.partition, entry.offset, -1)
 
 
-def decide(
-    view: View, context: Context, command: Command, definitions: tuple[Definition, ...]
+def _register(
+    view: View, context: Context, command: Register, definitions: tuple[Definition, ...]
 ) -> None:
-    """Decide one command."""
-    match command:
-        case Register():
-            register.register(view, context, command, definitions[command.definition])
-        case Cancel():
-            event = CancelEvent(context.received, context.position, context.event, context.position)
-            cancels.cancel(view, event, command.matches)
-        case Listen():
-            listen.listen(view, command)
-        case Update():
-            update.update(view, context, command)
+    register.register(view, context, command, definitions[command.definition])
+
+
+def _cancel(view: View, context: Context, command: Cancel, _: tuple[Definition, ...]) -> None:
+    event = CancelEvent(context.received, context.position, context.event, context.position)
+    cancels.cancel(view, event, command.matches)
+
+
+def _listen(view: View, _: Context, command: Listen, __: tuple[Definition, ...]) -> None:
+    listen.listen(view, command)
+
+
+def _update(view: View, context: Context, command: Update, _: tuple[Definition, ...]) -> None:
+    update.update(view, context, command)
+
+
+_DECIDERS: Final[dict[type[Command], Callable[..., None]]] = {
+    Register: _register,
+    Cancel: _cancel,
+    Listen: _listen,
+    Update: _update,
+}
 
 
 def complete(
@@ -73,6 +85,3 @@ def complete(
     if expected:
         lowest = min(view.source(topic_id, partition).time for topic_id, partition in expected)
         view.watermark = max(view.watermark, lowest)
-
-
-__all__ = ["complete", "decide", "decide_entry"]

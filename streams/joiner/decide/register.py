@@ -19,18 +19,17 @@ def register(view: View, context: Context, command: Register, definition: Defini
     compiled = view.learn(definition)
     if first is None:
         run = runs.register(view, context, command, compiled, listed)
-        _cancel_by_same_event(view, context, command, context)
-        _meet_held_matches(view, run)
-        for listener in run.event.listeners:
-            cancels.meet_held_cancels(view, listener.key, run.id, listener.rule)
-        update.meet_held_updates(view, run)
+        if command.cancels:
+            _cancel_by_same_event(view, context, command, context)
+        _meet_held(view, run)
         return
     view.count("repeats")
     if view.get(tables.event_row_key(command.run_id)) is None:
         # Received in the same ms as the first, it has the same run id: that run goes on waiting.
         runs.stop_listening(view, command.run_id, runs.remote_listeners(view, command, compiled))
     occurred = Context(position=first.position, received=first.received, event=context.event)
-    _cancel_by_same_event(view, context, command, occurred)
+    if command.cancels:
+        _cancel_by_same_event(view, context, command, occurred)
 
 
 def _first_occurrence(
@@ -57,8 +56,6 @@ def _cancel_by_same_event(
     view: View, context: Context, command: Register, occurred: Context
 ) -> None:
     """The event cancels earlier runs of the function it triggers, as its first occurrence could."""
-    if not command.cancels:
-        return
     cancel = CancelEvent(
         received=occurred.received,
         position=occurred.position,
@@ -76,6 +73,17 @@ def _cancel_by_same_event(
             cancels.cancel(view, cancel, tuple(matches))
         else:
             view.forward(target, ForwardedCancel(cancel, tuple(matches)))
+
+
+def _meet_held(view: View, run: Run) -> None:
+    """What came before the run: matches of other partitions, cancels, updates by event id."""
+    if view.may_hold(b"m" + run.id):
+        _meet_held_matches(view, run)
+    for listener in run.event.listeners:
+        if view.may_hold(b"h" + listener.key):
+            cancels.meet_held_cancels(view, listener.key, run.id, listener.rule)
+    if view.may_hold(b"p" + run.event.event_key):
+        update.meet_held_updates(view, run)
 
 
 def _meet_held_matches(view: View, run: Run) -> None:
