@@ -7,9 +7,9 @@ import orjson
 
 from streams.functions.definition import read_text
 from tests.chaos.traffic import FUNCTIONS, RACING, WORK
-from tests.chaos.watch import Watch
 from tests.support import oracle
 from tests.support.oracle import Occurrence, RunName
+from tests.support.watch import Watch
 from topology.records import Function
 
 _SHOWN = 10

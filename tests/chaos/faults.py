@@ -8,9 +8,10 @@ from time import monotonic
 from typing import Final
 
 from streams.broker.local import LocalBroker
-from tests.chaos.services import ROUTER, Fleet, Service
-from tests.chaos.watch import Watch
+from tests.chaos.fleet import Fleet
 from tests.support.deadline import eventually
+from tests.support.services import ROUTER, Service
+from tests.support.watch import Watch
 
 _OWNS_WITHIN_S: Final = 60
 _CAUGHT_WITHIN_S: Final = 5

@@ -14,12 +14,12 @@ from streams.settings import Settings, load
 from streams.topics import create_topics
 from tests.chaos import audit
 from tests.chaos.faults import Faults
+from tests.chaos.fleet import Fleet
 from tests.chaos.load import Load
-from tests.chaos.services import Fleet
 from tests.chaos.traffic import FUNCTIONS
-from tests.chaos.watch import Watch
 from tests.chaos.worker import Worker
 from tests.support.deadline import eventually
+from tests.support.watch import Watch
 from topology import topics
 
 PARTITIONS: Final = 4
@@ -144,6 +144,7 @@ class _Run:
             eventually(quiet, _QUIET_S)
             before, last = last, audit.last_update(watch, last)
             if last == before:
+                eventually(lambda: not watch.open_transactions("cancelled", "runs"), _QUIET_S)
                 return goal, monotonic() - started
 
 

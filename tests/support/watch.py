@@ -32,13 +32,16 @@ class Watch:
             fetch_wait_max_ms=10,
             log_level=0,
         )
-        self._reader = Consumer(config | {"group.id": "chaos-watch"})
+        self._reader = Consumer(config | {"group.id": "watch"})
         self._routers = Consumer(config | {"group.id": settings.router_group})
+        uncommitted = {"group.id": "watch", "isolation.level": "read_uncommitted"}
+        self._eager = Consumer(config | uncommitted)
 
     def close(self) -> None:
         """Disconnect."""
         self._reader.close()
         self._routers.close()
+        self._eager.close()
 
     def ends(self, places: Collection[Place]) -> dict[Place, int]:
         """Where partitions end, as far as committed."""
@@ -97,6 +100,11 @@ class Watch:
                 return False
         return self.ends(places) == before
 
+    def open_transactions(self, *names: str) -> set[Place]:
+        """The partitions of topics (without prefix) that have something not yet decided."""
+        places = [(self._names[name], one) for name in names for one in self.partitions]
+        return {place for place in places if self._high(place) > self._bounds(place)[1]}
+
     def read(self, place: Place, offset: int = 0) -> Iterator[Any]:
         """All records of a partition from an offset to its end."""
         self._reader.assign([TopicPartition(*place, offset)])
@@ -117,6 +125,11 @@ class Watch:
         """All records of a topic."""
         for partition in self.partitions:
             yield from self.read((self._settings.topic_prefix + name, partition))
+
+    def _high(self, place: Place) -> int:
+        found = self._eager.get_watermark_offsets(TopicPartition(*place), timeout=_TIMEOUT_S)
+        assert found is not None, f"{place} is not served"
+        return int(found[1])
 
     def _bounds(self, place: Place) -> tuple[int, int]:
         found = self._reader.get_watermark_offsets(TopicPartition(*place), timeout=_TIMEOUT_S)

@@ -6,12 +6,13 @@ import signal
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from streams.broker.ports import free_port
 from streams.broker.process import GuardedProcess
+from streams.health import OK
 from streams.settings import Settings
 
 ROUTER: Final = "router"
@@ -26,29 +27,48 @@ _OWNED: Final = {
 class Service:
     """One router or joiner; started again, it is the same member with the same disk."""
 
-    def __init__(
-        self, role: str, number: int, settings: Settings, folder: Path, *, static: bool
+    def __init__(  # noqa: PLR0913 - each is one independent property of a process
+        self,
+        role: str,
+        settings: Settings,
+        folder: Path,
+        *,
+        number: int = 1,
+        static: bool = False,
+        extra: Mapping[str, str] | None = None,
     ) -> None:
+        """Prepare one; `extra` are settings of its own, in the environment's upper case."""
         self.role = role
         self.name = f"{role}{number}"
         self.log = folder / f"{self.name}.log"
+        self.disk = folder / self.name
         self.is_paused = False
         self.exits: list[int] = []
         self._port = free_port()
         self._environment = environment(settings) | {
             "COUNTERMAND_WEB_PORT": str(self._port),
-            "COUNTERMAND_STATE_DIR": str(folder / self.name),
+            "COUNTERMAND_STATE_DIR": str(self.disk),
             "COUNTERMAND_LOG_FORMAT": "json",
+            **{f"COUNTERMAND_{name}": value for name, value in (extra or {}).items()},
         }
         if static:
             self._environment["COUNTERMAND_GROUP_INSTANCE_ID"] = self.name
         self._process: GuardedProcess | None = None
 
-    def start(self) -> None:
-        """Start it, where it doesn't run."""
+    def start(self, crash_at: str = "") -> None:
+        """Start it, where it doesn't run; it dies at a step of `streams.crash`, if one is named."""
         if self._process is None:
             command = [sys.executable, "-m", "streams.cli", self.role]
-            self._process = GuardedProcess(command, self.log, environment=self._environment)
+            env = self._environment | ({"COUNTERMAND_CRASH_AT": crash_at} if crash_at else {})
+            self._process = GuardedProcess(command, self.log, environment=env)
+
+    def wait(self, seconds: float = 60) -> int | None:
+        """Wait until it ends by itself; its exit code, as a shell reports it."""
+        assert self._process is not None
+        code = self._process.wait(seconds)
+        if code is not None:
+            self._process = None
+        return code
 
     def kill(self) -> None:
         """End it as a crash does."""
@@ -95,56 +115,37 @@ class Service:
     def owned(self) -> set[tuple[str, int]]:
         """What it works on, by its metrics; a joiner's partitions have no topic's name."""
         pattern = _OWNED[self.role]
-        return {(topic, int(number)) for number, topic in pattern.findall(self._page("/metrics"))}
+        return {(topic, int(number)) for number, topic in pattern.findall(self._get("/metrics")[1])}
 
     @property
     def is_ready(self) -> bool:
         """Whether all that it owns is at work."""
-        return bool(self._page("/healthz/ready"))
+        return self._get("/healthz/ready")[0] == OK
 
-    def _page(self, path: str) -> str:
+    @property
+    def readiness(self) -> str:
+        """What it says about its readiness; empty where it says nothing."""
+        return self._get("/healthz/ready")[1]
+
+    def metric(self, name: str) -> float:
+        """A metric's value, by name and labels as on the page; 0 where it isn't there."""
+        found = re.search(rf"^{re.escape(name)} (\S+)$", self._get("/metrics")[1], re.MULTILINE)
+        return float(found[1]) if found else 0.0
+
+    def said(self, text: str) -> int:
+        """How often its log has a text."""
+        return self.log.read_text(encoding="utf-8", errors="replace").count(text)
+
+    def _get(self, path: str) -> tuple[int, str]:
         url = f"http://127.0.0.1:{self._port}{path}"
         try:
-            with urllib.request.urlopen(url, timeout=5) as answer:  # our own
-                return str(answer.read().decode())
-        except (urllib.error.URLError, OSError):
-            return ""
-
-
-class Fleet:
-    """Two of each; one of them a static member of its group, the other a dynamic one."""
-
-    def __init__(self, settings: Settings, folder: Path) -> None:
-        self.services = [
-            Service(role, number, settings, folder, static=number == 1)
-            for role in (JOINER, ROUTER)
-            for number in (1, 2)
-        ]
-
-    def of(self, role: str) -> Iterator[Service]:
-        """All of one role."""
-        return (one for one in self.services if one.role == role)
-
-    def other(self, service: Service) -> Service:
-        """The other one of the same role."""
-        [other] = [one for one in self.of(service.role) if one is not service]
-        return other
-
-    def start(self) -> None:
-        """Start all that don't run, and let go on those that are paused."""
-        for service in self.services:
-            service.resume()
-            service.start()
-
-    def look_after(self) -> None:
-        """Start again what ended by itself."""
-        for service in self.services:
-            service.look_after()
-
-    def end(self) -> dict[str, int]:
-        """End all in order; their exit codes."""
-        codes = {one.name: one.end() for one in reversed(self.services)}
-        return {name: code for name, code in codes.items() if code is not None}
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -1,0 +1,86 @@
+"""Command batches as a router writes them, written one by one, where a test wants to say when."""
+
+import time
+from collections import Counter
+from typing import Any
+
+import orjson
+from confluent_kafka import Producer
+
+from streams.functions.definition import read_text
+from streams.functions.registry import Registry
+from streams.router.batches import Progress, progress_batch
+from streams.router.pipeline import Pipeline, ways_of
+from streams.router.record import Record
+from streams.settings import Settings
+from streams.topics import check_topics
+from topology import codec, topics
+
+Batch = tuple[int, bytes]
+
+
+class Feed:
+    """Stands for all routers of a test: events that never lay on a topic become commands."""
+
+    def __init__(self, settings: Settings, functions: str) -> None:
+        self._settings = settings
+        self._states = check_topics(settings).topics
+        self._ids = {name: self._states[name].id for name in settings.routed_topics}
+        self._pipeline = Pipeline(ways_of(settings), self._ids)
+        self._registry = Registry()
+        self._offsets: Counter[tuple[str, int]] = Counter()
+        self._received = time.time_ns() // 1_000_000
+        self._producer = Producer(
+            settings.librdkafka(
+                enable_idempotence=True, message_max_bytes=2_000_000, linger_ms=2, log_level=0
+            )
+        )
+        for function in read_text(functions):
+            position = self._registry.position
+            key = f"{function.slug}/{position:026}".encode()
+            self._registry.apply(position, 0, key, codec.encode_function(function))
+
+    def batches(
+        self, name: str, *datas: dict[str, Any], topic: str = "events", ids: bool = True
+    ) -> list[Batch]:
+        """The batches of one event per data, one record each; its id is its data's `id`."""
+        place = self._settings.topic_prefix + topic, 0
+        made = []
+        for data in datas:
+            self._received += 1
+            event = {"name": name, "data": data} | ({"id": data["id"]} if ids else {})
+            record = Record(
+                *place, self._offsets[place], self._received, None, orjson.dumps(event), None
+            )
+            self._offsets[place] += 1
+            self._pipeline.feed([record], self._registry)
+            made += self._pipeline.take().batches
+        return made
+
+    def send(self, batches: list[Batch]) -> None:
+        """Write batches, and wait until the broker has them."""
+        commands = self._settings.topic(topics.COMMANDS)
+        for partition, value in batches:
+            self._producer.produce(commands, value, partition=partition)
+            self._producer.poll(0)
+        assert self._producer.flush(60) == 0
+
+    def start(self, *keys: str) -> None:
+        """Runs whose events' ids and match values are these."""
+        self.send(self.batches("start", *({"id": key, "k": key} for key in keys)))
+
+    def stop(self, *keys: str) -> None:
+        """Cancel the runs of these match values."""
+        datas = ({"id": f"stop-{key}", "k": key} for key in keys)
+        self.send(self.batches("stop", *datas, topic="cancels"))
+
+    def complete(self) -> None:
+        """Every source is complete as of now: the watermark moves on."""
+        self._received += 1
+        progress = [
+            Progress(name, number, self._offsets[name, number] - 1, self._received)
+            for name in self._settings.routed_topics
+            for number in range(self._states[name].partitions)
+        ]
+        batch = progress_batch(progress, self._ids)
+        self.send([(number, batch) for number in range(self._settings.partitions)])
