@@ -269,6 +269,8 @@ class PartitionProcessor:
             try:
                 reached = decide_batch(view, inputs, self._stream.sources(), due, work)
             except PoisonError as error:
+                if error.place in error.source.refused:
+                    raise  # leaving the command out didn't help: stop, say so, skip nothing
                 log.exception("A command can't be decided", **self._where(), error=str(error))
                 error.source.refused[error.place] = str(error)
                 continue

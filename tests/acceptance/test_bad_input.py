@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from streams.joiner.decide import register
+from streams.joiner.decide.batch import PoisonError
 from streams.joiner.view import Context, View
 from tests.support.driver import Driver
 from topology import codec, limits
-from topology.records import CommandBatch
+from topology.records import CommandBatch, Entry, Listen
 
 FUNCTIONS = """
 functions:
@@ -165,3 +166,13 @@ def test_a_command_that_can_not_be_decided_is_a_dead_letter(
     assert [bool(driver.runs(run)) for run in runs] == [True, False, True]
     (letter,) = driver.dead_letters()
     assert (letter["stage"], letter["offset"]) == ("joiner", "1")
+
+
+def test_an_entry_that_fails_outside_its_commands_stops_the_partition(driver: Driver) -> None:
+    """A batch without the topic of its entry is never decided, and never skipped either."""
+    entry = Entry(0, 0, 0, driver.now, b"", (Listen(bytes(16), ()),))
+
+    with pytest.raises(PoisonError):
+        driver.send_batch(codec.COMMANDS.encode(CommandBatch(entries=(entry,))), 0)
+
+    assert driver.partitions[0].applied.commands == -1
