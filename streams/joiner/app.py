@@ -67,6 +67,7 @@ class Joiner:
         self._tombstones_ms = int(report.topics[names["state"]].config["delete.retention.ms"])
         self._ids = TopicIds(ids["commands"], ids["forwards"])
         self._memory = Memory(settings.rocksdb_memory_mib)
+        self._turn = threading.Lock()
         self.flow = Flow(names["commands"], lambda: self.app.consumer, self._processor)
         self._refresh_sources()
         self.app = _create_app(self)
@@ -118,7 +119,8 @@ class Joiner:
             changelog=Changelog(
                 client, names["state"], self._state_id, partition, self._tombstones_ms
             ),
-            transactions=lambda: Transactions(config, names, partition),
+            transactions=lambda: Transactions(config, names, partition, self._turn),
+            turn=self._turn,
         )
         place = Place(partition, self._partitions, settings.cancelled_event_name)
         return PartitionProcessor(place, parts, flow, report, predecessor)
@@ -199,6 +201,7 @@ def _create_app(joiner: Joiner) -> faust.App:
         topic_disable_leader=True,
         broker_session_timeout=session_s,
         broker_heartbeat_interval=session_s / 5,
+        broker_request_timeout=max(90, session_s + 30),  # Faust refuses less than the session's
         broker_client_id=settings.application_id,
         consumer_group_instance_id=settings.group_instance_id,
         consumer_auto_offset_reset="earliest",

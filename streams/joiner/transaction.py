@@ -1,5 +1,6 @@
 """One partition's transactions: rows, outputs and forwards become visible together or not."""
 
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Final
@@ -30,9 +31,6 @@ def producer_config(transactional_id: str) -> dict[str, Any]:
         # Above the most that one transaction holds: a full queue would abort it for nothing.
         "queue.buffering.max.messages": 4 * limits.TRANSACTION_RECORDS,
         "queue.buffering.max.kbytes": 128 * 1024,
-        # Without it the client raises fatal errors wherever it happens to be, callbacks included;
-        # with it the call that fails says so.
-        "error_cb": lambda _error: None,
     }
 
 
@@ -44,12 +42,17 @@ class Transactions:
     """
 
     def __init__(
-        self, config: Mapping[str, Any], topics: Mapping[str, str], partition: int
+        self,
+        config: Mapping[str, Any],
+        topics: Mapping[str, str],
+        partition: int,
+        turn: threading.Lock,
     ) -> None:
-        """A producer of `config`.
+        """A producer of `config`; it takes its `turn` to compute, not to wait.
 
         `topics` gives full names, all records go to `partition` (forwards excepted).
         """
+        self._turn = turn
         self._producer = Producer(dict(config))
         self._topics = topics
         self._partition = partition
@@ -75,11 +78,17 @@ class Transactions:
         """
         try:
             self._producer.begin_transaction()
-            self._produce(facts, outputs, forwards or {})
+            with self._turn:
+                self._produce(facts, outputs, forwards or {})
             crash_at("joiner_after_produce")
             self._producer.flush(_TIMEOUT_S)  # serves `_delivered`; the commit reports what failed
             crash_at("joiner_before_commit")
             _settled(lambda: self._producer.commit_transaction(_TIMEOUT_S))
+        except SystemError as error:
+            # The client raised a fatal error and called `_delivered` all the same.
+            if not isinstance(error.__cause__, KafkaException):
+                raise
+            self._give_up(error.__cause__)
         except (KafkaException, BufferError) as error:
             self._give_up(error)
         crash_at("joiner_after_commit")
