@@ -20,7 +20,9 @@ def prepared_cache() -> None:
 @pytest.fixture(scope="session")
 def kafka_broker(prepared_cache: None) -> Iterator[LocalBroker]:
     """The one broker that all tests of this run share; tests that stop one start their own."""
-    with LocalBroker() as broker:
+    # Transactions that timed out are looked for every second, not every ten.
+    properties = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000"}
+    with LocalBroker(properties=properties) as broker:
         yield broker
 
 

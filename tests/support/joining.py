@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its __all__
-    AdminClient,
-)
+from confluent_kafka.admin import AdminClient
 
 from streams.admin import admin_client
 from streams.settings import Settings, load
@@ -67,14 +65,16 @@ class Joining:
         """Wait until these own something, and all of it is at work."""
         eventually(lambda: all(one.is_ready for one in joiners), PATIENCE_S)
 
-    def await_applied(self, partitions: Iterable[int] = (0, 1)) -> None:
+    def await_applied(
+        self, partitions: Iterable[int] = (0, 1), outputs: Iterable[str] = ("cancelled", "runs")
+    ) -> None:
         """Wait until everything that lies on `commands` and `forwards` now is applied."""
         ends = self.watch.ends(self.watch.commands(list(partitions)))
         eventually(
             lambda: not self.watch.open_commands(ends) and self.watch.forwards_done(), PATIENCE_S
         )
         # The changelog's marker may come before those of the outputs.
-        eventually(lambda: not self.watch.open_transactions("cancelled", "runs"), PATIENCE_S)
+        eventually(lambda: not self.watch.open_transactions(*outputs), PATIENCE_S)
 
     def cancelled(self) -> Counter[str]:
         """How many `function.cancelled` there are, by the id of the run's event."""
