@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple, cast
 from unittest import mock
 
@@ -179,6 +180,7 @@ class StepwisePartition(PartitionProcessor):
             changelog=changelog,
             memory=cast("Memory", setting.memory),
             transactions=transactions,
+            turn=Lock(),
         )
         super().__init__(
             Place(partition, setting.partitions), parts, cast("Any", self), self.recorded, None

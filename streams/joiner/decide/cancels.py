@@ -1,5 +1,7 @@
 """Cancel events meet runs: under a match key, then at each run's home (S6 to S13)."""
 
+from collections.abc import Iterator
+
 from streams.errors import EvaluationError
 from streams.functions.compiled import CompiledRule
 from streams.joiner import runs
@@ -49,16 +51,12 @@ def fan_out_slice(view: View, event: CancelEvent, match_key: bytes, cursor: byte
     return cursor if full else None
 
 
-def meet_held_cancels(view: View, match_key: bytes, run_id: bytes, rule: int) -> None:
-    """A new listener meets the cancels that came before it (S11)."""
+def held_cancels(view: View, match_key: bytes) -> Iterator[CancelEvent]:
+    """The cancels under a key that came before a new listener (S11)."""
     for _, value in view.held(b"h" + match_key):
         held = codec.HELD_ROWS.decode(value)
         assert isinstance(held, HeldCancel)
-        if view.is_home(run_id):
-            cancel_run(view, held.cancel, run_id, rule)
-        else:
-            home = keys.partition_of_run(run_id, view.partitions)
-            view.forward(home, ForwardedMatch(held.cancel, ((run_id, rule),)))
+        yield held.cancel
 
 
 def cancel_run(view: View, event: CancelEvent, run_id: bytes, rule: int) -> None:
@@ -68,6 +66,11 @@ def cancel_run(view: View, event: CancelEvent, run_id: bytes, rule: int) -> None
         if not view.passed(keys.received_ms(run_id)):
             _hold(view, event, run_id, rule)
         return
+    decide_match(view, event, run, rule)
+
+
+def decide_match(view: View, event: CancelEvent, run: Run, rule: int) -> None:
+    """Cancel a run, if the event really matches it."""
     if run.ended:
         view.count("already_ended")
         return

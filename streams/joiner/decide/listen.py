@@ -3,7 +3,7 @@
 from streams.joiner.decide import cancels
 from streams.joiner.view import View
 from topology import codec, keys, tables
-from topology.records import Listen, Unlisten
+from topology.records import ForwardedMatch, Listen, Unlisten
 from topology.tables import HeldUnlisten, ListenerRow
 
 
@@ -11,10 +11,12 @@ def listen(view: View, command: Listen) -> None:
     """Let a run wait here, unless it ended already; it meets the cancels that came before it."""
     if view.held(tables.held_unlisten_key(command.run_id)):
         return
+    home = keys.partition_of_run(command.run_id, view.partitions)
     for listener in command.listeners:
         key = tables.listener_key(listener.key, command.run_id, listener.rule)
         view.put(key, codec.LISTENER_ROWS.encode(ListenerRow(listener.until)))
-        cancels.meet_held_cancels(view, listener.key, command.run_id, listener.rule)
+        for event in cancels.held_cancels(view, listener.key):
+            view.forward(home, ForwardedMatch(event, ((command.run_id, listener.rule),)))
 
 
 def unlisten(view: View, command: Unlisten) -> None:

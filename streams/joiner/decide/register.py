@@ -81,7 +81,8 @@ def _meet_held(view: View, run: Run) -> None:
         _meet_held_matches(view, run)
     for listener in run.event.listeners:
         if view.may_hold(b"h" + listener.key):
-            cancels.meet_held_cancels(view, listener.key, run.id, listener.rule)
+            for event in cancels.held_cancels(view, listener.key):
+                cancels.decide_match(view, event, run, listener.rule)
     if view.may_hold(b"p" + run.event.event_key):
         update.meet_held_updates(view, run)
 
@@ -92,5 +93,5 @@ def _meet_held_matches(view: View, run: Run) -> None:
         held = codec.HELD_ROWS.decode(value)
         assert isinstance(held, HeldMatch)
         for rule in held.rules:
-            cancels.cancel_run(view, held.cancel, run.id, rule)
+            cancels.decide_match(view, held.cancel, run, rule)
         view.put(key, None)
