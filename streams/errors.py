@@ -79,7 +79,7 @@ class AbortedError(JoinerError):
 
 
 class FencedError(JoinerError):
-    """A partition's producer is dead, by a rival or by a timeout: start again from the first step."""
+    """A partition's producer is dead, by a rival or a timeout: start again from step 1."""
 
 
 class LostInputError(JoinerError):
