@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
+from topology.keys import received_ms
 from topology.records import CancelEvent, Listener, Position, Update
 
 
@@ -24,10 +25,10 @@ class Space(bytes, Enum):
     EVENT = b"e"  # run id
     RUN = b"r"  # run id; no row = as registered
     LISTENER = b"l"  # match key, run id, rule
-    HELD_CANCEL = b"h"  # match key, received, position
+    HELD_CANCEL = b"h"  # match key, until, position
     HELD_MATCH = b"m"  # run id, position
     HELD_UNLISTEN = b"u"  # run id
-    HELD_UPDATE = b"p"  # event key, position
+    HELD_UPDATE = b"p"  # event key, until, position
     FAN_OUT = b"w"  # match key, received, position
     TIMER = b"t"  # due, key of the row that it concerns
     BY_EVENT = b"i"  # event key; value: run ids, one after the other
@@ -195,9 +196,9 @@ def listener_key(match_key: bytes, run_id: bytes, rule: int) -> bytes:
     return b"l%s%s%c" % (match_key, run_id, rule)
 
 
-def held_cancel_key(match_key: bytes, cancel: CancelEvent) -> bytes:
-    """The key of a cancel that waits for runs."""
-    return b"h" + match_key + cancel.received.to_bytes(8, "big") + position_key(cancel.at)
+def held_cancel_key(match_key: bytes, until: int, cancel: CancelEvent) -> bytes:
+    """The key of a cancel that waits for runs until the watermark has passed a time."""
+    return b"h" + match_key + until.to_bytes(8, "big") + position_key(cancel.at)
 
 
 def fan_out_key(match_key: bytes, cancel: CancelEvent) -> bytes:
@@ -215,9 +216,17 @@ def held_unlisten_key(run_id: bytes) -> bytes:
     return b"u" + run_id
 
 
-def held_update_key(event_key: bytes, position: Position) -> bytes:
-    """The key of an update that waits for its event's run."""
-    return b"p" + event_key + position_key(position)
+def held_update_key(event_key: bytes, until: int, position: Position) -> bytes:
+    """The key of an update that waits for its event's run until the watermark has passed a time."""
+    return b"p" + event_key + until.to_bytes(8, "big") + position_key(position)
+
+
+def held_until(key: bytes) -> int:
+    """The time that the watermark must pass before a held row goes; it is in the row's key."""
+    if key[:1] in (b"h", b"p"):
+        return int.from_bytes(key[PREFIX_BYTES : PREFIX_BYTES + 8], "big")
+    assert key[:1] in (b"m", b"u"), "only held rows wait for the watermark"
+    return received_ms(key[1:PREFIX_BYTES])
 
 
 def timer_key(due: int, row_key: bytes) -> bytes:

@@ -5,16 +5,15 @@ A derived row is never in the changelog; a restore makes the same ones again.
 
 from collections.abc import Callable, Mapping
 
-from topology import codec, keys, tables
+from topology import codec, tables
 from topology.statuses import ENDED
-from topology.tables import EventRow, HeldCancel, HeldUpdate, RunRow
+from topology.tables import EventRow, RunRow
 
 Get = Callable[[bytes], bytes | None]
 Rows = dict[bytes, bytes | None]
 
 _ENDED = frozenset(str(status) for status in ENDED)
 _RUN_SPACES = (b"e", b"r")
-_TIMED_SPACES = (b"h", b"m", b"u", b"p")
 
 
 def run_rows(run_id: bytes, event: EventRow, run: RunRow | None) -> dict[bytes, bytes]:
@@ -26,27 +25,6 @@ def run_rows(run_id: bytes, event: EventRow, run: RunRow | None) -> dict[bytes, 
     due = event.due if run is None else run.due
     rows[tables.timer_key(due, tables.event_row_key(run_id))] = b""
     return rows
-
-
-def timed_row_due(key: bytes, value: bytes) -> int:
-    """When a row that waits for the watermark goes.
-
-    Listeners don't wait for it: a cancel that another partition forwards may come at any time after
-    the watermark has passed it, so they stay until their run ends.
-    """
-    match key[:1]:
-        case b"h":
-            held = codec.HELD_ROWS.decode(value)
-            assert isinstance(held, HeldCancel)
-            return held.cancel.received + held.hold_ms
-        case b"m" | b"u":
-            return keys.received_ms(key[1:17])
-        case b"p":
-            update = codec.HELD_ROWS.decode(value)
-            assert isinstance(update, HeldUpdate)
-            return update.received
-        case other:
-            raise ValueError(f"rows of space {other!r} have no timer of their own")
 
 
 def event_list(runs: bytes | None, run_id: bytes, *, present: bool) -> bytes | None:
@@ -75,16 +53,10 @@ def restored(get: Get, facts: Mapping[bytes, bytes | None]) -> Rows:
             if run_id not in done:
                 done.add(run_id)
                 _restore_run(get, facts, run_id, derived)
-        elif space in _TIMED_SPACES:
-            _restore_timer(key, get(key), value, derived)
+        elif space in tables.HELD:
+            timer = tables.timer_key(tables.held_until(key), key)
+            derived[timer] = None if value is None else b""
     return derived
-
-
-def _restore_timer(key: bytes, old: bytes | None, new: bytes | None, derived: Rows) -> None:
-    for value, row in ((old, None), (new, b"")):
-        due = timed_row_due(key, value) if value is not None else None
-        if due is not None:
-            derived[tables.timer_key(due, key)] = row
 
 
 def _restore_run(

@@ -7,7 +7,6 @@ import orjson
 from msgspec import Struct
 
 from streams.functions.compiled import CompiledFunction, compile_definition
-from streams.joiner import derive
 from topology import codec, keys, tables
 from topology.records import CancelEvent, Definition, Forward, Json, Position, Unlisten
 from topology.tables import SourceRow
@@ -15,7 +14,7 @@ from topology.tables import SourceRow
 Headers: TypeAlias = list[tuple[str, str | bytes | None]]
 
 _SCANNED: Final = frozenset(b"lhmupw")
-_TIMED: Final = frozenset(b"hmup")
+_HELD: Final = frozenset(b"hmup")
 
 
 class Rows(Protocol):
@@ -119,15 +118,11 @@ class View:
 
     def put(self, key: bytes, value: bytes | None) -> None:
         """Write a fact, or delete it with None; its own timer, if it has one, follows."""
-        space = key[0]
-        if space in _TIMED:
-            old = self.get(key)
-            for row, timer in ((old, None), (value, b"")):
-                due = derive.timed_row_due(key, row) if row is not None else None
-                if due is not None:
-                    self.derived[tables.timer_key(due, key)] = timer
-        if space in _SCANNED:
+        if key[0] in _SCANNED:
             self._under.setdefault(key[:17], set()).add(key)
+            if key[0] in _HELD:
+                timer = tables.timer_key(tables.held_until(key), key)
+                self.derived[timer] = None if value is None else b""
         self.changed[key] = value
         self.bytes += len(key) + len(value or b"")
 

@@ -39,13 +39,9 @@ class Joining:
         create_topics(self.settings)
         self.feed = Feed(self.settings, FUNCTIONS)
         self.watch = Watch(self.settings)
+        self.admin: AdminClient = admin_client(self.settings)
         self._folder = folder
         self._services: list[Service] = []
-
-    @property
-    def admin(self) -> AdminClient:
-        """A client of the broker."""
-        return admin_client(self.settings)
 
     def joiner(self, number: int = 1, *, static: bool = True, **extra: str) -> Service:
         """A joiner that isn't started yet; a static member gets its partitions back at once."""

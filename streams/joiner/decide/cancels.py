@@ -23,9 +23,10 @@ def cancel(view: View, event: CancelEvent, matches: tuple[Match, ...]) -> None:
             key = tables.fan_out_key(match.key, event)
             view.put(key, codec.FAN_OUT_ROWS.encode(FanOutRow(event, cursor)))
             view.count("fan_outs")
-        if not view.passed(event.received + match.hold_ms):
-            held = HeldCancel(event, match.hold_ms)
-            view.put(tables.held_cancel_key(match.key, event), codec.HELD_ROWS.encode(held))
+        until = event.received + match.hold_ms
+        if not view.passed(until):
+            held = codec.HELD_ROWS.encode(HeldCancel(event, match.hold_ms))
+            view.put(tables.held_cancel_key(match.key, until, event), held)
 
 
 def fan_out_slice(view: View, event: CancelEvent, match_key: bytes, cursor: bytes) -> bytes | None:

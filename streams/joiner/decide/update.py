@@ -24,7 +24,7 @@ def update(view: View, context: Context, command: Update) -> None:
         view.count("ignored_updates", "unknown_event")
     else:
         held = HeldUpdate(context.received, command)
-        key = tables.held_update_key(command.event_key, context.position)
+        key = tables.held_update_key(command.event_key, context.received, context.position)
         view.put(key, codec.HELD_ROWS.encode(held))
 
 
