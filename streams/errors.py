@@ -82,6 +82,14 @@ class FencedError(JoinerError):
     """A partition's producer is dead, by a rival or a timeout: start again from step 1."""
 
 
+class StoreError(JoinerError):
+    """A partition's disk refuses: the partition closes, and opens again."""
+
+
+class DamagedStoreError(StoreError):
+    """What a partition's disk holds can't be read: it is wiped, since the changelog has it."""
+
+
 class LostInputError(JoinerError):
     """A partition's input is not where it left off; going on would lose or repeat something."""
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from streams.errors import DamagedStoreError
 from streams.joiner import derive
 from streams.joiner.store import Memory, Store, wipe
 from topology.tables import Checkpoint
@@ -77,9 +78,12 @@ class Changelog:
             return None
         try:
             store = Store(path, memory)
-        except Exception:  # noqa: BLE001  # what RocksDB raises; whatever it is, the log has it
+        except DamagedStoreError:
             return None
-        checkpoint = store.checkpoint()
+        try:
+            checkpoint = store.checkpoint()
+        except DamagedStoreError:
+            checkpoint = None
         if checkpoint is not None and self._fits(checkpoint, barrier):
             return store
         store.close()

@@ -4,13 +4,14 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Final
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from streams import logs
 from streams.joiner.inbox import Inbox, Record
 
 _WAIT_S: Final = 0.5
 _READ_AT_ONCE: Final = 100
+_END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001  # librdkafka's public error codes
 
 log = logs.get(__name__)
 
@@ -28,6 +29,7 @@ class ForwardReader:
                 "group.id": "countermand-forwards",  # never joined: librdkafka wants one
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
+                "enable.partition.eof": True,
                 "auto.offset.reset": "error",
                 "fetch.wait.max.ms": 100,
             }
@@ -54,11 +56,14 @@ class ForwardReader:
                 continue
             # Only what is there: `consume` would wait for as many as it may take.
             for message in (first, *self._consumer.consume(_READ_AT_ONCE, 0)):
-                error = message.error()
-                if error is not None:
+                error, offset = message.error(), message.offset()
+                if error is None:
+                    value = message.value()
+                    assert isinstance(value, bytes)
+                    assert offset is not None
+                    self._inbox.put_forward(Record(offset, value))
+                elif error.code() == _END:
+                    # All before was read, trailing markers too: an empty record says so.
+                    self._inbox.put_forward(Record((offset or 0) - 1, b""))
+                else:
                     log.warning("Reading forwards is disturbed", error=str(error))
-                    continue
-                value, offset = message.value(), message.offset()
-                assert isinstance(value, bytes)
-                assert offset is not None
-                self._inbox.put_forward(Record(offset, value))

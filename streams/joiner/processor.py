@@ -27,14 +27,14 @@ from confluent_kafka import Consumer, TopicPartition
 
 from streams import logs
 from streams.crash import crash_at
-from streams.errors import AbortedError, FencedError, LostInputError
+from streams.errors import AbortedError, DamagedStoreError, FencedError, LostInputError
 from streams.joiner.changelog import Changelog
 from streams.joiner.decide.batch import Input, PoisonError, decide_batch
 from streams.joiner.decide.entries import Source
 from streams.joiner.forwards import ForwardReader
 from streams.joiner.inbox import Inbox
 from streams.joiner.report import Report
-from streams.joiner.store import Memory, Store
+from streams.joiner.store import Memory, Store, wipe
 from streams.joiner.transaction import Transactions
 from streams.joiner.view import Functions, Output, Place, View
 from streams.router.dead_letters import Origin, dead_letter
@@ -114,6 +114,7 @@ class PartitionProcessor:
         self._stopping = threading.Event()
         self._functions = Functions()
         self._taken = -1
+        self._marked = -1
         self.thread = threading.Thread(
             target=self._run, name=f"partition-{place.partition}", daemon=True
         )
@@ -147,6 +148,10 @@ class PartitionProcessor:
                 )
                 self._report.stopped(str(error))
                 pause = _LONG_PAUSE_S
+            except DamagedStoreError as error:
+                log.exception("Rows are damaged: restored anew", **self._where(), error=str(error))
+                self._report.stopped(str(error))
+                wipe(self._parts.path)
             except Exception as error:  # must not die silently in a living process
                 log.exception(
                     "Partition failed: it starts again", **self._where(), error=str(error)
@@ -220,7 +225,7 @@ class PartitionProcessor:
 
     def _work(self, store: Store, transactions: Transactions, applied: AppliedRow) -> None:
         inputs: list[Input] = []
-        self._taken = applied.commands
+        self._taken, self._marked = applied.commands, applied.forwards
         while not self._stopping.is_set():
             due = store.due(applied.watermark, limits.TIMERS_PER_TRANSACTION)
             work = store.work()
@@ -254,11 +259,11 @@ class PartitionProcessor:
             if offset == self._taken + 1:
                 taken.append(Input(offset, codec.COMMANDS.decode(value)))
                 self._taken = offset
-        taken += [
-            Input(offset, codec.FORWARDS.decode(value))
-            for offset, value in forwards
-            if offset > applied.forwards
-        ]
+        for offset, value in forwards:
+            if not value:
+                self._marked = offset
+            elif offset > applied.forwards:
+                taken.append(Input(offset, codec.FORWARDS.decode(value)))
         return taken
 
     def _decide(
@@ -290,12 +295,15 @@ class PartitionProcessor:
     ) -> AppliedRow:
         """How far the partition is once this view is committed."""
         commands, forwards = applied.commands, applied.forwards
-        for source, at in zip(inputs, reached, strict=False):
-            if at == source.size:
-                if isinstance(source.body, CommandBatch):
-                    commands = source.offset
-                else:
-                    forwards = source.offset
+        done = [source for source, at in zip(inputs, reached, strict=False) if at == source.size]
+        for source in done:
+            if isinstance(source.body, CommandBatch):
+                commands = source.offset
+            else:
+                forwards = source.offset
+        if not any(isinstance(source.body, tuple) for source in inputs[len(done) :]):
+            # Markers count too: retention may take them with the records before them.
+            forwards = max(forwards, self._marked)
         return AppliedRow(
             commands=commands,
             forwards=forwards,

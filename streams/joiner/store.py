@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from time import monotonic
-from typing import Final, cast
+from typing import Final
 
 from rocksdict import (
     AccessType,
@@ -18,12 +18,15 @@ from rocksdict import (
     DBCompressionType,
     Options,
     Rdict,
+    RdictIter,
     ReadOptions,
     WriteBatch,
     WriteBufferManager,
     WriteOptions,
 )
 
+from streams import logs
+from streams.errors import DamagedStoreError, StoreError
 from topology import codec, tables
 from topology.tables import Checkpoint
 
@@ -34,6 +37,8 @@ _FLUSH_S: Final = 600.0
 _WORK: Final = b"w"[0]
 _TIMER: Final = b"t"[0]
 _PREFIX: Final = tables.PREFIX_BYTES
+
+log = logs.get(__name__)
 
 
 class Memory:
@@ -76,12 +81,13 @@ class Store:
     def __init__(self, path: Path, memory: Memory) -> None:
         """Open the rows under `path`.
 
-        Raises:
-            Exception: RocksDB can't open them; `wipe` and open again.
+        Raises (all methods):
+            DamagedStoreError: what is there can't be read; `wipe` and open again.
+            StoreError: the disk refuses, or another process has these rows open.
         """
         path.mkdir(parents=True, exist_ok=True)
         self.path = path
-        self._db = Rdict(str(path), memory.options(), access_type=AccessType.read_write())
+        self._db = _open(path, memory)
         self._write_options = WriteOptions()
         # The stubs say that this is a method; it is a property.
         self._write_options.disable_wal = True  # type: ignore[method-assign,assignment]
@@ -98,16 +104,21 @@ class Store:
 
     def get(self, key: bytes) -> bytes | None:
         """The row under a key."""
-        value: bytes | None = self._db.get(key)
+        try:
+            value: bytes | None = self._db.get(key)
+        except Exception as error:
+            raise _failure(error) from error
         return value
 
     def scan(self, start: bytes, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Rows under a prefix from `start` on, in the order of their keys."""
-        bounds = ReadOptions()
-        bounds.set_iterate_upper_bound(_after(prefix))
-        yield from cast(
-            "Iterator[tuple[bytes, bytes]]", self._db.items(from_key=start, read_opt=bounds)
-        )
+        bounds = _up_to(_after(prefix))
+        rows = self._db.iter(bounds)  # not `items`: that ends at a damaged row as at the last one
+        rows.seek(start)
+        while rows.valid():
+            yield rows.key(), rows.value()
+            rows.next()
+        _check(rows)
 
     def may_hold(self, prefix: bytes) -> bool:
         """Whether a held row lies under this prefix."""
@@ -115,15 +126,18 @@ class Store:
 
     def due(self, watermark: int, limit: int) -> list[bytes]:
         """Keys of timers that the watermark has passed, earliest first."""
-        bounds = ReadOptions()
-        bounds.set_iterate_upper_bound(tables.timer_key(watermark, b""))
         found: list[bytes] = []
-        keys = cast("Iterator[bytes]", self._db.keys(from_key=self._timers_from, read_opt=bounds))
-        for key in keys:
+        bounds = _up_to(tables.timer_key(watermark, b""))
+        rows = self._db.iter(bounds)
+        rows.seek(self._timers_from)
+        while rows.valid():
+            key = rows.key()
             if len(found) == limit:
                 self._timers_from = key
                 return found
             found.append(key)
+            rows.next()
+        _check(rows)
         self._timers_from = tables.timer_key(watermark, b"")
         return found
 
@@ -160,7 +174,10 @@ class Store:
                 if key[0] == _TIMER and key < self._timers_from:
                     self._timers_from = key
         put(tables.CHECKPOINT_KEY, codec.CHECKPOINTS.encode(checkpoint))
-        self._db.write(batch, self._write_options)
+        try:
+            self._db.write(batch, self._write_options)
+        except Exception as error:
+            raise _failure(error) from error
         if monotonic() - self._flushed_at > _FLUSH_S:
             self.flush()
 
@@ -176,7 +193,10 @@ class Store:
 
     def flush(self) -> None:
         """Bring to disk what is in memory, so that a restart has less to restore."""
-        self._db.flush()
+        try:
+            self._db.flush()
+        except Exception as error:
+            raise _failure(error) from error
         self._flushed_at = monotonic()
 
     def bytes_on_disk(self) -> int:
@@ -184,15 +204,19 @@ class Store:
         return self._db.property_int_value("rocksdb.total-sst-files-size") or 0
 
     def close(self) -> None:
-        """Bring everything to disk and release it."""
-        self._db.flush()
-        self._db.close()
+        """Bring everything to disk, if it takes it, and release it."""
+        try:
+            self.flush()
+        except StoreError as error:
+            log.warning("Rows were not flushed: they will be restored", error=str(error))
+        finally:
+            self._db.close()
 
     def _track(self, key: bytes, value: bytes | None) -> None:
         if key[0] == _WORK:
             (self._work.discard if value is None else self._work.add)(key)
             return
-        existed = self._db.get(key) is not None
+        existed = self.get(key) is not None
         prefix = key[:_PREFIX]
         self._held[prefix] += (value is not None) - existed
         if self._held[prefix] <= 0:
@@ -202,6 +226,36 @@ class Store:
 def wipe(path: Path) -> None:
     """Forget a partition's rows; the changelog has them."""
     shutil.rmtree(path, ignore_errors=True)
+
+
+def _open(path: Path, memory: Memory) -> Rdict:
+    try:
+        return Rdict(str(path), memory.options(), access_type=AccessType.read_write())
+    except Exception as error:
+        # What else keeps RocksDB from opening is in the files; a lock is somebody who uses them.
+        kind = StoreError if "lock" in str(error).lower() else DamagedStoreError
+        raise kind(str(error)) from error
+
+
+def _up_to(end: bytes) -> ReadOptions:
+    """Where iterators end; each reads the bound here until its own end, so keep it as long."""
+    bounds = ReadOptions()
+    bounds.set_iterate_upper_bound(end)
+    return bounds
+
+
+def _check(rows: RdictIter) -> None:
+    """Raise what ended an iteration, if it was not the end."""
+    try:
+        rows.status()
+    except Exception as error:
+        raise _failure(error) from error
+
+
+def _failure(error: Exception) -> StoreError:
+    """RocksDB has no classes of errors, only their texts."""
+    text = str(error)
+    return (DamagedStoreError if text.startswith("Corruption") else StoreError)(text)
 
 
 def _after(prefix: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from streams.errors import StoreError
 from streams.joiner.decide import entries, fan_out, forwarded, timers
 from streams.joiner.view import View
 from topology import limits
@@ -89,6 +90,8 @@ def _decide_at(view: View, source: Input, at: int) -> int:
             forwarded.forwarded(view, command)
         if isinstance(command, ForwardedMatch):
             return len(command.hits)
+    except StoreError:
+        raise  # no command is to blame for the disk
     except Exception as error:  # whatever it is, one bad command must not stop a partition
         raise PoisonError(source, (at, view.number), error) from error
     return 1
