@@ -54,7 +54,9 @@ class Feed:
             )
             self._offsets[place] += 1
             self._pipeline.feed([record], self._registry)
-            made += self._pipeline.take().batches
+            output = self._pipeline.take()
+            assert not output.dead_letters, output.dead_letters[0].headers
+            made += output.batches
         return made
 
     def send(self, batches: list[Batch]) -> None:
