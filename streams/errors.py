@@ -82,6 +82,10 @@ class FencedError(JoinerError):
     """A partition's producer is dead, by a rival or a timeout: start again from step 1."""
 
 
+class GaveUpError(JoinerError):
+    """A partition was told to stop while the brokers don't answer: the next life finds out."""
+
+
 class StoreError(JoinerError):
     """A partition's disk refuses: the partition closes, and opens again."""
 

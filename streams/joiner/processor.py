@@ -27,7 +27,13 @@ from confluent_kafka import Consumer, TopicPartition
 
 from streams import logs
 from streams.crash import crash_at
-from streams.errors import AbortedError, DamagedStoreError, FencedError, LostInputError
+from streams.errors import (
+    AbortedError,
+    DamagedStoreError,
+    FencedError,
+    GaveUpError,
+    LostInputError,
+)
 from streams.joiner.changelog import Changelog
 from streams.joiner.decide.batch import Input, PoisonError, decide_batch
 from streams.joiner.decide.entries import Source
@@ -135,7 +141,7 @@ class PartitionProcessor:
             pause = _PAUSE_S
             try:
                 self._live()
-            except Closed:
+            except (Closed, GaveUpError):
                 return
             except FencedError as error:
                 log.warning(
@@ -165,6 +171,7 @@ class PartitionProcessor:
         with ExitStack() as life:  # 7: whatever one of these raises, the others are done too
             life.callback(self._report.closed)
             transactions: Transactions = self._parts.transactions()
+            transactions.leaving = self._stopping
             life.callback(transactions.close)
             transactions.begin_life()  # 1
             store = self._restore(transactions)  # 2

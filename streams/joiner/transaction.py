@@ -3,18 +3,21 @@
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from time import monotonic
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from streams.crash import crash_at
-from streams.errors import AbortedError, FencedError
+from streams.errors import AbortedError, FencedError, GaveUpError
 from streams.joiner.view import Output
 from topology import codec, limits
 from topology.records import Forward
 
 _FORWARD_BYTES: Final = 1024 * 1024
 _TIMEOUT_S: Final = limits.TRANSACTION_TIMEOUT_MS / 1000
+# How long one call may wait for the brokers before it looks whether to go on.
+_PATIENCE_S: Final = 2.0
 
 
 def producer_config(transactional_id: str) -> dict[str, Any]:
@@ -52,6 +55,7 @@ class Transactions:
 
         `topics` gives full names, all records go to `partition` (forwards excepted).
         """
+        self.leaving = threading.Event()
         self._turn = turn
         self._producer = Producer(dict(config))
         self._topics = topics
@@ -64,7 +68,7 @@ class Transactions:
 
         An earlier commit has finished when this returns.
         """
-        _settled(lambda: self._producer.init_transactions(_TIMEOUT_S * 2))
+        self._settle(self._producer.init_transactions)
 
     def commit(
         self,
@@ -81,9 +85,9 @@ class Transactions:
             with self._turn:
                 self._produce(facts, outputs, forwards or {})
             crash_at("joiner_after_produce")
-            self._producer.flush(_TIMEOUT_S)  # serves `_delivered`; the commit reports what failed
+            self._flush()
             crash_at("joiner_before_commit")
-            _settled(lambda: self._producer.commit_transaction(_TIMEOUT_S))
+            self._settle(self._producer.commit_transaction)
         except SystemError as error:
             # The client raised a fatal error and called `_delivered` all the same.
             if not isinstance(error.__cause__, KafkaException):
@@ -119,6 +123,28 @@ class Transactions:
             produce(self._state, row, key, partition)
         produce(self._state, last_row, last, partition, on_delivery=self._delivered)
 
+    def _flush(self) -> None:
+        """Serve `_delivered` until all is written; what wasn't, the commit reports."""
+        end = monotonic() + _TIMEOUT_S
+        while self._producer.flush(_PATIENCE_S) and monotonic() < end:
+            self._check_leaving()
+
+    def _settle(self, call: Callable[[float], None]) -> None:
+        """Repeat a call that librdkafka says may be repeated, until it says something else."""
+        while True:
+            try:
+                call(_PATIENCE_S)
+            except KafkaException as error:
+                if not error.args[0].retriable():
+                    raise
+            else:
+                return
+            self._check_leaving()
+
+    def _check_leaving(self) -> None:
+        if self.leaving.is_set():
+            raise GaveUpError("stopped while the brokers didn't answer")
+
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         offset = message.offset()
         if error is None and offset is not None:
@@ -129,7 +155,7 @@ class Transactions:
         if cause is not None and cause.fatal():
             raise FencedError(str(cause)) from error
         try:
-            _settled(lambda: self._producer.abort_transaction(_TIMEOUT_S))
+            self._settle(self._producer.abort_transaction)
         except KafkaException as failed:
             raise FencedError(f"{error}, and the abort failed: {failed}") from failed
         raise AbortedError(str(error)) from error
@@ -142,15 +168,3 @@ def encoded_forwards(commands: list[Forward]) -> list[bytes]:
         return [data]
     half = len(commands) // 2
     return encoded_forwards(commands[:half]) + encoded_forwards(commands[half:])
-
-
-def _settled(call: Callable[[], None]) -> None:
-    """Repeat a call that librdkafka says may be repeated, until it says something else."""
-    while True:
-        try:
-            call()
-        except KafkaException as error:
-            if not error.args[0].retriable():
-                raise
-        else:
-            return
