@@ -67,7 +67,7 @@ def test_restore_behind_a_hung_transaction(joining: Joining) -> None:
     hung = Producer(
         joining.settings.librdkafka(
             transactional_id=f"{joining.settings.application_id}-stranger",
-            transaction_timeout_ms=9_000,  # longer than the session
+            transaction_timeout_ms=25_000,  # longer than the session, and than a busy machine needs
             log_level=0,
         )
     )
