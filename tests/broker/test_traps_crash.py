@@ -2,7 +2,6 @@
 
 import pytest
 
-from tests.support.deadline import eventually
 from tests.support.joining import PATIENCE_S, Joining, ids
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -36,22 +35,3 @@ def test_kill_at_a_step(joining: Joining, step: str) -> None:
     joiner.start()
     joining.await_applied()
     joining.check([*first, *second], [*first[:250], *second[:10]])
-
-
-def test_kill_at_any_time_with_another_disk(joining: Joining) -> None:
-    """A partition may go on where its disk isn't: the changelog has everything."""
-    started: list[str] = []
-    for number in (1, 2, 3):
-        more = ids(f"r{number}-", 200)
-        joining.feed.start(*more)
-        joining.feed.stop(*started[::2], *more[::2])
-        started += more
-        joiner = joining.joiner(number, static=False)
-        joiner.start()
-        goal = len(started) - 150
-        eventually(lambda goal=goal: joining.registered().total() > goal, PATIENCE_S)  # type: ignore[misc]
-        joiner.kill()
-    last = joining.joiner(4, static=False)
-    last.start()
-    joining.await_applied()
-    joining.check(started, [one for one in started if int(one.partition("-")[2]) % 2 == 0])

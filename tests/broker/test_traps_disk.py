@@ -9,6 +9,7 @@ import pytest
 from confluent_kafka import TopicPartition
 from msgspec.structs import replace
 
+from streams.errors import DamagedStoreError
 from streams.joiner.changelog import Changelog
 from streams.joiner.store import Memory, Store
 from streams.joiner.transaction import Transactions, producer_config
@@ -18,6 +19,7 @@ from tests.support.feed import Feed
 from tests.support.joining import FUNCTIONS, PATIENCE_S, Joining, ids
 from tests.support.services import Service
 from topology import limits, tables, topics
+from topology.tables import Checkpoint
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -111,22 +113,43 @@ def test_recreated_state(joining: Joining) -> None:
     assert joining.cancelled() == {"new": 1}
 
 
-@pytest.mark.parametrize("damaged", ["CURRENT", "*.sst"])
-def test_damaged_disk(joining: Joining, damaged: str) -> None:
-    """A store that can't be opened, or read later, is wiped: the changelog has its rows."""
-    names = ids("a", 2_000)
-    joiner = worked(joining, *names)
-    files = [one for one in joiner.disk.glob(f"partitions/*/{damaged}") if one.is_file()]
+def damage(disk: Path, pattern: str) -> None:
+    """Overwrite most of some files."""
+    files = list(disk.glob(pattern))
     assert files, "nothing to damage"
     for file in files:
-        body = bytearray(file.read_bytes())
-        body[: len(body) * 3 // 4] = bytes(len(body) * 3 // 4)
-        file.write_bytes(body)
+        body = file.read_bytes()
+        file.write_bytes(bytes(len(body) * 3 // 4) + body[len(body) * 3 // 4 :])
+
+
+def test_damaged_disk(joining: Joining) -> None:
+    """A store that can't be opened, or read later, is wiped: the changelog has its rows."""
+    names = ids("a", 1_000)
+    joiner = worked(joining, *names)
+    damage(joiner.disk, "partitions/0/CURRENT")
+    damage(joiner.disk, "partitions/1/*.sst")
     joiner.start()
     joining.feed.stop(*names)
     joining.await_applied()
     joining.check(names, names)
     assert not list(joining.watch.read_topic("dead-letters"))
+
+
+def test_damage_ends_a_scan(tmp_path: Path) -> None:
+    """Rows behind a damaged block are not taken for rows that aren't there."""
+    memory = Memory(16)
+    store = Store(tmp_path, memory)
+    rows: dict[bytes, bytes | None] = {b"l%06d" % one: b"%d" % one * 9 for one in range(50_000)}
+    store.write(rows, {}, Checkpoint(bytes(16), 0, 0))
+    store.close()
+    [file] = tmp_path.glob("*.sst")
+    body = bytearray(file.read_bytes())
+    body[len(body) // 2 : len(body) // 2 + 2_000] = bytes(2_000)
+    file.write_bytes(body)
+    store = Store(tmp_path, memory)
+    with pytest.raises(DamagedStoreError):
+        list(store.scan(b"l", b"l"))
+    store.close()
 
 
 class Disk:

@@ -20,8 +20,12 @@ def prepared_cache() -> None:
 @pytest.fixture(scope="session")
 def kafka_broker(prepared_cache: None) -> Iterator[LocalBroker]:
     """The one broker that all tests of this run share; tests that stop one start their own."""
-    # Transactions that timed out are looked for every second, not every ten.
-    properties = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000"}
+    properties = {
+        # Transactions that timed out are looked for every second, not every ten.
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
+        # On a busy machine a node must not take itself for dead.
+        "broker.session.timeout.ms": "18000",
+    }
     with LocalBroker(properties=properties) as broker:
         yield broker
 

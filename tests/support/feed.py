@@ -41,23 +41,25 @@ class Feed:
             self._registry.apply(position, 0, key, codec.encode_function(function))
 
     def batches(
-        self, name: str, *datas: dict[str, Any], topic: str = "events", ids: bool = True
+        self, name: str, *datas: dict[str, Any], topic: str = "events", at_once: int = 1
     ) -> list[Batch]:
-        """The batches of one event per data, one record each; its id is its data's `id`."""
+        """The batches of one event per data, whose id is its data's; so many go into one batch."""
         place = self._settings.topic_prefix + topic, 0
         made = []
-        for data in datas:
-            self._received += 1
-            event = {"name": name, "data": data} | ({"id": data["id"]} if ids else {})
-            record = Record(
-                *place, self._offsets[place], self._received, None, orjson.dumps(event), None
-            )
-            self._offsets[place] += 1
-            self._pipeline.feed([record], self._registry)
+        for first in range(0, len(datas), at_once):
+            records = [self._record(place, name, data) for data in datas[first : first + at_once]]
+            self._pipeline.feed(records, self._registry)
             output = self._pipeline.take()
             assert not output.dead_letters, output.dead_letters[0].headers
             made += output.batches
         return made
+
+    def _record(self, place: tuple[str, int], name: str, data: dict[str, Any]) -> Record:
+        self._received += 1
+        offset = self._offsets[place]
+        self._offsets[place] += 1
+        value = orjson.dumps({"name": name, "data": data, "id": data["id"]})
+        return Record(*place, offset, self._received, None, value, None)
 
     def send(self, batches: list[Batch]) -> None:
         """Write batches, and wait until the broker has them."""
@@ -67,14 +69,15 @@ class Feed:
             self._producer.poll(0)
         assert self._producer.flush(60) == 0
 
-    def start(self, *keys: str) -> None:
+    def start(self, *keys: str, at_once: int = 5) -> None:
         """Runs whose events' ids and match values are these."""
-        self.send(self.batches("start", *({"id": key, "k": key} for key in keys)))
+        datas = ({"id": key, "k": key} for key in keys)
+        self.send(self.batches("start", *datas, at_once=at_once))
 
-    def stop(self, *keys: str) -> None:
+    def stop(self, *keys: str, at_once: int = 5) -> None:
         """Cancel the runs of these match values."""
         datas = ({"id": f"stop-{key}", "k": key} for key in keys)
-        self.send(self.batches("stop", *datas, topic="cancels"))
+        self.send(self.batches("stop", *datas, topic="cancels", at_once=at_once))
 
     def complete(self) -> None:
         """Every source is complete as of now: the watermark moves on."""

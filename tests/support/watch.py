@@ -3,9 +3,10 @@
 from collections.abc import Collection, Iterator
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from streams.settings import Settings
+from tests.support.deadline import eventually
 from topology import codec, tables, topics
 from topology.tables import AppliedRow
 
@@ -127,11 +128,19 @@ class Watch:
             yield from self.read((self._settings.topic_prefix + name, partition))
 
     def _high(self, place: Place) -> int:
-        found = self._eager.get_watermark_offsets(TopicPartition(*place), timeout=_TIMEOUT_S)
-        assert found is not None, f"{place} is not served"
-        return int(found[1])
+        return _bounds(self._eager, place)[1]
 
     def _bounds(self, place: Place) -> tuple[int, int]:
-        found = self._reader.get_watermark_offsets(TopicPartition(*place), timeout=_TIMEOUT_S)
-        assert found is not None, f"{place} is not served"
-        return found
+        return _bounds(self._reader, place)
+
+
+def _bounds(consumer: Consumer, place: Place) -> tuple[int, int]:
+    """Where a partition begins and ends, as soon as it has a leader."""
+
+    def look() -> tuple[int, int] | None:
+        try:
+            return consumer.get_watermark_offsets(TopicPartition(*place), timeout=_TIMEOUT_S)
+        except KafkaException:
+            return None
+
+    return eventually(look, _TIMEOUT_S) or (0, 0)
