@@ -9,13 +9,10 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Final, TypeAlias
 
+from ulid_transform import bytes_to_ulid, ulid_to_bytes
+
 DIGEST_BYTES: Final = 16
 RUN_ID_BYTES: Final = 16
-RUN_ID_CHARS: Final = 26
-
-_CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_THREE: Final = [a + b + c for a in _CROCKFORD for b in _CROCKFORD for c in _CROCKFORD]
-_VALUES: Final = {letter: value for value, letter in enumerate(_CROCKFORD)}
 
 Path: TypeAlias = tuple[str | int, ...]
 
@@ -81,32 +78,23 @@ def received_ms(run_id: bytes) -> int:
 
 def run_id_text(run_id: bytes) -> str:
     """The 26 characters by which people and topics know a run."""
-    time, rest = int.from_bytes(run_id[:6], "big"), int.from_bytes(run_id[6:], "big")
-    one, three = _CROCKFORD, _THREE
-    # Unrolled: every registration makes one of these.
-    return (
-        f"{one[time >> 45]}{three[time >> 30 & 32767]}{three[time >> 15 & 32767]}"
-        f"{three[time & 32767]}{one[rest >> 75]}{three[rest >> 60 & 32767]}"
-        f"{three[rest >> 45 & 32767]}{three[rest >> 30 & 32767]}{three[rest >> 15 & 32767]}"
-        f"{three[rest & 32767]}"
-    )
+    return bytes_to_ulid(run_id)
 
 
 def run_id_bytes(text: str) -> bytes:
-    """The 16 bytes of a ULID's text.
+    """The 16 bytes of a ULID's text, in capital or small letters.
 
     Raises:
         ValueError: the text is not a ULID.
     """
-    number = 0
-    if len(text) != RUN_ID_CHARS or text[0] > "7":
+    try:
+        run_id = ulid_to_bytes(text)
+    except ValueError:
+        run_id = b""
+    # The library also reads letters that only look like digits, and more than 128 bits.
+    if not run_id or bytes_to_ulid(run_id) != text.upper():
         raise ValueError(f"not a run id (a ULID of 26 characters): {text[:64]!r}")
-    for letter in text.upper():
-        value = _VALUES.get(letter)
-        if value is None:
-            raise ValueError(f"not a run id: {letter!r} in {text!r} is no ULID character")
-        number = number << 5 | value
-    return number.to_bytes(RUN_ID_BYTES, "big")
+    return run_id
 
 
 def _framed(*parts: str) -> bytes:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, Message, Producer
-from ulid import ULID
+from ulid_transform import ulid_now
 
 from streams.errors import NotFoundError, RegistryError
 from streams.functions.changes import Change, Difference, compare, superseded
@@ -123,7 +123,7 @@ def list_functions(config: Mapping[str, Any], topic: str) -> tuple[Version, ...]
 
 
 def _record(function: Function) -> tuple[str, bytes | None]:
-    return f"{function.slug}/{ULID()}", codec.encode_function(function)
+    return f"{function.slug}/{ulid_now()}", codec.encode_function(function)
 
 
 def _write(

@@ -16,14 +16,15 @@ _ENDED = frozenset(str(status) for status in ENDED)
 _RUN_SPACES = (b"e", b"r")
 
 
-def run_rows(run_id: bytes, event: EventRow, run: RunRow | None) -> dict[bytes, bytes]:
-    """A run's listeners in its own partition while it is unfinished, and its one timer."""
-    rows: dict[bytes, bytes] = {}
-    if run is None or run.status not in _ENDED:
-        for listener in event.listeners:
-            rows[tables.listener_key(listener.key, run_id, listener.rule)] = b""
+def run_keys(run_id: bytes, event: EventRow, run: RunRow | None) -> list[bytes]:
+    """A run's one timer, and its listeners in its own partition while it is unfinished.
+
+    The rows say all in their keys; their values are empty.
+    """
     due = event.due if run is None else run.due
-    rows[tables.timer_key(due, tables.event_row_key(run_id))] = b""
+    rows = [tables.timer_key(due, tables.event_row_key(run_id))]
+    if run is None or run.status not in _ENDED:
+        rows += [tables.listener_key(one.key, run_id, one.rule) for one in event.listeners]
     return rows
 
 
@@ -70,13 +71,13 @@ def _restore_run(
     if old_event is not None:
         event = codec.EVENT_ROWS.decode(old_event)
         run = codec.RUN_ROWS.decode(old_run) if old_run is not None else None
-        derived.update(dict.fromkeys(run_rows(run_id, event, run)))
+        derived.update(dict.fromkeys(run_keys(run_id, event, run)))
         if new_event is None:
             _restore_event_list(get, event.event_key, run_id, derived, present=False)
     if new_event is not None:
         event = codec.EVENT_ROWS.decode(new_event)
         run = codec.RUN_ROWS.decode(new_run) if new_run is not None else None
-        derived.update(run_rows(run_id, event, run))
+        derived.update(dict.fromkeys(run_keys(run_id, event, run), b""))
         if old_event is None:
             _restore_event_list(get, event.event_key, run_id, derived, present=True)
 

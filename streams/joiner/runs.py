@@ -10,21 +10,14 @@ import msgspec
 import orjson
 
 from streams.functions.compiled import CompiledFunction
-from streams.joiner import derive
-from streams.joiner.view import Context, Headers, View
-from topology import codec, keys, limits, tables
-from topology.records import Function, Json, Listener, Register, Unlisten
+from streams.joiner import announcements, derive, dues
+from streams.joiner.view import Context, View
+from topology import codec, keys, tables
+from topology.records import Json, Listener, Register, Unlisten
 from topology.statuses import ENDED, Status, may_move
 from topology.tables import EventRow, RunRow
 
 _ENDED: Final = frozenset(str(status) for status in ENDED)
-# A template and not a dict to encode: every registration makes one, and the event goes in as it
-# came.
-_RECORD: Final = (
-    b'{"v":1,"run_id":"%s","function_id":"%s","app_id":"%s","function_version":%d,"status":"%s","seq":%d,"attempt":%d,"dispatch":%s,"at":%d,'
-    b'"scheduled_at":%d,"source":{"topic":"%s","partition":%d,"offset":%d},"event":%s}'
-)
-_ERROR: Final = {"name": "Error", "message": "function cancelled", "error": "function cancelled"}
 
 
 class Run:
@@ -55,6 +48,13 @@ def load(view: View, run_id: bytes) -> Run | None:
     )
 
 
+def registered(view: View, run_id: bytes) -> Run:
+    """The run of an id that is known to be here."""
+    run = load(view, run_id)
+    assert run is not None, "it was registered"
+    return run
+
+
 def as_registered(event: EventRow) -> RunRow:
     """The row of a run that nothing has happened to yet; it is not written."""
     return RunRow(
@@ -73,35 +73,32 @@ def register(
     command: Register,
     compiled: CompiledFunction,
     listed: bytes | None,
-) -> Run:
+) -> EventRow:
     """Write a new run and announce it; `listed`: the runs that its event has already."""
     remote = remote_listeners(view, command, compiled)
-    local = (
+    event = EventRow(
+        compiled.slug,
+        compiled.version,
+        context.received,
+        context.position,
+        command.event_key,
+        context.event,
+        dues.first_due(context.received, command.dispatch_at, compiled.function),
         tuple(one for one in command.listeners if one not in remote)
         if remote
-        else command.listeners
+        else command.listeners,
+        remote,
+        command.dispatch_at,
     )
-    event = EventRow(
-        slug=compiled.slug,
-        version=compiled.version,
-        received=context.received,
-        position=context.position,
-        event_key=command.event_key,
-        event=context.event,
-        due=_first_due(context.received, command.dispatch_at, compiled.function),
-        listeners=local,
-        remote=remote,
-        dispatch_at=command.dispatch_at,
-    )
-    view.put(tables.event_row_key(command.run_id), codec.EVENT_ROWS.encode(event))
-    view.derive_all(derive.run_rows(command.run_id, event, None))
+    run_id = command.run_id
+    view.put(tables.event_row_key(run_id), codec.EVENT_ROWS.encode(event))
+    view.derive_keys(derive.run_keys(run_id, event, None))
     by_event = tables.by_event_key(command.event_key)
-    view.derive(by_event, derive.event_list(listed, command.run_id, present=True))
-    run = Run(command.run_id, event, as_registered(event))
-    announce(view, run, compiled)
+    view.derive(by_event, derive.event_list(listed, run_id, present=True))
+    announcements.scheduled(view, run_id, event, compiled.function.app)
     view.pending += 1
-    view.count("runs", Status.SCHEDULED)
-    return run
+    view.count("runs", "scheduled")
+    return event
 
 
 def change(view: View, run: Run, status: Status, **fields: object) -> None:
@@ -116,7 +113,7 @@ def change(view: View, run: Run, status: Status, **fields: object) -> None:
     row = msgspec.structs.replace(before, status=status, seq=before.seq + 1, at=view.now, **fields)
     compiled = view.function(run.event.slug, run.event.version)
     write(view, run, row, compiled)
-    announce(view, run, compiled, before.status)
+    announce(view, run, before.status)
     if status != before.status:
         view.count("runs", status)
         if run.ended:
@@ -126,14 +123,19 @@ def change(view: View, run: Run, status: Status, **fields: object) -> None:
 
 def write(view: View, run: Run, row: RunRow, compiled: CompiledFunction) -> None:
     """Write a run's row and what is derived from it, without announcing it."""
-    old = derive.run_rows(run.id, run.event, run.row)
-    run.row = msgspec.structs.replace(row, due=_due(run.event, row, compiled))
+    old = derive.run_keys(run.id, run.event, run.row)
+    run.row = msgspec.structs.replace(row, due=dues.next_due(run.event, row, compiled))
     view.put(tables.run_row_key(run.id), codec.RUN_ROWS.encode(run.row))
-    new = derive.run_rows(run.id, run.event, run.row)
-    for key in old.keys() - new.keys():
-        view.derive(key, None)
-    for key in new.keys() - old.keys():
-        view.derive(key, new[key])
+    new = derive.run_keys(run.id, run.event, run.row)
+    if new != old:
+        for key in old:
+            view.derive(key, None)
+        view.derive_keys(new)
+
+
+def announce(view: View, run: Run, status_before: str | None = None) -> None:
+    """Tell the run's current state."""
+    announcements.changed(view, run.id, run.event, run.row, status_before)
 
 
 def cancel(view: View, run: Run, cause: Mapping[str, Json], received: int) -> None:
@@ -141,7 +143,7 @@ def cancel(view: View, run: Run, cause: Mapping[str, Json], received: int) -> No
     before = run.row
     encoded = orjson.dumps(cause)
     change(view, run, Status.CANCELLED, ended_at=view.now, cause=encoded, dispatch=False)
-    _emit_cancelled(view, run, before, encoded)
+    announcements.cancelled(view, run.id, run.event, before, encoded)
     view.count("cancels", str(cause["type"]))
     view.cancel_delays_ms.append(max(0, view.now - received))
 
@@ -150,13 +152,11 @@ def remove(view: View, run: Run) -> None:
     """Forget an ended run with all its rows (S30)."""
     view.put(tables.event_row_key(run.id), None)
     view.put(tables.run_row_key(run.id), None)
-    for key in derive.run_rows(run.id, run.event, run.row):
+    for key in derive.run_keys(run.id, run.event, run.row):
         view.derive(key, None)
     by_event = tables.by_event_key(run.event.event_key)
     view.derive(by_event, derive.event_list(view.get(by_event), run.id, present=False))
-    view.emit(
-        "runs", keys.run_id_text(run.id).encode(), None, [("function-id", run.event.slug.encode())]
-    )
+    announcements.removed(view, run.id, run.event.slug)
     view.count("removed")
 
 
@@ -165,85 +165,6 @@ def home_key(event: EventRow, run_id: bytes) -> bytes:
     if event.listeners and event.listeners[0].key[:2] == run_id[6:8]:
         return event.listeners[0].key
     return event.event_key
-
-
-def announce(
-    view: View, run: Run, compiled: CompiledFunction, status_before: str | None = None
-) -> None:
-    """Emit the run's current `runs` record (design 2.2)."""
-    event, row = run.event, run.row
-    run_id = keys.run_id_text(run.id).encode()
-    slug = event.slug.encode()
-    position = event.position
-    record = _RECORD % (
-        run_id,
-        slug,
-        compiled.function.app.encode(),
-        event.version,
-        row.status.encode(),
-        row.seq,
-        row.attempt,
-        b"true" if row.dispatch and row.status == "scheduled" else b"false",
-        row.at,
-        event.received,
-        position.topic.encode(),
-        position.partition,
-        position.offset,
-        event.event,
-    )
-    if row.seq > 1:
-        record = record[:-1] + b"," + orjson.dumps(_changes(row, status_before))[1:]
-    view.emit("runs", run_id, record, [("function-id", slug)])
-
-
-def _changes(row: RunRow, status_before: str | None) -> dict[str, Json]:
-    optional = {
-        "status_before": status_before,
-        "started_at": row.started_at,
-        "ended_at": row.ended_at,
-        "stopped_at": row.stopped_at,
-        "sleep_until": row.sleep_until,
-        "worker": row.worker,
-        "last_step": row.last_step,
-        "error": {"name": row.error[0], "message": row.error[1]} if row.error else None,
-        "cause": orjson.Fragment(row.cause) if row.cause else None,
-    }
-    return {name: value for name, value in optional.items() if value}
-
-
-def _emit_cancelled(view: View, run: Run, before: RunRow, cause: bytes) -> None:
-    event = orjson.Fragment(run.event.event)
-    run_id = keys.run_id_text(run.id)
-    record = {
-        "v": 1,
-        "name": view.cancelled_name,
-        "id": run_id,
-        "ts": view.now,
-        "data": {
-            "function_id": run.event.slug,
-            "run_id": run_id,
-            "event": event,
-            "events": [event],
-            "error": _ERROR,
-            "cause": orjson.Fragment(cause),
-            "run": {
-                "status_before": before.status,
-                "scheduled_at": run.event.received,
-                "started_at": before.started_at or None,
-                "last_step": before.last_step or None,
-                "attempt": before.attempt,
-            },
-        },
-    }
-    headers: Headers = [
-        ("function-id", run.event.slug.encode()),
-        ("content-type", b"application/json"),
-        ("ce_specversion", b"1.0"),
-        ("ce_id", run_id.encode()),
-        ("ce_type", view.cancelled_name.encode()),
-        ("ce_source", b"countermand"),
-    ]
-    view.emit("cancelled", run_id.encode(), orjson.dumps(record), headers)
 
 
 def _stop_listening(view: View, run: Run) -> None:
@@ -275,45 +196,3 @@ def remote_listeners(
     return tuple(
         listener for listener in command.listeners if not _waits_here(view, listener, compiled)
     )
-
-
-def _first_due(received: int, dispatch_at: int, function: Function) -> int:
-    """When something first happens by itself to a run as registered; see `_due`."""
-    due = received + function.pending_for_ms
-    if function.start_timeout_ms is not None:
-        due = min(due, max(received, dispatch_at) + function.start_timeout_ms)
-    return min(due, dispatch_at) if dispatch_at else due
-
-
-def _due(event: EventRow, row: RunRow, compiled: CompiledFunction) -> int:
-    """The earliest time at which something happens to a run by itself."""
-    function = compiled.function
-    if row.status in _ENDED:
-        gone = max(row.ended_at + function.retention_ms, event.received + limits.DEDUPE_MS)
-        lingers = row.status == Status.CANCELLED and row.lease_until and not row.stopped_at
-        return min(gone, row.lease_until) if lingers else gone
-    return min(due for due, _ in due_times(event, row, compiled))
-
-
-def due_times(event: EventRow, row: RunRow, compiled: CompiledFunction) -> list[tuple[int, str]]:
-    """When what happens to an unfinished run by itself (S27, S30, leases, wake-ups, `ts`)."""
-    function = compiled.function
-    times = [(event.received + function.pending_for_ms, "expire")]
-    if (
-        row.status == Status.SCHEDULED
-        and not row.dispatch
-        and event.dispatch_at
-        and row.attempt == 1
-    ):
-        times.append((event.dispatch_at, "dispatch"))
-    if function.start_timeout_ms is not None and not row.started_at:
-        times.append(
-            (max(event.received, event.dispatch_at) + function.start_timeout_ms, "start_timeout")
-        )
-    if function.finish_timeout_ms is not None and row.started_at:
-        times.append((row.started_at + function.finish_timeout_ms, "finish_timeout"))
-    if row.status == Status.SLEEPING:
-        times.append((row.sleep_until, "wake"))
-    if row.status == Status.RUNNING and row.lease_until:
-        times.append((row.lease_until, "lease"))
-    return times

@@ -35,6 +35,7 @@ _HELD: Final = frozenset(b"hmup")
 # Often enough that no quiet partition's checkpoint grows too old to be used.
 _FLUSH_S: Final = 600.0
 _WORK: Final = b"w"[0]
+_TRACKED: Final = _HELD | {_WORK}
 _TIMER: Final = b"t"[0]
 _PREFIX: Final = tables.PREFIX_BYTES
 
@@ -65,6 +66,8 @@ class Memory:
         options.set_block_based_table_factory(blocks)
         options.set_write_buffer_manager(self.buffers)
         options.set_write_buffer_size(32 * _MIB)
+        options.set_memtable_prefix_bloom_ratio(0.05)
+        options.set_memtable_whole_key_filtering(True)
         options.set_compression_type(DBCompressionType.lz4())
         options.set_bottommost_compression_type(DBCompressionType.zstd())
         options.set_max_background_jobs(2)
@@ -160,7 +163,7 @@ class Store:
         batch = WriteBatch(raw_mode=True)
         put, delete = batch.put, batch.delete
         for key, value in facts.items():
-            if key[0] in _HELD or key[0] == _WORK:
+            if key[0] in _TRACKED:
                 self._track(key, value)
             if value is None:
                 delete(key)

@@ -1,6 +1,6 @@
 """What one transaction sees and does: rows below, its own writes above, and what goes out."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Protocol, TypeAlias
 
 import orjson
@@ -73,6 +73,17 @@ class Context(Struct, frozen=True):
     event: bytes
 
 
+class _Source:
+    """How far a source is applied, as far as a view has come."""
+
+    __slots__ = ("changed", "offset", "time")
+
+    def __init__(self, row: SourceRow) -> None:
+        self.offset = row.offset
+        self.time = row.time
+        self.changed = False
+
+
 class View:
     """One batch's state and effects; thrown away if its transaction aborts."""
 
@@ -100,9 +111,8 @@ class View:
         self.number = 0  # of the command at hand in its entry
         self._rows = rows
         self._functions = functions
-        self._under: dict[bytes, set[bytes]] = {}
-        self._sources: dict[tuple[bytes, int], SourceRow] = {}
-        self._advanced: dict[tuple[bytes, int], SourceRow] = {}
+        self._under: dict[bytes, list[bytes]] = {}
+        self._sources: dict[tuple[bytes, int], _Source] = {}
         self._learned: dict[tuple[str, int], CompiledFunction] = {}
         self._parsed: dict[bytes, Json] = {}
 
@@ -119,7 +129,7 @@ class View:
     def put(self, key: bytes, value: bytes | None) -> None:
         """Write a fact, or delete it with None; its own timer, if it has one, follows."""
         if key[0] in _SCANNED:
-            self._under.setdefault(key[:17], set()).add(key)
+            self._under.setdefault(key[:17], []).append(key)
             if key[0] in _HELD:
                 timer = tables.timer_key(tables.held_until(key), key)
                 self.derived[timer] = None if value is None else b""
@@ -129,31 +139,31 @@ class View:
     def derive(self, key: bytes, value: bytes | None) -> None:
         """Write a derived row, or delete it with None."""
         if key[0] in _SCANNED:
-            self._under.setdefault(key[:17], set()).add(key)
+            self._under.setdefault(key[:17], []).append(key)
         self.derived[key] = value
 
-    def derive_all(self, rows: dict[bytes, bytes]) -> None:
-        """Write derived rows of which none was there."""
-        self.derived.update(rows)
-        for key in rows:
+    def derive_keys(self, keys: Iterable[bytes]) -> None:
+        """Write derived rows that say all in their keys."""
+        derived, under = self.derived, self._under
+        for key in keys:
+            derived[key] = b""
             if key[0] in _SCANNED:
-                self._under.setdefault(key[:17], set()).add(key)
+                under.setdefault(key[:17], []).append(key)
 
     def scan(self, prefix: bytes, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Rows under a prefix of 17 bytes, beyond the key `after`, in the order of their keys."""
         start = after + b"\x00" if after else prefix
         below = self._rows.scan(start, prefix)
-        own = self._under.get(prefix)
-        if own is None:
+        if prefix not in self._under:
             yield from below
             return
-        mine = sorted(key for key in own if key >= start)
+        mine = sorted({key for key in self._under[prefix] if key >= start})
         at = 0
         for key, value in below:
             while at < len(mine) and mine[at] <= key:
                 yield from self._own(mine[at])
                 at += 1
-            if key not in own:
+            if key not in self.changed and key not in self.derived:
                 yield key, value
         for key in mine[at:]:
             yield from self._own(key)
@@ -181,29 +191,44 @@ class View:
 
     # Sources
 
-    def source(self, topic_id: bytes, partition: int) -> SourceRow:
-        """How far a source is applied."""
-        row = self._sources.get((topic_id, partition))
-        if row is None:
-            value = self._rows.get(tables.source_key(topic_id, partition))
-            row = codec.SOURCE_ROWS.decode(value) if value is not None else SourceRow()
-            self._sources[topic_id, partition] = row
-        return row
+    def advance(self, topic_id: bytes, partition: int, offset: int) -> bool:
+        """A source's record is applied; False where it was already."""
+        source = self._sources.get((topic_id, partition)) or self._source(topic_id, partition)
+        if offset <= source.offset:
+            return False
+        source.offset = offset
+        source.changed = True
+        return True
 
-    def advance(self, topic_id: bytes, partition: int, offset: int, time: int) -> None:
-        """A source is applied further; never backwards."""
-        before = self.source(topic_id, partition)
-        if offset > before.offset or time > before.time:
-            row = SourceRow(max(before.offset, offset), max(before.time, time))
-            self._sources[topic_id, partition] = self._advanced[topic_id, partition] = row
+    def complete(self, topic_id: bytes, partition: int, offset: int, time: int) -> None:
+        """A source has nothing more to come up to an offset, and to a time."""
+        source = self._source(topic_id, partition)
+        if offset > source.offset or time > source.time:
+            source.offset = max(source.offset, offset)
+            source.time = max(source.time, time)
+            source.changed = True
+
+    def complete_until(self, topic_id: bytes, partition: int) -> int:
+        """Up to which time a source is complete; -1: it never said so."""
+        return self._source(topic_id, partition).time
 
     def write_sources(self) -> None:
         """Put the rows of all sources that advanced.
 
         Once per batch, since each advances at every entry.
         """
-        for (topic_id, partition), row in self._advanced.items():
-            self.put(tables.source_key(topic_id, partition), codec.SOURCE_ROWS.encode(row))
+        for (topic_id, partition), source in self._sources.items():
+            if source.changed:
+                row = SourceRow(source.offset, source.time)
+                self.put(tables.source_key(topic_id, partition), codec.SOURCE_ROWS.encode(row))
+
+    def _source(self, topic_id: bytes, partition: int) -> _Source:
+        source = self._sources.get((topic_id, partition))
+        if source is None:
+            value = self._rows.get(tables.source_key(topic_id, partition))
+            row = codec.SOURCE_ROWS.decode(value) if value is not None else SourceRow()
+            source = self._sources[topic_id, partition] = _Source(row)
+        return source
 
     # Functions and events
 

@@ -1,6 +1,6 @@
 """What goes into one transaction: timers due, a slice of long work, then input in order."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from streams.errors import StoreError
 from streams.joiner.decide import entries, fan_out, forwarded, timers
@@ -27,6 +27,10 @@ class Input:
     def size(self) -> int:
         """Entries, or forwarded commands, in it."""
         return len(self.body.entries) if isinstance(self.body, CommandBatch) else len(self.body)
+
+    def refused_at(self, at: int) -> Collection[int]:
+        """The numbers of the commands of one entry that are to be left out."""
+        return {number for entry, number in self.refused if entry == at} if self.refused else ()
 
 
 class PoisonError(Exception):
@@ -62,10 +66,7 @@ def decide_batch(
     room = limits.INTAKE_COMMANDS
     reached = []
     for source in inputs:
-        at = source.done
-        while at < source.size and room > 0 and view.bytes < limits.SLICE_BYTES:
-            room -= _decide_at(view, source, at)
-            at += 1
+        at, room = _decide_from(view, source, source.done, room)
         reached.append(at)
         if at < source.size:
             break
@@ -75,23 +76,35 @@ def decide_batch(
     return reached
 
 
-def _decide_at(view: View, source: Input, at: int) -> int:
-    """Decide one entry or one forwarded command; how many commands that was."""
-    body = source.body
-    view.number = 0
-    refused = {number for entry, number in source.refused if entry == at}
+def _decide_from(view: View, source: Input, at: int, room: int) -> tuple[int, int]:
+    """Decide from entry, or forwarded command, `at` on; how far that is, and the room left."""
+    decide = _decide_entry if isinstance(source.body, CommandBatch) else _decide_forward
+    size = source.size
     try:
-        if isinstance(body, CommandBatch):
-            entry = body.entries[at]
-            entries.decide_entry(view, body, entry, refused)
-            return len(entry.commands)
-        command = body[at]
-        if not refused:
-            forwarded.forwarded(view, command)
-        if isinstance(command, ForwardedMatch):
-            return len(command.hits)
+        while at < size and room > 0 and view.bytes < limits.SLICE_BYTES:
+            view.number = 0
+            room -= decide(view, source, at)
+            at += 1
     except StoreError:
         raise  # no command is to blame for the disk
     except Exception as error:  # whatever it is, one bad command must not stop a partition
         raise PoisonError(source, (at, view.number), error) from error
-    return 1
+    return at, room
+
+
+def _decide_entry(view: View, source: Input, at: int) -> int:
+    """Decide one entry; how many commands that was."""
+    batch = source.body
+    assert isinstance(batch, CommandBatch)
+    entry = batch.entries[at]
+    entries.decide_entry(view, batch, entry, source.refused_at(at))
+    return len(entry.commands)
+
+
+def _decide_forward(view: View, source: Input, at: int) -> int:
+    """Decide one forwarded command; how many commands that was."""
+    assert not isinstance(source.body, CommandBatch)
+    command = source.body[at]
+    if not source.refused_at(at):
+        forwarded.forwarded(view, command)
+    return len(command.hits) if isinstance(command, ForwardedMatch) else 1

@@ -31,19 +31,15 @@ def decide_entry(
     The commands whose numbers are in `refused` failed before and are left out.
     """
     topic = batch.topics[entry.topic]
-    if entry.offset <= view.source(topic.id, entry.partition).offset:
+    if not view.advance(topic.id, entry.partition, entry.offset):
         view.count("repeated_entries")
         return
-    context = Context(
-        position=Position(topic.name, topic.id, entry.partition, entry.offset),
-        received=entry.received,
-        event=entry.event,
-    )
+    position = Position(topic.name, topic.id, entry.partition, entry.offset)
+    context = Context(position, entry.received, entry.event)
     for number, command in enumerate(entry.commands):
         if number not in refused:
             view.number = number
             _DECIDERS[type(command)](view, context, command, batch.definitions)
-    view.advance(topic.id, entry.partition, entry.offset, -1)
 
 
 def _register(
@@ -81,7 +77,7 @@ def complete(
 ) -> None:
     """Note how far a router is complete; the watermark is the minimum over all sources."""
     for report in sources:
-        view.advance(topics[report.topic].id, report.partition, report.offset, report.time)
+        view.complete(topics[report.topic].id, report.partition, report.offset, report.time)
     if expected:
-        lowest = min(view.source(topic_id, partition).time for topic_id, partition in expected)
+        lowest = min(view.complete_until(topic_id, partition) for topic_id, partition in expected)
         view.watermark = max(view.watermark, lowest)

@@ -18,10 +18,10 @@ def register(view: View, context: Context, command: Register, definition: Defini
     first = _first_occurrence(view, context, command, listed) if listed else None
     compiled = view.learn(definition)
     if first is None:
-        run = runs.register(view, context, command, compiled, listed)
+        event = runs.register(view, context, command, compiled, listed)
         if command.cancels:
             _cancel_by_same_event(view, context, command, context)
-        _meet_held(view, run)
+        _meet_held(view, command.run_id, event)
         return
     view.count("repeats")
     if view.get(tables.event_row_key(command.run_id)) is None:
@@ -75,16 +75,17 @@ def _cancel_by_same_event(
             view.forward(target, ForwardedCancel(cancel, tuple(matches)))
 
 
-def _meet_held(view: View, run: Run) -> None:
+def _meet_held(view: View, run_id: bytes, event: EventRow) -> None:
     """What came before the run: matches of other partitions, cancels, updates by event id."""
-    if view.may_hold(b"m" + run.id):
-        _meet_held_matches(view, run)
-    for listener in run.event.listeners:
+    if view.may_hold(b"m" + run_id):
+        _meet_held_matches(view, runs.registered(view, run_id))
+    for listener in event.listeners:
         if view.may_hold(b"h" + listener.key):
-            for event in cancels.held_cancels(view, listener.key):
-                cancels.decide_match(view, event, run, listener.rule)
-    if view.may_hold(b"p" + run.event.event_key):
-        update.meet_held_updates(view, run)
+            run = runs.registered(view, run_id)
+            for cancel in cancels.held_cancels(view, listener.key):
+                cancels.decide_match(view, cancel, run, listener.rule)
+    if view.may_hold(b"p" + event.event_key):
+        update.meet_held_updates(view, run_id, event.event_key)
 
 
 def _meet_held_matches(view: View, run: Run) -> None:

@@ -1,6 +1,6 @@
 """What happens by itself once the watermark has passed its due time (S27, S30)."""
 
-from streams.joiner import runs
+from streams.joiner import dues, runs
 from streams.joiner.runs import Run
 from streams.joiner.view import View
 from topology import limits
@@ -38,7 +38,7 @@ def _fire_ended(view: View, run: Run) -> None:
 
 def _fire_unfinished(view: View, run: Run) -> None:
     compiled = view.function(run.event.slug, run.event.version)
-    due, what = min(runs.due_times(run.event, run.row, compiled))
+    due, what = min(dues.due_times(run.event, run.row, compiled))
     assert view.passed(due), "timers fire in the order of their due times"
     match what:
         case "dispatch":

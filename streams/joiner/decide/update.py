@@ -28,15 +28,13 @@ def update(view: View, context: Context, command: Update) -> None:
         view.put(key, codec.HELD_ROWS.encode(held))
 
 
-def meet_held_updates(view: View, run: Run) -> None:
+def meet_held_updates(view: View, run_id: bytes, event_key: bytes) -> None:
     """Apply the updates by event id that came before their run."""
-    for key, value in view.held(b"p" + run.event.event_key):
+    for key, value in view.held(b"p" + event_key):
         held = codec.HELD_ROWS.decode(value)
         assert isinstance(held, HeldUpdate)
         view.put(key, None)
-        current = runs.load(view, run.id)  # a held cancel may have ended it already
-        assert current is not None, "it was just registered"
-        apply(view, current, held.update, held.received)
+        apply(view, runs.registered(view, run_id), held.update, held.received)
 
 
 def apply(view: View, run: Run, command: Update, received: int) -> None:
@@ -45,7 +43,7 @@ def apply(view: View, run: Run, command: Update, received: int) -> None:
     if refusal:
         view.count("ignored_updates", refusal)
         if command.status == "running":
-            runs.announce(view, run, view.function(run.event.slug, run.event.version))
+            runs.announce(view, run)
         return
     match command.status:
         case "running" if run.row.status == Status.SCHEDULED:
