@@ -38,7 +38,7 @@ def tail(  # noqa: PLR0913  # one parameter per option
 ) -> None:
     """Print cancelled events as they come; exit code 1 if --max were not there in time."""
     settings = options.load_settings(bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix)
-    from streams.tail import follow  # noqa: PLC0415  # brings a Kafka client
+    from streams.kafka.tail import follow  # noqa: PLC0415  # brings a Kafka client
     from topology.topics import CANCELLED  # noqa: PLC0415
 
     topic = settings.topic(CANCELLED)

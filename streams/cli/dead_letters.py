@@ -12,7 +12,7 @@ from streams.cli.console import confirm, json_out, out, progress, say, table
 from streams.errors import NotFoundError, RefusedError
 
 if TYPE_CHECKING:
-    from streams.dead_letters import Letter
+    from streams.kafka.dead_letters import Letter
     from streams.settings import Settings
 
 app = typer.Typer(help="Records that could not be taken.", no_args_is_help=True)
@@ -43,7 +43,7 @@ def list_letters(  # noqa: PLR0913  # one parameter per option
 ) -> None:
     """List dead letters with what was wrong; with --json one object per line."""
     settings = options.load_settings(bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix)
-    from streams.dead_letters import Wanted, read_letters  # noqa: PLC0415  # brings a client
+    from streams.kafka.dead_letters import Wanted, read_letters  # noqa: PLC0415  # brings a client
 
     letters = read_letters(settings, Wanted(stage=stage, kind=kind, topic=topic))
     rows = []
@@ -77,7 +77,7 @@ def redrive(  # noqa: PLR0913  # one parameter per option
     if bool(positions) == all_:
         raise typer.BadParameter("give positions, or --all")
     settings = options.load_settings(bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix)
-    from streams.dead_letters import Wanted, read_letters, why_not  # noqa: PLC0415
+    from streams.kafka.dead_letters import Wanted, read_letters, why_not  # noqa: PLC0415
 
     wanted = Wanted(frozenset(positions or ()), stage, kind, topic)
     letters = list(read_letters(settings, wanted))
@@ -109,8 +109,8 @@ def _ask(targets: Counter[str], *, yes: bool) -> None:
 
 
 def _send(settings: "Settings", letters: list["Letter"]) -> None:
-    from streams.dead_letters import redrive as send_again  # noqa: PLC0415
-    from streams.sender import Sender  # noqa: PLC0415
+    from streams.kafka.dead_letters import redrive as send_again  # noqa: PLC0415
+    from streams.kafka.sender import Sender  # noqa: PLC0415
 
     with Sender(settings) as sender, progress(unit="records") as bar:
         for letter in bar.track(letters, description="sending"):

@@ -14,7 +14,7 @@ from streams.cli.exits import ExitCode
 from streams.cli.up import end_on_signals
 
 if TYPE_CHECKING:
-    from streams.demo import Expected, Outcome
+    from streams.local.demo import Expected, Outcome
 
 _PARTITIONS: Final = 4
 _KEPT_VARIABLE: Final = "COUNTERMAND_CACHE_DIR"
@@ -27,8 +27,8 @@ def demo(*, json: options.Json = False) -> None:
         if name != _KEPT_VARIABLE:
             del os.environ[name]
     settings = options.load_settings(partitions=_PARTITIONS)
-    from streams.demo import EXPECTED, play  # noqa: PLC0415  # brings clients
-    from streams.stack import Stack  # noqa: PLC0415
+    from streams.local.demo import EXPECTED, play  # noqa: PLC0415  # brings clients
+    from streams.local.stack import Stack  # noqa: PLC0415
 
     end_on_signals()
     with (

@@ -11,7 +11,7 @@ from streams.cli.exits import ExitCode
 from streams.errors import CountermandError
 
 if TYPE_CHECKING:
-    from streams.doctor import Result
+    from streams.doctor.checks import Result
     from streams.settings import Settings
 
 _SIGNS: Final = {"ok": "✓", "warning": "!", "failed": "✗"}
@@ -37,7 +37,7 @@ def doctor(  # noqa: PLR0913  # one parameter per option
         partitions=partitions,
         state_dir=state_dir,
     )
-    from streams.settings_page import effective  # noqa: PLC0415  # with the settings
+    from streams.settings.page import effective  # noqa: PLC0415  # with the settings
 
     results = []
     for result in _results(settings):
@@ -57,8 +57,8 @@ def doctor(  # noqa: PLR0913  # one parameter per option
 
 def _results(settings: "Settings") -> Iterator["Result"]:
     """Every check's result; without a broker those that need one are left out."""
-    from streams.doctor import LOCAL_CHECKS, Result, Verdict, run  # noqa: PLC0415
-    from streams.doctor_kafka import KAFKA_CHECKS, broker  # noqa: PLC0415  # brings clients
+    from streams.doctor.checks import LOCAL_CHECKS, Result, Verdict, run  # noqa: PLC0415
+    from streams.doctor.kafka import KAFKA_CHECKS, broker  # noqa: PLC0415  # brings clients
 
     given = sum(settings.source(name) != "default" for name in type(settings).model_fields)
     yield Result("settings", Verdict.OK, f"valid, {given} differ from the defaults")

@@ -9,7 +9,7 @@ from streams.cli.console import json_out, out, say
 from streams.cli.exits import ExitCode
 
 if TYPE_CHECKING:
-    from streams.topics import Finding, TopicsReport
+    from streams.kafka.topics import Finding, TopicsReport
 
 app = typer.Typer(help="Make and check Kafka's topics.", no_args_is_help=True)
 Mend = Annotated[
@@ -28,7 +28,7 @@ def create(  # noqa: PLR0913  # one parameter per option
     topic_prefix: options.Prefix = None,
 ) -> None:
     """Make every topic that is missing; topics that exist stay as they are."""
-    from streams.topics import create_topics  # noqa: PLC0415  # brings a Kafka client
+    from streams.kafka.topics import create_topics  # noqa: PLC0415  # brings a Kafka client
 
     settings = options.load_settings(
         bootstrap_servers=bootstrap_servers,
@@ -59,7 +59,7 @@ def check(
     topic_prefix: options.Prefix = None,
 ) -> None:
     """Compare the topics with what router and joiner need; exit code 6 if they won't start."""
-    from streams.topics import grouped, inspect_topics  # noqa: PLC0415  # brings a Kafka client
+    from streams.kafka.topics import grouped, inspect_topics  # noqa: PLC0415  # brings a Kafka client
 
     settings = options.load_settings(
         bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix, partitions=partitions

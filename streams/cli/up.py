@@ -36,7 +36,7 @@ def up(  # noqa: PLR0913  # one parameter per option
     counted = "partitions" in settings.model_fields_set
     if partitions is not None or not counted:
         settings = settings.model_copy(update={"partitions": partitions or _PARTITIONS})
-    from streams.stack import Stack  # noqa: PLC0415  # brings clients
+    from streams.local.stack import Stack  # noqa: PLC0415  # brings clients
 
     end_on_signals()
     try:

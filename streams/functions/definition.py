@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Final
 
 from streams import matching
+from streams.durations import format_duration, format_instant
 from streams.errors import DefinitionError, ExpressionError
 from streams.functions import source as documents
 from streams.functions.compiled import TRIGGER_VARIABLES
-from streams.functions.durations import format_duration, format_instant
 from streams.functions.fields import Fields, Report
 from streams.functions.problems import Problem
 from topology import codec, limits

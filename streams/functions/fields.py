@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Final
 
-from streams import matching
+from streams import durations, matching
 from streams.errors import ExpressionError
-from streams.functions import durations
 from streams.functions.problems import Problem
 from streams.functions.source import Item, Kind, Path
 

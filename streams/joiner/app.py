@@ -12,13 +12,12 @@ from faust.types import TP
 from faust.web import Request, Response
 from faust.web import View as WebView
 
-from streams import clients, logs, web
-from streams.admin import admin_client, describe_topics
+from streams import logs, web
 from streams.collector import rare_collections
 from streams.crash import crash_at
 from streams.errors import CountermandError
 from streams.health import Health, Kind, Progress
-from streams.joiner.changelog import Changelog
+from streams.joiner.changelog import Changelog, Log
 from streams.joiner.decide.entries import Source
 from streams.joiner.flow import Flow
 from streams.joiner.processor import PartitionProcessor, Parts, TopicIds
@@ -26,9 +25,11 @@ from streams.joiner.report import Report
 from streams.joiner.store import Memory
 from streams.joiner.transaction import Transactions, producer_config
 from streams.joiner.view import Place
+from streams.kafka import clients
+from streams.kafka.admin import admin_client, describe_topics
+from streams.kafka.topics import check_topics
 from streams.metrics import Metrics
 from streams.settings import Settings
-from streams.topics import check_topics
 from topology import topics
 
 _REFRESH_S: Final = 10.0
@@ -117,7 +118,9 @@ class Joiner:
             path=settings.state_dir / "partitions" / str(partition),
             memory=self._memory,
             changelog=Changelog(
-                client, names["state"], self._state_id, partition, self._tombstones_ms
+                client,
+                Log(names["state"], self._state_id, partition, self._tombstones_ms),
+                self._turn,
             ),
             transactions=lambda: Transactions(config, names, partition, self._turn),
             turn=self._turn,

@@ -1,9 +1,10 @@
 """Steps 1 and 2 of the durable order, the reading part: a partition's rows out of its changelog."""
 
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import time
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -12,7 +13,8 @@ from streams.joiner import derive
 from streams.joiner.store import Memory, Store, wipe
 from topology.tables import Checkpoint
 
-_READ_AT_ONCE: Final = 10_000
+# Few enough that partitions at work in the same process get their turns.
+_READ_AT_ONCE: Final = 2_000
 _WAIT_S: Final = 0.5
 _LOST: Final = (  # librdkafka's public error codes
     KafkaError._AUTO_OFFSET_RESET,  # noqa: SLF001
@@ -26,18 +28,20 @@ Report = Callable[[int], None]
 """Told how many records are still to restore."""
 
 
+class Log(NamedTuple):
+    """Where a partition's changelog lies, and how long tombstones stay in it."""
+
+    topic: str
+    topic_id: bytes
+    partition: int
+    tombstones_ms: int
+
+
 class Changelog:
     """The changelog of one partition."""
 
-    def __init__(
-        self,
-        config: Mapping[str, Any],
-        topic: str,
-        topic_id: bytes,
-        partition: int,
-        tombstones_ms: int,
-    ) -> None:
-        """Read `topic`, whose tombstones are kept for `tombstones_ms` (its delete.retention.ms)."""
+    def __init__(self, config: Mapping[str, Any], log: Log, turn: threading.Lock) -> None:
+        """Read `log` with a client of `config`; takes its `turn` to compute, not to wait."""
         self._config = {
             **config,
             "group.id": "countermand-restore",  # never joined: librdkafka wants one
@@ -49,10 +53,8 @@ class Changelog:
             "queued.max.messages.kbytes": 32 * 1024,
             "check.crcs": True,
         }
-        self._topic = topic
-        self._topic_id = topic_id
-        self._partition = partition
-        self._tombstones_ms = tombstones_ms
+        self._topic, self._topic_id, self._partition, self._tombstones_ms = log
+        self._turn = turn
 
     def restore(
         self, path: Path, memory: Memory, barrier: int, report: Report, stop: Callable[[], bool]
@@ -126,7 +128,10 @@ class Changelog:
                 value = message.value()
                 facts[key] = value if isinstance(value, bytes) else None
             position = (message.offset() or 0) + 1
-        store.write(facts, derive.restored(store.get, facts), self.checkpoint(position))
+        with self._turn:
+            derived = derive.restored(store.get, facts)
+            batch = store.batch(facts, derived, self.checkpoint(position))
+        store.write(batch)
         return position
 
     def checkpoint(self, offset: int) -> Checkpoint:

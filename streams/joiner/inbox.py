@@ -54,7 +54,7 @@ class Inbox:
             self._changed.notify()
 
     def take(self, room: int, timeout_s: float) -> tuple[list[Record], list[Record]]:
-        """Take at most `room` records of each.
+        """Take at most `room` records of each, and no more bytes than are decided on at once.
 
         Waits until there is one, or the time is over, or it is closed.
         """
@@ -62,8 +62,7 @@ class Inbox:
             self._changed.wait_for(
                 lambda: self._closed or self._commands or self._forwards, timeout_s
             )
-            commands = [self._commands.popleft() for _ in range(min(room, len(self._commands)))]
-            forwards = [self._forwards.popleft() for _ in range(min(room, len(self._forwards)))]
+            commands, forwards = _first(self._commands, room), _first(self._forwards, room)
             self._bytes -= sum(len(record.value) for record in commands + forwards)
             self._changed.notify_all()
             return commands, forwards
@@ -84,3 +83,12 @@ class Inbox:
             self._forwards.clear()
             self._bytes = 0
             self._changed.notify_all()
+
+
+def _first(queue: deque[Record], room: int) -> list[Record]:
+    taken: list[Record] = []
+    size = 0
+    while queue and len(taken) < room and size < limits.INTAKE_BYTES:
+        taken.append(queue.popleft())
+        size += len(taken[-1].value)
+    return taken

@@ -48,7 +48,6 @@ from topology import codec, limits, tables
 from topology.records import CommandBatch
 from topology.tables import AppliedRow
 
-_TAKE: Final = 8
 _WAIT_S: Final = 0.2
 _PAUSE_S: Final = 1.0
 _LONG_PAUSE_S: Final = 30.0
@@ -237,8 +236,9 @@ class PartitionProcessor:
             due = store.due(applied.watermark, limits.TIMERS_PER_TRANSACTION)
             work = store.work()
             idle = not (inputs or due or work)
-            if len(inputs) < _TAKE:
-                inputs += self._take(_WAIT_S if idle else 0, applied)
+            room = limits.INTAKE_COMMANDS - sum(one.size - one.done for one in inputs)
+            if room > 0:
+                inputs += self._take(room, _WAIT_S if idle else 0, applied)
             if not (inputs or due or work):
                 continue
             with self._parts.turn:
@@ -255,8 +255,8 @@ class PartitionProcessor:
             _advance(inputs, reached)
             store.undo_due([timer for timer in due if timer not in view.derived])
 
-    def _take(self, timeout_s: float, applied: AppliedRow) -> list[Input]:
-        commands, forwards = self.inbox.take(_TAKE, timeout_s)
+    def _take(self, room: int, timeout_s: float, applied: AppliedRow) -> list[Input]:
+        commands, forwards = self.inbox.take(room, timeout_s)
         if self.full and self.inbox.has_room():
             self._stream.has_room(self._place.partition)
         self._report.queued(self.inbox.bytes)
@@ -330,7 +330,8 @@ class PartitionProcessor:
             offset = transactions.commit(view.changed, view.outputs, view.forwards)  # 5
         with self._parts.turn:
             checkpoint = self._parts.changelog.checkpoint(offset + 1)
-            store.write(view.changed, view.derived, checkpoint)  # 6
+            batch = store.batch(view.changed, view.derived, checkpoint)
+        store.write(batch)  # 6; RocksDB leaves the interpreter to others meanwhile
         crash_at("joiner_after_write")
         self._report.committed(view, applied, store)
         return applied

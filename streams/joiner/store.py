@@ -153,13 +153,13 @@ class Store:
         """Keys of the work rows in hand, oldest key first."""
         return sorted(self._work)
 
-    def write(
+    def batch(
         self,
         facts: Mapping[bytes, bytes | None],
         derived: Mapping[bytes, bytes | None],
         checkpoint: Checkpoint,
-    ) -> None:
-        """Write everything of one transaction at once, its checkpoint included."""
+    ) -> WriteBatch:
+        """Everything of one transaction, its checkpoint included; the next `write` takes it."""
         batch = WriteBatch(raw_mode=True)
         put, delete = batch.put, batch.delete
         for key, value in facts.items():
@@ -177,6 +177,10 @@ class Store:
                 if key[0] == _TIMER and key < self._timers_from:
                     self._timers_from = key
         put(tables.CHECKPOINT_KEY, codec.CHECKPOINTS.encode(checkpoint))
+        return batch
+
+    def write(self, batch: WriteBatch) -> None:
+        """Write all of a batch at once."""
         try:
             self._db.write(batch, self._write_options)
         except Exception as error:

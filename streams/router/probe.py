@@ -13,8 +13,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
     TopicDescription,
 )
 
-from streams.admin import uuid_bytes
 from streams.errors import RouterError
+from streams.kafka.admin import uuid_bytes
 
 Place: TypeAlias = tuple[str, int]
 Answer: TypeAlias = tuple[Place, int, int]

@@ -25,10 +25,11 @@ from types import FrameType
 from typing import Final
 
 from streams import crash, logs
-from streams.admin import admin_client
 from streams.collector import rare_collections
 from streams.functions.reader import RegistryReader
 from streams.health import Health
+from streams.kafka.admin import admin_client
+from streams.kafka.topics import LOG_APPEND_TIME, TopicsReport, check_topics
 from streams.metrics import Metrics
 from streams.router import batches
 from streams.router.figures import Figures
@@ -38,7 +39,6 @@ from streams.router.record import Rejection
 from streams.router.sender import Sender
 from streams.router.sources import Intake, Sources
 from streams.settings import Settings
-from streams.topics import LOG_APPEND_TIME, TopicsReport, check_topics
 from streams.web import WebServer
 from topology import limits, topics
 

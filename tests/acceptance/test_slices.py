@@ -39,7 +39,7 @@ def cancels_per_transaction(driver: Driver) -> list[int]:
 
 
 @pytest.mark.parametrize("cancel", CANCELS)
-def test_a_cancel_of_many_runs_goes_in_slices_of_500(cancel: str) -> None:
+def test_a_cancel_of_many_runs_goes_in_slices(cancel: str) -> None:
     """Of 1,200 matches each is cancelled once, in transactions of as many as a slice has.
 
     What other partitions found is decided at home like any input, up to its bound.

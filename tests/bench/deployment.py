@@ -18,8 +18,8 @@ from streams import settings as all_settings
 from streams.broker.ports import free_port
 from streams.broker.process import GuardedProcess
 from streams.functions.writer import apply_functions
+from streams.kafka.topics import create_topics
 from streams.settings import Settings
-from streams.topics import create_topics
 from tests.bench.load import FUNCTIONS
 from topology import topics
 from topology.records import Function
@@ -27,7 +27,7 @@ from topology.records import Function
 T = TypeVar("T")
 
 # The prototypes that the goals come from had so many.
-PARTITIONS: Final = 4
+PARTITIONS: Final = 2
 _HTTP_S: Final = 10.0
 _PAUSE_S: Final = 0.02
 _WRAPPER_S: Final = 60.0

@@ -148,9 +148,9 @@ def _events_alone(partitions: list[Path], scratch: Path) -> int:
         for key, value in store.scan(b"e", b"e"):
             rows[key] = codec.EVENT_ROWS.decode(value).event
             if len(rows) == _ROWS_AT_ONCE:
-                alone.write(rows, {}, Checkpoint(b"", 0, 0))
+                alone.write(alone.batch(rows, {}, Checkpoint(b"", 0, 0)))
                 rows = {}
-        alone.write(rows, {}, Checkpoint(b"", 0, 0))
+        alone.write(alone.batch(rows, {}, Checkpoint(b"", 0, 0)))
         store.close()
     alone.close()
     return _size(scratch)

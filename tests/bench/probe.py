@@ -13,7 +13,7 @@ from tests.bench import load, outputs
 from tests.bench.deployment import PARTITIONS, Deployment, until
 from topology import topics
 
-_TICK_S: Final = 0.002
+_TICK_S: Final = 0.01
 _POLL_S: Final = 0.1
 _ANSWERED_S: Final = 60.0
 

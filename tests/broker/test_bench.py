@@ -38,7 +38,7 @@ def test_a_wrong_count_is_no_result(bench: Bench) -> None:
 
 def test_latency_answers_every_cancel(bench: Bench) -> None:
     """Each cancel of the steady part is timed."""
-    found = latency.measure(bench, SLOW, SLOW)
+    found = latency.measure(bench, 1_000, SLOW, SLOW)
     assert 0 < found["p50"] <= found["p99"]
 
 

@@ -7,11 +7,11 @@ import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from streams.cli.exits import ExitCode
+from streams.kafka.sender import Sender
+from streams.kafka.tail import follow, read_all
+from streams.kafka.topics import create_topics
 from streams.router.dead_letters import Origin, dead_letter
-from streams.sender import Sender
 from streams.settings import Settings, load
-from streams.tail import follow, read_all
-from streams.topics import create_topics
 from tests.support.broker import unique_name
 from tests.support.cli import json_lines, json_of, run
 from topology import topics

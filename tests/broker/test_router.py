@@ -22,10 +22,10 @@ from streams.broker import LocalBroker
 from streams.errors import CountermandError, RouterError
 from streams.functions.writer import apply_functions
 from streams.health import Health, Kind
+from streams.kafka.topics import check_topics, create_topics
 from streams.metrics import Metrics
 from streams.router.process import Router
 from streams.settings import Settings, load
-from streams.topics import check_topics, create_topics
 from tests.support.broker import unique_name
 from tests.support.deadline import eventually
 from tests.support.router import (

@@ -12,11 +12,11 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
     ResourceType,
 )
 
-from streams.admin import describe_topics
 from streams.cli.exits import ExitCode
 from streams.errors import TopicsError
+from streams.kafka.admin import describe_topics
+from streams.kafka.topics import check_topics, create_topics, grouped, inspect_topics
 from streams.settings import Settings, load
-from streams.topics import check_topics, create_topics, grouped, inspect_topics
 from tests.support.broker import unique_name
 from tests.support.cli import json_of, run
 from tests.support.deadline import eventually

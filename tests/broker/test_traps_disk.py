@@ -10,10 +10,10 @@ from confluent_kafka import TopicPartition
 from msgspec.structs import replace
 
 from streams.errors import DamagedStoreError
-from streams.joiner.changelog import Changelog
+from streams.joiner.changelog import Changelog, Log
 from streams.joiner.store import Memory, Store
 from streams.joiner.transaction import Transactions, producer_config
-from streams.topics import check_topics, create_topics
+from streams.kafka.topics import check_topics, create_topics
 from tests.support.deadline import eventually
 from tests.support.feed import Feed
 from tests.support.joining import FUNCTIONS, PATIENCE_S, Joining, ids
@@ -140,7 +140,7 @@ def test_damage_ends_a_scan(tmp_path: Path) -> None:
     memory = Memory(16)
     store = Store(tmp_path, memory)
     rows: dict[bytes, bytes | None] = {b"l%06d" % one: b"%d" % one * 9 for one in range(50_000)}
-    store.write(rows, {}, Checkpoint(bytes(16), 0, 0))
+    store.write(store.batch(rows, {}, Checkpoint(bytes(16), 0, 0)))
     store.close()
     [file] = tmp_path.glob("*.sst")
     body = bytearray(file.read_bytes())
@@ -165,7 +165,7 @@ class Disk:
         self.path = path
         self.memory = Memory(16)
         self.changelog = Changelog(
-            settings.librdkafka(), state.name, state.id, 0, tombstones_ms=limits.DAY_MS
+            settings.librdkafka(), Log(state.name, state.id, 0, limits.DAY_MS), threading.Lock()
         )
 
     def restore(self) -> Store:
@@ -181,7 +181,7 @@ class Disk:
         checkpoint = store.checkpoint()
         assert checkpoint is not None
         then = int(time.time() * 1000) - age_ms
-        store.write({b"f-forgotten": b"1"}, {}, replace(checkpoint, time=then))
+        store.write(store.batch({b"f-forgotten": b"1"}, {}, replace(checkpoint, time=then)))
         store.close()
 
 

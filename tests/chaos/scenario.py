@@ -10,8 +10,8 @@ from typing import Any, Final, NamedTuple
 from streams.broker.local import LocalBroker
 from streams.functions.definition import read_text
 from streams.functions.writer import apply_functions
+from streams.kafka.topics import create_topics
 from streams.settings import Settings, load
-from streams.topics import create_topics
 from tests.chaos import audit
 from tests.chaos.faults import Faults
 from tests.chaos.fleet import Fleet

@@ -5,8 +5,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.durations import format_duration, parse_duration
 from streams.functions.definition import as_document, read_function, read_text
-from streams.functions.durations import format_duration, parse_duration
 from streams.functions.registry import Registry
 from topology import codec, limits
 from topology.records import CancelRule, Function, Trigger

@@ -123,7 +123,7 @@ def test_live_rows_are_those_that_the_changelog_restores(
         while records:
             size = choices.draw(st.integers(1, len(records)), "batch")
             facts = {record.key or b"": record.value for record in records[:size]}
-            rows.write(facts, derive.restored(rows.get, facts), Checkpoint(b"", 0, 0))
+            rows.write(rows.batch(facts, derive.restored(rows.get, facts), Checkpoint(b"", 0, 0)))
             records = records[size:]
         assert rows.rows == partition.store.rows
 

@@ -89,7 +89,7 @@ def _rebuilt(world: World) -> list[str]:
         while records:
             size = world.random.randint(1, len(records))
             facts = {record.key or b"": record.value for record in records[:size]}
-            rows.write(facts, derive.restored(rows.get, facts), Checkpoint(b"", 0, 0))
+            rows.write(rows.batch(facts, derive.restored(rows.get, facts), Checkpoint(b"", 0, 0)))
             records = records[size:]
         live = owner.processor.store.rows
         found += [

@@ -10,7 +10,7 @@ from streams.joiner.view import Output
 from tests.simulation.faults import Crash, Faults
 from tests.support.logs import LogTransactions
 from tests.support.partition import LogChangelog, LogInbox, Setting, StepwisePartition
-from tests.support.rows import MemoryRows
+from tests.support.rows import Batch, MemoryRows
 from topology.records import Forward
 from topology.tables import Checkpoint
 
@@ -26,14 +26,9 @@ class DiskRows(MemoryRows):
         self._faults = faults
         self._flushed: tuple[dict[bytes, bytes], Checkpoint | None] = ({}, None)
 
-    def write(
-        self,
-        facts: Mapping[bytes, bytes | None],
-        derived: Mapping[bytes, bytes | None],
-        checkpoint: Checkpoint,
-    ) -> None:
+    def write(self, batch: Batch) -> None:
         """Write to memory, and now and then to disk."""
-        super().write(facts, derived, checkpoint)
+        super().write(batch)
         if self._faults.random.random() < 0.1:
             self.close()
 

@@ -20,7 +20,8 @@ class _WritesFirst(StepwisePartition):
         """Step 6 before step 5, and then the rest."""
         row = {tables.APPLIED_KEY: codec.APPLIED_ROWS.encode(applied)}
         end = self._setting.cluster.log("state", self._place.partition).end + len(view.changed) + 1
-        store.write(view.changed | row, view.derived, self._parts.changelog.checkpoint(end))
+        checkpoint = self._parts.changelog.checkpoint(end)
+        store.write(store.batch(view.changed | row, view.derived, checkpoint))
         return super()._commit(store, transactions, view, applied)
 
 
@@ -50,7 +51,14 @@ def commits_outputs_apart() -> Iterator[None]:
 @contextmanager
 def forgets_repeats() -> Iterator[None]:
     """An entry that was applied already is decided again."""
-    with mock.patch.object(View, "advance", return_value=True):
+
+    def source(self: View, topic_id: bytes, partition: int) -> Any:
+        found = original(self, topic_id, partition)
+        found.offset = -1
+        return found
+
+    original = View._source
+    with mock.patch.object(View, "_source", source):
         yield
 
 

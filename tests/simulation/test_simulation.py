@@ -10,7 +10,7 @@ from tests.simulation.audit import findings
 from tests.simulation.plants import PLANTS
 from tests.simulation.world import World
 
-SEEDS = (1, 2, 3, 4, 5, 6)
+SEEDS = (1, 2, 3, 4, 5, 6, 7, 8)
 STEPS = 1_500
 EVERY_FAULT = {
     *("abort", "before_commit", "after_commit", "fenced_before_commit", "fenced_after_commit"),

@@ -83,7 +83,7 @@ class World:
 
     def _pass_time(self) -> None:
         """Mostly little, so that many records have one time; sometimes an outage, with clean-up."""
-        if self.faults.happens("outage", 0.1):
+        if self.faults.happens("outage", 0.4):
             self.clock.now += self.random.randint(60_000, 8 * 60 * 60_000)
             self._compact()
         else:

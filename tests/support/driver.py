@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, cast
 
 import orjson
 
+from streams.durations import parse_duration
 from streams.functions.definition import read_text
-from streams.functions.durations import parse_duration
 from streams.functions.registry import Registry
 from streams.joiner.store import Memory
 from streams.router.batches import Progress, progress_batch

@@ -9,11 +9,11 @@ from confluent_kafka import Producer
 
 from streams.functions.definition import read_text
 from streams.functions.registry import Registry
+from streams.kafka.topics import check_topics
 from streams.router.batches import Progress, progress_batch
 from streams.router.pipeline import Pipeline, ways_of
 from streams.router.record import Record
 from streams.settings import Settings
-from streams.topics import check_topics
 from topology import codec, topics
 
 Batch = tuple[int, bytes]

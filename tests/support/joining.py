@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 from confluent_kafka.admin import AdminClient
 
-from streams.admin import admin_client
+from streams.kafka.admin import admin_client
+from streams.kafka.topics import create_topics
 from streams.settings import Settings, load
-from streams.topics import create_topics
 from tests.support.deadline import eventually
 from tests.support.feed import Feed
 from tests.support.services import JOINER, Service

@@ -1,5 +1,6 @@
 """The joiner's real partition processor, stepped by its caller: no thread, no client, no broker."""
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -8,7 +9,7 @@ from threading import Lock
 from typing import Any, NamedTuple, cast
 from unittest import mock
 
-from streams.joiner.changelog import Changelog
+from streams.joiner.changelog import Changelog, Log
 from streams.joiner.inbox import Inbox, Record
 from streams.joiner.processor import PartitionProcessor, Parts, TopicIds, _applied
 from streams.joiner.report import Report
@@ -89,7 +90,8 @@ class LogChangelog(Changelog):
 
     def __init__(self, setting: Setting, partition: int, batch: Callable[[], int]) -> None:
         """`batch` says how many records the next read gives."""
-        super().__init__({}, "state", topic_id("state"), partition, TOMBSTONES_MS)
+        log = Log("state", topic_id("state"), partition, TOMBSTONES_MS)
+        super().__init__({}, log, threading.Lock())
         self._log = setting.cluster.log("state", partition)
         self._batch = batch
         self.rows: MemoryRows | None = None

@@ -17,10 +17,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
 from msgspec import Struct
 
 from streams.functions.reader import RegistryReader
+from streams.kafka.topics import inspect_topics
 from streams.router.pipeline import Pipeline, ways_of
 from streams.router.record import Record
 from streams.settings import Settings
-from streams.topics import inspect_topics
 from tests.support.deadline import eventually
 from topology import codec, topics
 from topology.records import Command, CommandBatch

@@ -2,9 +2,18 @@
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from topology import tables
 from topology.tables import Checkpoint
+
+
+class Batch(NamedTuple):
+    """Everything of one transaction."""
+
+    facts: Mapping[bytes, bytes | None]
+    derived: Mapping[bytes, bytes | None]
+    checkpoint: Checkpoint
 
 
 class MemoryRows:
@@ -45,17 +54,21 @@ class MemoryRows:
         """Keys of the work rows in hand."""
         return [key for key, _ in self.scan(b"w", b"w")]
 
-    def write(
+    def batch(
         self,
         facts: Mapping[bytes, bytes | None],
         derived: Mapping[bytes, bytes | None],
         checkpoint: Checkpoint,
-    ) -> None:
-        """Write everything of one transaction."""
-        for changes in (facts, derived):
+    ) -> Batch:
+        """Everything of one transaction."""
+        return Batch(facts, derived, checkpoint)
+
+    def write(self, batch: Batch) -> None:
+        """Write all of a batch at once."""
+        for changes in (batch.facts, batch.derived):
             for key, value in changes.items():
                 self._put(key, value)
-        self._checkpoint = checkpoint
+        self._checkpoint = batch.checkpoint
 
     def checkpoint(self) -> Checkpoint | None:
         """How far these rows follow the changelog."""

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from streams import doctor
-from streams.doctor import Result, Verdict
+from streams.doctor import checks as doctor
+from streams.doctor.checks import Result, Verdict
 from streams.errors import UnreachableError
 from streams.settings import Settings, load
 

@@ -9,7 +9,7 @@ import pytest
 from streams.router.documents import NESTING
 from streams.router.inputs import plain_reader, read_event, read_plain, reader
 from streams.router.record import Event, Record, RecordHeaders, Rejection
-from streams.settings_values import InputSpec
+from streams.settings.values import InputSpec
 from topology import limits
 
 RECEIVED = 1_732_570_023_717

@@ -6,8 +6,8 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from streams.admin import REACH_TIMEOUT_S, TIMEOUT_S, unreachable
 from streams.errors import NotFoundError
+from streams.kafka.admin import REACH_TIMEOUT_S, TIMEOUT_S, unreachable
 from streams.settings import Settings
 
 _POLL_S: Final = 0.2

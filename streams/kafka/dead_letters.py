@@ -6,10 +6,10 @@ from typing import cast
 
 from confluent_kafka import Message
 
+from streams.kafka.sender import Sender
+from streams.kafka.tail import read_all
 from streams.router.dead_letters import PREFIX
-from streams.sender import Sender
 from streams.settings import Settings
-from streams.tail import read_all
 from topology import topics
 
 

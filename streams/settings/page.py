@@ -1,6 +1,6 @@
 """Settings for people: the generated `docs/settings.md`, and their effective values.
 
-`python -m streams.settings_page > docs/settings.md` writes the page.
+`python -m streams.settings.page > docs/settings.md` writes the page.
 """
 
 import sys
@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, get_args, get_origin
 
 from pydantic import SecretStr
 
-from streams.settings import OTHER_VARIABLES, Settings, is_secret, variable
+from streams.settings.model import OTHER_VARIABLES, Settings, is_secret, variable
 
 MASK: Final = "**********"
 _SECRET_WORDS: Final = ("password", "secret", "key", "token", "jaas", "pem")
@@ -21,7 +21,7 @@ _INTRODUCTION: Final = """\
 Every process reads these once when it starts, from the environment; flags of the same name win.
 An unknown `COUNTERMAND_*` variable is an error. Durations: `90s`, `10m`, `24h`, `7d`. A secret may
 also be the path of a file, in `<variable>_FILE`. `countermand doctor --settings` shows the values
-in effect and where each came from. Written by `python -m streams.settings_page`.
+in effect and where each came from. Written by `python -m streams.settings.page`.
 
 | variable | default | meaning |
 |---|---|---|

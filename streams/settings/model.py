@@ -1,6 +1,6 @@
 """Settings: read once at the entry point from `COUNTERMAND_*` variables and flags, then frozen.
 
-`docs/settings.md` is generated from this model (`streams.settings_page`).
+`docs/settings.md` is generated from this model (`streams.settings.page`).
 """
 
 import os
@@ -22,7 +22,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from streams.errors import SettingsError
-from streams.settings_values import (
+from streams.settings.values import (
     Duration,
     InputSpec,
     parse_extra,
@@ -219,7 +219,7 @@ class Settings(BaseSettings):
 
     def librdkafka(self, **extra: Any) -> dict[str, Any]:  # noqa: ANN401  # librdkafka takes str, int, bool, callables
         """Configuration of a confluent-kafka client; in `extra` a `_` stands for a `.`."""
-        from streams import clients  # noqa: PLC0415  # clients import Settings
+        from streams.kafka import clients  # noqa: PLC0415  # clients import Settings
 
         return clients.librdkafka(self) | {_dotted(name): value for name, value in extra.items()}
 

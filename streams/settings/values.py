@@ -2,7 +2,6 @@
 
 import difflib
 import json
-import re
 from collections.abc import Collection, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -11,10 +10,8 @@ from typing import Annotated, Any, Final, Self
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
+from streams.durations import parse_duration
 from streams.errors import SettingsError
-
-_UNITS_S: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
-_DURATION: Final = re.compile(r"(\d+)(ms|s|m|h|d)")
 
 # Set by a setting of its own, so that the joiner's other client gets it too.
 _COVERED: Final = {
@@ -93,21 +90,11 @@ class InputSpec(BaseModel):
         return self
 
 
-def parse_duration(value: object) -> object:
-    """A duration as people write it (`90s`, `10m`, `24h`, `7d`, `1h30m`); others are left alone.
-
-    Raises:
-        ValueError: the text is not a duration.
-    """
-    if not isinstance(value, str):
-        return value
-    parts = _DURATION.findall(value)
-    if not parts or "".join(number + unit for number, unit in parts) != value:
-        raise ValueError(f"not a duration such as 90s, 10m, 24h or 7d: {value!r}")
-    return timedelta(seconds=sum(int(number) * _UNITS_S[unit] for number, unit in parts))
+def _duration(value: object) -> object:
+    return timedelta(milliseconds=parse_duration(value)) if isinstance(value, str) else value
 
 
-Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
 
 
 def parse_inputs(value: object) -> object:

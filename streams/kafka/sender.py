@@ -6,8 +6,8 @@ from typing import Final, Self
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from streams.admin import admin_client, describe_topics, unreachable
 from streams.errors import CountermandError, NotFoundError
+from streams.kafka.admin import admin_client, describe_topics, unreachable
 from streams.settings import Settings
 
 Headers = Sequence[tuple[str, bytes | str | None]]

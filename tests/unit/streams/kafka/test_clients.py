@@ -8,8 +8,8 @@ import pytest
 from confluent_kafka import Consumer
 from faust.auth import OAuthCredentials
 
-from streams import clients
 from streams.errors import SettingsError
+from streams.kafka import clients
 from streams.settings import load
 
 PEM = Path(ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates.crt")

@@ -6,11 +6,11 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from streams import clients
-from streams.admin import admin_client, describe_topics, list_brokers
-from streams.doctor import Check, Result, Verdict
+from streams.doctor.checks import Check, Result, Verdict
+from streams.kafka import clients
+from streams.kafka.admin import admin_client, describe_topics, list_brokers
+from streams.kafka.topics import grouped, inspect_topics
 from streams.settings import Settings
-from streams.topics import grouped, inspect_topics
 from topology import limits, topics
 
 _PRODUCE: Final = 0

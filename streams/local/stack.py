@@ -20,8 +20,8 @@ from streams.broker.ports import free_port
 from streams.broker.process import GuardedProcess
 from streams.errors import CountermandError, RefusedError
 from streams.health import OK
+from streams.kafka.topics import create_topics
 from streams.settings import Settings
-from streams.topics import create_topics
 
 ROUTER: Final = "router"
 JOINER: Final = "joiner"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from streams.admin import TopicState
+from streams.kafka.admin import TopicState
 from streams.settings import Settings
 from topology import limits, topics
 from topology.topics import Owner, Partitions, TopicSpec

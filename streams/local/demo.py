@@ -14,10 +14,10 @@ import orjson
 from streams.errors import CountermandError
 from streams.functions.definition import read_text
 from streams.functions.writer import apply_functions
-from streams.sender import Sender
+from streams.kafka.sender import Sender
+from streams.kafka.tail import follow, read_all
+from streams.local.stack import Stack
 from streams.settings import Settings
-from streams.stack import Stack
-from streams.tail import follow, read_all
 from topology import topics
 from topology.records import Json
 

@@ -15,7 +15,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
     ResourceType,
 )
 
-from streams.admin import (
+from streams.errors import TopicsError
+from streams.kafka.admin import (
     TIMEOUT_S,
     TopicState,
     admin_client,
@@ -23,9 +24,7 @@ from streams.admin import (
     list_brokers,
     unreachable,
 )
-from streams.errors import TopicsError
-from streams.settings import Settings
-from streams.topic_findings import (
+from streams.kafka.findings import (
     LOG_APPEND_TIME,
     Finding,
     Severity,
@@ -34,6 +33,7 @@ from streams.topic_findings import (
     grouped,
     partition_count,
 )
+from streams.settings import Settings
 from topology import topics
 from topology.topics import Owner, TopicSpec
 

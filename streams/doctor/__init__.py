@@ -1,0 +1,1 @@
+"""`countermand doctor`: what may keep this installation from working."""

@@ -1,0 +1,1 @@
+"""Everything on one machine: `countermand up` and `countermand demo`."""
