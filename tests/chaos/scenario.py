@@ -93,6 +93,9 @@ class _Run:
             goal, caught_up_s = self._await_quiet(watch, fleet)
             findings = audit.check(watch, goal)
             codes = fleet.end()
+            for one in fleet.services:
+                for end in one.exits:
+                    self._tell(f"{one.name} had ended by itself with {end}")
         figures = {
             "expected": len(goal.cancelled),
             "missing": len(findings.missing),

@@ -43,7 +43,8 @@ class Service:
         self.log = folder / f"{self.name}.log"
         self.disk = folder / self.name
         self.is_paused = False
-        self.exits: list[int] = []
+        # How it ended each time that it did so by itself: the code and its last words.
+        self.exits: list[str] = []
         self._port = free_port()
         self._environment = environment(settings) | {
             "COUNTERMAND_WEB_PORT": str(self._port),
@@ -108,7 +109,8 @@ class Service:
         if self._process is not None and not self.is_paused:
             code = self._process.wait(0)
             if code is not None:
-                self.exits.append(code)
+                lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+                self.exits.append(f"{code}: {lines[-1][:400] if lines else ''}")
                 self._process = None
                 self.start()
 
