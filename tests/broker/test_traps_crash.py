@@ -7,31 +7,36 @@ from tests.support.joining import PATIENCE_S, Joining, ids
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
 
 KILLED = 128 + 9
-
-
-@pytest.mark.parametrize(
-    "step",
-    [
-        "joiner_after_assigned",
-        "joiner_after_produce",  # of the barrier
-        "joiner_after_restore",
-        "joiner_before_transaction:2",
-        "joiner_after_produce:4",  # two barriers come first
-        "joiner_before_commit:4",
-        "joiner_after_commit:4",
-        "joiner_after_write:2",
-    ],
+BEFORE_WORK = (
+    "joiner_after_assigned",
+    "joiner_after_produce",  # of the barrier
+    "joiner_after_restore",
 )
-def test_kill_at_a_step(joining: Joining, step: str) -> None:
+AT_WORK = (
+    "joiner_before_transaction:2",
+    "joiner_after_produce:4",  # two barriers come first
+    "joiner_before_commit:4",
+    "joiner_after_commit:4",
+    "joiner_after_write:2",
+)
+
+
+@pytest.mark.parametrize("steps", [BEFORE_WORK, AT_WORK], ids=["before work", "at work"])
+def test_kill_at_each_step(joining: Joining, steps: tuple[str, ...]) -> None:
     """A joiner that dies at a step leaves to the next all that it hadn't done, and only that."""
-    first, second = ids("a", 300), ids("b", 30)
-    joining.feed.start(*first)
-    joining.feed.stop(*first[:200])
     joiner = joining.joiner()
-    joiner.start(crash_at=step)
-    assert joiner.wait(PATIENCE_S) == KILLED
-    joining.feed.start(*second)
-    joining.feed.stop(*first[200:250], *second[:10])
+    started: list[str] = []
+    stopped: list[str] = []
+    for number, step in enumerate(steps):
+        first, second = ids(f"a{number}-", 300), ids(f"b{number}-", 30)
+        joining.feed.start(*first)
+        joining.feed.stop(*first[:200])
+        joiner.start(crash_at=step)
+        assert joiner.wait(PATIENCE_S) == KILLED, step
+        joining.feed.start(*second)
+        joining.feed.stop(*first[200:250], *second[:10])
+        started += [*first, *second]
+        stopped += [*first[:250], *second[:10]]
     joiner.start()
     joining.await_applied()
-    joining.check([*first, *second], [*first[:250], *second[:10]])
+    joining.check(started, stopped)
