@@ -35,7 +35,7 @@ from streams.errors import (
     LostInputError,
 )
 from streams.joiner.changelog import Changelog
-from streams.joiner.decide.batch import Input, PoisonError, decide_batch
+from streams.joiner.decide.batch import Input, PoisonError, decide_batch, room
 from streams.joiner.decide.entries import Source
 from streams.joiner.forwards import ForwardReader
 from streams.joiner.inbox import Inbox
@@ -236,9 +236,8 @@ class PartitionProcessor:
             due = store.due(applied.watermark, limits.TIMERS_PER_TRANSACTION)
             work = store.work()
             idle = not (inputs or due or work)
-            room = limits.INTAKE_COMMANDS - sum(one.size - one.done for one in inputs)
-            if room > 0:
-                inputs += self._take(room, _WAIT_S if idle else 0, applied)
+            if most := room(inputs):
+                inputs += self._take(most, _WAIT_S if idle else 0, applied)
             if not (inputs or due or work):
                 continue
             with self._parts.turn:
@@ -255,8 +254,8 @@ class PartitionProcessor:
             _advance(inputs, reached)
             store.undo_due([timer for timer in due if timer not in view.derived])
 
-    def _take(self, room: int, timeout_s: float, applied: AppliedRow) -> list[Input]:
-        commands, forwards = self.inbox.take(room, timeout_s)
+    def _take(self, most: int, timeout_s: float, applied: AppliedRow) -> list[Input]:
+        commands, forwards = self.inbox.take(most, timeout_s)
         if self.full and self.inbox.has_room():
             self._stream.has_room(self._place.partition)
         self._report.queued(self.inbox.bytes)
@@ -264,13 +263,13 @@ class PartitionProcessor:
         for offset, value in commands:
             # While an earlier life ended, the stream may have brought what that was to take next.
             if offset == self._taken + 1:
-                taken.append(Input(offset, codec.COMMANDS.decode(value)))
+                taken.append(Input(offset, codec.COMMANDS.decode(value), len(value)))
                 self._taken = offset
         for offset, value in forwards:
             if not value:
                 self._marked = offset
             elif offset > applied.forwards:
-                taken.append(Input(offset, codec.FORWARDS.decode(value)))
+                taken.append(Input(offset, codec.FORWARDS.decode(value), len(value)))
         return taken
 
     def _decide(

@@ -66,6 +66,7 @@ class Memory:
         options.set_block_based_table_factory(blocks)
         options.set_write_buffer_manager(self.buffers)
         options.set_write_buffer_size(32 * _MIB)
+        # Most look-ups are for repeats, and find nothing: rows not on disk yet get a filter too.
         options.set_memtable_prefix_bloom_ratio(0.05)
         options.set_memtable_whole_key_filtering(True)
         options.set_compression_type(DBCompressionType.lz4())

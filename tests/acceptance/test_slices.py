@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from streams.joiner.decide.batch import Input, room
 from tests.support.driver import Driver
 from topology import limits
+from topology.records import Unlisten
 
 FUNCTIONS = """
 functions:
@@ -20,6 +22,7 @@ functions:
 """
 MANY = 1_200
 LARGE = "x" * 400_000
+FORWARD = Unlisten(bytes(16), ())
 CANCELS = ("report/cancelled", "account/closed", "maintenance/started")
 
 
@@ -136,3 +139,15 @@ def test_timeouts_of_large_runs_are_bounded_by_bytes(tmp_path: Path) -> None:
 
     assert len(driver.cancelled()) == 40
     assert largest_transaction(driver) <= limits.TRANSACTION_BYTES
+
+
+def test_what_is_taken_is_bounded_by_commands_and_by_bytes() -> None:
+    """Neither many small records nor a few large ones pile up in hand."""
+    small = Input(0, (), 100)
+    large = Input(0, (), limits.INTAKE_BYTES // 2)
+    assert room([]) == room([small]) == room([small, large]) == limits.INTAKE_COMMANDS
+    assert room([large, large]) == 0
+    filled = Input(0, (FORWARD,) * limits.INTAKE_COMMANDS, 100)
+    assert room([filled]) == 0
+    filled.done = 7
+    assert room([filled]) == 7

@@ -12,14 +12,16 @@ from topology.records import CommandBatch, Forward, ForwardedMatch
 class Input:
     """One record of `commands` or `forwards`, decoded, and how much of it is committed.
 
+    `bytes` is the size of the record as it came.
     `refused` has the commands on which `decide` raised: (entry, command) and the error's text.
     """
 
-    __slots__ = ("body", "done", "offset", "refused")
+    __slots__ = ("body", "bytes", "done", "offset", "refused")
 
-    def __init__(self, offset: int, body: CommandBatch | tuple[Forward, ...]) -> None:
+    def __init__(self, offset: int, body: CommandBatch | tuple[Forward, ...], size: int) -> None:
         self.offset = offset
         self.body = body
+        self.bytes = size
         self.done = 0
         self.refused: dict[tuple[int, int], str] = {}
 
@@ -40,6 +42,16 @@ class PoisonError(Exception):
         super().__init__(f"{type(error).__name__}: {error}")
         self.source = source
         self.place = place
+
+
+def room(inputs: Sequence[Input]) -> int:
+    """How many more records may be taken; 0 where enough for a transaction is in hand.
+
+    Bounded by bytes too: a record may be one command with a large event.
+    """
+    if sum(one.bytes for one in inputs) >= limits.INTAKE_BYTES:
+        return 0
+    return max(0, limits.INTAKE_COMMANDS - sum(one.size - one.done for one in inputs))
 
 
 def decide_batch(
@@ -63,10 +75,10 @@ def decide_batch(
         timers.fire(view, timer[9:])
     for key in work[:1]:
         fan_out.work(view, key)
-    room = limits.INTAKE_COMMANDS
+    left = limits.INTAKE_COMMANDS
     reached = []
     for source in inputs:
-        at, room = _decide_from(view, source, source.done, room)
+        at, left = _decide_from(view, source, source.done, left)
         reached.append(at)
         if at < source.size:
             break
@@ -76,20 +88,20 @@ def decide_batch(
     return reached
 
 
-def _decide_from(view: View, source: Input, at: int, room: int) -> tuple[int, int]:
-    """Decide from entry, or forwarded command, `at` on; how far that is, and the room left."""
+def _decide_from(view: View, source: Input, at: int, left: int) -> tuple[int, int]:
+    """Decide from entry, or forwarded command, `at` on; how far that is, and how many are left."""
     decide = _decide_entry if isinstance(source.body, CommandBatch) else _decide_forward
     size = source.size
     try:
-        while at < size and room > 0 and view.bytes < limits.SLICE_BYTES:
+        while at < size and left > 0 and view.bytes < limits.SLICE_BYTES:
             view.number = 0
-            room -= decide(view, source, at)
+            left -= decide(view, source, at)
             at += 1
     except StoreError:
         raise  # no command is to blame for the disk
     except Exception as error:  # whatever it is, one bad command must not stop a partition
         raise PoisonError(source, (at, view.number), error) from error
-    return at, room
+    return at, left
 
 
 def _decide_entry(view: View, source: Input, at: int) -> int:
