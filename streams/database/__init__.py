@@ -1,0 +1,1 @@
+"""The SQL database of the API: what was read from Kafka, and what only the API knows."""
