@@ -8,6 +8,7 @@
     ├── TopicsError         a topic is missing, or made the wrong way
     ├── UnreachableError    Kafka doesn't answer
     ├── KafkaRefusedError   Kafka answers, and refuses
+    ├── DatabaseError       the SQL database can't be used
     ├── RouterError         a router can't go on: end it before it commits
     ├── JoinerError         a partition can't go on
     │   ├── AbortedError        its transaction left nothing behind: decide again
@@ -64,6 +65,10 @@ class UnreachableError(CountermandError):
 
 class KafkaRefusedError(CountermandError):
     """Kafka answers, and refuses: not allowed, too large, or not possible."""
+
+
+class DatabaseError(CountermandError):
+    """The SQL database doesn't answer, refuses, or is not as this release needs it."""
 
 
 class RouterError(CountermandError):

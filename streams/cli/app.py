@@ -19,7 +19,8 @@ from streams.cli.exits import Commands
 
 _EXITS = (
     "Exit codes: 0 ok, 1 failed, 2 wrong use or settings, 3 not found, 4 refused, "
-    "5 broker unreachable, 6 topics missing or wrong. Settings: COUNTERMAND_* variables."
+    "5 broker unreachable, 6 topics missing or wrong, 7 database unusable. "
+    "Settings: COUNTERMAND_* variables."
 )
 
 app = typer.Typer(

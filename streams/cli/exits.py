@@ -22,6 +22,7 @@ class ExitCode(IntEnum):
     REFUSED = 4
     UNREACHABLE = 5
     TOPICS = 6
+    DATABASE = 7
     INTERRUPTED = 130
     BROKEN_PIPE = 141
 
@@ -36,6 +37,7 @@ _CODES: Final = (
     (errors.MatchingError, ExitCode.REFUSED),
     (errors.UnreachableError, ExitCode.UNREACHABLE),
     (errors.TopicsError, ExitCode.TOPICS),
+    (errors.DatabaseError, ExitCode.DATABASE),
 )
 
 

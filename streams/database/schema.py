@@ -22,9 +22,17 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 METADATA: Final = MetaData()
+
+
+def _index_of_some(name: str, *columns: str) -> Index:
+    """An index of those rows alone whose first column is not null."""
+    given = text(f"{columns[0]} IS NOT NULL")
+    return Index(name, *columns, sqlite_where=given, postgresql_where=given)
+
 
 # A run's newest record of `runs`. Its id sorts by received time, so lists by time are lists by id.
 RUNS: Final = Table(
@@ -61,9 +69,10 @@ RUNS: Final = Table(
     Index("runs_by_function_status", "function_id", "status", "run_id"),
     Index("runs_by_status", "status", "run_id"),
     Index("runs_by_event", "event_id", "run_id"),
-    Index("runs_by_cancellation", "cancellation_id", "run_id"),
-    Index("runs_by_replay", "replay_id", "run_id"),
-    Index("runs_by_end", "ended_at"),
+    # Most runs have none of these, so most runs are not in these indexes.
+    _index_of_some("runs_by_cancellation", "cancellation_id", "run_id"),
+    _index_of_some("runs_by_replay", "replay_id", "run_id"),
+    _index_of_some("runs_by_end", "ended_at"),
 )
 
 # The records of `requests`, as they were asked. `target` is what they are keyed by: a run, a
@@ -113,7 +122,8 @@ FAILURES: Final = Table(
     Column("error", Text, nullable=False),
 )
 
-# Where to go on reading: written in the same transaction as the rows.
+# Where to go on reading: written in the same transaction as the rows. `as_of`: the rows hold what
+# the partition held at that time, or reading it from its beginning began then.
 POSITIONS: Final = Table(
     "positions",
     METADATA,
@@ -121,6 +131,7 @@ POSITIONS: Final = Table(
     Column("partition", Integer, primary_key=True),
     Column("topic_id", String(32), nullable=False),
     Column("next_offset", BigInteger, nullable=False),
+    Column("as_of", BigInteger, nullable=False),
 )
 
 # `digest` is all that is kept of a key; `id` is its public part, by which it is found.

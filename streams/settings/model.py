@@ -126,7 +126,8 @@ class Settings(BaseSettings):
         timedelta(seconds=30), description="After this silence a process loses its partitions."
     )
     state_dir: Path = Field(
-        Path("~/.local/state/countermand"), description="Where the joiner keeps RocksDB."
+        Path("~/.local/state/countermand"),
+        description="Where the joiner keeps RocksDB, and the read model SQLite.",
     )
     rocksdb_memory_mib: int = Field(
         256, ge=16, description="Block cache and write buffers, MiB, of all partitions together."
@@ -136,6 +137,17 @@ class Settings(BaseSettings):
         min_length=1,
         max_length=limits.EVENT_NAME_CHARS,
         description="Name of the events on `<prefix>cancelled`.",
+    )
+
+    database_url: Secret = Field(
+        None,
+        description="SQL database of read model, API keys and audit trail: `sqlite:////path` or "
+        "`postgresql://user:password@host/name`. Unset: `countermand.db` in the state directory.",
+    )
+    retention_runs: Duration = Field(
+        timedelta(days=30),
+        ge=timedelta(minutes=1),
+        description="How long the read model keeps ended runs and finished requests.",
     )
 
     web_host: str = Field("127.0.0.1", description="Where metrics and health are served.")
@@ -212,6 +224,11 @@ class Settings(BaseSettings):
     def joiner_group(self) -> str:
         """The joiners' consumer group, and the id of the Faust app."""
         return f"{self.application_id}-joiner"
+
+    @property
+    def read_model_group(self) -> str:
+        """The consumer group of the read model; its offsets are in the database."""
+        return f"{self.application_id}-read-model"
 
     def transactional_id(self, partition: int) -> str:
         """The transactional id of one partition's joiner."""

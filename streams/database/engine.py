@@ -1,0 +1,137 @@
+"""Opens the SQL database: SQLite on this machine or PostgreSQL, with its schema brought up to date.
+
+Transactions of SQLite begin where SQLAlchemy says so, not where Python's driver guesses. One that
+writes must be begun by `writing`: SQLite refuses at once a reader that turns into a writer after
+somebody else wrote, however long it may wait for locks.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy
+from sqlalchemy import URL, Connection, Engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from streams.database.upgrade import upgrade
+from streams.errors import DatabaseError, SettingsError
+from streams.settings import Settings, variable
+
+SQLITE: Final = "sqlite"
+POSTGRESQL: Final = "postgresql"
+DEFAULT_FILE: Final = "countermand.db"
+# How long a statement waits for locks, and a connection to be made.
+_PATIENCE_S: Final = 30
+_REACH_S: Final = 5
+_WRITES: Final = "countermand_writes"
+_VARIABLE: Final = variable("database_url")
+_WANTED: Final = (
+    f"{_VARIABLE}: sqlite:////path/of/a/file or postgresql://user:password@host/name is needed"
+)
+
+
+def open_database(settings: Settings) -> Engine:
+    """An engine on the database of the settings, which has the schema of this release.
+
+    Raises:
+        SettingsError: the URL can't be used.
+        DatabaseError: the database doesn't answer or refuses, or its schema is a newer release's.
+    """
+    url = database_url(settings)
+    engine = _sqlite(url) if url.get_backend_name() == SQLITE else _postgresql(url)
+    try:
+        with translated(engine):
+            if url.get_backend_name() == SQLITE:
+                Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+            upgrade(engine, writing)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def database_url(settings: Settings) -> URL:
+    """Where the database is, as SQLAlchemy wants it.
+
+    Raises:
+        SettingsError: it isn't the URL of an SQLite file or of PostgreSQL.
+    """
+    if settings.database_url is None:
+        return URL.create(SQLITE, database=str(settings.state_dir / DEFAULT_FILE))
+    try:
+        url = make_url(settings.database_url.get_secret_value())
+    except (ArgumentError, ValueError):  # they may hold the text, and it a password
+        raise SettingsError(_WANTED) from None
+    backend = url.get_backend_name()
+    if backend == SQLITE and url.database not in {None, "", ":memory:"}:
+        return url.set(drivername=SQLITE)
+    if backend in {POSTGRESQL, "postgres"}:
+        return url.set(drivername=f"{POSTGRESQL}+psycopg")
+    raise SettingsError(_WANTED)
+
+
+def place(url: URL) -> str:
+    """Where a database is, for people: no user, no password, no options."""
+    if url.get_backend_name() == SQLITE:
+        return f"SQLite in {url.database}"
+    port = f":{url.port}" if url.port else ""
+    return f"PostgreSQL on {url.host or 'this machine'}{port}, database {url.database}"
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A transaction that writes, on a connection of its own; committed if the block goes well."""
+    with engine.execution_options(**{_WRITES: True}).begin() as connection:
+        yield connection
+
+
+@contextmanager
+def translated(engine: Engine) -> Iterator[None]:
+    """Turn what the database driver raises into our error, with the place and no password.
+
+    Raises:
+        DatabaseError: the driver raised something.
+    """
+    try:
+        yield
+    except (DBAPIError, OSError) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        reason = " ".join(str(cause).split())
+        password = engine.url.password
+        reason = reason.replace(str(password), "…") if password else reason
+        raise DatabaseError(
+            f"The database can't be used ({place(engine.url)}; {_VARIABLE} says where): {reason}"
+        ) from None
+
+
+def _sqlite(url: URL) -> Engine:
+    engine = sqlalchemy.create_engine(url, connect_args={"timeout": _PATIENCE_S})
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, _record: object) -> None:  # noqa: ANN401  # the driver's own
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        # Readers and the one writer don't wait for each other; no commit waits for the disk.
+        for pragma in ("journal_mode = WAL", "synchronous = NORMAL"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Connection) -> None:
+        writes = connection.get_execution_options().get(_WRITES)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _postgresql(url: URL) -> Engine:
+    return sqlalchemy.create_engine(
+        url,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": _REACH_S,
+            "application_name": "countermand",
+            "options": f"-c lock_timeout={_PATIENCE_S}s",
+        },
+    )
