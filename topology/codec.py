@@ -23,14 +23,18 @@ class UnknownVersionError(CodecError):
 class Codec(Generic[T]):
     """One kind of internal record: a version byte, then msgpack.
 
+    A version is written, and every one since 1 is read: what is new stands at the end of a record
+    and has a default.
+
     Raises (decode):
-        UnknownVersionError: the version byte is not this codec's.
+        UnknownVersionError: the version byte is none of these.
         CodecError: the rest is not such a record.
     """
 
-    def __init__(self, kind: type[T], version: int) -> None:
-        """A codec for `kind` at `version` (0 to 255)."""
+    def __init__(self, kind: type[T], version: int, oldest: int = 1) -> None:
+        """A codec for `kind` that writes `version` (to 255) and reads those from `oldest` on."""
         self._version = bytes([version])
+        self._readable = frozenset(bytes([one]) for one in range(oldest, version + 1))
         self._kind = kind
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(kind)
@@ -41,9 +45,9 @@ class Codec(Generic[T]):
 
     def decode(self, data: bytes) -> T:
         """The record of the bytes."""
-        if data[:1] != self._version:
+        if data[:1] not in self._readable:
             raise UnknownVersionError(
-                f"{self._kind} of version {data[0] if data else 'none'}, this release reads "
+                f"{self._kind} of version {data[0] if data else 'none'}, this release reads up to "
                 f"{self._version[0]}: upgrade every joiner before the routers"
             )
         try:
@@ -52,19 +56,22 @@ class Codec(Generic[T]):
             raise CodecError(f"not a {self._kind}: {error}") from error
 
 
-COMMANDS: Final = Codec(records.CommandBatch, 1)
+COMMANDS: Final = Codec(records.CommandBatch, 2)
 FORWARDS: Final = Codec(tuple[records.Forward, ...], 1)
-EVENT_ROWS: Final = Codec(tables.EventRow, 1)
-RUN_ROWS: Final = Codec(tables.RunRow, 1)
+EVENT_ROWS: Final = Codec(tables.EventRow, 2)
+RUN_ROWS: Final = Codec(tables.RunRow, 2)
 SOURCE_ROWS: Final = Codec(tables.SourceRow, 1)
 APPLIED_ROWS: Final = Codec(tables.AppliedRow, 1)
 LISTENER_ROWS: Final = Codec(tables.ListenerRow, 1)
 HELD_ROWS: Final[Codec[tables.HeldRow]] = Codec(tables.HeldRow, 1)  # type: ignore[arg-type]  # a union of types
-CHECKPOINTS: Final = Codec(tables.Checkpoint, tables.CHECKPOINT_FORMAT)
+# A disk of another format lacks rows that follow from the changelog: it is wiped and restored.
+CHECKPOINTS: Final = Codec(tables.Checkpoint, tables.CHECKPOINT_FORMAT, tables.CHECKPOINT_FORMAT)
 FAN_OUT_ROWS: Final = Codec(tables.FanOutRow, 1)
+REQUEST_ROWS: Final = Codec(tables.RequestRow, 1)
 
 _function_decoder = msgspec.json.Decoder(records.Function)
 _update_decoder = msgspec.json.Decoder(records.RunUpdate)
+_replayed_decoder = msgspec.json.Decoder(records.Replayed)
 
 
 def encode_function(function: records.Function) -> bytes:
@@ -94,3 +101,36 @@ def decode_update(data: bytes) -> records.RunUpdate:
         return _update_decoder.decode(data)
     except msgspec.MsgspecError as error:
         raise CodecError(f"not a run update: {error}") from error
+
+
+def decode_replayed(data: bytes) -> records.Replayed:
+    """The record of the topic `replayed`.
+
+    Raises:
+        CodecError: the bytes are not such a record.
+    """
+    try:
+        return _replayed_decoder.decode(data)
+    except msgspec.MsgspecError as error:
+        raise CodecError(f"not a replayed run: {error}") from error
+
+
+def decode_request(data: bytes) -> records.RequestRecord:
+    """The record of the topic `requests`, its body not looked at.
+
+    Raises:
+        CodecError: the bytes are not such a record.
+    """
+    return decode_json(data, records.RequestRecord)
+
+
+def decode_json(data: bytes | msgspec.Raw, kind: type[T]) -> T:
+    """A record of some kind from JSON, its shape checked.
+
+    Raises:
+        CodecError: the bytes are not such a record.
+    """
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.MsgspecError as error:
+        raise CodecError(f"not a {kind.__name__}: {error}") from error

@@ -12,6 +12,8 @@ from typing import Final, TypeAlias
 from ulid_transform import bytes_to_ulid, ulid_to_bytes
 
 DIGEST_BYTES: Final = 16
+# A run's id has 48 bits for its received time, in ms.
+TIME_END_MS: Final = 1 << 48
 RUN_ID_BYTES: Final = 16
 
 Path: TypeAlias = tuple[str | int, ...]
@@ -42,6 +44,12 @@ def scan_key(function: str, event: str) -> bytes:
     return blake2b(_framed("scan", function, event), digest_size=DIGEST_BYTES).digest()
 
 
+@lru_cache(maxsize=4096)
+def function_digest(function: str) -> bytes:
+    """The 16 bytes under which a function's runs are listed."""
+    return blake2b(_framed("function", function), digest_size=DIGEST_BYTES).digest()
+
+
 def event_key(function: str, event_id: str) -> bytes:
     """The key by which repeats of one event id are found for one function (rule S3)."""
     seed = _event_seed(function).copy()
@@ -53,7 +61,7 @@ def run_id(received_ms: int, home_key: bytes, event_key: bytes, replay_id: bytes
     """The 16 bytes of a run's ULID (rule S2).
 
     48 bits of received time, 16 bits of the home key (its partition), 64 bits of function, event id
-    and replay.
+    and replay: `replay_id` names the request and the run that it repeats.
     """
     unique = event_key[:8]
     if replay_id:

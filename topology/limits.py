@@ -59,7 +59,18 @@ TIMERS_PER_TRANSACTION: Final = 500
 # Slices of long work.
 # 500 at most by the design; what others wait for one slice grows with it.
 SLICE_DECISIONS: Final = 200
+# Runs that a slice may pass by without deciding on them.
+SLICE_SCANNED: Final = 2_000
 SLICE_BYTES: Final = 4 * 1024 * 1024
+
+# Requests.
+REASON_BYTES: Final = 1024
+ACTOR_CHARS: Final = 256
+REQUEST_NAME_CHARS: Final = 256
+# How far a request's bound may lie beyond its receipt: clocks of clients differ.
+REQUEST_SLACK_MS: Final = 5 * SECOND_MS
+PAUSE_AFTER_MS: Final = 7 * DAY_MS
+SAMPLE: Final = 10
 
 # What waits in memory between the stream and one partition's processor.
 QUEUE_BYTES: Final = 8 * 1024 * 1024

@@ -6,9 +6,9 @@ Times are ms integers, ids of runs are 16 bytes inside (`topology.keys`) and 26 
 """
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from topology import limits
 
@@ -103,7 +103,7 @@ class Register(Struct, array_like=True, frozen=True, tag="register"):
 
     `listeners` are all of the run's, of which the first with an equality key gives its home;
     `cancels` are what the same event cancels of the same function (S10); `dispatch_at` is 0 or a
-    time in the future.
+    time in the future. `replay_of` and `replay_id`: of which run, by which request (S29).
     """
 
     definition: int
@@ -112,6 +112,8 @@ class Register(Struct, array_like=True, frozen=True, tag="register"):
     listeners: tuple[Listener, ...] = ()
     cancels: tuple[Match, ...] = ()
     dispatch_at: int = 0
+    replay_of: bytes = b""
+    replay_id: bytes = b""
 
 
 class Listen(Struct, array_like=True, frozen=True, tag="listen"):
@@ -140,6 +142,77 @@ class Update(Struct, array_like=True, frozen=True, tag="update"):
     error: tuple[str, str] | None = None
 
 
+class Request(Struct, array_like=True, frozen=True):
+    """What all requests have: their id (16 bytes), who asks, and why."""
+
+    id: bytes
+    by: str
+    reason: str | None = None
+
+
+class CancelRuns(Struct, array_like=True, frozen=True, tag="cancel_runs"):
+    """Cancel the unfinished runs of a function received between two times, both exclusive (S18).
+
+    `condition` is an expression over `event`, where there is one.
+    """
+
+    request: Request
+    function: str
+    after: int
+    before: int
+    condition: str | None = None
+    dry_run: bool = False
+
+
+class StopCancellation(Struct, array_like=True, frozen=True, tag="stop_cancellation"):
+    """Let a cancellation cancel no more (S22)."""
+
+    request: Request
+    cancellation: bytes
+
+
+class CancelRun(Struct, array_like=True, frozen=True, tag="cancel_run"):
+    """Cancel one run (S26)."""
+
+    request: Request
+    run_id: bytes
+
+
+class Pause(Struct, array_like=True, frozen=True, tag="pause"):
+    """Let a function start no more runs (S28).
+
+    `running`: its unfinished runs are cancelled `now`, `later` (after `after_ms`) or `never`.
+    """
+
+    request: Request
+    function: str
+    running: str
+    after_ms: int
+
+
+class Resume(Struct, array_like=True, frozen=True, tag="resume"):
+    """End a function's pause."""
+
+    request: Request
+    function: str
+
+
+class Replay(Struct, array_like=True, frozen=True, tag="replay"):
+    """Run a function's runs again (S29): those received between two times, both exclusive.
+
+    Those in one of the `statuses`, and where there is a `cancellation` those that it cancelled.
+    """
+
+    request: Request
+    function: str
+    after: int
+    before: int
+    statuses: tuple[str, ...]
+    cancellation: bytes = b""
+    spread_ms: int = 0
+    dry_run: bool = False
+
+
 class Complete(Struct, array_like=True, frozen=True):
     """A source is complete up to an offset, and to a time: earlier ones are no longer to come."""
 
@@ -149,7 +222,8 @@ class Complete(Struct, array_like=True, frozen=True):
     time: int
 
 
-Command: TypeAlias = Register | Listen | Cancel | Update
+Asked: TypeAlias = CancelRuns | StopCancellation | CancelRun | Pause | Resume | Replay
+Command: TypeAlias = Register | Listen | Cancel | Update | Asked
 
 
 class Entry(Struct, array_like=True, frozen=True):
@@ -255,6 +329,88 @@ class RunUpdate(Struct, frozen=True, kw_only=True):
     error: Failure | None = None
     runs: tuple[BeatenRun, ...] = ()
     at: int | None = None
+    v: int = 1
+
+
+class RequestRecord(Struct, frozen=True, kw_only=True):
+    """A record of the topic `requests` (design 2.4); its key is the id of what is addressed."""
+
+    request_id: str
+    type: str
+    requested_by: str
+    body: Raw
+    reason: str | None = None
+    at: int | None = None
+    v: int = 1
+
+
+class CancelRunsBody(Struct, frozen=True, kw_only=True):
+    """The body of `cancel_runs`; both bounds are exclusive."""
+
+    app_id: str
+    function_id: str
+    started_before: int
+    started_after: int | None = None
+    if_: str | None = field(default=None, name="if")
+    name: str | None = None
+    dry_run: bool = False
+
+    @property
+    def slug(self) -> str:
+        """The function that is meant."""
+        return f"{self.app_id}-{self.function_id}"
+
+
+class StopCancellationBody(Struct, frozen=True, kw_only=True):
+    """The body of `stop_cancellation`."""
+
+    cancellation_id: str
+
+
+class CancelRunBody(Struct, frozen=True, kw_only=True):
+    """The body of `cancel_run`."""
+
+    run_id: str
+
+
+class PauseBody(Struct, frozen=True, kw_only=True):
+    """The body of `pause`; `function_id` is the slug, `after` in ms."""
+
+    function_id: str
+    running: Literal["now", "later", "never"] = "later"
+    after: int = limits.PAUSE_AFTER_MS
+
+
+class ResumeBody(Struct, frozen=True, kw_only=True):
+    """The body of `resume`; `function_id` is the slug."""
+
+    function_id: str
+
+
+class ReplayBody(Struct, frozen=True, kw_only=True):
+    """The body of `replay`; `function_id` is the slug, both bounds are exclusive, `spread` in ms.
+
+    With a `cancellation_id`, those of its runs that are in the range.
+    """
+
+    function_id: str
+    from_: int = field(name="from")
+    to: int
+    statuses: tuple[Literal["cancelled", "skipped", "failed"], ...]
+    cancellation_id: str | None = None
+    spread: int = 0
+    name: str | None = None
+    dry_run: bool = False
+
+
+class Replayed(Struct, frozen=True, kw_only=True):
+    """A record of the topic `replayed`: the event of a run that is to run once more."""
+
+    function_id: str
+    event: Raw
+    replay_of: str
+    replay_id: str
+    dispatch_at: int = 0
     v: int = 1
 
 

@@ -26,6 +26,19 @@ class Status(StrEnum):
     EXPIRED = "expired"
 
 
+# One byte for each, where a status is a row's whole value.
+LETTERS: Final[dict[Status, bytes]] = {
+    Status.SCHEDULED: b"s",
+    Status.RUNNING: b"r",
+    Status.SLEEPING: b"z",
+    Status.COMPLETED: b"c",
+    Status.FAILED: b"f",
+    Status.CANCELLED: b"x",
+    Status.SKIPPED: b"k",
+    Status.EXPIRED: b"e",
+}
+
+
 class Cause(StrEnum):
     """Why a run was cancelled."""
 

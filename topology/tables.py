@@ -10,8 +10,16 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-from topology.keys import received_ms
-from topology.records import CancelEvent, Listener, Position, Update
+from topology.keys import function_digest, received_ms
+from topology.records import (
+    CancelEvent,
+    CancelRuns,
+    Listener,
+    Pause,
+    Position,
+    Replay,
+    Update,
+)
 
 
 class Space(bytes, Enum):
@@ -30,11 +38,13 @@ class Space(bytes, Enum):
     HELD_UNLISTEN = b"u"  # run id
     HELD_UPDATE = b"p"  # event key, until, position
     FAN_OUT = b"w"  # match key, received, position
+    REQUEST = b"q"  # request id
     TIMER = b"t"  # due, key of the row that it concerns
     BY_EVENT = b"i"  # event key; value: run ids, one after the other
+    BY_FUNCTION = b"g"  # digest of the function, run id; value: a letter for the status
 
 
-DERIVED: Final = frozenset({b"t", b"i"})
+DERIVED: Final = frozenset({b"t", b"i", b"g"})
 HELD: Final = frozenset({b"h", b"m", b"u", b"p"})
 # What is scanned lies under the space's byte and one digest or run id.
 PREFIX_BYTES: Final = 17
@@ -42,7 +52,7 @@ PREFIX_BYTES: Final = 17
 APPLIED_KEY: Final = Space.APPLIED.value
 BARRIER_KEY: Final = Space.BARRIER.value
 CHECKPOINT_KEY: Final = Space.CHECKPOINT.value
-CHECKPOINT_FORMAT: Final = 1
+CHECKPOINT_FORMAT: Final = 2
 
 
 class AppliedRow(Struct, array_like=True, frozen=True):
@@ -87,12 +97,16 @@ class EventRow(Struct, array_like=True, frozen=True):
     listeners: tuple[Listener, ...] = ()
     remote: tuple[Listener, ...] = ()
     dispatch_at: int = 0
+    replay_of: bytes = b""
+    replay_id: bytes = b""
 
 
 class RunRow(Struct, array_like=True, frozen=True):
     """What changes of a run. Without a row a run is scheduled, at its first attempt, seq 1.
 
     `due` is the run's only timer: the earliest time at which something happens to it by itself.
+    `held`: its function was paused, and the watermark hasn't passed it (S28). `cancellation` is the
+    id of the one that cancelled it.
     """
 
     status: str
@@ -110,6 +124,8 @@ class RunRow(Struct, array_like=True, frozen=True):
     last_step: str = ""
     error: tuple[str, str] | None = None
     cause: bytes = b""
+    held: bool = False
+    cancellation: bytes = b""
 
 
 class ListenerRow(Struct, array_like=True, frozen=True):
@@ -153,6 +169,41 @@ class FanOutRow(Struct, array_like=True, frozen=True):
 
     cancel: CancelEvent
     cursor: bytes = b""
+
+
+class Counts(Struct, array_like=True, frozen=True):
+    """What a request has done in one partition so far (S21).
+
+    Of the runs `scanned`, some had `already_ended`; of the others some `matched`. `failed`: the
+    condition had no answer.
+    """
+
+    scanned: int = 0
+    matched: int = 0
+    cancelled: int = 0
+    replayed: int = 0
+    already_ended: int = 0
+    failed: int = 0
+
+
+class RequestRow(Struct, array_like=True, frozen=True):
+    """A request at work, as a rule for runs to come, or kept so that its repeat does nothing.
+
+    `state` is what people are told. `scanning`: it is worked off in slices, beyond the key
+    `cursor`. `due`: when it moves on by itself (0: never). `over`: it applies to nothing any more.
+    `resumed_at`: when a pause's `resume` was received (0: not yet).
+    """
+
+    command: CancelRuns | Pause | Replay
+    received: int
+    state: str
+    scanning: bool
+    due: int = 0
+    over: bool = False
+    cursor: bytes = b""
+    resumed_at: int = 0
+    counts: Counts = Counts()
+    sample: tuple[bytes, ...] = ()
 
 
 class Checkpoint(Struct, array_like=True, frozen=True):
@@ -204,6 +255,21 @@ def held_cancel_key(match_key: bytes, until: int, cancel: CancelEvent) -> bytes:
 def fan_out_key(match_key: bytes, cancel: CancelEvent) -> bytes:
     """The key of a cancel that is worked off in slices."""
     return b"w" + match_key + cancel.received.to_bytes(8, "big") + position_key(cancel.at)
+
+
+def request_key(request_id: bytes) -> bytes:
+    """The key of a request's row."""
+    return b"q" + request_id
+
+
+def by_function_prefix(slug: str) -> bytes:
+    """What the keys of a function's runs begin with."""
+    return b"g" + function_digest(slug)
+
+
+def by_function_key(slug: str, run_id: bytes) -> bytes:
+    """The key of a run in its function's list, which is in the order of received times."""
+    return b"g" + function_digest(slug) + run_id
 
 
 def held_match_key(run_id: bytes, cancel: CancelEvent) -> bytes:

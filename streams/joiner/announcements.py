@@ -4,13 +4,21 @@ Every registration and every cancel makes some, so they are put together as text
 own bytes. Slugs, apps and topics have no character that JSON would escape; all else is encoded.
 """
 
+from typing import TYPE_CHECKING, Final
+
+import msgspec
 import orjson
 
 from streams.joiner.view import Headers, View
 from topology import keys
-from topology.records import Json
-from topology.tables import EventRow, RunRow
+from topology.records import CancelRun, CancelRuns, Json, Pause, Replay, Request
+from topology.tables import Counts, EventRow, RequestRow, RunRow
 
+if TYPE_CHECKING:
+    from streams.joiner.runs import Run
+
+_TYPES: Final = {CancelRuns: "cancel_runs", Pause: "pause", Replay: "replay"}
+_NOTHING: Final = Counts()
 _ERROR = b'{"name":"Error","message":"function cancelled","error":"function cancelled"}'
 
 
@@ -69,9 +77,80 @@ def cancelled(view: View, run_id: bytes, event: EventRow, before: RunRow, cause:
     view.emit("cancelled", text.encode(), value, headers)
 
 
+def progress(view: View, row: RequestRow) -> None:
+    """How far a request is in this partition (design 2.4)."""
+    _progress(
+        view,
+        row.command.request,
+        _TYPES[type(row.command)],
+        row.state,
+        counts=row.counts,
+        sample=row.sample,
+    )
+
+
+def run_answered(view: View, command: CancelRun, outcome: str) -> None:
+    """What came of the request to cancel one run."""
+    _progress(view, command.request, "cancel_run", "done", outcome=outcome)
+
+
+def failed_on(view: View, request_id: bytes, run_id: bytes, error: str) -> None:
+    """A request's condition had no answer for a run."""
+    request, run = keys.run_id_text(request_id), keys.run_id_text(run_id)
+    record = {
+        "v": 1,
+        "request_id": request,
+        "partition": view.partition,
+        "run_id": run,
+        "failed": error,
+    }
+    key = f"{request}/{view.partition}/{run}"
+    view.emit("request-progress", key.encode(), orjson.dumps(record), [])
+
+
+def replayed(view: View, run: "Run", replay_id: bytes, dispatch_at: int) -> None:
+    """A run's event, to be routed once more (design 2)."""
+    text = keys.run_id_text(run.id)
+    value = b'{"v":1,"function_id":"%b","replay_of":"%b","replay_id":"%b"%b,"event":%b}' % (
+        run.event.slug.encode(),
+        text.encode(),
+        keys.run_id_text(replay_id).encode(),
+        b',"dispatch_at":%d' % dispatch_at if dispatch_at else b"",
+        run.event.event,
+    )
+    view.emit("replayed", text.encode(), value, [("function-id", run.event.slug)])
+
+
 def removed(view: View, run_id: bytes, slug: str) -> None:
     """A run is forgotten."""
     view.emit("runs", keys.run_id_text(run_id).encode(), None, [("function-id", slug)])
+
+
+def _progress(  # noqa: PLR0913  # the parts of the record
+    view: View,
+    request: Request,
+    kind: str,
+    state: str,
+    *,
+    outcome: str | None = None,
+    counts: Counts = _NOTHING,
+    sample: tuple[bytes, ...] = (),
+) -> None:
+    text = keys.run_id_text(request.id)
+    record = {
+        "v": 1,
+        "request_id": text,
+        "partition": view.partition,
+        "type": kind,
+        "state": state,
+        "outcome": outcome,
+        **msgspec.structs.asdict(counts),
+        "sample": [keys.run_id_text(run_id) for run_id in sample],
+        "updated_at": view.now,
+        "error": None,
+    }
+    key = f"{text}/{view.partition}"
+    view.emit("request-progress", key.encode(), orjson.dumps(record), [])
 
 
 def _head(run_id: bytes, event: EventRow, app: str, state: str) -> tuple[str, str]:
@@ -81,8 +160,15 @@ def _head(run_id: bytes, event: EventRow, app: str, state: str) -> tuple[str, st
         f'{{"v":1,"run_id":"{text}","function_id":"{event.slug}","app_id":"{app}",'
         f'"function_version":{event.version},"status":{state},"scheduled_at":{event.received},'
         f'"source":{{"topic":"{position.topic}","partition":{position.partition},'
-        f'"offset":{position.offset}}},"event":'
+        f'"offset":{position.offset}}},{_links(event)}"event":'
     )
+
+
+def _links(event: EventRow) -> str:
+    if not event.replay_id:
+        return ""
+    of, by = keys.run_id_text(event.replay_of), keys.run_id_text(event.replay_id)
+    return f'"replay_of":"{of}","replay_id":"{by}",'
 
 
 def _emit(view: View, text: str, event: EventRow, head: str, rest: bytes) -> None:
@@ -105,5 +191,6 @@ def _changes(row: RunRow, status_before: str | None) -> dict[str, Json]:
         "last_step": row.last_step,
         "error": {"name": row.error[0], "message": row.error[1]} if row.error else None,
         "cause": orjson.Fragment(row.cause) if row.cause else None,
+        "cancellation_id": keys.run_id_text(row.cancellation) if row.cancellation else None,
     }
     return {name: value for name, value in optional.items() if value}

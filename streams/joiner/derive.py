@@ -6,25 +6,38 @@ A derived row is never in the changelog; a restore makes the same ones again.
 from collections.abc import Callable, Mapping
 
 from topology import codec, tables
-from topology.statuses import ENDED
+from topology.statuses import ENDED, LETTERS, Status
 from topology.tables import EventRow, RunRow
 
 Get = Callable[[bytes], bytes | None]
 Rows = dict[bytes, bytes | None]
 
 _ENDED = frozenset(str(status) for status in ENDED)
+_LETTERS = {str(status): letter for status, letter in LETTERS.items()}
+_REGISTERED = LETTERS[Status.SCHEDULED]
 _RUN_SPACES = (b"e", b"r")
 
 
-def run_keys(run_id: bytes, event: EventRow, run: RunRow | None) -> list[bytes]:
-    """A run's one timer, and its listeners in its own partition while it is unfinished.
+def run_rows(run_id: bytes, event: EventRow, run: RunRow | None) -> dict[bytes, bytes]:
+    """A run's one timer, its place among its function's runs, and its own listeners.
 
-    The rows say all in their keys; their values are empty.
+    It listens in its own partition while it is unfinished.
     """
-    due = event.due if run is None else run.due
-    rows = [tables.timer_key(due, tables.event_row_key(run_id))]
-    if run is None or run.status not in _ENDED:
-        rows += [tables.listener_key(one.key, run_id, one.rule) for one in event.listeners]
+    by_function = tables.by_function_key(event.slug, run_id)
+    if run is None:
+        rows = {
+            tables.timer_key(event.due, tables.event_row_key(run_id)): b"",
+            by_function: _REGISTERED,
+        }
+    else:
+        rows = {
+            tables.timer_key(run.due, tables.event_row_key(run_id)): b"",
+            by_function: _LETTERS[run.status],
+        }
+        if run.status in _ENDED:
+            return rows
+    for one in event.listeners:
+        rows[tables.listener_key(one.key, run_id, one.rule)] = b""
     return rows
 
 
@@ -57,7 +70,18 @@ def restored(get: Get, facts: Mapping[bytes, bytes | None]) -> Rows:
         elif space in tables.HELD:
             timer = tables.timer_key(tables.held_until(key), key)
             derived[timer] = None if value is None else b""
+        elif space == b"q":
+            for timer in request_timer(key, get(key)):
+                derived[timer] = None
+            for timer in request_timer(key, value):
+                derived[timer] = b""
     return derived
+
+
+def request_timer(key: bytes, value: bytes | None) -> list[bytes]:
+    """The timer of a request's row, if it moves on by itself."""
+    due = 0 if value is None else codec.REQUEST_ROWS.decode(value).due
+    return [tables.timer_key(due, key)] if due else []
 
 
 def _restore_run(
@@ -71,13 +95,13 @@ def _restore_run(
     if old_event is not None:
         event = codec.EVENT_ROWS.decode(old_event)
         run = codec.RUN_ROWS.decode(old_run) if old_run is not None else None
-        derived.update(dict.fromkeys(run_keys(run_id, event, run)))
+        derived.update(dict.fromkeys(run_rows(run_id, event, run)))
         if new_event is None:
             _restore_event_list(get, event.event_key, run_id, derived, present=False)
     if new_event is not None:
         event = codec.EVENT_ROWS.decode(new_event)
         run = codec.RUN_ROWS.decode(new_run) if new_run is not None else None
-        derived.update(dict.fromkeys(run_keys(run_id, event, run), b""))
+        derived.update(run_rows(run_id, event, run))
         if old_event is None:
             _restore_event_list(get, event.event_key, run_id, derived, present=True)
 

@@ -231,10 +231,11 @@ class PartitionProcessor:
 
     def _work(self, store: Store, transactions: Transactions, applied: AppliedRow) -> None:
         inputs: list[Input] = []
+        worked = b""
         self._taken, self._marked = applied.commands, applied.forwards
         while not self._stopping.is_set():
             due = store.due(applied.watermark, limits.TIMERS_PER_TRANSACTION)
-            work = store.work()
+            work = store.work(worked)
             idle = not (inputs or due or work)
             if most := room(inputs):
                 inputs += self._take(most, _WAIT_S if idle else 0, applied)
@@ -251,6 +252,7 @@ class PartitionProcessor:
                 self._report.aborted()
                 store.undo_due(due)
                 continue
+            worked = work[0] if work else worked
             _advance(inputs, reached)
             store.undo_due([timer for timer in due if timer not in view.derived])
 

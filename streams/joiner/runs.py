@@ -3,7 +3,6 @@
 All status changes go through `change`.
 """
 
-from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -13,8 +12,8 @@ from streams.functions.compiled import CompiledFunction
 from streams.joiner import announcements, derive, dues
 from streams.joiner.view import Context, View
 from topology import codec, keys, tables
-from topology.records import Json, Listener, Register, Unlisten
-from topology.statuses import ENDED, Status, may_move
+from topology.records import Json, Listener, Register, Request, Unlisten
+from topology.statuses import ENDED, Cause, Status, may_move
 from topology.tables import EventRow, RunRow
 
 _ENDED: Final = frozenset(str(status) for status in ENDED)
@@ -89,16 +88,31 @@ def register(
         else command.listeners,
         remote,
         command.dispatch_at,
+        command.replay_of,
+        command.replay_id,
     )
     run_id = command.run_id
     view.put(tables.event_row_key(run_id), codec.EVENT_ROWS.encode(event))
-    view.derive_keys(derive.run_keys(run_id, event, None))
     by_event = tables.by_event_key(command.event_key)
     view.derive(by_event, derive.event_list(listed, run_id, present=True))
-    announcements.scheduled(view, run_id, event, compiled.function.app)
     view.pending += 1
     view.count("runs", "scheduled")
     return event
+
+
+def begin(view: View, run_id: bytes, event: EventRow, app: str) -> None:
+    """Announce a new run as scheduled."""
+    view.derive_rows(derive.run_rows(run_id, event, None))
+    announcements.scheduled(view, run_id, event, app)
+
+
+def begin_held(view: View, run_id: bytes, event: EventRow, compiled: CompiledFunction) -> None:
+    """Announce a new run that isn't dispatched, since its function is paused (S28)."""
+    row = msgspec.structs.replace(as_registered(event), dispatch=False, held=True)
+    row = msgspec.structs.replace(row, due=dues.next_due(event, row, compiled))
+    view.put(tables.run_row_key(run_id), codec.RUN_ROWS.encode(row))
+    view.derive_rows(derive.run_rows(run_id, event, row))
+    announcements.changed(view, run_id, event, row, None)
 
 
 def change(view: View, run: Run, status: Status, **fields: object) -> None:
@@ -123,14 +137,14 @@ def change(view: View, run: Run, status: Status, **fields: object) -> None:
 
 def write(view: View, run: Run, row: RunRow, compiled: CompiledFunction) -> None:
     """Write a run's row and what is derived from it, without announcing it."""
-    old = derive.run_keys(run.id, run.event, run.row)
+    old = derive.run_rows(run.id, run.event, run.row)
     run.row = msgspec.structs.replace(row, due=dues.next_due(run.event, row, compiled))
     view.put(tables.run_row_key(run.id), codec.RUN_ROWS.encode(run.row))
-    new = derive.run_keys(run.id, run.event, run.row)
+    new = derive.run_rows(run.id, run.event, run.row)
     if new != old:
-        for key in old:
+        for key in old.keys() - new.keys():
             view.derive(key, None)
-        view.derive_keys(new)
+        view.derive_rows(new)
 
 
 def announce(view: View, run: Run, status_before: str | None = None) -> None:
@@ -138,21 +152,48 @@ def announce(view: View, run: Run, status_before: str | None = None) -> None:
     announcements.changed(view, run.id, run.event, run.row, status_before)
 
 
-def cancel(view: View, run: Run, cause: Mapping[str, Json], received: int) -> None:
-    """Cancel a run and emit its one `function.cancelled` (S7); `received`: of what cancels it."""
+def cancel(view: View, run: Run, kind: Cause, cause: bytes, cancellation: bytes = b"") -> None:
+    """Cancel a run and emit its one `function.cancelled` (S7); `cause`: its JSON, as of `cause`."""
     before = run.row
-    encoded = orjson.dumps(cause)
-    change(view, run, Status.CANCELLED, ended_at=view.now, cause=encoded, dispatch=False)
-    announcements.cancelled(view, run.id, run.event, before, encoded)
-    view.count("cancels", str(cause["type"]))
-    view.cancel_delays_ms.append(max(0, view.now - received))
+    change(
+        view,
+        run,
+        Status.CANCELLED,
+        ended_at=view.now,
+        cause=cause,
+        dispatch=False,
+        cancellation=cancellation,
+    )
+    announcements.cancelled(view, run.id, run.event, before, cause)
+    view.count("cancels", kind)
+
+
+def cause(
+    kind: Cause,
+    *,
+    event: Json = None,
+    rule: Json = None,
+    request: Request | None = None,
+) -> bytes:
+    """The JSON of why runs are cancelled (design 2.1); made once, however many they are."""
+    cancellation = request is not None and kind == Cause.CANCELLATION
+    return orjson.dumps(
+        {
+            "type": kind,
+            "event": event,
+            "rule": rule,
+            "cancellation_id": keys.run_id_text(request.id) if request and cancellation else None,
+            "reason": request.reason if request else None,
+            "requested_by": request.by if request else None,
+        }
+    )
 
 
 def remove(view: View, run: Run) -> None:
     """Forget an ended run with all its rows (S30)."""
     view.put(tables.event_row_key(run.id), None)
     view.put(tables.run_row_key(run.id), None)
-    for key in derive.run_keys(run.id, run.event, run.row):
+    for key in derive.run_rows(run.id, run.event, run.row):
         view.derive(key, None)
     by_event = tables.by_event_key(run.event.event_key)
     view.derive(by_event, derive.event_list(view.get(by_event), run.id, present=False))

@@ -28,14 +28,15 @@ from rocksdict import (
 from streams import logs
 from streams.errors import DamagedStoreError, StoreError
 from topology import codec, tables
-from topology.tables import Checkpoint
+from topology.tables import Checkpoint, RequestRow
 
 _MIB: Final = 1024 * 1024
 _HELD: Final = frozenset(b"hmup")
 # Often enough that no quiet partition's checkpoint grows too old to be used.
 _FLUSH_S: Final = 600.0
 _WORK: Final = b"w"[0]
-_TRACKED: Final = _HELD | {_WORK}
+_REQUEST: Final = b"q"[0]
+_TRACKED: Final = _HELD | {_WORK, _REQUEST}
 _TIMER: Final = b"t"[0]
 _PREFIX: Final = tables.PREFIX_BYTES
 
@@ -98,6 +99,7 @@ class Store:
         self._db.set_write_options(self._write_options)
         self._held: Counter[bytes] = Counter()
         self._work: set[bytes] = set()
+        self._requests: dict[bytes, RequestRow] = {}
         self._timers_from = b"t"
         self._flushed_at = monotonic()
         for space in _HELD:
@@ -105,6 +107,8 @@ class Store:
                 self._held[key[:_PREFIX]] += 1
         for key, _ in self.scan(b"w", b"w"):
             self._work.add(key)
+        for key, value in self.scan(b"q", b"q"):
+            self._track_request(key, value)
 
     def get(self, key: bytes) -> bytes | None:
         """The row under a key."""
@@ -150,9 +154,13 @@ class Store:
         if timers:
             self._timers_from = min(self._timers_from, timers[0])
 
-    def work(self) -> list[bytes]:
-        """Keys of the work rows in hand, oldest key first."""
-        return sorted(self._work)
+    def work(self, after: bytes) -> list[bytes]:
+        """Keys of the work rows in hand: those beyond `after` first, so that each has its turn."""
+        return sorted(self._work, key=lambda key: (key <= after, key))
+
+    def requests(self) -> Mapping[bytes, RequestRow]:
+        """The requests that aren't over, by their rows' keys."""
+        return self._requests
 
     def batch(
         self,
@@ -224,11 +232,23 @@ class Store:
         if key[0] == _WORK:
             (self._work.discard if value is None else self._work.add)(key)
             return
+        if key[0] == _REQUEST:
+            self._track_request(key, value)
+            return
         existed = self.get(key) is not None
         prefix = key[:_PREFIX]
         self._held[prefix] += (value is not None) - existed
         if self._held[prefix] <= 0:
             del self._held[prefix]
+
+    def _track_request(self, key: bytes, value: bytes | None) -> None:
+        row = None if value is None else codec.REQUEST_ROWS.decode(value)
+        if row is None or row.over:
+            self._requests.pop(key, None)
+        else:
+            self._requests[key] = row
+        works = row is not None and row.scanning
+        (self._work.add if works else self._work.discard)(key)
 
 
 def wipe(path: Path) -> None:

@@ -1,19 +1,20 @@
 """What one transaction sees and does: rows below, its own writes above, and what goes out."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Protocol, TypeAlias
 
 import orjson
 from msgspec import Struct
 
-from streams.functions.compiled import CompiledFunction, compile_definition
+from streams import matching
+from streams.functions.compiled import TRIGGER_VARIABLES, CompiledFunction, compile_definition
 from topology import codec, keys, tables
 from topology.records import CancelEvent, Definition, Forward, Json, Position, Unlisten
-from topology.tables import SourceRow
+from topology.tables import RequestRow, SourceRow
 
 Headers: TypeAlias = list[tuple[str, str | bytes | None]]
 
-_SCANNED: Final = frozenset(b"lhmupw")
+_SCANNED: Final = frozenset(b"lhmupwg")
 _HELD: Final = frozenset(b"hmup")
 
 
@@ -28,6 +29,9 @@ class Rows(Protocol):
 
     def may_hold(self, prefix: bytes) -> bool:
         """Whether a held row may lie under this prefix; never False where one does."""
+
+    def requests(self) -> Mapping[bytes, RequestRow]:
+        """The requests that aren't over, by their rows' keys."""
 
 
 class Output(Struct, frozen=True):
@@ -51,10 +55,11 @@ class Place(Struct, frozen=True):
 
 
 class Functions:
-    """Compiled versions of functions, kept for the life of a partition's processor."""
+    """What is compiled once for the life of a partition's processor."""
 
     def __init__(self) -> None:
         self._compiled: dict[tuple[str, int], CompiledFunction] = {}
+        self._conditions: dict[str, matching.Expression] = {}
 
     def get(self, slug: str, version: int, body: Callable[[], bytes]) -> CompiledFunction:
         """The compiled version; `body` gives its JSON where it isn't compiled yet."""
@@ -63,6 +68,13 @@ class Functions:
             compiled = compile_definition(Definition(slug, version, body()))
             self._compiled[slug, version] = compiled
         return compiled
+
+    def condition(self, text: str) -> matching.Expression:
+        """The compiled condition of a request."""
+        condition = self._conditions.get(text)
+        if condition is None:
+            condition = self._conditions[text] = matching.parse(text, TRIGGER_VARIABLES)
+        return condition
 
 
 class Context(Struct, frozen=True):
@@ -106,6 +118,8 @@ class View:
         self.counts: dict[tuple[str, ...], int] = {}
         self.cancel_delays_ms: list[int] = []
         self.evaluation_errors: list[tuple[str, int, str]] = []
+        self.requests = dict(rows.requests())  # that aren't over
+        self.told_of: dict[bytes, RequestRow] = {}  # requests that changed
         self.pending = 0  # unfinished runs more, or less, than before
         self.bytes = 0
         self.number = 0  # of the command at hand in its entry
@@ -142,11 +156,11 @@ class View:
             self._under.setdefault(key[:17], []).append(key)
         self.derived[key] = value
 
-    def derive_keys(self, keys: Iterable[bytes]) -> None:
-        """Write derived rows that say all in their keys."""
-        derived, under = self.derived, self._under
-        for key in keys:
-            derived[key] = b""
+    def derive_rows(self, rows: Mapping[bytes, bytes]) -> None:
+        """Write derived rows."""
+        under = self._under
+        self.derived.update(rows)
+        for key in rows:
             if key[0] in _SCANNED:
                 under.setdefault(key[:17], []).append(key)
 
@@ -255,6 +269,10 @@ class View:
             )
         return compiled
 
+    def condition(self, text: str) -> matching.Expression:
+        """The compiled condition of a request; it was checked before it came here."""
+        return self._functions.condition(text)
+
     def parsed(self, event: bytes) -> Json:
         """The event of its JSON; parsed once per batch."""
         parsed = self._parsed.get(event)
@@ -277,6 +295,10 @@ class View:
     def count(self, *name: str) -> None:
         """Count something for the metrics; counted only if the transaction commits."""
         self.counts[name] = self.counts.get(name, 0) + 1
+
+    def delayed(self, received: int) -> None:
+        """A run is cancelled now for something that was received, or came due, then."""
+        self.cancel_delays_ms.append(max(0, self.now - received))
 
     def passed(self, time: int) -> bool:
         """Whether nothing received at `time` or before is still to come."""

@@ -179,6 +179,8 @@ def _with_definition(command: Register, definition: int) -> Register:
         command.listeners,
         command.cancels,
         command.dispatch_at,
+        command.replay_of,
+        command.replay_id,
     )
 
 
@@ -212,7 +214,8 @@ def _size(draft: Draft) -> int:
 
 
 def _text_size(command: Command) -> int:
-    assert type(command) is Update, "the one command with texts"
+    if type(command) is not Update:
+        return len(msgspec.msgpack.encode(command))  # a request: rare
     size = len(command.worker) + len(command.step)
     if command.error is not None:
         size += len(command.error[0]) + len(command.error[1])

@@ -12,13 +12,12 @@ import orjson
 
 from streams.router.record import Document, RejectedError
 from topology import limits
+from topology.keys import TIME_END_MS
 
 # Deeper JSON is read by orjson, but neither it nor most consumers write or read it again.
 NESTING: Final = 200
 # Every level takes two brackets.
 _NESTING_BYTES: Final = 2 * NESTING
-# A run's id has 48 bits for a time.
-TIME_END_MS: Final = 1 << 48
 _LARGEST: Final = 2**63 - 1
 _SMALLEST: Final = -(2**63)
 # orjson reads integers beyond 64 bits as doubles, without a word. All of them have so many digits

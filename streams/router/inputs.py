@@ -9,6 +9,7 @@ from typing import Final, Protocol, TypeAlias
 from streams.router import cloud_events, documents
 from streams.router.record import Document, Event, Record, RejectedError, Rejection
 from topology import limits
+from topology.keys import TIME_END_MS
 
 Reader: TypeAlias = Callable[[Record], Event | Rejection | None]
 _WHOLE: Final = "$"
@@ -99,7 +100,7 @@ def read_plain(record: Record, limit: int = limits.EVENT_BYTES) -> Event | Rejec
             and type(id_) is str
             and 0 < len(id_) <= limits.EVENT_ID_CHARS
             and type(ts) is int
-            and 0 <= ts < documents.TIME_END_MS
+            and 0 <= ts < TIME_END_MS
             and type(document.get("data")) is dict
         ):
             assert value is not None, "a document was read from it"

@@ -12,14 +12,15 @@ from msgspec import Struct, field
 from streams.router import inputs
 from streams.router.batches import Batches, Encoded
 from streams.router.dead_letters import DeadLetter, Origin, dead_letter
-from streams.router.documents import TIME_END_MS
 from streams.router.drafts import Routed, rejected
 from streams.router.record import Event, Record, Rejection
+from streams.router.replayed import route_replayed
 from streams.router.requests import route_request
 from streams.router.route import EventRouter, Functions
 from streams.router.updates import route_update
 from streams.settings import Settings
 from topology import limits, topics
+from topology.keys import TIME_END_MS
 from topology.records import Command
 
 Way: TypeAlias = Callable[[Record, Functions], Routed]
@@ -150,14 +151,14 @@ def update_way(partitions: int, limit: int) -> Way:
     return lambda record, _functions: route_update(record, partitions, limit)
 
 
-def request_way(limit: int) -> Way:
+def request_way(partitions: int, limit: int) -> Way:
     """The way of `requests`."""
-    return lambda record, _functions: route_request(record, limit)
+    return lambda record, _functions: route_request(record, partitions, limit)
 
 
-def replayed_way() -> Way:
-    """The way of `replayed`: read for the watermark alone so far."""
-    return lambda _record, _functions: Routed()
+def replayed_way(router: EventRouter, limit: int) -> Way:
+    """The way of `replayed`."""
+    return lambda record, functions: route_replayed(record, router, functions, limit)
 
 
 def ways_of(settings: Settings, event_limit: int = limits.EVENT_BYTES) -> dict[str, Way]:
@@ -175,6 +176,6 @@ def ways_of(settings: Settings, event_limit: int = limits.EVENT_BYTES) -> dict[s
         ways[spec.topic] = event_way(read, router)
     return ways | {
         settings.topic(topics.RUN_UPDATES): update_way(settings.partitions, event_limit),
-        settings.topic(topics.REQUESTS): request_way(event_limit),
-        settings.topic(topics.REPLAYED): replayed_way(),
+        settings.topic(topics.REQUESTS): request_way(settings.partitions, event_limit),
+        settings.topic(topics.REPLAYED): replayed_way(router, event_limit + limits.ENVELOPE_BYTES),
     }

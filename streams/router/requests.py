@@ -1,25 +1,156 @@
-"""Records of `requests` and `replayed`: read so that the watermark knows of them."""
+"""Records of `requests` to commands (design 2.4): spread to the partitions that they are about."""
 
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
-from streams.router import documents
+import msgspec
+
+from streams import matching
+from streams.errors import ExpressionError
+from streams.functions.compiled import TRIGGER_VARIABLES
 from streams.router.drafts import Routed, rejected
 from streams.router.record import Record, RejectedError, Rejection
-from topology import limits
+from topology import codec, keys, limits
+from topology.records import (
+    CancelRun,
+    CancelRunBody,
+    CancelRuns,
+    CancelRunsBody,
+    Command,
+    Pause,
+    PauseBody,
+    Replay,
+    ReplayBody,
+    Request,
+    RequestRecord,
+    Resume,
+    ResumeBody,
+    StopCancellation,
+    StopCancellationBody,
+)
 
-TYPES: Final = frozenset({
-    "cancel_runs", "stop_cancellation", "cancel_run", "pause", "resume", "replay",
-})  # fmt: skip
 
-
-def route_request(record: Record, limit: int = limits.EVENT_BYTES) -> Routed:
-    """The commands of one request (design 2.4); of a known type there are none so far."""
+def route_request(record: Record, partitions: int, limit: int = limits.EVENT_BYTES) -> Routed:
+    """The commands of one request: at a run's home, or everywhere."""
+    value = record.value or b""
     try:
-        document = documents.load(record.value, limit)
+        _refuse(len(value) > limit, "value", f"{len(value)} bytes: at most {limit}")
+        command = _command(codec.decode_request(value))
+    except (codec.CodecError, RecursionError) as error:
+        return rejected(Rejection("bad_request", str(error)))
     except RejectedError as refused:
         return rejected(refused.rejection)
-    kind = document.get("type")
-    if not isinstance(kind, str) or kind not in TYPES:
-        message = f"type {str(kind)[:64]!r} is none of {', '.join(sorted(TYPES))}"
-        return rejected(Rejection("unknown_request", message))
-    return Routed()
+    routed = Routed()
+    for partition in _reached(command, partitions):
+        routed.draft(partition).commands.append(command)
+    return routed
+
+
+def _reached(command: Command, partitions: int) -> Iterable[int]:
+    if isinstance(command, CancelRun):
+        return (keys.partition_of_run(command.run_id, partitions),)
+    return range(partitions)
+
+
+def _command(record: RequestRecord) -> Command:
+    reader = _READERS.get(record.type)
+    if reader is None:
+        message = f"type {record.type[:64]!r} is none of {', '.join(sorted(_READERS))}"
+        raise RejectedError("unknown_request", message)
+    _refuse(
+        len((record.reason or "").encode()) > limits.REASON_BYTES,
+        "reason",
+        f"at most {limits.REASON_BYTES} bytes",
+    )
+    _refuse(
+        len(record.requested_by) > limits.ACTOR_CHARS,
+        "requested_by",
+        f"at most {limits.ACTOR_CHARS} characters",
+    )
+    request = Request(_id(record.request_id), record.requested_by, record.reason)
+    kind, read = reader
+    return read(request, codec.decode_json(record.body, kind))
+
+
+def _cancel_runs(request: Request, body: CancelRunsBody) -> CancelRuns:
+    after, before = _range(body.started_after or 0, body.started_before)
+    if body.if_ is not None:
+        try:
+            matching.parse(body.if_, TRIGGER_VARIABLES)
+        except ExpressionError as error:
+            raise RejectedError("bad_request", f"if: {error}") from None
+    return CancelRuns(request, _slug(body.slug), after, before, body.if_, body.dry_run)
+
+
+def _stop(request: Request, body: StopCancellationBody) -> StopCancellation:
+    return StopCancellation(request, _id(body.cancellation_id))
+
+
+def _cancel_run(request: Request, body: CancelRunBody) -> CancelRun:
+    return CancelRun(request, _id(body.run_id))
+
+
+def _pause(request: Request, body: PauseBody) -> Pause:
+    _refuse(
+        not 0 <= body.after <= limits.LONGEST_MS, "after", f"0 to {limits.LONGEST_MS} ms is needed"
+    )
+    return Pause(request, _slug(body.function_id), body.running, body.after)
+
+
+def _resume(request: Request, body: ResumeBody) -> Resume:
+    return Resume(request, _slug(body.function_id))
+
+
+def _replay(request: Request, body: ReplayBody) -> Replay:
+    after, before = _range(body.from_, body.to)
+    _refuse(
+        not 0 <= body.spread <= limits.LONGEST_MS,
+        "spread",
+        f"0 to {limits.LONGEST_MS} ms is needed",
+    )
+    return Replay(
+        request,
+        _slug(body.function_id),
+        after,
+        before,
+        body.statuses,
+        _id(body.cancellation_id) if body.cancellation_id else b"",
+        body.spread,
+        body.dry_run,
+    )
+
+
+_READERS: Final[dict[str, tuple[type[msgspec.Struct], Callable[[Request, Any], Command]]]] = {
+    "cancel_runs": (CancelRunsBody, _cancel_runs),
+    "stop_cancellation": (StopCancellationBody, _stop),
+    "cancel_run": (CancelRunBody, _cancel_run),
+    "pause": (PauseBody, _pause),
+    "resume": (ResumeBody, _resume),
+    "replay": (ReplayBody, _replay),
+}
+
+
+def _range(after: int, before: int) -> tuple[int, int]:
+    """Two times, both exclusive; what lies before all or beyond all is brought to their ends."""
+    return max(0, after), min(max(0, before), keys.TIME_END_MS - 1)
+
+
+def _slug(slug: str) -> str:
+    _refuse(
+        not 0 < len(slug) <= limits.SLUG_CHARS,
+        "function_id",
+        f"1 to {limits.SLUG_CHARS} characters are needed",
+    )
+    return slug
+
+
+def _id(text: str) -> bytes:
+    try:
+        return keys.run_id_bytes(text)
+    except ValueError as error:
+        raise RejectedError("bad_request", str(error)) from None
+
+
+def _refuse(wrong: bool, field: str, message: str) -> None:  # noqa: FBT001 (a condition)
+    if wrong:
+        raise RejectedError("bad_request", f"{field}: {message}")

@@ -4,7 +4,7 @@ Pure: the same event, seen with the same functions, gives the same commands, so 
 """
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Final, Protocol
 
 from streams.errors import EvaluationError
 from streams.functions.compiled import CompiledFunction
@@ -14,12 +14,17 @@ from streams.router.record import Event, Record, Rejection
 from topology import keys
 from topology.records import Cancel, Listen, Listener, Match, Register
 
+_NO_REPLAY: Final = (b"", b"", 0)
+
 
 class Functions(Protocol):
     """The functions; `streams.functions.registry.Registry` is one."""
 
     def routes(self, event_name: str, received: int) -> tuple[FunctionRoute, ...]:
         """By function, what events of this name, received then, may trigger and cancel."""
+
+    def version_at(self, slug: str, received: int) -> CompiledFunction | None:
+        """The version of a function that is valid for what is received then."""
 
 
 class EventRouter:
@@ -69,30 +74,52 @@ class EventRouter:
             return False
         return True
 
-    def _register(
+    def replay(
+        self,
+        function: CompiledFunction,
+        record: Record,
+        event: Event,
+        replay: tuple[bytes, bytes, int],
+        routed: Routed,
+    ) -> None:
+        """Start a run of a function once more; `replay`: of which run, by which request, when."""
+        self._register(function, record, event, (), routed, replay)
+
+    def _register(  # noqa: PLR0913, PLR0917  # what a run is made of
         self,
         function: CompiledFunction,
         record: Record,
         event: Event,
         cancels: tuple[Match, ...],
         routed: Routed,
+        replay: tuple[bytes, bytes, int] = _NO_REPLAY,
     ) -> None:
         """Register a run at its home, and let it listen at the partitions of its other keys."""
         received = record.received
+        replay_of, replay_id, due = replay
         event_key = keys.event_key(function.slug, event.id)
         listeners = function.register(event.document, received)
         rules = function.rules
         indexed = bool(listeners) and rules[listeners[0].rule].scan_key is None
         home_key = listeners[0].key if indexed else event_key
-        run_id = keys.run_id(received, home_key, event_key)
+        run_id = keys.run_id(received, home_key, event_key, replay_id + replay_of)
         home = keys.partition_of_key(home_key, self._partitions)
-        dispatch_at = event.ts if event.ts > received else 0
+        dispatch_at = max(event.ts, due)
         draft = routed.drafts.get(home)
         if draft is None:
             draft = routed.drafts[home] = Draft([], event.body, [])
         draft.event = event.body  # one that was made for a listener has none yet
         draft.commands.append(
-            Register(len(draft.definitions), run_id, event_key, listeners, cancels, dispatch_at)
+            Register(
+                len(draft.definitions),
+                run_id,
+                event_key,
+                listeners,
+                cancels,
+                dispatch_at if dispatch_at > received else 0,
+                replay_of,
+                replay_id,
+            )
         )
         draft.definitions.append(function.definition)
         if len(listeners) > 1:

@@ -4,10 +4,10 @@ from typing import Final
 
 from msgspec import UNSET
 
-from streams.router.documents import TIME_END_MS
 from streams.router.drafts import Routed, rejected
 from streams.router.record import Record, RejectedError, Rejection
 from topology import codec, keys, limits
+from topology.keys import TIME_END_MS
 from topology.records import RunUpdate, Update
 
 HEARTBEAT: Final = "heartbeat"

@@ -1,6 +1,7 @@
 """One record of every kind that is kept: in `commands` and `forwards`, in the changelog, on disk.
 
-The bytes of version 1 lie in golden/v1 and are never edited: a change of format gets a folder.
+Their bytes lie in golden/v1, v2 and so on, and are never edited: a change of format gets a folder
+with the kinds that changed. `FORMER` has what lies in the folders before the newest of a kind.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from topology.keys import MatchKeys
 from topology.records import (
     Cancel,
     CancelEvent,
+    CancelRun,
+    CancelRuns,
     CommandBatch,
     Complete,
     Definition,
@@ -21,8 +24,13 @@ from topology.records import (
     Listen,
     Listener,
     Match,
+    Pause,
     Position,
     Register,
+    Replay,
+    Request,
+    Resume,
+    StopCancellation,
     Topic,
     Unlisten,
     Update,
@@ -30,6 +38,7 @@ from topology.records import (
 from topology.tables import (
     AppliedRow,
     Checkpoint,
+    Counts,
     EventRow,
     FanOutRow,
     HeldCancel,
@@ -37,6 +46,7 @@ from topology.tables import (
     HeldUnlisten,
     HeldUpdate,
     ListenerRow,
+    RequestRow,
     RunRow,
     SourceRow,
 )
@@ -51,6 +61,10 @@ _CANCEL: Final = CancelEvent(
     _NOW, _POSITION, _EVENT, Position("cancels", _TOPIC, 0, 1), triggers=True
 )
 _LISTENER: Final = Listener(_KEY, 4, _NOW + 86_400_000)
+_REQUEST: Final = Request(_KEY, "ada", "too long")
+_REPLAY: Final = Replay(
+    *(_REQUEST, "reports-generate", 0, _NOW, ("cancelled", "failed"), _KEY, 600_000, False)
+)
 _UPDATE: Final = Update(_RUN, b"", "failed", 2, "w1", "second", 0, ("ValueError", "no"))
 
 
@@ -62,7 +76,68 @@ class Sample(NamedTuple):
 
 
 SAMPLES: Final[dict[str, Sample]] = {
-    "commands": Sample(
+    "v2/commands": Sample(
+        codec.COMMANDS,
+        CommandBatch(
+            topics=(Topic("replayed", _TOPIC),),
+            definitions=(Definition("reports-generate", 7, b"{}"),),
+            entries=(
+                Entry(
+                    *(0, 3, 70_000, _NOW, _EVENT),
+                    (
+                        Register(0, _RUN, _KEY, (_LISTENER,), (), _NOW + 1, _KEY, _TOPIC),
+                        CancelRuns(_REQUEST, "reports-generate", 0, _NOW, "event.data.n > 1", True),
+                        StopCancellation(_REQUEST, _KEY),
+                        CancelRun(_REQUEST, _RUN),
+                        Pause(_REQUEST, "reports-generate", "later", 604_800_000),
+                        Resume(_REQUEST, "reports-generate"),
+                        _REPLAY,
+                    ),
+                ),
+            ),
+        ),
+    ),
+    "v1/forwards": Sample(
+        codec.FORWARDS,
+        (
+            ForwardedMatch(_CANCEL, ((_RUN, 1), (_KEY, 0))),
+            ForwardedCancel(_CANCEL, (Match(_KEY, 1),)),
+            Unlisten(_RUN, (_KEY,)),
+        ),
+    ),
+    "v2/event_row": Sample(
+        codec.EVENT_ROWS,
+        EventRow(
+            *("reports-generate", 7, _NOW, _POSITION, _KEY, _EVENT, _NOW + 9),
+            *((_LISTENER,), (_LISTENER,), _NOW + 5, _RUN, _TOPIC),
+        ),
+    ),
+    "v2/run_row": Sample(
+        codec.RUN_ROWS,
+        RunRow(
+            *("cancelled", 5, 2, False, _NOW, _NOW + 1, _NOW + 2, _NOW + 3, _NOW + 4, _NOW + 5),
+            *(_NOW + 6, "w1", "second", ("ValueError", "no"), b'{"type":"event"}', True, _KEY),
+        ),
+    ),
+    "v1/request": Sample(
+        codec.REQUEST_ROWS,
+        RequestRow(
+            *(_REPLAY, _NOW, "running", True, _NOW + 1, False, _KEY, _NOW + 2),
+            *(Counts(1, 2, 3, 4, 5, 6), (_RUN,)),
+        ),
+    ),
+    "v1/source_row": Sample(codec.SOURCE_ROWS, SourceRow(70_000, _NOW)),
+    "v1/applied_row": Sample(codec.APPLIED_ROWS, AppliedRow(9, 8, _NOW, _TOPIC, _KEY, 3)),
+    "v1/listener_row": Sample(codec.LISTENER_ROWS, ListenerRow(_NOW)),
+    "v1/held_cancel": Sample(codec.HELD_ROWS, HeldCancel(_CANCEL, 600_000)),
+    "v1/held_match": Sample(codec.HELD_ROWS, HeldMatch(_CANCEL, (0, 4))),
+    "v1/held_unlisten": Sample(codec.HELD_ROWS, HeldUnlisten((_KEY,))),
+    "v1/held_update": Sample(codec.HELD_ROWS, HeldUpdate(_NOW, _UPDATE)),
+    "v1/fan_out": Sample(codec.FAN_OUT_ROWS, FanOutRow(_CANCEL, _KEY)),
+    "v2/checkpoint": Sample(codec.CHECKPOINTS, Checkpoint(_TOPIC, 70_000, _NOW)),
+}
+FORMER: Final[dict[str, Sample]] = {
+    "v1/commands": Sample(
         codec.COMMANDS,
         CommandBatch(
             topics=(Topic("events", _TOPIC),),
@@ -81,48 +156,35 @@ SAMPLES: Final[dict[str, Sample]] = {
             progress=(Complete(0, 3, 70_000, _NOW),),
         ),
     ),
-    "forwards": Sample(
-        codec.FORWARDS,
-        (
-            ForwardedMatch(_CANCEL, ((_RUN, 1), (_KEY, 0))),
-            ForwardedCancel(_CANCEL, (Match(_KEY, 1),)),
-            Unlisten(_RUN, (_KEY,)),
-        ),
-    ),
-    "event_row": Sample(
+    "v1/event_row": Sample(
         codec.EVENT_ROWS,
         EventRow(
             *("reports-generate", 7, _NOW, _POSITION, _KEY, _EVENT, _NOW + 9),
             *((_LISTENER,), (_LISTENER,), _NOW + 5),
         ),
     ),
-    "run_row": Sample(
+    "v1/run_row": Sample(
         codec.RUN_ROWS,
         RunRow(
             *("cancelled", 5, 2, False, _NOW, _NOW + 1, _NOW + 2, _NOW + 3, _NOW + 4, _NOW + 5),
             *(_NOW + 6, "w1", "second", ("ValueError", "no"), b'{"type":"event"}'),
         ),
     ),
-    "source_row": Sample(codec.SOURCE_ROWS, SourceRow(70_000, _NOW)),
-    "applied_row": Sample(codec.APPLIED_ROWS, AppliedRow(9, 8, _NOW, _TOPIC, _KEY, 3)),
-    "listener_row": Sample(codec.LISTENER_ROWS, ListenerRow(_NOW)),
-    "held_cancel": Sample(codec.HELD_ROWS, HeldCancel(_CANCEL, 600_000)),
-    "held_match": Sample(codec.HELD_ROWS, HeldMatch(_CANCEL, (0, 4))),
-    "held_unlisten": Sample(codec.HELD_ROWS, HeldUnlisten((_KEY,))),
-    "held_update": Sample(codec.HELD_ROWS, HeldUpdate(_NOW, _UPDATE)),
-    "fan_out": Sample(codec.FAN_OUT_ROWS, FanOutRow(_CANCEL, _KEY)),
-    "checkpoint": Sample(codec.CHECKPOINTS, Checkpoint(_TOPIC, 70_000, _NOW)),
+    "v1/checkpoint": Sample(codec.CHECKPOINTS, None),
 }
 
 _PATHS: Final = (("data", "reportId"), ("data", "items", 0))
 # Runs that wait under a key of one release must be found under that of the next.
 KEYS: Final[dict[str, Callable[[], bytes]]] = {
-    "match_key": lambda: MatchKeys("reports-generate", "report/cancelled", _PATHS).key(
+    "v1/match_key": lambda: MatchKeys("reports-generate", "report/cancelled", _PATHS).key(
         matching.canonical(("r1", 1.0))
     ),
-    "canonical": lambda: matching.canonical(("é", 1, 1.5, True, [1, {"b": "x", "a": 2**53 + 1}])),
-    "scan_key": lambda: keys.scan_key("reports-generate", "report/cancelled"),
-    "event_key": lambda: keys.event_key("reports-generate", "e1"),
-    "run_id": lambda: keys.run_id(_NOW, _KEY, _TOPIC),
-    "replayed_run_id": lambda: keys.run_id(_NOW, _KEY, _TOPIC, _RUN),
+    "v1/canonical": lambda: matching.canonical(
+        ("é", 1, 1.5, True, [1, {"b": "x", "a": 2**53 + 1}])
+    ),
+    "v1/scan_key": lambda: keys.scan_key("reports-generate", "report/cancelled"),
+    "v1/event_key": lambda: keys.event_key("reports-generate", "e1"),
+    "v1/run_id": lambda: keys.run_id(_NOW, _KEY, _TOPIC),
+    "v2/function_digest": lambda: keys.function_digest("reports-generate"),
+    "v1/replayed_run_id": lambda: keys.run_id(_NOW, _KEY, _TOPIC, _RUN),
 }

@@ -55,7 +55,7 @@ class Driver:
         """Apply the functions; with `disk` the rows lie in real stores there."""
         self.settings = load(topic_prefix="", partitions=partitions, inputs=tuple(inputs))
         self.clock = Clock(START_MS)
-        self.cluster = Cluster()
+        self.cluster = Cluster(lambda: self.clock.now)
         self.registry = Registry()
         self.router_counts: Counter[tuple[str, str]] = Counter()
         self.trigger_errors: list[tuple[str, str]] = []
@@ -64,11 +64,12 @@ class Driver:
         self._places = [
             (topic, partition)
             for topic in self.settings.routed_topics
-            for partition in range(input_partitions)
+            for partition in range(partitions if topic == "replayed" else input_partitions)
         ]
         self._read: dict[tuple[str, int], int] = dict.fromkeys(self._places, 0)
         self._reads_at_once = True
         self._events = 0
+        self._requests = 0
         self._down: set[int] = set()
         sources = frozenset((self._ids[topic], partition) for topic, partition in self._places)
         memory = None if disk is None else Memory(_MEMORY_MIB)
@@ -148,9 +149,11 @@ class Driver:
     def read(self, topic: str | None = None, partition: int = 0, most: int | None = None) -> None:
         """Route the next records of a topic's partition, or of all; then decide on everything."""
         for place in self._places if topic is None else [(topic, partition)]:
-            records = self.cluster.log(*place).read(self._read[place], most)
+            log = self.cluster.log(*place)
+            records = log.read(self._read[place], most)
             if records:
-                self._read[place] = records[-1].offset + 1
+                rest = log.read(records[-1].offset + 1, 1)
+                self._read[place] = records[-1].offset + 1 if rest else log.end
                 self._route(_record(*place, record) for record in records)
         self.work()
 
@@ -203,6 +206,48 @@ class Driver:
         listed = [self.run(run) for run in runs]
         beaten = [{name: run[name] for name in ("run_id", "attempt")} for run in listed]
         self.update("heartbeat", worker=worker, runs=beaten)
+
+    def request(
+        self,
+        type: str,  # noqa: A002  # as requests name it
+        /,
+        *,
+        id: str | None = None,  # noqa: A002
+        at: int | None = None,
+        reason: str | None = None,
+        **body: Json,
+    ) -> str:
+        """Produce a request, received `at`, or one ms after the record before; its id."""
+        self._requests += 1
+        request_id = id or keys.run_id_text((self.now << 80 | self._requests).to_bytes(16, "big"))
+        record = {
+            "request_id": request_id,
+            "type": type,
+            "requested_by": "tester",
+            "reason": reason,
+            "body": {name.rstrip("_"): value for name, value in body.items()},
+        }
+        self.record(orjson.dumps(record), topic="requests", at=at)
+        self.replay()
+        return request_id
+
+    def cancel_runs(
+        self, slug: str, *, after: int | None = None, before: int | None = None, **more: Json
+    ) -> str:
+        """Ask for a cancellation of a function's runs; before the call, unless it says until when.
+
+        The request's id.
+        """
+        app_id, _, function_id = slug.partition("-")
+        body = {"app_id": app_id, "function_id": function_id, "started_after": after}
+        before = self.now + 1 if before is None else before
+        return self.request("cancel_runs", **body, started_before=before, **more)
+
+    def replay(self) -> None:
+        """Route what was replayed, as routers do by themselves."""
+        if self._reads_at_once:
+            for partition in range(len(self.partitions)):
+                self.read("replayed", partition)
 
     def restart(self, partition: int | None = None) -> None:
         """Kill joiners and let them start again."""
@@ -283,6 +328,25 @@ class Driver:
         (statuses,) = run_ids.values()
         return statuses
 
+    def progress(self, request_id: str) -> Json:
+        """How far a request is: the states of the partitions that know it, and sums of the rest."""
+        newest = {}
+        for record in self.cluster.records("request-progress"):
+            body = orjson.loads(record.value or b"")
+            if body["request_id"] == request_id and "failed" in body and "run_id" not in body:
+                newest[body["partition"]] = body
+        totals: dict[str, Json] = {"states": sorted({one["state"] for one in newest.values()})}
+        for name in ("scanned", "matched", "cancelled", "replayed", "already_ended", "failed"):
+            totals[name] = sum(one[name] for one in newest.values())
+        totals["sample"] = sorted(run for one in newest.values() for run in one["sample"])
+        outcomes = [one["outcome"] for one in newest.values() if one["outcome"]]
+        return totals | {"partitions": len(newest), "outcomes": outcomes}
+
+    def failures(self, request_id: str) -> list[Json]:
+        """The runs for which a request's condition had no answer."""
+        found = [orjson.loads(one.value or b"") for one in self.cluster.records("request-progress")]
+        return [one for one in found if one["request_id"] == request_id and "run_id" in one]
+
     def dead_letters(self) -> list[dict[str, str]]:
         """The dead letters: `value`, and what the error headers say."""
         found = []
@@ -329,7 +393,8 @@ class Driver:
         log, done = self.cluster.log(*place), self._read[place]
         if done == log.end:
             return Progress(*place, offset=done - 1, time=self.now)
-        return Progress(*place, offset=done - 1, time=log.records[done - 1].received if done else 0)
+        read = [one.received for one in log.records if one.offset < done]
+        return Progress(*place, offset=done - 1, time=read[-1] if read else 0)
 
 
 def _record(topic: str, partition: int, record: Any) -> Record:

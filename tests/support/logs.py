@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -91,7 +91,9 @@ class Log:
 class Cluster:
     """All logs by topic and partition, and who may write in transactions to a partition."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], int] = lambda: 0) -> None:
+        """An empty cluster; records of transactions are received `now`."""
+        self.now = now
         self._logs: defaultdict[tuple[str, int], Log] = defaultdict(Log)
         self.epochs: defaultdict[int, int] = defaultdict(int)
 
@@ -130,7 +132,9 @@ class LogTransactions:
         touched = [self._log("state")]
         for output in outputs:
             touched.append(self._log(output.topic))
-            touched[-1].append(output.value, key=output.key, headers=output.headers)
+            touched[-1].append(
+                output.value, key=output.key, headers=output.headers, received=self._cluster.now()
+            )
         for target, commands in (forwards or {}).items():
             touched.append(self._cluster.log("forwards", target))
             for value in encoded_forwards(commands):

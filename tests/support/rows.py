@@ -4,8 +4,8 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from topology import tables
-from topology.tables import Checkpoint
+from topology import codec, tables
+from topology.tables import Checkpoint, RequestRow
 
 
 class Batch(NamedTuple):
@@ -50,9 +50,16 @@ class MemoryRows:
     def undo_due(self, timers: list[bytes]) -> None:
         """Nothing: a timer is due for as long as its row is there."""
 
-    def work(self) -> list[bytes]:
-        """Keys of the work rows in hand."""
-        return [key for key, _ in self.scan(b"w", b"w")]
+    def work(self, after: bytes) -> list[bytes]:
+        """Keys of the work rows in hand, those beyond `after` first."""
+        scanning = [key for key, row in self.requests().items() if row.scanning]
+        found = [*scanning, *(key for key, _ in self.scan(b"w", b"w"))]
+        return sorted(found, key=lambda key: (key <= after, key))
+
+    def requests(self) -> Mapping[bytes, RequestRow]:
+        """The requests that aren't over."""
+        rows = {key: codec.REQUEST_ROWS.decode(row) for key, row in self.scan(b"q", b"q")}
+        return {key: row for key, row in rows.items() if not row.over}
 
     def batch(
         self,

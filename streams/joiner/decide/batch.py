@@ -3,7 +3,8 @@
 from collections.abc import Collection, Sequence
 
 from streams.errors import StoreError
-from streams.joiner.decide import entries, fan_out, forwarded, timers
+from streams.joiner import requests
+from streams.joiner.decide import entries, forwarded, slices, timers
 from streams.joiner.view import View
 from topology import limits
 from topology.records import CommandBatch, Forward, ForwardedMatch
@@ -74,7 +75,7 @@ def decide_batch(
         view.derive(timer, None)
         timers.fire(view, timer[9:])
     for key in work[:1]:
-        fan_out.work(view, key)
+        slices.work(view, key)
     left = limits.INTAKE_COMMANDS
     reached = []
     for source in inputs:
@@ -85,6 +86,7 @@ def decide_batch(
         if isinstance(source.body, CommandBatch):
             entries.complete(view, source.body.topics, source.body.progress, sources)
     view.write_sources()
+    requests.tell(view)
     return reached
 
 

@@ -8,7 +8,8 @@ from streams.joiner import runs
 from streams.joiner.runs import Run
 from streams.joiner.view import View, event_id
 from topology import codec, keys, limits, tables
-from topology.records import CancelEvent, ForwardedMatch, Json, Match
+from topology.records import CancelEvent, ForwardedMatch, Match
+from topology.statuses import Cause
 from topology.tables import EventRow, FanOutRow, HeldCancel, HeldMatch
 
 _RUN = slice(17, 33)  # of a listener's key
@@ -78,7 +79,8 @@ def decide_match(view: View, event: CancelEvent, run: Run, rule: int) -> None:
     compiled = view.function(run.event.slug, run.event.version)
     if _matches(view, event, run, compiled.rules[rule]):
         cause = _cause(view, event, run, compiled.rules[rule])
-        runs.cancel(view, run, cause, event.received)
+        runs.cancel(view, run, Cause.EVENT, cause)
+        view.delayed(event.received)
 
 
 def _hold(view: View, event: CancelEvent, run_id: bytes, rule: int) -> None:
@@ -127,11 +129,11 @@ def _in_time(cancel: CancelEvent, run: EventRow, early_cancel_ms: int) -> bool:
     return run.received <= cancel.received
 
 
-def _cause(view: View, event: CancelEvent, run: Run, rule: CompiledRule) -> dict[str, Json]:
+def _cause(view: View, event: CancelEvent, run: Run, rule: CompiledRule) -> bytes:
     parsed = view.parsed(event.event)
-    return {
-        "type": "event",
-        "event": {
+    return runs.cause(
+        Cause.EVENT,
+        event={
             "id": parsed["id"],
             "name": parsed["name"],
             "topic": event.at.topic,
@@ -139,12 +141,9 @@ def _cause(view: View, event: CancelEvent, run: Run, rule: CompiledRule) -> dict
             "offset": event.at.offset,
             "ts": parsed["ts"],
         },
-        "rule": {
+        rule={
             "index": rule.index,
             "version": run.event.version,
             "expression": rule.rule.expression,
         },
-        "cancellation_id": None,
-        "reason": None,
-        "requested_by": None,
-    }
+    )

@@ -3,19 +3,33 @@
 from collections.abc import Callable, Collection
 from typing import Final
 
-from streams.joiner.decide import cancels, listen, register, update
+from streams.joiner.decide import (
+    cancellations,
+    cancels,
+    listen,
+    pauses,
+    register,
+    replays,
+    update,
+)
 from streams.joiner.view import Context, View
 from topology.records import (
     Cancel,
     CancelEvent,
+    CancelRun,
+    CancelRuns,
     Command,
     CommandBatch,
     Complete,
     Definition,
     Entry,
     Listen,
+    Pause,
     Position,
     Register,
+    Replay,
+    Resume,
+    StopCancellation,
     Topic,
     Update,
 )
@@ -61,11 +75,45 @@ def _update(view: View, context: Context, command: Update, _: tuple[Definition, 
     update.update(view, context, command)
 
 
+def _cancel_runs(
+    view: View, context: Context, command: CancelRuns, _: tuple[Definition, ...]
+) -> None:
+    cancellations.cancel_runs(view, context, command)
+
+
+def _stop(view: View, _: Context, command: StopCancellation, __: tuple[Definition, ...]) -> None:
+    cancellations.stop_cancellation(view, command)
+
+
+def _cancel_run(
+    view: View, context: Context, command: CancelRun, _: tuple[Definition, ...]
+) -> None:
+    cancellations.cancel_run(view, context, command)
+
+
+def _pause(view: View, context: Context, command: Pause, _: tuple[Definition, ...]) -> None:
+    pauses.pause(view, context, command)
+
+
+def _resume(view: View, context: Context, command: Resume, _: tuple[Definition, ...]) -> None:
+    pauses.resume(view, context, command)
+
+
+def _replay(view: View, context: Context, command: Replay, _: tuple[Definition, ...]) -> None:
+    replays.replay(view, context, command)
+
+
 _DECIDERS: Final[dict[type[Command], Callable[..., None]]] = {
     Register: _register,
     Cancel: _cancel,
     Listen: _listen,
     Update: _update,
+    CancelRuns: _cancel_runs,
+    StopCancellation: _stop,
+    CancelRun: _cancel_run,
+    Pause: _pause,
+    Resume: _resume,
+    Replay: _replay,
 }
 
 

@@ -1,7 +1,7 @@
 """`register`: an event starts a run (S1 to S3), and may cancel earlier ones (S10)."""
 
 from streams.joiner import runs
-from streams.joiner.decide import cancels, update
+from streams.joiner.decide import cancellations, cancels, pauses, update
 from streams.joiner.runs import Run
 from streams.joiner.view import Context, View
 from topology import codec, keys, limits, tables
@@ -15,13 +15,23 @@ def register(view: View, context: Context, command: Register, definition: Defini
     Then let the event cancel, and be cancelled.
     """
     listed = view.get(tables.by_event_key(command.event_key))
-    first = _first_occurrence(view, context, command, listed) if listed else None
+    first = None
+    if listed and not command.replay_id:
+        first = _first_occurrence(view, context, command, listed)
     compiled = view.learn(definition)
     if first is None:
         event = runs.register(view, context, command, compiled, listed)
+        if view.requests and pauses.covers(view, event.slug, event.received):
+            runs.begin_held(view, command.run_id, event, compiled)
+        else:
+            runs.begin(view, command.run_id, event, compiled.function.app)
         if command.cancels:
             _cancel_by_same_event(view, context, command, context)
         _meet_held(view, command.run_id, event)
+        if view.requests:
+            run = runs.registered(view, command.run_id)
+            cancellations.meet_late(view, run)
+            pauses.meet_late(view, run)
         return
     view.count("repeats")
     if view.get(tables.event_row_key(command.run_id)) is None:
@@ -43,7 +53,7 @@ def _first_occurrence(
         assert value is not None, "a listed run has a row"
         event = codec.EVENT_ROWS.decode(value)
         near = abs(event.received - context.received) < limits.DEDUPE_MS
-        if near and runs.home_key(event, run_id) == home:
+        if near and not event.replay_id and runs.home_key(event, run_id) == home:
             return event
     return None
 

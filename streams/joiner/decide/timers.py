@@ -1,15 +1,19 @@
 """What happens by itself once the watermark has passed its due time (S27, S30)."""
 
-from streams.joiner import dues, runs
+from streams.joiner import dues, requests, runs
+from streams.joiner.decide import pauses
 from streams.joiner.runs import Run
 from streams.joiner.view import View
 from topology import limits
-from topology.records import Json
-from topology.statuses import Status
+from topology.records import Pause
+from topology.statuses import Cause, Status
 
 
 def fire(view: View, row_key: bytes) -> None:
-    """A timer came due: held rows go, runs take their next step."""
+    """A timer came due: held rows go, runs and requests take their next step."""
+    if row_key[:1] == b"q":
+        _fire_request(view, row_key)
+        return
     if row_key[:1] != b"e":
         if row_key[:1] == b"p":
             view.count("ignored_updates", "unknown_event")
@@ -21,6 +25,16 @@ def fire(view: View, row_key: bytes) -> None:
         _fire_ended(view, run)
     else:
         _fire_unfinished(view, run)
+
+
+def _fire_request(view: View, key: bytes) -> None:
+    row = view.requests.get(key)
+    if row is None:
+        requests.forget(view, key)
+    elif isinstance(row.command, Pause):
+        pauses.fire(view, row)
+    else:
+        requests.write(view, requests.finish(row, requests.DONE))
 
 
 def _fire_ended(view: View, run: Run) -> None:
@@ -41,6 +55,8 @@ def _fire_unfinished(view: View, run: Run) -> None:
     due, what = min(dues.due_times(run.event, run.row, compiled))
     assert view.passed(due), "timers fire in the order of their due times"
     match what:
+        case "release":
+            pauses.release(view, run)
         case "dispatch":
             runs.change(view, run, Status.SCHEDULED, dispatch=True)
         case "wake":
@@ -69,15 +85,6 @@ def _fire_unfinished(view: View, run: Run) -> None:
         case "expire":
             runs.change(view, run, Status.EXPIRED, ended_at=view.now, dispatch=False)
         case _:
-            runs.cancel(view, run, _cause(what), due)
-
-
-def _cause(timeout: str) -> dict[str, Json]:
-    return {
-        "type": timeout,
-        "event": None,
-        "rule": None,
-        "cancellation_id": None,
-        "reason": None,
-        "requested_by": None,
-    }
+            cause = Cause(what)
+            runs.cancel(view, run, cause, runs.cause(cause))
+            view.delayed(due)

@@ -7,7 +7,6 @@ import pytest
 
 from streams.router.drafts import Routed
 from streams.router.record import Record
-from streams.router.requests import TYPES, route_request
 from streams.router.updates import route_update
 from topology import keys, limits
 from topology.records import Update
@@ -180,22 +179,3 @@ def test_oversized_update_is_refused() -> None:
     """An update isn't read beyond the limit."""
     [rejection] = route_update(record(b" " * 101), P, limit=100).rejections
     assert "101 bytes" in rejection.message
-
-
-@pytest.mark.parametrize("kind", sorted(TYPES))
-def test_known_request_is_read(kind: str) -> None:
-    """Requests count for the watermark."""
-    assert route_request(record({"type": kind, "body": {}})) == Routed()
-
-
-@pytest.mark.parametrize("value", [{}, {"type": "explode"}, {"type": ["pause"]}, {"type": None}])
-def test_request_of_unknown_type_is_refused(value: dict[str, Any]) -> None:
-    """Somebody asked for something, so it isn't dropped in silence."""
-    [rejection] = route_request(record(value)).rejections
-    assert rejection.kind == "unknown_request"
-
-
-def test_request_that_is_no_object_is_refused() -> None:
-    """Requests are held to the same JSON as events."""
-    [rejection] = route_request(record([])).rejections
-    assert rejection.kind == "not_an_object"

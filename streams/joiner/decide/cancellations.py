@@ -1,0 +1,112 @@
+"""Cancellations: a rule for the runs that are there, and for those still to come (S18 to S25)."""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from streams.errors import EvaluationError
+from streams.joiner import announcements, requests, runs
+from streams.joiner.requests import Tally
+from streams.joiner.runs import Run
+from streams.joiner.view import Context, View
+from topology import limits, tables
+from topology.records import CancelRun, CancelRuns, StopCancellation
+from topology.statuses import LETTERS, UNFINISHED, Cause
+from topology.tables import RequestRow
+
+_UNFINISHED: Final = frozenset(LETTERS[status] for status in UNFINISHED)
+
+
+def cancel_runs(view: View, context: Context, command: CancelRuns) -> None:
+    """Begin a cancellation; its bound can't lie beyond its own receipt, but for clocks (S18)."""
+    if not requests.is_new(view, command):
+        return
+    before = min(command.before, context.received + limits.REQUEST_SLACK_MS)
+    command = msgspec.structs.replace(command, before=before)
+    requests.write(view, RequestRow(command, context.received, requests.RUNNING, scanning=True))
+
+
+def stop_cancellation(view: View, command: StopCancellation) -> None:
+    """Let a cancellation cancel nothing more; what it has cancelled stays cancelled (S22)."""
+    row = view.requests.get(tables.request_key(command.cancellation))
+    if row is not None and isinstance(row.command, CancelRuns):
+        requests.write(view, requests.finish(row, requests.STOPPED))
+
+
+def cancel_run(view: View, context: Context, command: CancelRun) -> None:
+    """Cancel one run, and say what came of it (S26)."""
+    run = runs.load(view, command.run_id)
+    if run is None:
+        outcome = "not_found"
+    elif run.ended:
+        outcome = "already_ended"
+    else:
+        outcome = "cancelled"
+        runs.cancel(view, run, Cause.API, runs.cause(Cause.API, request=command.request))
+        view.delayed(context.received)
+    announcements.run_answered(view, command, outcome)
+
+
+def decider(view: View, row: RequestRow, tally: Tally) -> Callable[[bytes, bytes], bool]:
+    """What a cancellation does to each run of its scan."""
+    meet = _meeting(view, row, tally)
+
+    def decide(run_id: bytes, letter: bytes) -> bool:
+        tally.scanned += 1
+        run = runs.load(view, run_id) if letter in _UNFINISHED else None
+        if run is None or run.ended:
+            tally.already_ended += 1
+            return run is not None
+        meet(run)
+        return True
+
+    return decide
+
+
+def scanned(view: View, row: RequestRow, command: CancelRuns) -> RequestRow:
+    """Every run there is was met: done once no other can come into the range."""
+    last = command.before - 1
+    if view.passed(last):
+        return requests.finish(row, requests.DONE)
+    return msgspec.structs.replace(row, due=last)
+
+
+def meet_late(view: View, run: Run) -> None:
+    """A run was registered: cancellations apply to it that were asked before (S19)."""
+    for row, command in requests.of_function(view, CancelRuns, run.event.slug):
+        if run.ended:
+            return
+        in_range = command.after < run.event.received < command.before
+        if in_range and not requests.is_left_to_scan(row, run.event.slug, run.id):
+            tally = Tally(row)
+            tally.scanned += 1
+            _meeting(view, row, tally)(run)
+            requests.write(view, requests.tallied(row, tally))
+
+
+def _meeting(view: View, row: RequestRow, tally: Tally) -> Callable[[Run], None]:
+    """How a cancellation meets an unfinished run of its range."""
+    command = row.command
+    assert isinstance(command, CancelRuns)
+    request = command.request
+    condition = None if command.condition is None else view.condition(command.condition)
+    cause = runs.cause(Cause.CANCELLATION, request=request)
+
+    def meet(run: Run) -> None:
+        if condition is not None:
+            try:
+                if not condition.evaluate(view.parsed(run.event.event), None):
+                    return
+            except EvaluationError as error:
+                tally.failed += 1
+                announcements.failed_on(view, request.id, run.id, str(error))
+                return
+        tally.matched += 1
+        if command.dry_run:
+            tally.take(run.id)
+            return
+        runs.cancel(view, run, Cause.CANCELLATION, cause, request.id)
+        tally.cancelled += 1
+
+    return meet
