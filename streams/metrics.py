@@ -31,6 +31,7 @@ LATENCY_BUCKETS: Final = (
 TRANSACTION_BUCKETS: Final = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15,
 )  # fmt: skip
+API_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 # More sources of a kind than this share one series, so that no user input grows the registry.
 _OTHER: Final = "other"
 _REASONS_PER_STAGE: Final = 50
@@ -51,6 +52,7 @@ class Metrics:
         self._declare_runs()
         self._declare_partitions()
         self._declare_trouble()
+        self._declare_calls()
         info = Info("build", "Version of Countermand.", namespace=NAMESPACE, registry=registry)
         info.info({"version": installed_version()})
 
@@ -60,8 +62,12 @@ class Metrics:
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(name, text, labels, namespace=NAMESPACE, registry=self.registry)
 
-    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-        return Histogram(name, text, namespace=NAMESPACE, buckets=buckets, registry=self.registry)
+    def _histogram(
+        self, name: str, text: str, buckets: tuple[float, ...], *labels: str
+    ) -> Histogram:
+        return Histogram(
+            name, text, labels, namespace=NAMESPACE, buckets=buckets, registry=self.registry
+        )
 
     def _declare_routing(self) -> None:
         self.events = self._counter(
@@ -130,6 +136,26 @@ class Metrics:
         )
         self.rebalances = self._counter("rebalances_total", "Assignments given to this process.")
 
+    def _declare_read_model(self) -> None:
+        self.read_model_batches = self._counter(
+            "read_model_batches_total",
+            "Transactions of the read model; outcome written, or dropped since another wrote.",
+            "outcome",
+        )
+        self.read_model_rows = self._counter(
+            "read_model_rows_total",
+            "Rows that the read model wrote or removed, by what was done.",
+            "step",
+        )
+        self.read_model_refused = self._counter(
+            "read_model_refused_total",
+            "Records that the read model left out; stage decode or database.",
+            "stage",
+        )
+        self.read_model_write = self._histogram(
+            "read_model_write_seconds", "One transaction of the read model.", TRANSACTION_BUCKETS
+        )
+
     def _declare_trouble(self) -> None:
         self.dead_letters = self._counter(
             "dead_letters_total", "Records put on `dead-letters`.", "stage", "reason"
@@ -141,6 +167,20 @@ class Metrics:
             "clock_skew_seconds",
             "Broker's clock less this process's, as last seen on a record; positive is ahead.",
         )
+
+    def _declare_calls(self) -> None:
+        self.api_calls = self._counter(
+            "api_calls_total", "Calls of the API.", "method", "route", "status"
+        )
+        self.api_seconds = self._histogram(
+            "api_call_seconds", "Calls of the API, from their first byte in to the last out.",
+            API_BUCKETS, "method", "route",
+        )  # fmt: skip
+
+    def api_call(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one call; `route` is the path with its parameters' names."""
+        self.api_calls.labels(method, route, str(status)).inc()
+        self.api_seconds.labels(method, route).observe(seconds)
 
     def partition(self, partition: int) -> "PartitionMetrics":
         """The bound metrics of one of the joiner's partitions."""

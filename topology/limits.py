@@ -14,6 +14,7 @@ DAY_MS: Final = 24 * HOUR_MS
 EVENT_BYTES: Final = 512 * 1024
 EVENT_NAME_CHARS: Final = 256
 EVENT_ID_CHARS: Final = 256
+EVENTS_PER_CALL: Final = 1_000
 # `function.cancelled` holds the trigger event twice, plus an envelope.
 ENVELOPE_BYTES: Final = 16 * 1024
 MESSAGE_BYTES: Final = 2 * 1024 * 1024

@@ -150,6 +150,12 @@ class Settings(BaseSettings):
         description="How long the read model keeps ended runs and finished requests.",
     )
 
+    api_host: str = Field("127.0.0.1", description="Where the API is served.")
+    api_port: int = Field(8420, ge=0, le=65_535, description="Port of the API.")
+    api_body_limit: int = Field(
+        1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="Largest request body, bytes."
+    )
+
     web_host: str = Field("127.0.0.1", description="Where metrics and health are served.")
     web_port: int = Field(
         6066, ge=0, le=65_535, description="Port of metrics and health; 0 takes a free one."

@@ -1,0 +1,128 @@
+"""The functions that there are, read from their topic by a thread and shown as of its last look."""
+
+import threading
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+
+from streams import logs
+from streams.api.problems import ProblemError, unavailable
+from streams.errors import CountermandError
+from streams.functions.reader import RegistryReader
+from streams.functions.registry import Version
+from streams.settings import Settings
+from topology import topics
+
+# Longer than the reader's questions need; what is older may lack a function.
+_LOOK_S: Final = 0.05
+_AGAIN_S: Final = 2.0
+
+_log = logs.get(__name__)
+
+Versions = Mapping[str, tuple[Version, ...]]
+
+
+class Catalogue:
+    """All versions of all functions by slug; `start` begins to read, `close` ends it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._versions: Versions = {}
+        self._position = -1
+        self._reader: RegistryReader | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._read, name="functions", daemon=True)
+
+    def start(self) -> None:
+        """Begin to read; Kafka may come later."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Read no more."""
+        self._stop.set()
+        self._thread.join()
+
+    @property
+    def fresh(self) -> bool:
+        """Whether what isn't here isn't there."""
+        reader = self._reader
+        return reader is not None and reader.fresh
+
+    def check(self) -> str | None:
+        """What is wrong with the view, for `/healthz/ready`."""
+        return None if self.fresh else "the topic of functions can't be read to its end"
+
+    def all(self) -> Versions:
+        """Every function's versions, the newest last; deleted functions too."""
+        return self._versions
+
+    def versions(self, slug: str) -> tuple[Version, ...]:
+        """The versions of one function, the newest last; a deleted one has some for a while.
+
+        Raises:
+            ProblemError: 404, or 503 where it can't be known now.
+        """
+        found = self._versions.get(slug)
+        if found:
+            return found
+        self.require_fresh()
+        raise not_found(slug)
+
+    def require_fresh(self) -> None:
+        """Go on only while Kafka answers.
+
+        Raises:
+            ProblemError: 503.
+        """
+        if not self.fresh:
+            raise unavailable(
+                "kafka_unavailable", "Kafka doesn't answer, so it isn't known which functions exist"
+            )
+
+    def live(self, slug: str) -> Version:
+        """The newest version of a function that isn't deleted.
+
+        Raises:
+            ProblemError: as `versions`.
+        """
+        newest = self.versions(slug)[-1]
+        if newest.deleted:
+            raise not_found(slug)
+        return newest
+
+    def _read(self) -> None:
+        config = self._settings.librdkafka(log_level=0)
+        topic = self._settings.topic(topics.FUNCTIONS)
+        while not self._stop.is_set():
+            try:
+                with RegistryReader(config, topic) as reader:
+                    self._follow(reader)
+            except CountermandError as error:
+                _log.warning("Functions can't be read", error=str(error))
+            self._reader = None
+            self._stop.wait(_AGAIN_S)
+
+    def _follow(self, reader: RegistryReader) -> None:
+        """Keep up with the topic; shown only from its end on, so that nothing vanishes."""
+        while not self._stop.is_set():
+            reader.poll()
+            if reader.fresh and (
+                self._reader is None or self._position != reader.registry.position
+            ):
+                self._show(reader)
+            self._stop.wait(_LOOK_S)
+
+    def _show(self, reader: RegistryReader) -> None:
+        registry = reader.registry
+        self._position = registry.position
+        self._versions = {slug: registry.versions(slug) for slug in registry.slugs()}
+        self._reader = reader
+
+
+def not_found(slug: str) -> ProblemError:
+    """The problem of a function that isn't there."""
+    return ProblemError(
+        HTTPStatus.NOT_FOUND,
+        "function_not_found",
+        f"function not found: there is no {slug} (app_id and function_id, joined by '-')",
+    )

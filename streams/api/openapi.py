@@ -1,0 +1,92 @@
+"""The OpenAPI document: what FastAPI makes of the routes, with our problems and our keys."""
+
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from streams.api.operations import SCHEME
+from streams.metrics import installed_version
+
+VERSION: Final = installed_version()
+DESCRIPTION: Final = """\
+Cancels pending work: runs of functions that Kafka events start.
+
+- Times are RFC 3339 in UTC; bounds are exclusive. Ids are ULIDs.
+- A success answers `{"data": …, "metadata": {"fetched_at": …}}`; a list has `next_cursor` there.
+- An error answers an RFC 9457 problem: `code` is for programs, `errors` has every wrong field.
+- A `POST` with the header `Idempotency-Key` may be sent again: it is done once.
+- What writes answers after Kafka has acknowledged it.
+- Keys are made by `countermand keys create`; send `Authorization: Bearer cmk_…`.
+"""
+TAGS: Final = (
+    {"name": "cancellations", "description": "Cancel runs by function, time and expression."},
+    {"name": "runs", "description": "Search runs, cancel one."},
+    {"name": "functions", "description": "Definitions; pause and resume."},
+    {"name": "replays", "description": "Run cancelled, skipped or failed runs again."},
+    {"name": "events", "description": "Produce events."},
+    {"name": "audit", "description": "Who did what."},
+    {"name": "health", "description": "For orchestrators and Prometheus; without a key."},
+)
+_TEXT: Final = {"type": "string"}
+_PROBLEM: Final = {
+    "type": "object",
+    "description": "RFC 9457.",
+    "required": ["type", "title", "status", "detail", "instance", "code", "error", "request_id"],
+    "properties": {
+        "type": _TEXT,
+        "title": _TEXT,
+        "status": {"type": "integer"},
+        "detail": _TEXT,
+        "instance": _TEXT | {"description": "The path."},
+        "code": _TEXT | {"description": "For programs; never changes."},
+        "error": _TEXT | {"description": "The same as detail."},
+        "request_id": _TEXT,
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["code", "detail"],
+                "properties": {
+                    "code": _TEXT,
+                    "detail": _TEXT,
+                    "pointer": _TEXT | {"description": "The field in the body (RFC 6901)."},
+                    "parameter": _TEXT | {"description": "The parameter or header."},
+                    "position": {"type": "integer", "description": "Where in an expression."},
+                },
+            },
+        },
+    },
+}
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """The document of an app; made once."""
+    if app.openapi_schema is None:
+        made = get_openapi(
+            title=app.title,
+            version=app.version,
+            summary=app.summary,
+            description=app.description,
+            routes=app.routes,
+            tags=app.openapi_tags,
+        )
+        schemas = made["components"]["schemas"]
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+        schemas["Problem"] = _PROBLEM
+        made["components"]["securitySchemes"] = {
+            SCHEME: {"type": "http", "scheme": "bearer", "description": "An API key: `cmk_…`."}
+        }
+        for path in made["paths"].values():
+            for operation in path.values():
+                _forget_default(operation["responses"])
+        app.openapi_schema = made
+    return app.openapi_schema
+
+
+def _forget_default(responses: dict[str, Any]) -> None:
+    """Take FastAPI's own 422 away where the route doesn't name one."""
+    content = responses.get("422", {}).get("content", {})
+    if "application/json" in content:
+        del responses["422"]

@@ -1,0 +1,110 @@
+"""The envelope of every answer, and pages of lists: a cursor holds the last id of its page."""
+
+import base64
+import binascii
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Generic, TypeVar
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from streams.api.fields import Answer, Body, Time, now_ms, time_text
+
+T = TypeVar("T")
+
+MOST: Final = 100
+USUAL: Final = 20
+_VERSION: Final = "c1:"
+_CURSOR: Final[Any] = Field(default=None, description="`next_cursor` of the page before.")
+_ULID: Final = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", re.ASCII)
+_SLUG: Final = re.compile(r"[A-Za-z0-9._-]{1,200}", re.ASCII)
+
+
+class Metadata(Answer):
+    """About an answer."""
+
+    fetched_at: Time
+
+
+class PageMetadata(Metadata):
+    """About a page of a list."""
+
+    next_cursor: str | None = Field(
+        description="Send it as `cursor` for the next page; null: there is none."
+    )
+
+
+class Envelope(Answer, Generic[T]):
+    """What every success answers with."""
+
+    data: T
+    metadata: Metadata
+
+
+class Page(Answer, Generic[T]):
+    """A page of a list."""
+
+    data: list[T]
+    metadata: PageMetadata
+
+
+class Done(Answer):
+    """That something was done."""
+
+    ok: bool = True
+
+
+def envelope(data: T) -> Envelope[T]:
+    """One thing as an answer."""
+    return Envelope(data=data, metadata=Metadata(fetched_at=time_text(now_ms())))
+
+
+def page(data: Sequence[T], last_id: str | None) -> Page[T]:
+    """Some things as an answer; `last_id` is where the next page begins, if there is one."""
+    cursor = None if last_id is None else encode_cursor(last_id)
+    found = PageMetadata(fetched_at=time_text(now_ms()), next_cursor=cursor)
+    return Page(data=list(data), metadata=found)
+
+
+def encode_cursor(last_id: str) -> str:
+    """The cursor of what follows an id."""
+    return base64.urlsafe_b64encode(f"{_VERSION}{last_id}".encode()).decode()
+
+
+def _decoder(ids: re.Pattern[str]) -> AfterValidator:
+    """What reads the cursors of a list whose ids look so."""
+
+    def decode(cursor: str | None) -> str | None:
+        if cursor is None:
+            return None
+        try:
+            text = base64.urlsafe_b64decode(cursor.encode()).decode()
+        except (binascii.Error, ValueError):
+            text = ""
+        last_id = text.removeprefix(_VERSION)
+        if last_id == text or ids.fullmatch(last_id) is None:
+            raise PydanticCustomError(
+                "invalid_cursor", "is no cursor: send `next_cursor` of the page before, or none"
+            )
+        return last_id
+
+    return AfterValidator(decode)
+
+
+class Listing(Body):
+    """The parameters of every list; one that nobody knows is refused, as it may be misspelt."""
+
+    limit: int = Field(default=USUAL, ge=1, le=MOST, description="How many at most.")
+
+
+class UlidListing(Listing):
+    """A list whose things have ULIDs."""
+
+    cursor: Annotated[str | None, _decoder(_ULID)] = _CURSOR
+
+
+class SlugListing(Listing):
+    """A list whose things have slugs."""
+
+    cursor: Annotated[str | None, _decoder(_SLUG)] = _CURSOR

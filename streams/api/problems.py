@@ -1,0 +1,151 @@
+"""Errors as RFC 9457 problems: one shape for every answer that is no success.
+
+`error` repeats `detail`, which scripts written for Inngest read; `code` is for programs.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+import orjson
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from streams.errors import CountermandError, UnreachableError
+
+MEDIA_TYPE: Final = "application/problem+json"
+RETRY_AFTER_S: Final = 2
+_TYPE: Final = "urn:countermand:problem:"
+# Where Inngest answers 400 to a wrong field; everywhere else it is 422.
+_BAD_REQUEST_PREFIXES: Final = ("/v1/cancellations", "/v1/runs")
+_HTTP_CODES: Final = {
+    HTTPStatus.NOT_FOUND: "route_not_found",
+    HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One wrong field: in the body by its JSON pointer, elsewhere by the parameter's name."""
+
+    code: str
+    detail: str
+    pointer: str | None = None
+    parameter: str | None = None
+    position: int | None = None
+
+    def document(self) -> dict[str, Any]:
+        """As it is answered, without what isn't known."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+class ProblemError(CountermandError):
+    """An answer that is no success, raised from wherever it is found out."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.headers = dict(headers or {})
+
+    def answer(self, path: str, request_id: str) -> Response:
+        """The HTTP answer."""
+        document: dict[str, Any] = {
+            "type": _TYPE + self.code,
+            "title": self.code.replace("_", " ").capitalize(),
+            "status": self.status,
+            "detail": self.detail,
+            "instance": path,
+            "code": self.code,
+            "error": self.detail,
+            "request_id": request_id,
+        }
+        if self.errors:
+            document["errors"] = [error.document() for error in self.errors]
+        return Response(orjson.dumps(document), self.status, self.headers, MEDIA_TYPE)
+
+
+def validation_status(path: str) -> int:
+    """The status of an answer to wrong fields."""
+    bad_request = path.startswith(_BAD_REQUEST_PREFIXES)
+    return HTTPStatus.BAD_REQUEST if bad_request else HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+def invalid(path: str, errors: Sequence[FieldError]) -> ProblemError:
+    """The problem of wrong fields, all of them at once."""
+    detail = "\n".join(error.detail for error in errors)
+    return ProblemError(validation_status(path), "invalid_request", detail, errors=errors)
+
+
+def unavailable(code: str, detail: str) -> ProblemError:
+    """The problem of something that we stand on and that doesn't answer now."""
+    headers = {"Retry-After": str(RETRY_AFTER_S)}
+    return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, code, detail, headers=headers)
+
+
+def as_problem(error: Exception, path: str) -> ProblemError | None:
+    """What to answer for an error; None where it is a defect of ours."""
+    if isinstance(error, ProblemError):
+        return error
+    if isinstance(error, RequestValidationError):
+        return invalid(path, [_field_error(found) for found in error.errors()])
+    if isinstance(error, HTTPException):
+        return _of_framework(error)
+    if isinstance(error, UnreachableError):
+        return unavailable("kafka_unavailable", str(error))
+    if isinstance(error, OperationalError | InterfaceError | PoolTimeoutError) or _is_lost(error):
+        return unavailable("database_unavailable", "The database doesn't answer: try again")
+    return None
+
+
+def _is_lost(error: Exception) -> bool:
+    return isinstance(error, DBAPIError) and error.connection_invalidated
+
+
+def _of_framework(error: HTTPException) -> ProblemError:
+    status = HTTPStatus(error.status_code)
+    code = _HTTP_CODES.get(status, status.phrase.lower().replace(" ", "_"))
+    return ProblemError(status, code, str(error.detail), headers=error.headers)
+
+
+def _field_error(found: Mapping[str, Any]) -> FieldError:
+    """One of pydantic's findings, in the words of the request."""
+    place, *path = found["loc"]
+    pointer = "".join(f"/{_escaped(part)}" for part in path)
+    name = ".".join(str(part) for part in path) or "the body"
+    code, detail = _words(found, name)
+    position = found.get("ctx", {}).get("position")
+    if place == "body":
+        return FieldError(code, detail, pointer=pointer, position=position)
+    return FieldError(code, detail, parameter=name, position=position)
+
+
+def _words(found: Mapping[str, Any], name: str) -> tuple[str, str]:
+    """The code of a finding, and what is wrong."""
+    kind, message = found["type"], found["msg"]
+    if kind == "missing" or (kind == "string_too_short" and found["input"] == ""):
+        return "required", f"{name} is required"
+    if kind == "extra_forbidden":
+        return "unknown_field", f"{name} is not known here: is it misspelt?"
+    if kind == "expression":
+        return kind, message
+    detail = message.replace("Input", name, 1) if "Input" in message else f"{name} {message}"
+    return kind, detail
+
+
+def _escaped(part: object) -> str:
+    return str(part).replace("~", "~0").replace("/", "~1")

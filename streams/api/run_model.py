@@ -1,0 +1,92 @@
+"""A run as the API shows it, and what its id says about the time it was received."""
+
+from typing import Any
+
+import orjson
+from pydantic import Field
+from sqlalchemy import ColumnElement
+
+from streams.api.fields import Answer, Json, Row, Time, optional_time, time_text
+from streams.database.schema import RUNS
+from topology import keys
+
+
+class Run(Answer):
+    """One execution of a function for one event."""
+
+    run_id: str
+    run_started_at: Time = Field(description="When its event was received.")
+    ended_at: Time | None
+    status: str = Field(
+        description="Scheduled, Running, Sleeping, Completed, Failed, Cancelled, Skipped, Expired."
+    )
+    function_id: str = Field(description="The function's slug.")
+    app_id: str
+    function_version: int
+    event_id: str
+    event: Json = Field(description="The event that triggered it.")
+    output: None = None
+    scheduled_at: Time
+    started_at: Time | None = Field(description="When a worker's first claim was accepted.")
+    stopped_at: Time | None = Field(description="When the worker of a cancelled run had left it.")
+    sleep_until: Time | None
+    attempt: int
+    worker: str | None
+    last_step: str | None
+    error: Json | None
+    cause: Json | None = Field(description="Why it was cancelled.")
+    cancellation_id: str | None
+    replay_of: str | None
+    replay_id: str | None
+
+
+def run_fields(row: Row) -> dict[str, Any]:
+    """The fields of a run from its row."""
+    return {
+        "run_id": row["run_id"],
+        "run_started_at": time_text(row["scheduled_at"]),
+        "ended_at": optional_time(row["ended_at"]),
+        "status": row["status"].capitalize(),
+        "function_id": row["function_id"],
+        "app_id": row["app_id"],
+        "function_version": row["function_version"],
+        "event_id": row["event_id"],
+        "event": orjson.loads(row["event"]),
+        "scheduled_at": time_text(row["scheduled_at"]),
+        "started_at": optional_time(row["started_at"]),
+        "stopped_at": optional_time(row["stopped_at"]),
+        "sleep_until": optional_time(row["sleep_until"]),
+        "attempt": row["attempt"],
+        "worker": row["worker"],
+        "last_step": row["last_step"],
+        "error": _json(row["error"]),
+        "cause": _json(row["cause"]),
+        "cancellation_id": row["cancellation_id"],
+        "replay_of": row["replay_of"],
+        "replay_id": row["replay_id"],
+    }
+
+
+def run_answer(row: Row) -> Run:
+    """A run from its row."""
+    return Run(**run_fields(row))
+
+
+def received_between(after: int | None, before: int | None) -> list[ColumnElement[bool]]:
+    """That a run was received strictly between two times: its id begins with the time."""
+    bounds = []
+    if after is not None:
+        bounds.append(RUNS.c.run_id >= lowest_id(after + 1))
+    if before is not None:
+        bounds.append(RUNS.c.run_id < lowest_id(before))
+    return bounds
+
+
+def lowest_id(received_ms: int) -> str:
+    """The smallest id of a run received at a time."""
+    latest = (1 << 48) - 1
+    return keys.run_id_text(min(max(received_ms, 0), latest).to_bytes(6, "big") + bytes(10))
+
+
+def _json(text: str | None) -> Json | None:
+    return None if text is None else orjson.loads(text)
