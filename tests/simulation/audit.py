@@ -5,6 +5,7 @@ from collections import Counter
 import orjson
 
 from streams.joiner import derive
+from tests.simulation import requests
 from tests.simulation.world import World
 from tests.support import oracle
 from tests.support.oracle import RunName
@@ -18,7 +19,7 @@ _KEPT = frozenset(b"absf")
 
 def findings(world: World) -> list[str]:
     """Everything that is wrong with a run that has settled; ends it by letting months pass."""
-    found = [*_cancels(world), *_runs(world), *_rebuilt(world)]
+    found = [*_cancels(world), *_runs(world), *requests.findings(world), *_rebuilt(world)]
     world.skip(_MONTHS_MS)
     world.skip(_MONTHS_MS)
     return [*found, *_rebuilt(world), *_leftovers(world)]
@@ -27,12 +28,13 @@ def findings(world: World) -> list[str]:
 def _cancels(world: World) -> list[str]:
     """Each expected cancel exactly once, none besides."""
     expected = oracle.cancelled(world.functions, world.traffic.occurrences, oracle.compiled)
+    replayed = requests.replayed(world)
     by_event: Counter[RunName] = Counter()
     by_run: Counter[str] = Counter()
     for record in world.cluster.records("cancelled"):
         data = orjson.loads(record.value or b"")["data"]
         by_run[data["run_id"]] += 1
-        if data["cause"]["type"] == "event":
+        if data["cause"]["type"] == "event" and data["run_id"] not in replayed:
             by_event[data["function_id"], data["event"]["id"]] += 1
     statuses = _statuses(world)
     ended = {name for name, status in statuses.items() if status in {"completed", "failed"}}
@@ -44,7 +46,7 @@ def _cancels(world: World) -> list[str]:
         *(
             f"cancelled without an event: {name}"
             for name in sorted(timed_out)
-            if name[0] != "sim-timed"
+            if name[0] not in {"sim-timed", *requests.BULK}
         ),
     ]
 
@@ -61,7 +63,8 @@ def _runs(world: World) -> list[str]:
         if record.value is None:
             continue
         run = orjson.loads(record.value)
-        ids.setdefault((run["function_id"], run["event"]["id"]), set()).add(record.key)
+        if "replay_id" not in run:
+            ids.setdefault((run["function_id"], run["event"]["id"]), set()).add(record.key)
         last = numbers.get(record.key, 0)
         if run["seq"] not in {last, last + 1}:
             found.append(f"seq {run['seq']} after {last}: {run['run_id']}")
@@ -75,6 +78,8 @@ def _statuses(world: World) -> dict[RunName, str]:
     for record in world.cluster.records("runs"):
         if record.value is not None:
             run = orjson.loads(record.value)
+            if "replay_id" in run:
+                continue
             statuses[run["function_id"], run["event"]["id"]] = run["status"]
     return statuses
 

@@ -38,6 +38,9 @@ class Faults:
 
     @contextmanager
     def rule(self) -> Iterator[None]:
-        """Let the joiner's own crash points ask here."""
-        with mock.patch("streams.joiner.processor.crash_at", self.crash_at):
+        """Let the joiner's own crash points ask here, and long work take many slices."""
+        with (
+            mock.patch("streams.joiner.processor.crash_at", self.crash_at),
+            mock.patch("topology.limits.SLICE_DECISIONS", 3),
+        ):
             yield

@@ -5,13 +5,14 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 from unittest import mock
 
-from streams.joiner import derive
+from streams.joiner import derive, requests
 from streams.joiner.view import View
 from tests.simulation.joiners import CrashingTransactions
 from tests.simulation.routers import Router
 from tests.support.logs import LogTransactions
 from tests.support.partition import StepwisePartition
 from topology import codec, tables
+from topology.records import Pause
 from topology.tables import AppliedRow
 
 
@@ -112,6 +113,39 @@ def claims_too_much() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def forgets_late_registrations() -> Iterator[None]:
+    """A cancellation meets only the runs that are there."""
+    with mock.patch("streams.joiner.decide.cancellations.meet_late"):
+        yield
+
+
+@contextmanager
+def meets_runs_twice() -> Iterator[None]:
+    """A run that registers while a cancellation scans is decided on by both ways."""
+    with mock.patch("streams.joiner.requests.is_left_to_scan", return_value=False):
+        yield
+
+
+@contextmanager
+def repeats_requests() -> Iterator[None]:
+    """A repeated request is a new one."""
+    with mock.patch("streams.joiner.requests.is_new", return_value=True):
+        yield
+
+
+@contextmanager
+def resumes_at_once() -> Iterator[None]:
+    """A pause is over when its end is processed, whatever was received before."""
+
+    def covers(view: View, slug: str, received: int) -> bool:
+        pauses = requests.of_function(view, Pause, slug)
+        return any(not row.resumed_at and row.received < received for row, _ in pauses)
+
+    with mock.patch("streams.joiner.decide.pauses.covers", covers):
+        yield
+
+
 PLANTS: Final[tuple[Callable[[], AbstractContextManager[None]], ...]] = (
     writes_before_commit,
     commits_outputs_apart,
@@ -121,4 +155,8 @@ PLANTS: Final[tuple[Callable[[], AbstractContextManager[None]], ...]] = (
     loses_unsent_batches,
     fences_nobody,
     claims_too_much,
+    forgets_late_registrations,
+    meets_runs_twice,
+    repeats_requests,
+    resumes_at_once,
 )

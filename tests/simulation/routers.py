@@ -49,7 +49,8 @@ class Router:
             self.queues[partition].append(batch)
         progress, now = self._progress[place], self._shared.clock.now
         if records:
-            self._positions[place] = records[-1].offset + 1
+            more = log.read(records[-1].offset + 1, 1)
+            self._positions[place] = records[-1].offset + 1 if more else log.end
             progress.read(records[-1].offset, max(one.received for one in records), now)
         if self._positions[place] == log.end:
             progress.reached(log.end)

@@ -1,13 +1,14 @@
-"""Events and run updates at random: values from few, so that they often meet."""
+"""Events, run updates and requests at random: values from few, so that they often meet."""
 
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 from tests.support.logs import Cluster
 from tests.support.oracle import Occurrence
 from tests.support.partition import Clock
+from topology.keys import run_id_text
 
 FUNCTIONS: Final = """
 functions:
@@ -36,6 +37,10 @@ functions:
      cancel_on: [{event: maintenance/started, all_runs: true, timeout: 20s}]}
   - {id: timed, app: sim, triggers: [{event: order/placed}], timeouts: {start: 20s, finish: 1m}, lease: 10s,
      cancel_on: [{event: order/cancelled, match: data.id}, {event: account/closed, match: data.user}]}
+  - {id: bulk, app: sim, triggers: [{event: order/placed}]}
+  - {id: paused, app: sim, triggers: [{event: order/placed}]}
+  - {id: again, app: sim, triggers: [{event: document/saved}],
+     cancel_on: [{event: document/saved, match: data.user}, {event: account/closed, match: data.user}]}
 """  # noqa: E501
 NAMES: Final = {
     "order/placed": 8,
@@ -48,7 +53,24 @@ NAMES: Final = {
     "nobody/listens": 0.3,
 }
 UPDATES: Final = ("running", "running", "heartbeat", "sleeping", "completed", "failed", "stopped")
+REQUESTS: Final = {
+    "cancel_runs": 6,
+    "stop_cancellation": 1,
+    "pause": 1,
+    "resume": 1,
+    "replay": 1,
+}
+CONDITIONS: Final = (None, None, "event.data.n > 5", "event.data.user == 1 && event.data.n > 2")
 _REPEATS: Final = 20
+
+
+class Asked(NamedTuple):
+    """A request that was produced; received when."""
+
+    id: str
+    type: str
+    received: int
+    body: dict[str, Any]
 
 
 class Traffic:
@@ -57,6 +79,7 @@ class Traffic:
     def __init__(self, cluster: Cluster, clock: Clock, random: Random, partitions: int) -> None:
         """Write to `partitions` partitions of each input."""
         self.occurrences: list[Occurrence] = []
+        self.requests: list[Asked] = []
         self._cluster = cluster
         self._clock = clock
         self._random = random
@@ -107,6 +130,49 @@ class Traffic:
             body |= {name: run[name] for name in ("run_id", "attempt")}
         log = self._cluster.log("run-updates", random.randrange(self._partitions))
         log.append(orjson.dumps(body), received=self._clock.now)
+
+    def request(self) -> None:
+        """Somebody asks for something, or repeats it, not knowing whether it was written."""
+        random, now = self._random, self._clock.now
+        if self.requests and random.random() < 0.15:
+            before = random.choice(self.requests[-5:])
+            if before.type != "resume":  # one that comes again ends the pause that there is then
+                self._ask(before._replace(received=now))
+                return
+        kind = random.choices(list(REQUESTS), list(REQUESTS.values()))[0]
+        if kind in {"pause", "resume"}:
+            body: dict[str, Any] = {"function_id": "sim-paused"}
+            body |= {"running": "never"} if kind == "pause" else {}
+        elif kind == "replay":
+            body = {"function_id": "sim-again", "from": now - random.randint(0, 60_000), "to": now}
+            body |= {"statuses": ["cancelled"], "spread": random.choice((0, 5_000))}
+        elif kind == "cancel_runs":
+            body = {"app_id": "sim", "function_id": random.choice(("bulk", "bulk", "again"))}
+            body |= {"started_after": now - random.randint(0, 20_000)}
+            body |= {"started_before": now + random.randint(-3_000, 9_000)}
+            body |= {"if": random.choice(CONDITIONS), "dry_run": random.random() < 0.2}
+        else:
+            known = [one.id for one in self.requests[-3:] if one.body.get("function_id") == "again"]
+            if not known:
+                return
+            body = {"cancellation_id": random.choice(known)}
+        request_id = run_id_text(now.to_bytes(6, "big") + random.randbytes(10))
+        self._ask(Asked(request_id, kind, now, body))
+
+    def resume(self) -> None:
+        """End the pause, if there is one."""
+        body = {"function_id": "sim-paused"}
+        self._ask(Asked(run_id_text(bytes(16)), "resume", self._clock.now, body))
+
+    def _ask(self, asked: Asked) -> None:
+        self.requests.append(asked)
+        record = {
+            "request_id": asked.id,
+            "type": asked.type,
+            "requested_by": "somebody",
+            "body": asked.body,
+        }
+        self._cluster.log("requests", 0).append(orjson.dumps(record), received=asked.received)
 
     def _some_run(self) -> dict[str, Any] | None:
         """A run that a worker may have; those of most functions are left to the cancels."""

@@ -25,7 +25,7 @@ class World:
         """Draw the size of the world from the seed."""
         self.random = random = Random(seed)
         self.clock = Clock(START_MS)
-        self.cluster = Cluster()
+        self.cluster = Cluster(lambda: self.clock.now)
         self.faults = Faults(random, _RATE)
         self.functions = read_text(FUNCTIONS)
         partitions, input_partitions = random.randint(1, 4), random.randint(1, 3)
@@ -34,7 +34,9 @@ class World:
         places = [
             (topic, number)
             for topic in settings.routed_topics
-            for number in range(1 if topic in {"requests", "replayed"} else input_partitions)
+            for number in range(
+                {"requests": 1, "replayed": partitions}.get(topic, input_partitions)
+            )
         ]
         sources = frozenset((ids[topic], number) for topic, number in places)
         self.setting = Setting(self.cluster, self.clock, partitions, lambda: sources)
@@ -53,6 +55,7 @@ class World:
         actors = (self._produce, self.routers.step, self._join, self._pass_time)
         for _ in range(steps):
             self.random.choices(actors, (3, 10, 5, 2))[0]()
+        self.traffic.resume()
         self.settle()
 
     def settle(self) -> None:
@@ -70,10 +73,13 @@ class World:
             self.joiners.settle()
 
     def _produce(self) -> None:
-        if self.random.random() < 0.8:
+        what = self.random.random()
+        if what < 0.75:
             self.traffic.produce()
-        else:
+        elif what < 0.88:
             self.traffic.update()
+        else:
+            self.traffic.request()
 
     def _join(self) -> None:
         if self.random.random() < 0.1:

@@ -75,13 +75,14 @@ def scanned(view: View, row: RequestRow, command: CancelRuns) -> RequestRow:
 def meet_late(view: View, run: Run) -> None:
     """A run was registered: cancellations apply to it that were asked before (S19)."""
     for row, command in requests.of_function(view, CancelRuns, run.event.slug):
-        if run.ended:
-            return
         in_range = command.after < run.event.received < command.before
         if in_range and not requests.is_left_to_scan(row, run.event.slug, run.id):
             tally = Tally(row)
             tally.scanned += 1
-            _meeting(view, row, tally)(run)
+            if run.ended:  # by what was held for it, or by another cancellation
+                tally.already_ended += 1
+            else:
+                _meeting(view, row, tally)(run)
             requests.write(view, requests.tallied(row, tally))
 
 
