@@ -69,7 +69,7 @@ class Driver:
         self._read: dict[tuple[str, int], int] = dict.fromkeys(self._places, 0)
         self._reads_at_once = True
         self._events = 0
-        self._requests = 0
+        self.requested: list[str] = []
         self._down: set[int] = set()
         sources = frozenset((self._ids[topic], partition) for topic, partition in self._places)
         memory = None if disk is None else Memory(_MEMORY_MIB)
@@ -218,8 +218,9 @@ class Driver:
         **body: Json,
     ) -> str:
         """Produce a request, received `at`, or one ms after the record before; its id."""
-        self._requests += 1
-        request_id = id or keys.run_id_text((self.now << 80 | self._requests).to_bytes(16, "big"))
+        number = len(self.requested)
+        request_id = id or keys.run_id_text((self.now << 80 | number).to_bytes(16, "big"))
+        self.requested.append(request_id)
         record = {
             "request_id": request_id,
             "type": type,
