@@ -51,6 +51,7 @@ class Metrics:
         self._declare_routing()
         self._declare_runs()
         self._declare_partitions()
+        self._declare_read_model()
         self._declare_trouble()
         self._declare_calls()
         info = Info("build", "Version of Countermand.", namespace=NAMESPACE, registry=registry)

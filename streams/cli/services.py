@@ -25,7 +25,7 @@ def router(  # noqa: PLR0913  # one parameter per option
     log_level: LogLevel = None,
 ) -> None:
     """Run a router: events to commands."""
-    settings = _configured(
+    settings = configured(
         bootstrap_servers=bootstrap_servers,
         topic_prefix=topic_prefix,
         partitions=partitions,
@@ -35,7 +35,7 @@ def router(  # noqa: PLR0913  # one parameter per option
     )
     from streams.router.process import run_router  # noqa: PLC0415  # heavy
 
-    _run(run_router, settings)
+    run_service(run_router, settings)
 
 
 def joiner(  # noqa: PLR0913  # one parameter per option
@@ -49,7 +49,7 @@ def joiner(  # noqa: PLR0913  # one parameter per option
     log_level: LogLevel = None,
 ) -> None:
     """Run a joiner: commands to state and cancelled events."""
-    settings = _configured(
+    settings = configured(
         bootstrap_servers=bootstrap_servers,
         topic_prefix=topic_prefix,
         partitions=partitions,
@@ -60,7 +60,7 @@ def joiner(  # noqa: PLR0913  # one parameter per option
     )
     from streams.joiner.app import run_joiner  # noqa: PLC0415  # heavy
 
-    _run(run_joiner, settings)
+    run_service(run_joiner, settings)
 
 
 def version(*, json: options.Json = False) -> None:
@@ -78,7 +78,7 @@ def version(*, json: options.Json = False) -> None:
         out(f"{name} {number}")
 
 
-def _run(service: "Callable[[Settings], None]", settings: "Settings") -> None:
+def run_service(service: "Callable[[Settings], None]", settings: "Settings") -> None:
     """Run until told to stop; what ends it otherwise goes to the log first."""
     from streams import logs  # noqa: PLC0415  # not needed for --help
 
@@ -91,7 +91,7 @@ def _run(service: "Callable[[Settings], None]", settings: "Settings") -> None:
         raise
 
 
-def _configured(**flags: Any) -> "Settings":  # noqa: ANN401  # one per setting
+def configured(**flags: Any) -> "Settings":  # noqa: ANN401  # one per setting
     """The settings, and logs that follow them."""
     from streams import logs  # noqa: PLC0415  # not needed for --help
 

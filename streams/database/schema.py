@@ -92,6 +92,7 @@ REQUESTS: Final = Table(
     Index("requests_by_type", "type", "request_id"),
     Index("requests_by_function", "function_id", "type", "request_id"),
     Index("requests_by_target", "target", "request_id"),
+    Index("requests_by_age", "received_at"),
 )
 
 # How far each partition is with a request: totals are sums over its partitions.
@@ -111,6 +112,7 @@ PROGRESS: Final = Table(
     Column("sample", Text, nullable=False),
     Column("error", Text),
     Column("updated_at", BigInteger, nullable=False),
+    Index("request_progress_by_age", "updated_at"),
 )
 
 # Runs on which a request's expression had no answer.

@@ -189,6 +189,10 @@ class Deployment:
         """Start a joiner."""
         return self._start("joiner")
 
+    def read_model(self) -> WebService:
+        """Start a read model; its database is in the state directory."""
+        return self._start("read-model", "run")
+
     def close(self) -> None:
         """Stop what still runs."""
         while self._services:
@@ -205,10 +209,10 @@ class Deployment:
     ) -> None:
         self.close()
 
-    def _start(self, role: str) -> WebService:
+    def _start(self, role: str, *more: str) -> WebService:
         port = free_port()
         launcher = self._launchers.get(role, ())
-        command = [*launcher, sys.executable, "-m", "streams.cli", role]
+        command = [*launcher, sys.executable, "-m", "streams.cli", role, *more]
         flags = self._flags | {"web_port": str(port)}
         own = {all_settings.variable(field): value for field, value in flags.items()}
         name = f"{role}-{len(self._services)}"

@@ -77,6 +77,7 @@ def _requests() -> None:
         Column("at", BigInteger, nullable=False),
         Column("received_at", BigInteger, nullable=False),
         Column("body", Text, nullable=False),
+        Index("requests_by_age", "received_at"),
         Index("requests_by_function", "function_id", "type", "request_id"),
         Index("requests_by_target", "target", "request_id"),
         Index("requests_by_type", "type", "request_id"),
@@ -96,6 +97,7 @@ def _requests() -> None:
         Column("sample", Text, nullable=False),
         Column("error", Text),
         Column("updated_at", BigInteger, nullable=False),
+        Index("request_progress_by_age", "updated_at"),
     )
     op.create_table(
         "request_failures",

@@ -1,0 +1,36 @@
+"""`countermand read-model`: the process that copies Kafka's records into the SQL database."""
+
+import typer
+
+from streams.cli import options
+from streams.cli.services import LogLevel, configured, run_service
+
+app = typer.Typer(
+    help="Copy runs, requests and their progress into the SQL database.", no_args_is_help=True
+)
+
+
+@app.command()
+def run(  # noqa: PLR0913  # one parameter per option
+    *,
+    bootstrap_servers: options.Bootstrap = None,
+    topic_prefix: options.Prefix = None,
+    partitions: options.Count = None,
+    state_dir: options.StateDir = None,
+    web_port: options.WebPort = None,
+    log_format: options.LogFormat = None,
+    log_level: LogLevel = None,
+) -> None:
+    """Run the read model: Kafka to the SQL database."""
+    settings = configured(
+        bootstrap_servers=bootstrap_servers,
+        topic_prefix=topic_prefix,
+        partitions=partitions,
+        state_dir=state_dir,
+        web_port=web_port,
+        log_format=log_format,
+        log_level=log_level,
+    )
+    from streams.read_model.process import run_read_model  # noqa: PLC0415  # heavy
+
+    run_service(run_read_model, settings)

@@ -1,0 +1,128 @@
+"""What a few ms of records change, gathered: per run and per request only the last counts."""
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Final, NamedTuple, TypeAlias
+
+from streams.read_model.rows import (
+    Row,
+    failure_row,
+    progress_key,
+    progress_row,
+    request_row,
+    run_row,
+)
+from streams.settings import Settings
+from topology import topics
+
+Place: TypeAlias = tuple[str, int]
+
+_SEQ: Final = 6
+_FIRST: Final = 1
+_SLASHES_OF_FAILURE: Final = 2
+_SLASH: Final = b"/"
+
+
+class Step(StrEnum):
+    """What is done with rows, in this order."""
+
+    REMOVE_RUN = "remove_run"
+    ADD_RUN = "add_run"
+    CHANGE_RUN = "change_run"
+    ADD_REQUEST = "add_request"
+    REMOVE_PROGRESS = "remove_progress"
+    SET_PROGRESS = "set_progress"
+    REMOVE_FAILURE = "remove_failure"
+    SET_FAILURE = "set_failure"
+
+
+class Found(NamedTuple):
+    """A record, as far as it is looked at."""
+
+    key: bytes | None
+    value: bytes | None
+    received: int
+
+
+Steps: TypeAlias = list[tuple[Step, list[Row]]]
+
+
+class Batch:
+    """What a few records change."""
+
+    def __init__(self) -> None:
+        # None: the run was removed, and nothing came after that.
+        self._runs: dict[str, Row | None] = {}
+        self._removed: set[str] = set()
+        self._requests: dict[str, Row] = {}
+        self._progress: dict[Row, Row | None] = {}
+        self._failures: dict[Row, Row | None] = {}
+
+    def add_run(self, record: Found) -> None:
+        """Take a record of `runs`.
+
+        Raises:
+            CodecError: it is none.
+        """
+        if record.value is None:
+            run_id = (record.key or b"").decode(errors="replace")
+            self._runs[run_id] = None
+            self._removed.add(run_id)
+            return
+        row = run_row(record.value)
+        before = self._runs.get(row[0])
+        if before is None or before[_SEQ] < row[_SEQ]:
+            self._runs[row[0]] = row
+
+    def add_request(self, record: Found) -> None:
+        """Take a record of `requests`.
+
+        Raises:
+            CodecError: it is none.
+        """
+        if record.value is not None:
+            row = request_row(record.key or b"", record.value, record.received)
+            self._requests.setdefault(row[0], row)
+
+    def add_progress(self, record: Found) -> None:
+        """Take a record of `request-progress`: of a partition, or of a run without an answer.
+
+        Raises:
+            CodecError: it is neither.
+        """
+        key = record.key or b""
+        of_failure = key.count(_SLASH) == _SLASHES_OF_FAILURE
+        rows = self._failures if of_failure else self._progress
+        if record.value is None:
+            rows[progress_key(key)] = None
+            return
+        row = failure_row(record.value) if of_failure else progress_row(record.value)
+        rows[row[:2]] = row
+
+    def steps(self) -> Steps:
+        """What to do with which rows, in order; never without rows."""
+        changes = [row for row in self._runs.values() if row is not None]
+        found: Mapping[Step, list[Row]] = {
+            Step.REMOVE_RUN: [(run_id,) for run_id in self._removed],
+            # The first change of a run is never newer than what is there.
+            Step.ADD_RUN: [row for row in changes if row[_SEQ] == _FIRST],
+            Step.CHANGE_RUN: [row for row in changes if row[_SEQ] != _FIRST],
+            Step.ADD_REQUEST: list(self._requests.values()),
+            Step.REMOVE_PROGRESS: [key for key, row in self._progress.items() if row is None],
+            Step.SET_PROGRESS: [row for row in self._progress.values() if row is not None],
+            Step.REMOVE_FAILURE: [key for key, row in self._failures.items() if row is None],
+            Step.SET_FAILURE: [row for row in self._failures.values() if row is not None],
+        }
+        return [(step, found[step]) for step in Step if found[step]]
+
+
+Adder: TypeAlias = Callable[[Batch, Found], None]
+
+
+def adders(settings: Settings) -> dict[str, Adder]:
+    """What takes a record of each topic, by the topic's full name."""
+    return {
+        settings.topic(topics.RUNS): Batch.add_run,
+        settings.topic(topics.REQUESTS): Batch.add_request,
+        settings.topic(topics.REQUEST_PROGRESS): Batch.add_progress,
+    }

@@ -1,0 +1,90 @@
+"""What a read model tells about itself: metrics, health and the rare log line."""
+
+import time
+from collections.abc import Collection
+from typing import Final
+
+from streams import logs
+from streams.health import Health, Kind, Progress
+from streams.metrics import Metrics
+from streams.read_model.batch import Place, Steps
+from streams.settings import Settings
+
+# Ends are asked for every second.
+_SILENT_S: Final = 15.0
+_NOT_STARTED: Final = "nothing is read yet"
+_log = logs.get(__name__)
+
+
+class Figures:
+    """Counts what is written, and answers whether the process is live and ready."""
+
+    def __init__(self, settings: Settings, metrics: Metrics, health: Health) -> None:
+        """Add the checks to `health`."""
+        self._metrics = metrics
+        self._progress = Progress(settings.stall_timeout.total_seconds())
+        self._limiter = logs.Limiter()
+        self._places: set[Place] = set()
+        self._waits_for: str | None = _NOT_STARTED
+        self._waits_since = time.monotonic()
+        self._heard_at = time.monotonic()
+        health.add(Kind.LIVE, "progress", self._progress)
+        health.add(Kind.READY, "reading", self._reading)
+
+    def waiting(self, reason: str) -> None:
+        """Nothing can be read or written for now; a restart wouldn't help."""
+        if self._waits_for is None:
+            self._waits_since = time.monotonic()
+        self._waits_for = reason
+        self._progress.pause()
+        held = self._limiter.admit(reason)
+        if held is not None:
+            _log.warning("The read model has to wait", reason=reason, held=held)
+
+    def moved(self) -> None:
+        """A round was done."""
+        if self._waits_for is not None:
+            self._waits_for = None
+            self._progress.resume()
+
+    def wrote(self, steps: Steps, seconds: float, refused: int) -> None:
+        """Count a batch that is written, with the rows that the database refused."""
+        self._metrics.read_model_batches.labels("written").inc()
+        self._metrics.read_model_write.observe(seconds)
+        for step, rows in steps:
+            self._metrics.read_model_rows.labels(step.value).inc(len(rows))
+        self._metrics.read_model_refused.labels("database").inc(refused)
+
+    def dropped(self) -> None:
+        """Count a batch that somebody else has written."""
+        self._metrics.read_model_batches.labels("dropped").inc()
+        _log.warning("Somebody else writes what is read here: the positions are read again")
+
+    def refused(self, topic: str, error: Exception) -> None:
+        """Count a record that can't be read, and log it once a minute and topic."""
+        self._metrics.read_model_refused.labels("decode").inc()
+        held = self._limiter.admit(topic)
+        if held is not None:
+            _log.warning("A record can't be read", topic=topic, error=str(error), held=held)
+
+    def lag(self, place: Place, position: int, high: int) -> None:
+        """Note how much of a partition is not yet in the database."""
+        lag = max(0, high - position)
+        self._heard_at = time.monotonic()
+        self._places.add(place)
+        self._metrics.source(*place).set(lag)
+        self._progress.seen(place, position, lag)
+
+    def owned(self, places: Collection[Place]) -> None:
+        """Watch these partitions from now on; the others went to another process."""
+        for place in self._places.difference(places):
+            self._metrics.forget_source(*place)
+            self._progress.forget(place)
+        self._places = set(places)
+
+    def _reading(self) -> str | None:
+        now = time.monotonic()
+        if self._waits_for is not None:
+            return f"{self._waits_for} ({now - self._waits_since:.0f} s)"
+        silent = now - self._heard_at
+        return f"Kafka doesn't answer ({silent:.0f} s)" if silent > _SILENT_S else None

@@ -1,0 +1,167 @@
+"""How far each partition is in the database, and when that no longer means anything.
+
+Three things make rows worthless, and their topic is then read from its beginning:
+
+- the topic was deleted and made anew: another topic id, or a position beyond its end
+- of `runs`, reading paused for long: brokers forget the removal of a run after a day
+  (`delete.retention.ms`), so a run that was removed meanwhile would stay for ever. Half of that is
+  trusted
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from sqlalchemy import Connection, Engine, Table, delete, insert, select, text
+
+from streams import logs
+from streams.database.engine import POSTGRESQL, writing
+from streams.database.schema import FAILURES, POSITIONS, PROGRESS, READ_MODEL, REQUESTS, RUNS
+from streams.errors import DatabaseError
+from streams.read_model.batch import Place
+from streams.settings import Settings
+from topology import topics
+
+# Where the rows of each topic are, by its name without the prefix.
+_TABLES: Final = {
+    topics.RUNS.name: (RUNS,),
+    topics.REQUESTS.name: (REQUESTS,),
+    topics.REQUEST_PROGRESS.name: (PROGRESS, FAILURES),
+}
+_log = logs.get(__name__)
+
+
+@dataclass(frozen=True)
+class TopicNow:
+    """A topic as the brokers have it.
+
+    Attributes:
+        id: Of this life of it, as text.
+        forgets_after: For how long, in ms, it remembers that a key was removed; None: for ever.
+    """
+
+    id: str
+    forgets_after: int | None = None
+
+
+class Position(NamedTuple):
+    """How far one partition is in the database, and as of when."""
+
+    next_offset: int
+    as_of: int
+
+
+class Move(NamedTuple):
+    """A position that a transaction is to change, if it is still where it was."""
+
+    before: Position
+    after: Position
+
+
+class Positions:
+    """The table `positions`: one row per partition that was ever read."""
+
+    def __init__(self, settings: Settings, engine: Engine) -> None:
+        """Those of the topics that these settings name."""
+        self._engine = engine
+        prefix = settings.topic_prefix
+        self._tables = {prefix + name: tables for name, tables in _TABLES.items()}
+
+    def start(
+        self,
+        ends: Mapping[Place, int],
+        found: Mapping[str, TopicNow],
+        now: int,
+    ) -> dict[Place, Position]:
+        """Where to go on with these partitions, which end there; topics may have to start anew.
+
+        Raises:
+            DatabaseError: the database holds what was read of other topics.
+        """
+        with writing(self._engine) as connection:
+            self._refuse_others(connection)
+            for topic in sorted({topic for topic, _ in ends}):
+                reason = _worthless(_rows(connection, topic), ends, found[topic], now)
+                if reason is not None:
+                    _log.warning("A topic is read from its beginning", topic=topic, reason=reason)
+                    self._forget(connection, topic)
+                _begin(connection, topic, ends, found[topic].id, now)
+            return {
+                place: row.position
+                for topic in found
+                for place, row in _rows(connection, topic).items()
+                if place in ends
+            }
+
+    def clear(self) -> None:
+        """Forget everything that was read."""
+        with writing(self._engine) as connection:
+            for table in READ_MODEL:
+                _empty(connection, table)
+
+    def _refuse_others(self, connection: Connection) -> None:
+        others = POSITIONS.c.topic.not_in(self._tables)
+        topic = connection.scalar(select(POSITIONS.c.topic).where(others).limit(1))
+        if topic is not None:
+            raise DatabaseError(
+                f"The database holds what was read of {topic}, not of {next(iter(self._tables))}: "
+                "set COUNTERMAND_DATABASE_URL or COUNTERMAND_TOPIC_PREFIX right, or run "
+                "`countermand read-model rebuild`, which drops it"
+            )
+
+    def _forget(self, connection: Connection, topic: str) -> None:
+        connection.execute(delete(POSITIONS).where(POSITIONS.c.topic == topic))
+        for table in self._tables[topic]:
+            _empty(connection, table)
+
+
+@dataclass(frozen=True)
+class _Row:
+    topic_id: str
+    position: Position
+
+
+def _rows(connection: Connection, topic: str) -> dict[Place, _Row]:
+    rows = connection.execute(select(POSITIONS).where(POSITIONS.c.topic == topic))
+    return {
+        (row.topic, row.partition): _Row(row.topic_id, Position(row.next_offset, row.as_of))
+        for row in rows
+    }
+
+
+def _worthless(
+    rows: Mapping[Place, _Row], ends: Mapping[Place, int], topic: TopicNow, now: int
+) -> str | None:
+    """Why what was read of a topic can't be kept; None where it can."""
+    if any(row.topic_id != topic.id for row in rows.values()):
+        return "it was deleted and made anew"
+    for place, row in rows.items():
+        if place not in ends:
+            continue
+        if row.position.next_offset > ends[place]:
+            return f"partition {place[1]} ends before what was read"
+        if topic.forgets_after and now - row.position.as_of > topic.forgets_after // 2:
+            return "it was not read for so long that it may have forgotten removals"
+    return None
+
+
+def _begin(
+    connection: Connection, topic: str, ends: Iterable[Place], topic_id: str, now: int
+) -> None:
+    """Add what isn't there yet, at its beginning."""
+    there = _rows(connection, topic)
+    new = [
+        {"topic": topic, "partition": one[1], "topic_id": topic_id, "next_offset": 0, "as_of": now}
+        for one in ends
+        if one[0] == topic and one not in there
+    ]
+    if new:
+        connection.execute(insert(POSITIONS), new)
+
+
+def _empty(connection: Connection, table: Table) -> None:
+    """Take all rows away, at once."""
+    if connection.dialect.name == POSTGRESQL:
+        connection.execute(text(f"TRUNCATE {table.name}"))
+    else:
+        connection.execute(delete(table))

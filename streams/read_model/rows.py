@@ -1,0 +1,242 @@
+"""Records of `runs`, `requests` and `request-progress` to rows of the tables: no Kafka, no SQL.
+
+A row is a tuple in the order of its table's columns. Whatever a record holds beyond what a row
+needs is not decoded: events are kept as the text that they came as.
+"""
+
+from typing import Any, Final, TypeAlias
+
+import msgspec
+from msgspec import Raw, Struct
+from msgspec.json import Decoder
+
+from topology import codec
+from topology.codec import CodecError
+from topology.records import CancelRunsBody, PauseBody, ReplayBody, ResumeBody
+
+Row: TypeAlias = tuple[Any, ...]
+
+# PostgreSQL's texts can't hold it; JSON texts have it escaped.
+_NUL: Final = "\x00"
+_REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
+_NULL: Final = b"null"
+_NO_JSON: Final = Raw(_NULL)
+_OF_PROGRESS: Final = 2
+_OF_FAILURE: Final = 3
+
+
+class _Source(Struct):
+    topic: str
+    partition: int
+    offset: int
+
+
+class _Event(Struct):
+    id: str
+    name: str
+
+
+class _Run(Struct):
+    run_id: str
+    function_id: str
+    app_id: str
+    function_version: int
+    status: str
+    seq: int
+    attempt: int
+    at: int
+    scheduled_at: int
+    event: Raw
+    source: _Source
+    status_before: str | None = None
+    started_at: int | None = None
+    ended_at: int | None = None
+    stopped_at: int | None = None
+    sleep_until: int | None = None
+    worker: str | None = None
+    last_step: str | None = None
+    error: Raw = _NO_JSON
+    cause: Raw = _NO_JSON
+    cancellation_id: str | None = None
+    replay_of: str | None = None
+    replay_id: str | None = None
+
+
+class _Progress(Struct):
+    request_id: str
+    partition: int
+    state: str
+    updated_at: int
+    outcome: str | None = None
+    scanned: int = 0
+    matched: int = 0
+    cancelled: int = 0
+    replayed: int = 0
+    already_ended: int = 0
+    failed: int = 0
+    sample: list[str] = []
+    error: str | None = None
+
+
+class _Failure(Struct):
+    request_id: str
+    run_id: str
+    failed: str
+
+
+_runs: Final = Decoder(_Run)
+_events: Final = Decoder(_Event)
+_progress: Final = Decoder(_Progress)
+_failures: Final = Decoder(_Failure)
+
+# Whose body names a function; the others are about a run or a request.
+_ABOUT_FUNCTIONS: Final[dict[str, type[PauseBody | ResumeBody | ReplayBody]]] = {
+    "pause": PauseBody,
+    "resume": ResumeBody,
+    "replay": ReplayBody,
+}
+_CANCEL_RUNS: Final = "cancel_runs"
+_OTHERS: Final = frozenset({"cancel_run", "stop_cancellation"})
+
+
+def run_row(value: bytes) -> Row:
+    """The row of a record of `runs`.
+
+    Raises:
+        CodecError: the bytes are not such a record.
+    """
+    try:
+        run = _runs.decode(value)
+        event = _events.decode(run.event)
+        return (
+            run.run_id,
+            run.function_id,
+            run.app_id,
+            run.function_version,
+            run.status,
+            run.status_before,
+            run.seq,
+            run.attempt,
+            run.scheduled_at,
+            run.started_at,
+            run.ended_at,
+            run.stopped_at,
+            run.sleep_until,
+            run.at,
+            _text(event.id),
+            _text(event.name),
+            _json(run.event),
+            run.source.topic,
+            run.source.partition,
+            run.source.offset,
+            _text(run.worker),
+            _text(run.last_step),
+            _json(run.error),
+            _json(run.cause),
+            run.cancellation_id,
+            run.replay_of,
+            run.replay_id,
+        )
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise CodecError(f"not a run: {error}") from error
+
+
+def request_row(key: bytes, value: bytes, received_at: int) -> Row:
+    """The row of a record of `requests`; routers know the same types.
+
+    Raises:
+        CodecError: the record is not a request.
+    """
+    try:
+        record = codec.decode_request(value)
+        function = _function(record.type, record.body)
+        target = _text(key.decode())
+    except (ValueError, RecursionError) as error:
+        raise CodecError(f"not a request: {error}") from error
+    return (
+        record.request_id,
+        record.type,
+        target,
+        function,
+        _text(record.requested_by),
+        _text(record.reason),
+        received_at if record.at is None else record.at,
+        received_at,
+        _json(record.body),
+    )
+
+
+def progress_row(value: bytes) -> Row:
+    """The row of a record of `request-progress` that tells how far a partition is.
+
+    Raises:
+        CodecError: the bytes are not such a record.
+    """
+    try:
+        found = _progress.decode(value)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise CodecError(f"not a progress: {error}") from error
+    return (
+        found.request_id,
+        found.partition,
+        found.state,
+        found.outcome,
+        found.scanned,
+        found.matched,
+        found.cancelled,
+        found.replayed,
+        found.already_ended,
+        found.failed,
+        msgspec.json.encode(found.sample).decode(),
+        _text(found.error),
+        found.updated_at,
+    )
+
+
+def failure_row(value: bytes) -> Row:
+    """The row of a record of `request-progress` about a run without an answer.
+
+    Raises:
+        CodecError: the bytes are not such a record.
+    """
+    try:
+        found = _failures.decode(value)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise CodecError(f"not a failure: {error}") from error
+    return found.request_id, found.run_id, _text(found.failed)
+
+
+def progress_key(key: bytes) -> Row:
+    """What a key of `request-progress` names: a request's partition, or a run of a request.
+
+    A partition is a number in the row; that of a failure doesn't count, since a run has one home.
+
+    Raises:
+        CodecError: the key names neither.
+    """
+    parts = key.decode(errors="replace").split("/")
+    if len(parts) == _OF_PROGRESS and parts[1].isdecimal():
+        return parts[0], int(parts[1])
+    if len(parts) == _OF_FAILURE:
+        return parts[0], parts[2]
+    raise CodecError(f"not a key of progress: {key[:64]!r}")
+
+
+def _function(kind: str, body: Raw) -> str | None:
+    """The slug of the function that a request is about; None where it is about none."""
+    if kind == _CANCEL_RUNS:
+        return codec.decode_json(body, CancelRunsBody).slug
+    if kind in _ABOUT_FUNCTIONS:
+        return codec.decode_json(body, _ABOUT_FUNCTIONS[kind]).function_id
+    if kind not in _OTHERS:
+        raise CodecError(f"unknown type {kind[:64]!r}")
+    return None
+
+
+def _json(raw: Raw) -> str | None:
+    data = bytes(raw)
+    return None if data == _NULL else data.decode()
+
+
+def _text(text: str | None) -> str | None:
+    return text.replace(_NUL, _REPLACEMENT) if text else text

@@ -1,0 +1,97 @@
+"""The statements of the read model as SQL text, made once: rows go to the driver as they are.
+
+SQLAlchemy writes them for either database. Executing them its own way would cost more per row than
+the database does.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import ColumnElement, Table, bindparam, delete, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import psycopg
+from sqlalchemy.engine.default import DefaultDialect
+from sqlalchemy.sql.dml import UpdateBase
+
+from streams.database.engine import SQLITE
+from streams.database.schema import FAILURES, POSITIONS, PROGRESS, REQUESTS, RUNS
+from streams.read_model.batch import Step
+
+# What a run is registered with, and no change of it changes.
+_FIXED: Final = frozenset({
+    "run_id", "function_id", "app_id", "function_version", "scheduled_at", "event_id",
+    "event_name", "event", "source_topic", "source_partition", "source_offset", "replay_of",
+    "replay_id",
+})  # fmt: skip
+# The values of `move`, in order.
+MOVED: Final = ("next_offset_after", "as_of_after", "topic", "partition", "topic_id", "next_offset")
+
+
+class Statements:
+    """Every statement that a batch needs; their values are rows' columns, in order.
+
+    Attributes:
+        steps: By step: what is done with its rows.
+        move: Moves a partition's position, if it is still where it was; its values are `MOVED`.
+    """
+
+    def __init__(self, database: str) -> None:
+        """Those for one kind of database, by SQLAlchemy's name of it."""
+        # Values by order instead of by name, as rows have them.
+        self._dialect: DefaultDialect = (
+            sqlite.dialect(paramstyle="qmark")
+            if database == SQLITE
+            else psycopg.dialect(paramstyle="format")  # type: ignore[no-untyped-call]
+        )
+        self._insert = sqlite.insert if database == SQLITE else postgresql.insert
+        self.steps: dict[Step, str] = {
+            Step.REMOVE_RUN: self._remove(RUNS),
+            Step.ADD_RUN: self._add(RUNS),
+            Step.CHANGE_RUN: self._change_run(),
+            Step.ADD_REQUEST: self._add(REQUESTS),
+            Step.REMOVE_PROGRESS: self._remove(PROGRESS),
+            Step.SET_PROGRESS: self._set(PROGRESS),
+            Step.REMOVE_FAILURE: self._remove(FAILURES),
+            Step.SET_FAILURE: self._set(FAILURES),
+        }
+        self.move = self._move()
+
+    def _add(self, table: Table) -> str:
+        return self._text(self._insert(table).on_conflict_do_nothing(), table.c.keys())
+
+    def _set(self, table: Table) -> str:
+        insert = self._insert(table)
+        keys = table.primary_key.columns.keys()
+        changes = {one.name: insert.excluded[one.name] for one in table.c if one.name not in keys}
+        return self._text(
+            insert.on_conflict_do_update(index_elements=keys, set_=changes), table.c.keys()
+        )
+
+    def _change_run(self) -> str:
+        insert = self._insert(RUNS)
+        changes = {one.name: insert.excluded[one.name] for one in RUNS.c if one.name not in _FIXED}
+        change = insert.on_conflict_do_update(
+            index_elements=["run_id"], set_=changes, where=insert.excluded.seq > RUNS.c.seq
+        )
+        return self._text(change, RUNS.c.keys())
+
+    def _remove(self, table: Table) -> str:
+        keys = list(table.primary_key.columns)
+        return self._text(delete(table).where(*map(_is, keys)), [key.name for key in keys])
+
+    def _move(self) -> str:
+        known = [POSITIONS.c[name] for name in ("topic", "partition", "topic_id", "next_offset")]
+        move = update(POSITIONS).where(*map(_is, known))
+        move = move.values(
+            next_offset=bindparam("next_offset_after"), as_of=bindparam("as_of_after")
+        )
+        return self._text(move, MOVED)
+
+    def _text(self, statement: UpdateBase, order: Sequence[str]) -> str:
+        compiled = statement.compile(dialect=self._dialect)
+        assert compiled.positiontup == list(order), compiled.positiontup
+        return str(compiled)
+
+
+def _is(column: ColumnElement[object]) -> ColumnElement[bool]:
+    return column == bindparam(column.key)
