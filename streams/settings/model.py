@@ -155,6 +155,11 @@ class Settings(BaseSettings):
     api_body_limit: int = Field(
         1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="Largest request body, bytes."
     )
+    api_url: str | None = Field(
+        None,
+        description="Where the command line finds the API. Unset: on this machine, at its port.",
+    )
+    api_key: Secret = Field(None, description="The command line's key for the API: `cmk_…`.")
 
     web_host: str = Field("127.0.0.1", description="Where metrics and health are served.")
     web_port: int = Field(
