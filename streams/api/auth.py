@@ -10,8 +10,9 @@ from typing import Final
 
 from sqlalchemy import Engine
 
-from streams.api.keys import NO_DIGEST, ApiKey, Role, StoredKey, digest, find_key, key_id
+from streams.api.keys import NO_DIGEST, ApiKey, StoredKey, digest, find_key, key_id
 from streams.api.problems import ProblemError
+from streams.api.roles import Role
 
 # A revoked key is refused at most this much later.
 REMEMBERED_S: Final = 1.0

@@ -4,7 +4,6 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
-import orjson
 from fastapi import APIRouter, Query
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
@@ -27,17 +26,19 @@ from streams.api.fields import (
     time_text,
 )
 from streams.api.guard import GuardedRoute
-from streams.api.keys import Role
 from streams.api.operations import operation
 from streams.api.paging import Done, Envelope, Page, UlidListing, envelope, page
 from streams.api.problems import ProblemError
 from streams.api.progress import CancelCounts, Progress, State, read_progress, summed
+from streams.api.requests import CANCEL_RUNS
+from streams.api.roles import Role
 from streams.api.run_model import Run, received_between, run_fields
 from streams.api.service import CurrentService
 from streams.api.stored_requests import RequestListing, find_request, list_requests
 from streams.database.schema import FAILURES, RUNS
+from topology import codec
+from topology.records import CancelRunsBody, StopCancellationBody
 
-KIND: Final = "cancel_runs"
 # There is one environment; scripts written for Inngest read the field.
 ENVIRONMENT: Final = "00000000-0000-0000-0000-000000000000"
 
@@ -74,17 +75,17 @@ class CancellationBody(Body):
         """The function's name."""
         return f"{self.app_id}-{self.function_id}"
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> CancelRunsBody:
         """The body of the request's record."""
-        return {
-            "app_id": self.app_id,
-            "function_id": self.function_id,
-            "started_after": self.started_after,
-            "started_before": self.started_before,
-            "if": self.if_,
-            "name": self.name,
-            "dry_run": self.dry_run,
-        }
+        return CancelRunsBody(
+            app_id=self.app_id,
+            function_id=self.function_id,
+            started_after=self.started_after,
+            started_before=self.started_before,
+            if_=self.if_,
+            name=self.name,
+            dry_run=self.dry_run,
+        )
 
 
 class Cancellation(Answer):
@@ -139,16 +140,15 @@ def create(
     """Cancel every unfinished run of a function in a range of time, also late registrations."""
     call.about(body.slug, reason=body.reason, dry_run=body.dry_run)
     service.catalogue.versions(body.slug)
-    service.writer.write(call, KIND, call.id, body.record(), function=body.slug)
-    assert call.row is not None
-    return envelope(cancellation(call.row, summed([], service.settings.partitions)))
+    row = service.writer.write(call, call.id, body.record())
+    return envelope(cancellation(row, summed([], service.settings.partitions)))
 
 
 @router.get("", **operation("listCancellations", Role.VIEWER, 400))
 def list_(service: CurrentService, asked: Annotated[RequestListing, Query()]) -> Page[Cancellation]:
     """Cancellations, the newest first; stopped ones too."""
     with service.engine.connect() as connection:
-        rows, last_id = list_requests(connection, KIND, asked)
+        rows, last_id = list_requests(connection, CANCEL_RUNS, asked)
         ids = [row["request_id"] for row in rows]
         progress = read_progress(connection, ids, service.settings.partitions)
     return page([cancellation(row, progress[row["request_id"]]) for row in rows], last_id)
@@ -173,11 +173,9 @@ def stop(
     """Let a cancellation cancel no more; what it cancelled stays cancelled."""
     call.about(cancellation_id, reason=reason)
     with service.engine.connect() as connection:
-        row = find(connection, cancellation_id)
-    body = {"cancellation_id": cancellation_id}
-    service.writer.write(
-        call, "stop_cancellation", cancellation_id, body, function=row["function_id"]
-    )
+        find(connection, cancellation_id)
+    body = StopCancellationBody(cancellation_id=cancellation_id)
+    service.writer.write(call, cancellation_id, body)
     return envelope(Done())
 
 
@@ -208,28 +206,33 @@ def find(connection: Connection, cancellation_id: str) -> RowMapping:
     Raises:
         ProblemError: 404.
     """
-    row = find_request(connection, KIND, cancellation_id)
+    row = find_request(connection, CANCEL_RUNS, cancellation_id)
     if row is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "cancellation_not_found", "Cancellation not found")
     return row
 
 
+def body_of(row: Row) -> CancelRunsBody:
+    """What a cancellation asks for."""
+    return codec.decode_json(row["body"].encode(), CancelRunsBody)
+
+
 def cancellation(row: Row, progress: Progress) -> Cancellation:
     """A cancellation from its request and progress."""
-    body = orjson.loads(row["body"])
+    body = body_of(row)
     return Cancellation(
         id=row["request_id"],
         created_at=time_text(row["at"]),
-        name=body.get("name"),
+        name=body.name,
         environment_id=ENVIRONMENT,
-        app_id=body["app_id"],
-        function_id=body["function_id"],
-        function_internal_id=f"{body['app_id']}-{body['function_id']}",
-        started_after=optional_time(body.get("started_after")),
-        started_before=time_text(body["started_before"]),
-        if_=body.get("if"),
+        app_id=body.app_id,
+        function_id=body.function_id,
+        function_internal_id=body.slug,
+        started_after=optional_time(body.started_after),
+        started_before=time_text(body.started_before),
+        if_=body.if_,
         status=progress.state,
-        dry_run=body.get("dry_run", False),
+        dry_run=body.dry_run,
         counts=progress.cancels(),
         sample=progress.sample,
         requested_by=row["requested_by"],
@@ -240,7 +243,7 @@ def cancellation(row: Row, progress: Progress) -> Cancellation:
 
 def outcome_query(row: Row, outcome: Outcome) -> Select[Any]:
     """The runs of a cancellation that ended up so, the newest first."""
-    body = orjson.loads(row["body"])
+    body = body_of(row)
     id_ = row["request_id"]
     if outcome is Outcome.CANCELLED:
         query = select(RUNS).where(RUNS.c.cancellation_id == id_)
@@ -251,7 +254,7 @@ def outcome_query(row: Row, outcome: Outcome) -> Select[Any]:
     else:
         query = select(RUNS).where(
             RUNS.c.function_id == row["function_id"],
-            *received_between(body.get("started_after"), body["started_before"]),
+            *received_between(body.started_after, body.started_before),
             RUNS.c.ended_at <= row["received_at"],
         )
     return query.order_by(RUNS.c.run_id.desc())

@@ -10,11 +10,11 @@ from pydantic import Field
 from streams.api.calls import Call, CurrentCall
 from streams.api.fields import Answer, Json
 from streams.api.guard import GuardedRoute
-from streams.api.keys import Role
 from streams.api.operations import operation
 from streams.api.paging import Envelope, envelope
 from streams.api.problems import FieldError, ProblemError, invalid
 from streams.api.producer import Outgoing
+from streams.api.roles import Role
 from streams.api.service import CurrentService
 from streams.router.inputs import read_plain
 from streams.router.record import Record, Rejection

@@ -1,31 +1,35 @@
 """`/v1/functions`: list, show, apply and delete definitions; pause and resume."""
 
 from collections.abc import Mapping
-from enum import StrEnum
 from http import HTTPStatus
-from typing import Annotated, Any, Final
+from typing import Annotated
 
-import orjson
 from fastapi import APIRouter, Path, Query
 from pydantic import Field
-from sqlalchemy import Connection, RowMapping, select
 
-from streams import durations
 from streams.api.calls import CurrentCall
 from streams.api.catalogue import not_found
 from streams.api.fields import (
-    Answer,
     Body,
     DurationMs,
     Json,
     Reason,
-    Row,
     Slug,
-    Time,
-    time_text,
+)
+from streams.api.function_model import (
+    AppliedFunction,
+    FunctionDetail,
+    FunctionSummary,
+    Pause,
+    Running,
+    applied,
+    find_pause,
+    pause_answer,
+    rules,
+    summary,
+    version_answer,
 )
 from streams.api.guard import GuardedRoute
-from streams.api.keys import Role
 from streams.api.operations import operation
 from streams.api.paging import (
     Done,
@@ -36,105 +40,17 @@ from streams.api.paging import (
     page,
 )
 from streams.api.problems import FieldError, ProblemError, invalid, unavailable
-from streams.api.progress import CancelCounts, Progress, State, read_progress, summed
+from streams.api.progress import read_progress, summed
+from streams.api.roles import Role
 from streams.api.service import CurrentService
-from streams.database.schema import REQUESTS
 from streams.errors import DefinitionError, NotFoundError, RefusedError, RegistryError
-from streams.functions.changes import Difference, RuleReport, rule_reports
-from streams.functions.definition import as_document, read_function
-from streams.functions.registry import Version
+from streams.functions.definition import read_function
 from streams.functions.writer import apply_functions, delete_function, plan_functions
-from topology import limits, topics
+from topology import limits, records, topics
 from topology.records import Function
-
-PAUSE: Final = "pause"
-RESUME: Final = "resume"
 
 router = APIRouter(prefix="/v1/functions", tags=["functions"], route_class=GuardedRoute)
 SlugPath = Annotated[Slug, Path(description="The function's slug: `<app>-<id>`.")]
-
-
-class Rule(Answer):
-    """How a cancel rule finds its runs."""
-
-    index: int
-    event: str
-    expression: str | None = Field(description="Null: it cancels every run of the function.")
-    indexed: bool = Field(description="Runs are found by key; otherwise all are looked through.")
-    keys: list[list[str]] = Field(description="What is looked up in the cancel event, per branch.")
-    evaluated: bool = Field(description="Whether what is found is then evaluated.")
-    compiled: bool
-
-
-class FunctionVersion(Answer):
-    """One version of a function; a run keeps the one that it was registered with."""
-
-    version: int
-    valid_from: Time
-    deleted: bool
-    definition: dict[str, Json]
-    rules: list[Rule]
-
-
-class Running(StrEnum):
-    """What becomes of a paused function's unfinished runs."""
-
-    NOW = "now"
-    LATER = "later"
-    NEVER = "never"
-
-
-class Pause(Answer):
-    """A pause of a function."""
-
-    id: str
-    created_at: Time
-    function_id: str
-    running: Running
-    after: str | None = Field(description="With `later`: when unfinished runs are cancelled.")
-    status: State
-    counts: CancelCounts
-    requested_by: str
-    reason: str | None
-
-
-class FunctionSummary(Answer):
-    """A function as it is now."""
-
-    function_id: str = Field(description="Its slug.")
-    app_id: str
-    id: str
-    version: int
-    valid_from: Time
-    definition: dict[str, Json]
-    paused: bool
-
-
-class FunctionDetail(FunctionSummary):
-    """A function with its versions, newest first, its rules, and its pause if there is one."""
-
-    rules: list[Rule]
-    versions: list[FunctionVersion]
-    pause: Pause | None
-
-
-class Change(Answer):
-    """One field's value before and after."""
-
-    field: str
-    before: Json
-    after: Json
-
-
-class AppliedFunction(Answer):
-    """What applying a definition changed, or would change."""
-
-    function_id: str
-    change: str = Field(description="new, changed or unchanged.")
-    fields: list[Change]
-    rules: list[Rule]
-    definition: dict[str, Json]
-    applied: bool = Field(description="False in a dry run.")
 
 
 class ApplyOptions(Body):
@@ -258,10 +174,9 @@ def pause(
     asked = body or PauseBody()
     call.about(slug, reason=asked.reason)
     service.catalogue.live(slug)
-    found = {"function_id": slug, "running": asked.running.value, "after": asked.after}
-    service.writer.write(call, PAUSE, slug, found, function=slug)
-    assert call.row is not None
-    return envelope(pause_answer(call.row, summed([], service.settings.partitions)))
+    record = records.PauseBody(function_id=slug, running=asked.running.value, after=asked.after)
+    row = service.writer.write(call, slug, record)
+    return envelope(pause_answer(row, summed([], service.settings.partitions)))
 
 
 @router.post(
@@ -274,7 +189,7 @@ def resume(
     """End a pause: what it hasn't done yet, it won't do."""
     call.about(slug, reason=None if body is None else body.reason)
     service.catalogue.live(slug)
-    service.writer.write(call, RESUME, slug, {"function_id": slug}, function=slug)
+    service.writer.write(call, slug, records.ResumeBody(function_id=slug))
     return envelope(Done())
 
 
@@ -297,86 +212,3 @@ def read_definition(slug: str, definition: Mapping[str, Json]) -> Function:
         detail = f"app and id make {function.slug}, but the path names {slug}"
         raise invalid(path, [FieldError("slug", detail, pointer="/id")])
     return function
-
-
-def find_pause(connection: Connection, slug: str) -> RowMapping | None:
-    """The request that a function is paused by; None where it isn't."""
-    kinds = REQUESTS.c.type.in_((PAUSE, RESUME))
-    query = select(REQUESTS).where(REQUESTS.c.function_id == slug, kinds)
-    newest = query.order_by(REQUESTS.c.received_at.desc(), REQUESTS.c.request_id.desc()).limit(1)
-    row = connection.execute(newest).mappings().one_or_none()
-    return None if row is None or row["type"] == RESUME else row
-
-
-def summary(version: Version, pause_row: RowMapping | None) -> dict[str, Any]:
-    """The fields of a function as it is now."""
-    function = version.compiled.function
-    return {
-        "function_id": function.slug,
-        "app_id": function.app,
-        "id": function.id,
-        "version": version.compiled.version,
-        "valid_from": time_text(version.compiled.valid_from),
-        "definition": as_document(function),
-        "paused": pause_row is not None,
-    }
-
-
-def version_answer(version: Version) -> FunctionVersion:
-    """One version as an answer."""
-    return FunctionVersion(
-        version=version.compiled.version,
-        valid_from=time_text(version.compiled.valid_from),
-        deleted=version.deleted,
-        definition=as_document(version.compiled.function),
-        rules=rules(version.compiled.function),
-    )
-
-
-def rules(function: Function) -> list[Rule]:
-    """How the cancel rules of a function find their runs."""
-    return [_rule(report) for report in rule_reports(function)]
-
-
-def applied(difference: Difference, *, dry_run: bool) -> AppliedFunction:
-    """What applying a definition changed, as an answer."""
-    fields = [
-        Change(field=one.field, before=one.before, after=one.after) for one in difference.fields
-    ]
-    return AppliedFunction(
-        function_id=difference.slug,
-        change=difference.change.value,
-        fields=fields,
-        rules=[_rule(report) for report in difference.rules],
-        definition=as_document(difference.function),
-        applied=not dry_run,
-    )
-
-
-def pause_answer(row: Row, progress: Progress) -> Pause:
-    """A pause from its request and progress."""
-    body = orjson.loads(row["body"])
-    later = body["running"] == Running.LATER
-    return Pause(
-        id=row["request_id"],
-        created_at=time_text(row["at"]),
-        function_id=body["function_id"],
-        running=body["running"],
-        after=durations.format_duration(body["after"]) if later else None,
-        status=progress.state,
-        counts=progress.cancels(),
-        requested_by=row["requested_by"],
-        reason=row["reason"],
-    )
-
-
-def _rule(report: RuleReport) -> Rule:
-    return Rule(
-        index=report.index,
-        event=report.event,
-        expression=report.expression,
-        indexed=report.indexed,
-        keys=[list(paths) for paths in report.keys],
-        evaluated=report.evaluated,
-        compiled=report.compiled,
-    )

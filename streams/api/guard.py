@@ -21,9 +21,9 @@ from streams.api import audit, idempotency
 from streams.api.auth import require
 from streams.api.calls import Call
 from streams.api.fields import now_ms
-from streams.api.keys import Role
 from streams.api.problems import FieldError, ProblemError, as_problem, invalid
 from streams.api.requests import add_request
+from streams.api.roles import Role
 from streams.api.service import Service
 from streams.database.engine import writing
 

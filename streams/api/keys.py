@@ -10,11 +10,11 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 from sqlalchemy import Connection, Engine, Row, insert, select, update
 
+from streams.api.roles import Role
 from streams.database.engine import writing
 from streams.database.schema import API_KEYS
 from streams.errors import NotFoundError, RefusedError
@@ -25,19 +25,6 @@ _SECRET_BYTES: Final = 32
 _KEY: Final = re.compile(r"cmk_([0-9a-f]{16})_[A-Za-z0-9_-]{43}", re.ASCII)
 # What a key is compared with whose id nobody knows: such a call takes as long as any other.
 NO_DIGEST: Final = bytes(32)
-
-
-class Role(StrEnum):
-    """What a key may do; each role may also do what those before it may."""
-
-    VIEWER = "viewer"
-    OPERATOR = "operator"
-    ADMIN = "admin"
-
-    def covers(self, needed: "Role") -> bool:
-        """Whether this role may do what `needed` may."""
-        order = tuple(Role)
-        return order.index(self) >= order.index(needed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from streams.api.guard import ROLE
-from streams.api.keys import Role
 from streams.api.problems import MEDIA_TYPE
+from streams.api.roles import Role
 
 SCHEME: Final = "apiKey"
 _PROBLEM: Final = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}

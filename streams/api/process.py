@@ -1,5 +1,7 @@
 """The API as a process: database, Kafka, and uvicorn until a signal."""
 
+import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -15,11 +17,15 @@ from streams.api.producer import AckedProducer
 from streams.api.requests import RequestWriter
 from streams.api.service import Service
 from streams.database.engine import open_database
+from streams.errors import SettingsError, UnreachableError
 from streams.health import Check, Health, Kind
+from streams.kafka.topics import check_topics
 from streams.metrics import Metrics
 from streams.settings import Settings
+from streams.signals import stopped_by_signals
 
 _DRAIN_S: Final = 10
+_BACKLOG: Final = 2048
 
 _log = logs.get(__name__)
 
@@ -29,13 +35,14 @@ def run_api(settings: Settings) -> None:
 
     Raises:
         SettingsError: the address is taken, or isn't of this machine.
+        TopicsError: a topic is missing, or made the wrong way.
         DatabaseError: the database can't be used.
     """
-    with open_service(settings) as service:
+    _check_topics(settings)
+    # Uvicorn repeats a signal when it has stopped: this hears it, and what is open is closed.
+    with stopped_by_signals(threading.Event()), open_service(settings) as service:
         config = uvicorn.Config(
             create_app(service),
-            host=settings.api_host,
-            port=settings.api_port,
             loop="uvloop",
             http="httptools",
             ws="none",
@@ -45,8 +52,9 @@ def run_api(settings: Settings) -> None:
             server_header=False,
             timeout_graceful_shutdown=_DRAIN_S,
         )
-        _log.info("API serves", host=settings.api_host, port=settings.api_port)
-        uvicorn.Server(config).run()
+        with _listening(settings) as listener:
+            _log.info("API serves", host=settings.api_host, port=listener.getsockname()[1])
+            uvicorn.Server(config).run(sockets=[listener])
 
 
 @contextmanager
@@ -84,3 +92,31 @@ def _answers(engine: Engine) -> Check:
         return None
 
     return check
+
+
+def _check_topics(settings: Settings) -> None:
+    """Refuse wrong topics; brokers that don't answer yet may be late, as they may fail later."""
+    try:
+        check_topics(settings)
+    except UnreachableError as error:
+        _log.warning("Kafka doesn't answer: what needs it answers 503", error=str(error))
+
+
+@contextmanager
+def _listening(settings: Settings) -> Iterator[socket.socket]:
+    """The socket that is served.
+
+    Raises:
+        SettingsError: the address is taken, or isn't of this machine.
+    """
+    host, port = settings.api_host, settings.api_port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise SettingsError(
+            f"Can't serve the API on {host}:{port} ({error.strerror}): "
+            "set COUNTERMAND_API_HOST and COUNTERMAND_API_PORT, or port 0 for a free one"
+        ) from error
+    with listener:
+        yield listener

@@ -2,9 +2,9 @@
 
 from enum import StrEnum
 from http import HTTPStatus
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-import orjson
+import msgspec
 from fastapi import APIRouter, Query
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
@@ -28,15 +28,16 @@ from streams.api.fields import (
     time_text,
 )
 from streams.api.guard import GuardedRoute
-from streams.api.keys import Role
 from streams.api.operations import operation
 from streams.api.paging import Envelope, Page, envelope, page
 from streams.api.problems import ProblemError
 from streams.api.progress import Progress, ReplayCounts, State, read_progress, summed
+from streams.api.requests import REPLAY
+from streams.api.roles import Role
 from streams.api.service import CurrentService, Service
 from streams.api.stored_requests import RequestListing, find_request, list_requests
+from topology import codec, records
 
-KIND: Final = "replay"
 router = APIRouter(prefix="/v1/replays", tags=["replays"], route_class=GuardedRoute)
 _RANGE: Final = ("function_id", "to", "from_", "statuses")
 
@@ -120,17 +121,16 @@ def create(body: ReplayBody, call: CurrentCall, service: CurrentService) -> Enve
     """Run cancelled, skipped or failed runs again, each once per replay, as fresh runs."""
     call.about(call.id, reason=body.reason, dry_run=body.dry_run)
     record = _record(body, service)
-    service.catalogue.live(record["function_id"])
-    service.writer.write(call, KIND, call.id, record, function=record["function_id"])
-    assert call.row is not None
-    return envelope(replay(call.row, summed([], service.settings.partitions)))
+    service.catalogue.live(record.function_id)
+    row = service.writer.write(call, call.id, record)
+    return envelope(replay(row, summed([], service.settings.partitions)))
 
 
 @router.get("", **operation("listReplays", Role.VIEWER, 422))
 def list_(service: CurrentService, asked: Annotated[RequestListing, Query()]) -> Page[Replay]:
     """Replays, the newest first."""
     with service.engine.connect() as connection:
-        rows, last_id = list_requests(connection, KIND, asked)
+        rows, last_id = list_requests(connection, REPLAY, asked)
         ids = [row["request_id"] for row in rows]
         progress = read_progress(connection, ids, service.settings.partitions)
     return page([replay(row, progress[row["request_id"]]) for row in rows], last_id)
@@ -140,71 +140,77 @@ def list_(service: CurrentService, asked: Annotated[RequestListing, Query()]) ->
 def get(replay_id: Ulid, service: CurrentService) -> Envelope[Replay]:
     """One replay with its counts so far."""
     with service.engine.connect() as connection:
-        row = find_request(connection, KIND, replay_id)
+        row = find_request(connection, REPLAY, replay_id)
         if row is None:
             raise ProblemError(HTTPStatus.NOT_FOUND, "replay_not_found", "Replay not found")
         progress = read_progress(connection, [replay_id], service.settings.partitions)
     return envelope(replay(row, progress[replay_id]))
 
 
-def _record(body: ReplayBody, service: Service) -> dict[str, Any]:
+def _record(body: ReplayBody, service: Service) -> records.ReplayBody:
     """The body of the request's record."""
     if body.cancellation_id is not None:
         with service.engine.connect() as connection:
-            found = _range_of(connection, body.cancellation_id, service.settings.partitions)
+            partitions = service.settings.partitions
+            found = _cancelled_by(connection, body.cancellation_id, partitions)
     else:
-        statuses = [one.value for one in body.statuses or ()]
-        found = {
-            "function_id": body.function_id,
-            "from": body.from_,
-            "to": body.to,
-            "statuses": list(dict.fromkeys(statuses)),
-        }
-    return found | {
-        "cancellation_id": body.cancellation_id,
-        "spread": body.spread or 0,
-        "name": body.name,
-        "dry_run": body.dry_run,
-    }
+        assert body.function_id is not None
+        assert body.from_ is not None
+        assert body.to is not None
+        found = records.ReplayBody(
+            function_id=body.function_id,
+            from_=body.from_,
+            to=body.to,
+            statuses=tuple(dict.fromkeys(one.value for one in body.statuses or ())),
+        )
+    return msgspec.structs.replace(
+        found,
+        cancellation_id=body.cancellation_id,
+        spread=body.spread or 0,
+        name=body.name,
+        dry_run=body.dry_run,
+    )
 
 
-def _range_of(connection: Connection, cancellation_id: str, partitions: int) -> dict[str, Any]:
-    """Function, bounds and statuses of a cancellation that has ended.
+def _cancelled_by(
+    connection: Connection, cancellation_id: str, partitions: int
+) -> records.ReplayBody:
+    """The function, bounds and statuses of the runs that a cancellation cancelled.
 
     Raises:
-        ProblemError: 404, or 409 where it is under way or cancelled nothing.
+        ProblemError: 404, or 409 where it is under way or cancels nothing.
     """
     row = cancellations.find(connection, cancellation_id)
     progress = read_progress(connection, [cancellation_id], partitions)[cancellation_id]
-    body = orjson.loads(row["body"])
-    if body["dry_run"]:
+    body = cancellations.body_of(row)
+    if body.dry_run:
         detail = "This cancellation is a dry run: it cancelled nothing to replay"
         raise ProblemError(HTTPStatus.CONFLICT, "cancellation_dry_run", detail)
     if progress.state in {State.QUEUED, State.RUNNING}:
         detail = "This cancellation is under way: wait until it is done, or stop it first"
         raise ProblemError(HTTPStatus.CONFLICT, "cancellation_under_way", detail)
-    return {
-        "function_id": row["function_id"],
-        "from": body["started_after"] or 0,
-        "to": body["started_before"],
-        "statuses": [Replayable.CANCELLED.value],
-    }
+    return records.ReplayBody(
+        function_id=body.slug,
+        from_=body.started_after or 0,
+        to=body.started_before,
+        statuses=("cancelled",),
+    )
 
 
 def replay(row: Row, progress: Progress) -> Replay:
     """A replay from its request and progress."""
-    body = orjson.loads(row["body"])
+    body = codec.decode_json(row["body"].encode(), records.ReplayBody)
     return Replay(
         id=row["request_id"],
         created_at=time_text(row["at"]),
-        name=body["name"],
-        function_id=body["function_id"],
-        from_=time_text(body["from"]),
-        to=time_text(body["to"]),
-        statuses=body["statuses"],
-        cancellation_id=body["cancellation_id"],
-        spread=durations.format_duration(body["spread"]) if body["spread"] else None,
-        dry_run=body["dry_run"],
+        name=body.name,
+        function_id=body.function_id,
+        from_=time_text(body.from_),
+        to=time_text(body.to),
+        statuses=[Replayable(status) for status in body.statuses],
+        cancellation_id=body.cancellation_id,
+        spread=durations.format_duration(body.spread) if body.spread else None,
+        dry_run=body.dry_run,
         status=progress.state,
         counts=progress.replays(),
         sample=progress.sample,

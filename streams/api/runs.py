@@ -26,7 +26,6 @@ from streams.api.fields import (
     time_text,
 )
 from streams.api.guard import GuardedRoute
-from streams.api.keys import Role
 from streams.api.operations import operation
 from streams.api.paging import (
     Envelope,
@@ -38,10 +37,12 @@ from streams.api.paging import (
     page,
 )
 from streams.api.problems import ProblemError
+from streams.api.roles import Role
 from streams.api.run_model import Run, run_answer
 from streams.api.run_search import Filters, search
 from streams.api.service import CurrentService, Service
 from streams.database.schema import PROGRESS, RUNS
+from topology.records import CancelRunBody
 from topology.statuses import ENDED, Cause, Status
 
 T = TypeVar("T")
@@ -215,8 +216,7 @@ def _ask(service: Service, call: Call, run_id: str) -> None:
         row = find(connection, run_id)
     if row is not None and row["status"] in ENDED:
         raise already_ended(row)
-    function = None if row is None else row["function_id"]
-    service.writer.write(call, "cancel_run", run_id, {"run_id": run_id}, function=function)
+    service.writer.write(call, run_id, CancelRunBody(run_id=run_id))
 
 
 async def _decision(service: Service, request_id: str, until: float) -> str | None:

@@ -8,9 +8,9 @@ from sqlalchemy import select
 
 from streams.api.fields import Answer, Instant, Name, Text, Time, time_text
 from streams.api.guard import GuardedRoute
-from streams.api.keys import Role
 from streams.api.operations import operation
 from streams.api.paging import Page, UlidListing, page
+from streams.api.roles import Role
 from streams.api.run_model import lowest_id
 from streams.api.service import CurrentService
 from streams.database.schema import AUDIT

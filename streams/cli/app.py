@@ -5,12 +5,15 @@ from typing import Annotated
 import typer
 
 from streams.cli import (
+    api,
     cancelled,
     dead_letters,
     demo,
     doctor,
     events,
     functions,
+    keys,
+    read_model,
     services,
     topics,
     up,
@@ -45,6 +48,9 @@ app.command()(up.up)
 app.command()(demo.demo)
 app.command()(services.router)
 app.command()(services.joiner)
+app.add_typer(read_model.app, name="read-model")
+app.command()(api.api)
+app.add_typer(keys.app, name="keys")
 app.add_typer(topics.app, name="topics")
 app.add_typer(functions.app, name="functions")
 app.add_typer(events.app, name="events")

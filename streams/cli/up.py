@@ -5,12 +5,15 @@ import socket
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from streams.cli import options
 from streams.cli.console import json_out, out, say
+
+if TYPE_CHECKING:
+    from streams.local.stack import Stack
 
 _DEFAULT_PORT: Final = 9092
 _PARTITIONS: Final = 4
@@ -31,7 +34,7 @@ def up(  # noqa: PLR0913  # one parameter per option
     bootstrap_servers: options.Bootstrap = None,
     topic_prefix: options.Prefix = None,
 ) -> None:
-    """Run Kafka (unless one is given), topics, router and joiner here until Ctrl-C."""
+    """Run Kafka (unless one is given), topics and all processes here until Ctrl-C."""
     settings = options.load_settings(bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix)
     counted = "partitions" in settings.model_fields_set
     if partitions is not None or not counted:
@@ -40,8 +43,15 @@ def up(  # noqa: PLR0913  # one parameter per option
 
     end_on_signals()
     try:
-        with Stack(settings, data_dir, port=port or default_port(), say=say) as stack:
-            _announce(stack.settings.kafka_bootstrap_servers, stack.urls, json=json)
+        stack = Stack(
+            settings,
+            data_dir,
+            port=port or free(_DEFAULT_PORT),
+            api_port=free(settings.api_port),
+            say=say,
+        )
+        with stack:
+            _announce(stack, json=json)
             while True:
                 stack.check()
                 time.sleep(_WATCH_S)
@@ -61,22 +71,25 @@ def end_on_signals() -> None:
         signal.signal(number, interrupt)
 
 
-def default_port() -> int | None:
-    """Kafka's usual port, which clients try by default; None where it is taken."""
+def free(port: int) -> int | None:
+    """The port that clients try by default; None where it is taken."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", _DEFAULT_PORT))
+            probe.bind(("127.0.0.1", port))
         except OSError:
             return None
-    return _DEFAULT_PORT
+    return port
 
 
-def _announce(bootstrap: str, urls: dict[str, str], *, json: bool) -> None:
+def _announce(stack: "Stack", *, json: bool) -> None:
+    bootstrap = stack.settings.kafka_bootstrap_servers
     if json:
-        json_out({"ready": True, "bootstrap": bootstrap, "urls": urls})
+        key = {"api_key": stack.api_key, "api_key_file": str(stack.key_file)}
+        json_out({"ready": True, "bootstrap": bootstrap, "urls": stack.urls, **key})
     else:
-        served = "".join(f" {name}={url}" for name, url in urls.items())
+        out(f"key={stack.api_key} (also in {stack.key_file})")
+        served = "".join(f" {name}={url}" for name, url in stack.urls.items())
         out(f"ready bootstrap={bootstrap}{served}")
     if not bootstrap.endswith(f":{_DEFAULT_PORT}"):
         say(f"for other commands: export COUNTERMAND_KAFKA_BOOTSTRAP_SERVERS={bootstrap}")

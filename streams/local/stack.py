@@ -1,7 +1,7 @@
-"""Everything on this machine: broker if none is given, topics, one router and one joiner.
+"""Everything on this machine: broker if none is given, topics, one process of every kind.
 
-Both are child processes that end with this one, however it ends. They stop in the order of the
-flow: router, joiner, broker.
+They are child processes that end with this one, however it ends. They stop in the order of the
+flow: what takes requests first, the broker last.
 """
 
 import fcntl
@@ -15,16 +15,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
 
+from streams.api.keys import replace_key
+from streams.api.roles import Role
 from streams.broker.local import LocalBroker
 from streams.broker.ports import free_port
 from streams.broker.process import GuardedProcess
+from streams.database.engine import open_database, translated
 from streams.errors import CountermandError, RefusedError
 from streams.health import OK
 from streams.kafka.topics import create_topics
 from streams.settings import Settings
 
+API: Final = "api"
 ROUTER: Final = "router"
 JOINER: Final = "joiner"
+READ_MODEL: Final = "read-model"
+_WITH_METRICS: Final = (ROUTER, JOINER, READ_MODEL)
+_COMMANDS: Final = {READ_MODEL: (READ_MODEL, "run")}
+_KEY_NAME: Final = "up"
 _READY_S: Final = 90.0
 _POLL_S: Final = 0.1
 _TAIL_LINES: Final = 5
@@ -36,12 +44,13 @@ class StackError(CountermandError):
 
 
 class Stack:
-    """Broker, router and joiner as one context manager; inside the block all are ready.
+    """Broker and processes as one context manager; inside the block all are ready.
 
     Args:
         settings: As the processes shall have them; a broker is started unless they name one.
         data_dir: Where everything is kept; one stack at a time.
         port: The broker's port; a free one if None.
+        api_port: The API's port; a free one if None.
         say: Is told what happens.
 
     Raises:
@@ -55,21 +64,30 @@ class Stack:
         data_dir: Path,
         *,
         port: int | None = None,
+        api_port: int | None = None,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Nothing is started before the block is entered."""
-        self.settings = settings
         self._data_dir = data_dir.expanduser().absolute()
+        changes = {"state_dir": self._data_dir / "state", "api_host": "127.0.0.1"}
+        self.settings = settings.model_copy(update=changes)
+        self.api_key = ""
         self._port = port
         self._say = say
         self._exits = ExitStack()
         self._children: dict[str, GuardedProcess] = {}
-        self._urls = {name: f"http://127.0.0.1:{free_port()}" for name in (ROUTER, JOINER)}
+        ports = {API: api_port or free_port()} | {name: free_port() for name in _WITH_METRICS}
+        self._urls = {name: f"http://127.0.0.1:{number}" for name, number in ports.items()}
 
     @property
     def urls(self) -> dict[str, str]:
-        """Where each process serves metrics and health."""
+        """Where each process serves: the API, and metrics and health of every one."""
         return self._urls
+
+    @property
+    def key_file(self) -> Path:
+        """Where `api_key` is kept, for this user alone."""
+        return self._data_dir / "api-key"
 
     def __enter__(self) -> Self:
         try:
@@ -88,7 +106,7 @@ class Stack:
         self._exits.close()
 
     def check(self) -> None:
-        """Go on only while both processes run.
+        """Go on only while all processes run.
 
         Raises:
             StackError: one has ended; the message has the end of its log.
@@ -110,12 +128,26 @@ class Stack:
             self.settings = self.settings.model_copy(update=found)
         self._say("making topics")
         create_topics(self.settings)
-        self._say("starting router and joiner")
-        for name in (JOINER, ROUTER):  # stopped the other way round
+        self._make_key()
+        self._say("starting router, joiner, read model and API")
+        for name in (JOINER, ROUTER, READ_MODEL, API):  # stopped the other way round
             child = GuardedProcess(self._command(name), self._log(name))
             self._children[name] = child
             self._exits.callback(self._stop, name)
         self._wait_until_ready()
+
+    def _make_key(self) -> None:
+        """A new key for everything; whoever has one of an earlier start can't call any more."""
+        engine = open_database(self.settings)
+        try:
+            with translated(engine):
+                now_ms = time.time_ns() // 1_000_000
+                self.api_key = replace_key(engine, _KEY_NAME, Role.ADMIN, now_ms)
+        finally:
+            engine.dispose()
+        self.key_file.unlink(missing_ok=True)
+        self.key_file.touch(mode=0o600)
+        self.key_file.write_text(f"{self.api_key}\n", encoding="ascii")
 
     def _stop(self, name: str) -> None:
         self._say(f"stopping the {name}")
@@ -127,12 +159,13 @@ class Stack:
             "--bootstrap-servers": settings.kafka_bootstrap_servers,
             "--topic-prefix": settings.topic_prefix,
             "--partitions": str(settings.partitions),
-            "--web-port": self._urls[name].rpartition(":")[2],
             "--log-format": "json",
         }
-        if name == JOINER:
-            flags["--state-dir"] = str(self._data_dir / "state")
-        command = [sys.executable, "-m", "streams.cli", name]
+        port = self._urls[name].rpartition(":")[2]
+        flags |= {"--host": "127.0.0.1", "--port": port} if name == API else {"--web-port": port}
+        if name != ROUTER:
+            flags["--state-dir"] = str(settings.state_dir)
+        command = [sys.executable, "-m", "streams.cli", *_COMMANDS.get(name, (name,))]
         return command + [part for flag in flags.items() for part in flag]
 
     def _wait_until_ready(self) -> None:

@@ -17,6 +17,10 @@ COMMANDS = (
     "demo",
     "router",
     "joiner",
+    "api",
+    "keys create",
+    "keys list",
+    "keys revoke",
     "topics create",
     "topics check",
     "functions apply",
@@ -30,6 +34,8 @@ COMMANDS = (
     "version",
 )
 
+PROCESSES = {"router", "joiner", "api"}
+
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(command: str) -> None:
@@ -39,9 +45,9 @@ def test_every_command_explains_itself(command: str) -> None:
     assert "Usage:" in result.stdout
 
 
-@pytest.mark.parametrize("command", [one for one in COMMANDS if one not in {"router", "joiner"}])
+@pytest.mark.parametrize("command", [one for one in COMMANDS if one not in PROCESSES])
 def test_every_command_can_print_json(command: str) -> None:
-    """The two processes alone have nothing to print."""
+    """The processes alone have nothing to print."""
     assert "--json" in run(*command.split(), "--help").stdout
 
 

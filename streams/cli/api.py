@@ -1,0 +1,39 @@
+"""`countermand api`: the REST API as a process."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from streams.cli import options
+from streams.cli.services import LogLevel, configured, run_service
+
+Host = Annotated[str | None, typer.Option(help="Where to serve; 0.0.0.0 is everywhere.")]
+Port = Annotated[int | None, typer.Option(min=0, max=65_535, help="Port of the API.")]
+
+
+def api(  # noqa: PLR0913  # one parameter per option
+    *,
+    host: Host = None,
+    port: Port = None,
+    bootstrap_servers: options.Bootstrap = None,
+    topic_prefix: options.Prefix = None,
+    partitions: options.Count = None,
+    state_dir: Annotated[Path | None, typer.Option(help="Where SQLite is kept.")] = None,
+    log_format: options.LogFormat = None,
+    log_level: LogLevel = None,
+) -> None:
+    """Run the REST API; `countermand keys create` makes the keys that it asks for."""
+    settings = configured(
+        api_host=host,
+        api_port=port,
+        bootstrap_servers=bootstrap_servers,
+        topic_prefix=topic_prefix,
+        partitions=partitions,
+        state_dir=state_dir,
+        log_format=log_format,
+        log_level=log_level,
+    )
+    from streams.api.process import run_api  # noqa: PLC0415  # heavy
+
+    run_service(run_api, settings)

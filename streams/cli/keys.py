@@ -1,0 +1,100 @@
+"""`countermand keys`: make, list and revoke API keys, directly in the database."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from streams.api.roles import Role
+from streams.cli import options
+from streams.cli.console import confirm, json_out, out, say, table
+from streams.errors import RefusedError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from streams.api.keys import ApiKey
+
+app = typer.Typer(help="API keys: who may call the REST API.", no_args_is_help=True)
+
+
+RoleOption = Annotated[
+    Role,
+    typer.Option(
+        help="viewer: read. operator: also cancel, pause, resume, replay, send events. "
+        "admin: also functions and the audit trail."
+    ),
+]
+Name = Annotated[str, typer.Argument(help="Whose key it is: it stands in the audit trail.")]
+Id = Annotated[str, typer.Argument(help="The key's id, as `keys list` shows it.")]
+
+
+@app.command()
+def create(name: Name, *, role: RoleOption, json: options.Json = False) -> None:
+    """Make a key; it is shown once, and only its hash is kept."""
+    from streams.api.keys import create_key  # noqa: PLC0415  # brings the database
+
+    with _database() as engine:
+        key, text = create_key(engine, name, role, _now_ms())
+    if json:
+        json_out(_shown(key) | {"key": text})
+    else:
+        out(text)
+        say(f"{role} key {key.id} for {name}: it is not shown again")
+
+
+@app.command(name="list")
+def list_keys(*, json: options.Json = False) -> None:
+    """List all keys, revoked ones too; never their secrets."""
+    from streams.api import keys  # noqa: PLC0415  # brings the database
+
+    with _database() as engine:
+        found = [_shown(key) for key in keys.list_keys(engine)]
+    if json:
+        json_out({"keys": found})
+        return
+    columns = ("id", "name", "role", "created_at", "revoked_at")
+    if found:
+        table("", columns, [[str(key[name] or "") for name in columns] for key in found])
+    say(f"{len(found)} keys")
+
+
+@app.command()
+def revoke(id_: Id, *, yes: options.Yes = False, json: options.Json = False) -> None:
+    """Let a key call no more, from at most a second later on."""
+    if not confirm(f"Revoke the key {id_}?", yes=yes):
+        raise RefusedError(f"{id_} was not revoked: add --yes to go ahead")
+    from streams.api.keys import revoke_key  # noqa: PLC0415  # brings the database
+
+    with _database() as engine:
+        key = revoke_key(engine, id_, _now_ms())
+    if json:
+        json_out(_shown(key))
+    else:
+        say(f"{key.id} ({key.name}) is revoked")
+
+
+@contextmanager
+def _database() -> "Iterator[Engine]":
+    from streams.database.engine import open_database, translated  # noqa: PLC0415  # heavy
+
+    engine = open_database(options.load_settings())
+    try:
+        with translated(engine):
+            yield engine
+    finally:
+        engine.dispose()
+
+
+def _shown(key: "ApiKey") -> dict[str, Any]:
+    from streams.durations import format_instant  # noqa: PLC0415  # as above
+
+    times = {name: getattr(key, name) for name in ("created_at", "revoked_at")}
+    return asdict(key) | {name: at and format_instant(at) for name, at in times.items()}
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
