@@ -151,13 +151,14 @@ def _report(rule: CompiledRule) -> RuleReport:
         index=rule.index,
         event=rule.event,
         expression=text,
-        keys=tuple(tuple(_path_text(path) for path in kind.paths) for kind in rule.kinds),
+        keys=tuple(tuple(path_text(path) for path in kind.paths) for kind in rule.kinds),
         evaluated=rule.needs_evaluation,
         compiled=text is None or matching.parse(text).compiled,
     )
 
 
-def _path_text(path: matching.Path) -> str:
+def path_text(path: matching.Path) -> str:
+    """A path of members as people write it: `data.reportId`."""
     parts = [
         f".{part}" if isinstance(part, str) and part.isidentifier() else f"[{part!r}]"
         for part in path
