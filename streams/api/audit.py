@@ -10,6 +10,8 @@ from streams.database.schema import AUDIT
 # Written before the write is tried: if the process dies in between, it may have been done.
 PENDING: Final = "pending"
 DONE: Final = "done"
+# Written, but what it asks for wasn't decided when the call was answered.
+UNDECIDED: Final = "undecided"
 _OUTCOME_CHARS: Final = 32
 _TARGET_CHARS: Final = 256
 

@@ -22,6 +22,7 @@ from streams.api.fields import (
     Slug,
     Time,
     Ulid,
+    example,
     optional_time,
     time_text,
 )
@@ -41,12 +42,22 @@ from topology.records import CancelRunsBody, StopCancellationBody
 
 # There is one environment; scripts written for Inngest read the field.
 ENVIRONMENT: Final = "00000000-0000-0000-0000-000000000000"
+# As Inngest documents it.
+_EXAMPLE: Final = {
+    "app_id": "acme-app",
+    "function_id": "schedule-reminder",
+    "started_after": "2024-01-21T18:23:12.000Z",
+    "started_before": "2024-01-22T14:22:42.130Z",
+    "if": "event.data.userId == 'user_o9235hf84hf'",
+}
 
 router = APIRouter(prefix="/v1/cancellations", tags=["cancellations"], route_class=GuardedRoute)
 
 
 class CancellationBody(Body):
     """Which runs to cancel: those of a function received strictly between two times."""
+
+    model_config = example(**_EXAMPLE)
 
     app_id: Slug = Field(description="The function's app.", examples=["acme-app"])
     function_id: Slug = Field(
@@ -90,6 +101,30 @@ class CancellationBody(Body):
 
 class Cancellation(Answer):
     """A cancellation: its rule, who asked for it, and how far it is."""
+
+    model_config = example(
+        id="01HMRMPE5ZQ4AMNJ3S2N79QGRZ",
+        created_at="2024-01-22T14:22:43.000Z",
+        name=None,
+        environment_id=ENVIRONMENT,
+        function_internal_id="acme-app-schedule-reminder",
+        **_EXAMPLE,
+        status="running",
+        dry_run=False,
+        counts={
+            "scanned": 1000,
+            "matched": 12,
+            "cancelled": 12,
+            "already_ended": 700,
+            "failed": 0,
+            "partitions_done": 3,
+            "partitions": 8,
+        },
+        sample=[],
+        requested_by="ann",
+        reason=None,
+        error=None,
+    )
 
     id: str
     created_at: Time

@@ -1,7 +1,7 @@
 """The functions that there are, read from their topic by a thread and shown as of its last look."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Final
 
@@ -9,7 +9,7 @@ from streams import logs
 from streams.api.problems import ProblemError, unavailable
 from streams.errors import CountermandError
 from streams.functions.reader import RegistryReader
-from streams.functions.registry import Version
+from streams.functions.registry import Registry, Version
 from streams.settings import Settings
 from topology import topics
 
@@ -28,8 +28,7 @@ class Catalogue:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._versions: Versions = {}
-        self._position = -1
-        self._reader: RegistryReader | None = None
+        self._fresh: Callable[[], bool] = lambda: False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._read, name="functions", daemon=True)
 
@@ -40,13 +39,18 @@ class Catalogue:
     def close(self) -> None:
         """Read no more."""
         self._stop.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def show(self, registry: Registry, fresh: Callable[[], bool]) -> None:
+        """Show what a registry holds now; `fresh` says whether that is all there is."""
+        self._versions = {slug: registry.versions(slug) for slug in registry.slugs()}
+        self._fresh = fresh
 
     @property
     def fresh(self) -> bool:
         """Whether what isn't here isn't there."""
-        reader = self._reader
-        return reader is not None and reader.fresh
+        return self._fresh()
 
     def check(self) -> str | None:
         """What is wrong with the view, for `/healthz/ready`."""
@@ -99,24 +103,19 @@ class Catalogue:
                     self._follow(reader)
             except CountermandError as error:
                 _log.warning("Functions can't be read", error=str(error))
-            self._reader = None
+            self._fresh = lambda: False
             self._stop.wait(_AGAIN_S)
 
     def _follow(self, reader: RegistryReader) -> None:
         """Keep up with the topic; shown only from its end on, so that nothing vanishes."""
+        shown = -1
         while not self._stop.is_set():
             reader.poll()
-            if reader.fresh and (
-                self._reader is None or self._position != reader.registry.position
-            ):
-                self._show(reader)
+            position = reader.registry.position
+            if reader.fresh and position != shown:
+                self.show(reader.registry, lambda: reader.fresh)
+                shown = position
             self._stop.wait(_LOOK_S)
-
-    def _show(self, reader: RegistryReader) -> None:
-        registry = reader.registry
-        self._position = registry.position
-        self._versions = {slug: registry.versions(slug) for slug in registry.slugs()}
-        self._reader = reader
 
 
 def not_found(slug: str) -> ProblemError:

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
+from fastapi import Body as FastApiBody
 from pydantic import Field
 
 from streams.api.calls import CurrentCall
@@ -15,6 +16,7 @@ from streams.api.fields import (
     Json,
     Reason,
     Slug,
+    example,
 )
 from streams.api.function_model import (
     AppliedFunction,
@@ -52,6 +54,21 @@ from topology.records import Function
 router = APIRouter(prefix="/v1/functions", tags=["functions"], route_class=GuardedRoute)
 SlugPath = Annotated[Slug, Path(description="The function's slug: `<app>-<id>`.")]
 
+Definition = Annotated[
+    dict[str, Json],
+    FastApiBody(
+        description="As in a definition file, one of `functions`; camelCase names too.",
+        examples=[
+            {
+                "id": "schedule-reminder",
+                "app": "acme-app",
+                "triggers": [{"event": "reminder/requested"}],
+                "cancel_on": [{"event": "reminder/cancelled", "match": "data.reminderId"}],
+            }
+        ],
+    ),
+]
+
 
 class ApplyOptions(Body):
     """How to apply."""
@@ -62,6 +79,8 @@ class ApplyOptions(Body):
 
 class PauseBody(Body):
     """How to pause."""
+
+    model_config = example(running="later", after="7d", reason="the mail provider is down")
 
     running: Running = Field(
         default=Running.LATER, description="When unfinished runs are cancelled."
@@ -117,7 +136,7 @@ def get(slug: SlugPath, service: CurrentService) -> Envelope[FunctionDetail]:
 @router.put("/{slug}", **operation("applyFunction", Role.ADMIN, 409, 422, body=True))
 def apply(
     slug: SlugPath,
-    definition: dict[str, Json],
+    definition: Definition,
     call: CurrentCall,
     service: CurrentService,
     asked: Annotated[ApplyOptions, Query()],

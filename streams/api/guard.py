@@ -4,7 +4,8 @@ In this order, each refusing before the next looks: key, role, size, content typ
 Idempotency-Key; then the route itself.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine
+import json
+from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 from typing import Any, Final, TypeAlias
 
@@ -14,7 +15,6 @@ from fastapi.routing import APIRoute
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
-from starlette.types import Message
 
 from streams import logs
 from streams.api import audit, idempotency
@@ -74,15 +74,15 @@ class _Write:
     async def run(self, handle: Handler) -> Response:
         path = self._request.url.path
         try:
-            body = b""
+            body, value = b"", None
             if self._request.method in _WITH_BODY:
                 body = await read_body(self._request, self._service.settings.api_body_limit)
-                check_json(self._request, body)
+                value = read_json(self._request, body)
             kept = await run_in_threadpool(self._reserve, body)
             if kept is not None:
                 headers = {REPLAYED: "true"}
                 return Response(kept.body, kept.status, headers, _JSON)
-            response = await handle(Request(self._request.scope, _replay(body)))
+            response = await handle(_ReadRequest(self._request, body, value))
         except Exception as error:
             problem = as_problem(error, path)
             code = "error" if problem is None else problem.code
@@ -112,11 +112,13 @@ class _Write:
     def _done(self, response: Response) -> None:
         """Book what went well; Kafka has it, so a database that fails now changes no answer."""
         call = self._call
+        undecided = response.status_code == HTTPStatus.ACCEPTED
+        outcome = audit.UNDECIDED if undecided else audit.DONE
         try:
             with writing(self._service.engine) as connection:
                 if call.row is not None:
                     add_request(connection, call.row)
-                audit.close_row(connection, call, audit.DONE)
+                audit.close_row(connection, call, outcome)
                 if call.idempotency_key is not None:
                     kept = idempotency.Kept(response.status_code, bytes(response.body))
                     idempotency.keep(connection, call.key.id, call.idempotency_key, kept)
@@ -158,23 +160,27 @@ async def read_body(request: Request, limit: int) -> bytes:
     return bytes(body)
 
 
-def check_json(request: Request, body: bytes) -> None:
-    """Let only JSON in that can be written out again: no NaN, no half characters, no abyss.
+def read_json(request: Request, body: bytes) -> object:
+    """The JSON of a body that can be written out again: no NaN, no half characters, no abyss.
 
     Raises:
         ProblemError: 415, or what the route answers to wrong fields.
     """
     if not body:
-        return
+        return None
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != _JSON and not (kind.startswith("application/") and kind.endswith("+json")):
         detail = f"The body must be {_JSON}: set the header Content-Type"
         raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
     try:
-        orjson.loads(body)
+        orjson.loads(body)  # refuses what Python's reader lets pass, and reads large integers
+        return json.loads(body)  # as floats, which Python's doesn't
     except orjson.JSONDecodeError as error:
-        found = FieldError("json", f"The body is not JSON: {error}", pointer="", position=error.pos)
-        raise invalid(request.url.path, [found]) from None
+        message, position = str(error), error.pos
+    except RecursionError:
+        message, position = "nested too deeply", 0
+    found = FieldError("json", f"The body is not JSON: {message}", pointer="", position=position)
+    raise invalid(request.url.path, [found])
 
 
 def refuse_nul(request: Request) -> None:
@@ -196,10 +202,17 @@ def _too_large(limit: int) -> ProblemError:
     return ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", detail)
 
 
-def _replay(body: bytes) -> Callable[[], Awaitable[Message]]:
-    """What gives the body that was read once more."""
+class _ReadRequest(Request):
+    """A request whose body was read already."""
 
-    async def receive() -> Message:
-        return {"type": "http.request", "body": body, "more_body": False}
+    def __init__(self, request: Request, body: bytes, value: object) -> None:
+        super().__init__(request.scope, request.receive)
+        self._read, self._value = body, value
 
-    return receive
+    async def body(self) -> bytes:
+        """The body."""
+        return self._read
+
+    async def json(self) -> object:
+        """Its JSON."""
+        return self._value

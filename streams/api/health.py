@@ -14,7 +14,13 @@ def live(service: CurrentService) -> Response:
     return _page("/healthz/live", service)
 
 
-@router.get("/healthz/ready", operation_id="ready", tags=["health"], response_class=Response)
+@router.get(
+    "/healthz/ready",
+    operation_id="ready",
+    tags=["health"],
+    response_class=Response,
+    responses={503: {"description": "One of them doesn't.", "content": {"application/json": {}}}},
+)
 def ready(service: CurrentService) -> Response:
     """Whether Kafka and the database answer."""
     return _page("/healthz/ready", service)

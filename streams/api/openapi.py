@@ -1,5 +1,6 @@
 """The OpenAPI document: what FastAPI makes of the routes, with our problems and our keys."""
 
+import re
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -28,10 +29,28 @@ TAGS: Final = (
     {"name": "audit", "description": "Who did what."},
     {"name": "health", "description": "For orchestrators and Prometheus; without a key."},
 )
+_CAPITAL: Final = re.compile("[A-Z]")
 _TEXT: Final = {"type": "string"}
 _PROBLEM: Final = {
     "type": "object",
     "description": "RFC 9457.",
+    "example": {
+        "type": "urn:countermand:problem:invalid_request",
+        "title": "Invalid request",
+        "status": 400,
+        "detail": "started_before is required",
+        "instance": "/v1/cancellations",
+        "code": "invalid_request",
+        "error": "started_before is required",
+        "request_id": "01HMRMPE5ZQ4AMNJ3S2N79QGRZ",
+        "errors": [
+            {
+                "code": "required",
+                "detail": "started_before is required",
+                "pointer": "/started_before",
+            }
+        ],
+    },
     "required": ["type", "title", "status", "detail", "instance", "code", "error", "request_id"],
     "properties": {
         "type": _TEXT,
@@ -80,9 +99,15 @@ def document(app: FastAPI) -> dict[str, Any]:
         }
         for path in made["paths"].values():
             for operation in path.values():
+                operation["summary"] = _words(operation["operationId"])
                 _forget_default(operation["responses"])
         app.openapi_schema = made
     return app.openapi_schema
+
+
+def _words(operation_id: str) -> str:
+    """An operation's id for people: `createCancellation` is `Create cancellation`."""
+    return _CAPITAL.sub(lambda found: f" {found[0].lower()}", operation_id).capitalize()
 
 
 def _forget_default(responses: dict[str, Any]) -> None:

@@ -131,7 +131,7 @@ def _field_error(found: Mapping[str, Any]) -> FieldError:
     position = found.get("ctx", {}).get("position")
     if place == "body":
         return FieldError(code, detail, pointer=pointer, position=position)
-    return FieldError(code, detail, parameter=name, position=position)
+    return FieldError(code, detail, parameter=str(path[0]), position=position)
 
 
 def _words(found: Mapping[str, Any], name: str) -> tuple[str, str]:

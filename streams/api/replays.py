@@ -25,6 +25,7 @@ from streams.api.fields import (
     Slug,
     Time,
     Ulid,
+    example,
     time_text,
 )
 from streams.api.guard import GuardedRoute
@@ -52,6 +53,10 @@ class Replayable(StrEnum):
 
 class ReplayBody(Body):
     """Which runs to run again: by function, range and statuses, or those of one cancellation."""
+
+    model_config = example(
+        cancellation_id="01HMRMPE5ZQ4AMNJ3S2N79QGRZ", spread="10m", reason="cancelled by mistake"
+    )
 
     # First, since what else is needed depends on it.
     cancellation_id: Ulid | None = Field(

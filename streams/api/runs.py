@@ -7,10 +7,11 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final, TypeVar
 
 import orjson
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query
 from pydantic import BeforeValidator, Field
 from sqlalchemy import Connection, RowMapping, select
 from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse
 
 from streams.api.calls import Call, CurrentCall
 from streams.api.fields import (
@@ -144,7 +145,7 @@ def get(run_id: Ulid, service: CurrentService) -> Envelope[Run]:
     return envelope(run_answer(row))
 
 
-@router.get("/events/{event_id}/runs", **operation("listEventRuns", Role.VIEWER, 422))
+@router.get("/events/{event_id:path}/runs", **operation("listEventRuns", Role.VIEWER, 422))
 def list_of_event(
     event_id: EventId, service: CurrentService, asked: Annotated[UlidListing, Query()]
 ) -> Page[Run]:
@@ -155,15 +156,16 @@ def list_of_event(
 
 
 @router.delete(
-    "/runs/{run_id}", **_or_accepted(operation("cancelRun", Role.OPERATOR, 400, 404, 409))
+    "/runs/{run_id}",
+    response_model=Envelope[Run],
+    **_or_accepted(operation("cancelRun", Role.OPERATOR, 400, 404, 409)),
 )
 async def cancel(
     run_id: Ulid,
     call: CurrentCall,
     service: CurrentService,
-    response: Response,
     reason: Annotated[Reason | None, Query(description="Why.")] = None,
-) -> Envelope[Run] | Envelope[CancelAsked]:
+) -> Envelope[Run] | JSONResponse:
     """Cancel one run; its home partition decides, so a race with its end has one winner."""
     call.about(run_id, reason=reason)
     await run_in_threadpool(_ask, service, call, run_id)
@@ -175,8 +177,8 @@ async def cancel(
     if decision == ALREADY_ENDED:
         raise already_ended(row)
     if decision is None or row is None:
-        response.status_code = HTTPStatus.ACCEPTED
-        return envelope(CancelAsked(run_id=run_id, request_id=call.id, outcome=decision))
+        asked = CancelAsked(run_id=run_id, request_id=call.id, outcome=decision)
+        return JSONResponse(envelope(asked).model_dump(), HTTPStatus.ACCEPTED)
     return envelope(cancelled_answer(row, call))
 
 

@@ -31,7 +31,8 @@ class AuditEntry(Answer):
     request_id: str | None = Field(description="The id of the request that it wrote.")
     dry_run: bool
     outcome: str = Field(
-        description="done; pending: the process ended before it was known; else a problem's code."
+        description="done; undecided when it was answered; pending: the process ended before it "
+        "was known; else a problem's code."
     )
 
 
