@@ -14,7 +14,9 @@ from topology.tables import RequestRow, SourceRow
 
 Headers: TypeAlias = list[tuple[str, str | bytes | None]]
 
-_SCANNED: Final = frozenset(b"lhmupwg")
+# Where a scan sees this transaction's own rows. Lists of functions aren't among them: they are
+# scanned before there are any, or but for what timers changed, and every run found is looked at.
+_SCANNED: Final = frozenset(b"lhmupw")
 _HELD: Final = frozenset(b"hmup")
 
 

@@ -1,5 +1,7 @@
 """Cancellations of many runs, and of one (S18 to S26)."""
 
+from typing import Any
+
 import pytest
 
 from tests.support.driver import Driver
@@ -253,7 +255,7 @@ def test_a_request_leaves_nothing_behind() -> None:
 def test_a_bad_request_is_a_dead_letter(body: dict[str, object], what: str) -> None:
     """What can't be read is kept with the reason."""
     driver = Driver(FUNCTIONS)
-    good = {"app_id": "reports", "function_id": "generate", "started_before": driver.now}
+    good: Any = {"app_id": "reports", "function_id": "generate", "started_before": driver.now}
     driver.request("cancel_runs", **good | body)
     [letter] = driver.dead_letters()
     assert what in letter["message"]

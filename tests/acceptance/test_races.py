@@ -196,7 +196,7 @@ def replay_then_cancel_event() -> str:
 
 
 def _again(driver: Driver, run: Sent, status: str) -> str:
-    body = {"from": 0, "to": driver.now + 1, "statuses": [status]}
+    body: Any = {"from": 0, "to": driver.now + 1, "statuses": [status]}
     driver.request("replay", function_id=SLUG, **body)
     driver.advance("10s")
     return str(driver.runs(run)[-1]["status"])
