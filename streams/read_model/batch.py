@@ -101,7 +101,8 @@ class Batch:
 
     def steps(self) -> Steps:
         """What to do with which rows, in order; never without rows."""
-        changes = [row for row in self._runs.values() if row is not None]
+        # In the order of their keys they lie closer together in the database.
+        changes = sorted(row for row in self._runs.values() if row is not None)
         found: Mapping[Step, list[Row]] = {
             Step.REMOVE_RUN: [(run_id,) for run_id in self._removed],
             # The first change of a run is never newer than what is there.
