@@ -240,7 +240,7 @@ class Driver:
         The request's id.
         """
         app_id, _, function_id = slug.partition("-")
-        body = {"app_id": app_id, "function_id": function_id, "started_after": after}
+        body: Json = {"app_id": app_id, "function_id": function_id, "started_after": after}
         before = self.now + 1 if before is None else before
         return self.request("cancel_runs", **body, started_before=before, **more)
 
