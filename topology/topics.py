@@ -102,7 +102,7 @@ REQUESTS: Final = TopicSpec(
     partitions=Partitions.FREE,
     cleanup="delete",
     log_append_time=True,
-    retention_ms=_WEEK,
+    retention_ms=limits.PENDING_FOR_MS,
 )
 COMMANDS: Final = TopicSpec(
     name="commands",

@@ -3,6 +3,7 @@
 import typer
 
 from streams.cli import options
+from streams.cli.console import json_out, out, progress
 from streams.cli.services import LogLevel, configured, run_service
 
 app = typer.Typer(
@@ -34,3 +35,30 @@ def run(  # noqa: PLR0913  # one parameter per option
     from streams.read_model.process import run_read_model  # noqa: PLC0415  # heavy
 
     run_service(run_read_model, settings)
+
+
+@app.command()
+def rebuild(
+    *,
+    bootstrap_servers: options.Bootstrap = None,
+    topic_prefix: options.Prefix = None,
+    partitions: options.Count = None,
+    state_dir: options.StateDir = None,
+    json: options.Json = False,
+) -> None:
+    """Read everything from Kafka again; API keys and the audit trail stay."""
+    settings = options.load_settings(
+        bootstrap_servers=bootstrap_servers,
+        topic_prefix=topic_prefix,
+        partitions=partitions,
+        state_dir=state_dir,
+    )
+    from streams.read_model.rebuild import rebuild as start_anew  # noqa: PLC0415  # heavy
+
+    with progress(unit="offsets") as bar:
+        task = bar.add_task("rebuilding", total=None)
+        done = start_anew(settings, lambda passed, of: bar.update(task, completed=passed, total=of))
+    if json:
+        json_out(vars(done))
+    else:
+        out(f"{done.records} records in {done.seconds:.1f} s")

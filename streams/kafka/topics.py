@@ -52,7 +52,13 @@ __all__ = [
 ]
 
 _POLL_S: Final = 0.05
-_OUTPUTS: Final = (topics.CANCELLED, topics.DEAD_LETTERS, topics.REQUEST_PROGRESS)
+# What people ask for later; requests stay as long as what is told of them.
+_OUTPUTS: Final = (
+    topics.CANCELLED,
+    topics.DEAD_LETTERS,
+    topics.REQUESTS,
+    topics.REQUEST_PROGRESS,
+)
 
 
 @dataclass(frozen=True)

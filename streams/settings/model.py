@@ -112,8 +112,8 @@ class Settings(BaseSettings):
     )
     retention_outputs: Duration = Field(
         timedelta(days=30),
-        description="How long `cancelled`, `dead-letters` and `request-progress` are kept; "
-        "at least the longest `pending_for`.",
+        description="How long `cancelled`, `dead-letters`, `requests` and `request-progress` are "
+        "kept; at least the longest `pending_for`.",
     )
 
     application_id: str = Field(
