@@ -22,6 +22,7 @@ RETRY_AFTER_S: Final = 2
 _TYPE: Final = "urn:countermand:problem:"
 # Where Inngest answers 400 to a wrong field; everywhere else it is 422.
 _BAD_REQUEST_PREFIXES: Final = ("/v1/cancellations", "/v1/runs")
+_RESERVED: Final = {"from_": "from", "if_": "if"}
 _HTTP_CODES: Final = {
     HTTPStatus.NOT_FOUND: "route_not_found",
     HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
@@ -125,6 +126,8 @@ def _of_framework(error: HTTPException) -> ProblemError:
 def _field_error(found: Mapping[str, Any]) -> FieldError:
     """One of pydantic's findings, in the words of the request."""
     place, *path = found["loc"]
+    if found["type"] != "extra_forbidden":  # a default's place is named as Python has to name it
+        path = [_RESERVED.get(part, part) for part in path]
     pointer = "".join(f"/{_escaped(part)}" for part in path)
     name = ".".join(str(part) for part in path) or "the body"
     code, detail = _words(found, name)

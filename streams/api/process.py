@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Final
 
 import uvicorn
+from fastapi import FastAPI
 from sqlalchemy import Engine, text
 
 from streams import logs
@@ -40,21 +41,29 @@ def run_api(settings: Settings) -> None:
     """
     _check_topics(settings)
     # Uvicorn repeats a signal when it has stopped: this hears it, and what is open is closed.
-    with stopped_by_signals(threading.Event()), open_service(settings) as service:
-        config = uvicorn.Config(
-            create_app(service),
-            loop="uvloop",
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=_DRAIN_S,
-        )
-        with _listening(settings) as listener:
-            _log.info("API serves", host=settings.api_host, port=listener.getsockname()[1])
-            uvicorn.Server(config).run(sockets=[listener])
+    with (
+        stopped_by_signals(threading.Event()),
+        open_service(settings) as service,
+        listening(settings) as listener,
+    ):
+        _log.info("API serves", host=settings.api_host, port=listener.getsockname()[1])
+        server(create_app(service)).run(sockets=[listener])
+
+
+def server(app: FastAPI) -> uvicorn.Server:
+    """What serves an app on a socket that it is given."""
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_DRAIN_S,
+    )
+    return uvicorn.Server(config)
 
 
 @contextmanager
@@ -103,7 +112,7 @@ def _check_topics(settings: Settings) -> None:
 
 
 @contextmanager
-def _listening(settings: Settings) -> Iterator[socket.socket]:
+def listening(settings: Settings) -> Iterator[socket.socket]:
     """The socket that is served.
 
     Raises:

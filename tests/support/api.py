@@ -1,0 +1,149 @@
+"""The API in a thread of the test: its real server and database, called as clients do."""
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import orjson
+from fastapi import FastAPI
+from sqlalchemy import insert
+
+from streams.api.app import create_app
+from streams.api.keys import create_key
+from streams.api.process import listening, open_service, server
+from streams.api.roles import Role
+from streams.api.service import Service
+from streams.database.engine import writing
+from streams.database.schema import RUNS
+from streams.functions.definition import read_text
+from streams.functions.registry import Registry
+from streams.settings import Settings
+from topology import codec, keys
+
+PATIENCE_S = 60
+NOWHERE = "127.0.0.1:1"
+FUNCTIONS = """
+functions:
+  - id: generate
+    app: reports
+    triggers: [{event: report/requested}]
+    cancel_on: [{event: report/cancelled, match: data.id}]
+  - {id: sync, app: data, triggers: [{event: sync/requested}]}
+"""
+
+
+class Api:
+    """A server, and callers with a key of each role."""
+
+    def __init__(self, service: Service, app: FastAPI, url: str) -> None:
+        self.service = service
+        self.app = app
+        self.url = url
+        self.keys = {role: create_key(service.engine, f"a-{role}", role, now_ms()) for role in Role}
+        self._client = httpx.Client(base_url=url, timeout=PATIENCE_S)
+
+    def close(self) -> None:
+        """Call no more."""
+        self._client.close()
+
+    def headers(self, role: Role | None) -> dict[str, str]:
+        """What a caller with this role sends."""
+        return {} if role is None else {"Authorization": f"Bearer {self.keys[role][1]}"}
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        role: Role | None = Role.ADMIN,
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> httpx.Response:
+        """Call as somebody with a role, or without a key."""
+        sent = httpx.Headers({**self.headers(role), **(headers or {})}, encoding="latin-1")
+        return self._client.request(method, path, headers=sent, **more)
+
+    def get(self, path: str, **params: Any) -> Any:
+        """The answer to a GET that goes well."""
+        answer = self.call("GET", path, params=params)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def post(self, path: str, body: Any, **more: Any) -> httpx.Response:
+        """The answer to a POST."""
+        return self.call("POST", path, json=body, **more)
+
+    def know(self, functions: str = FUNCTIONS, *, fresh: bool = True) -> None:
+        """Let the API know these functions, as if it had read them."""
+        self.service.catalogue.show(registry_of(functions), lambda: fresh)
+
+
+@contextmanager
+def open_api(settings: Settings) -> Iterator[Api]:
+    """The API with these settings, on a free port, served by a thread."""
+    settings = settings.model_copy(update={"api_port": 0})
+    with open_service(settings) as service, listening(settings) as listener:
+        app = create_app(service)
+        uvicorn = server(app)
+        thread = threading.Thread(target=uvicorn.run, args=([listener],), name="api")
+        thread.start()
+        api = Api(service, app, f"http://127.0.0.1:{listener.getsockname()[1]}")
+        try:
+            yield api
+        finally:
+            api.close()
+            uvicorn.should_exit = True
+            thread.join()
+
+
+def registry_of(functions: str) -> Registry:
+    """The functions of a text, valid since 1970."""
+    registry = Registry()
+    for function in read_text(functions):
+        position = registry.position
+        key = f"{function.slug}/{position:026}".encode()
+        registry.apply(position, 0, key, codec.encode_function(function))
+    return registry
+
+
+def run_id(received_ms: int, number: int = 0) -> str:
+    """The id of a run received then."""
+    return keys.run_id_text(received_ms.to_bytes(6, "big") + number.to_bytes(10, "big"))
+
+
+def run_row(received_ms: int, number: int = 0, **changes: Any) -> dict[str, Any]:
+    """A row of the table of runs."""
+    event = {"name": "report/requested", "data": {"n": number}, "id": f"e{number}", "ts": 0}
+    row = {
+        "run_id": run_id(received_ms, number),
+        "function_id": "reports-generate",
+        "app_id": "reports",
+        "function_version": 3,
+        "status": "scheduled",
+        "seq": 1,
+        "attempt": 1,
+        "scheduled_at": received_ms,
+        "changed_at": received_ms,
+        "event_id": f"e{number}",
+        "event_name": "report/requested",
+        "event": orjson.dumps(event).decode(),
+        "source_topic": "events",
+        "source_partition": 0,
+        "source_offset": number,
+    }
+    return row | changes
+
+
+def add_runs(service: Service, *rows: dict[str, Any]) -> None:
+    """Put runs into the read model."""
+    with writing(service.engine) as connection:
+        for row in rows:
+            connection.execute(insert(RUNS).values(row))
+
+
+def now_ms() -> int:
+    """The time."""
+    return time.time_ns() // 1_000_000

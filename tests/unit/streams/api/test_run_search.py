@@ -1,0 +1,136 @@
+"""The list of runs: every filter, alone and together, on both databases, page by page."""
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+from sqlalchemy import Engine, insert
+
+from streams.api import run_search
+from streams.api.run_search import Filters, search
+from streams.database.engine import open_database, writing
+from streams.database.schema import RUNS
+from streams.settings import load
+from tests.support.api import run_row
+
+AT = 1_700_000_000_000
+STATUSES = ("scheduled", "running", "cancelled", "failed")
+CANCELLATIONS = (None, "01HMRMPE5ZQ4AMNJ3S2N79QGRZ", "01HMRMPE5ZQ4AMNJ3S2N79QGRY")
+NUMBER = 300
+pytest_plugins = ["tests.support.postgres"]
+
+
+def rows() -> list[dict[str, Any]]:
+    """Runs of every kind."""
+    chance = random.Random(7)
+    found = []
+    for number in range(NUMBER):
+        status = chance.choice(STATUSES)
+        found.append(
+            run_row(
+                AT + number // 3,
+                number,
+                function_id=chance.choice(("a-x", "a-y")),
+                status=status,
+                event_id=f"e{number // 2}",
+                cancellation_id=chance.choice(CANCELLATIONS) if status == "cancelled" else None,
+                replay_id=chance.choice(CANCELLATIONS),
+            )
+        )
+    return found
+
+
+@pytest.fixture
+def engine(clean_environment: None, database_url: str) -> Iterator[Engine]:
+    """A database of each kind with these runs."""
+    found = open_database(load(database_url=database_url))
+    with writing(found) as connection:
+        connection.execute(insert(RUNS), rows())
+    yield found
+    found.dispose()
+
+
+def fits(row: dict[str, Any], filters: Filters) -> bool:
+    """Whether a row is asked for, said as plainly as possible."""
+    same = all(
+        row[name] == wanted
+        for name in ("function_id", "event_id", "cancellation_id", "replay_id")
+        if (wanted := getattr(filters, name)) is not None
+    )
+    after, before = filters.received_after, filters.received_before
+    in_time = (after is None or row["scheduled_at"] > after) and (
+        before is None or row["scheduled_at"] < before
+    )
+    number = orjson.loads(row["event"])["data"]["n"]
+    true = filters.expression is None or number % 3 == 0
+    return same and in_time and true and (not filters.statuses or row["status"] in filters.statuses)
+
+
+def walk(engine: Engine, filters: Filters, limit: int) -> list[str]:
+    """The ids of all pages."""
+    ids: list[str] = []
+    cursor = None
+    with engine.connect() as connection:
+        while True:
+            found = search(connection, filters, limit, cursor)
+            assert len(found.rows) <= limit
+            ids += [row["run_id"] for row in found.rows]
+            cursor = found.last_id
+            if cursor is None:
+                return ids
+
+
+def test_every_filter_gives_what_it_says(engine: Engine) -> None:
+    """Some hundred drawn filters, each compared with looking at every run."""
+    chance = random.Random(11)
+    all_rows = sorted(rows(), key=lambda row: row["run_id"], reverse=True)
+
+    def maybe(value: Any) -> Any:
+        return value if chance.random() < 0.4 else None
+
+    for _ in range(150):
+        filters = Filters(
+            function_id=maybe(chance.choice(("a-x", "a-y", "a-z"))),
+            statuses=maybe(tuple(chance.sample(STATUSES, chance.randint(1, 3)))) or (),
+            received_after=maybe(AT + chance.randint(-1, 60)),
+            received_before=maybe(AT + chance.randint(40, 120)),
+            event_id=maybe(f"e{chance.randint(0, 9)}"),
+            cancellation_id=maybe(chance.choice(CANCELLATIONS)),
+            replay_id=maybe(chance.choice(CANCELLATIONS)),
+            expression=maybe("event.data.n % 3 == 0"),
+        )
+        wanted = [row["run_id"] for row in all_rows if fits(row, filters)]
+        assert walk(engine, filters, chance.choice((1, 7, 100))) == wanted, filters
+
+
+def test_bounds_are_exclusive_to_the_ms(engine: Engine) -> None:
+    """A run received at a bound is outside."""
+    found = walk(engine, Filters(received_after=AT + 4, received_before=AT + 6), 100)
+    assert len(found) == 3
+    assert walk(engine, Filters(received_after=AT + 5, received_before=AT + 6), 100) == []
+
+
+def test_a_call_looks_at_so_many_and_goes_on(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An expression that nothing fits ends the call after the bound, with a cursor."""
+    monkeypatch.setattr(run_search, "MOST_SCANNED", 100)
+    filters = Filters(expression="event.data.n == 0")
+    with engine.connect() as connection:
+        first = search(connection, filters, 10, None)
+        assert (first.rows, first.scanned) == ([], 100)
+        assert first.last_id is not None
+        second = search(connection, filters, 10, first.last_id)
+        third = search(connection, filters, 10, second.last_id)
+    assert [row["event_id"] for row in third.rows] == ["e0"]
+    assert third.last_id is None
+    assert first.scanned + second.scanned + third.scanned == NUMBER
+
+
+def test_runs_without_an_answer_are_counted(engine: Engine) -> None:
+    """They don't fit, and whoever asks learns that there are some."""
+    with engine.connect() as connection:
+        found = search(connection, Filters(expression="event.data.n > 'x'"), 100, None)
+    assert (len(found.rows), found.failed) == (0, NUMBER)
