@@ -1,4 +1,4 @@
-"""Routers and joiners as processes of their own, to be killed, stopped and continued."""
+"""Countermand's processes as processes of their own, to be killed, stopped and continued."""
 
 import os
 import re
@@ -17,6 +17,8 @@ from streams.settings import Settings
 
 ROUTER: Final = "router"
 JOINER: Final = "joiner"
+READ_MODEL: Final = "read-model"
+API: Final = "api"
 SESSION_TIMEOUT_S: Final = 6
 _OWNED: Final = {
     ROUTER: re.compile(r'countermand_lag_records\{partition="(\d+)",topic="([^"]+)"\}'),
@@ -25,7 +27,7 @@ _OWNED: Final = {
 
 
 class Service:
-    """One router or joiner; started again, it is the same member with the same disk."""
+    """One process; started again, it is the same member with the same disk and address."""
 
     def __init__(  # noqa: PLR0913 - each is one independent property of a process
         self,
@@ -47,7 +49,7 @@ class Service:
         self.exits: list[str] = []
         self._port = free_port()
         self._environment = environment(settings) | {
-            "COUNTERMAND_WEB_PORT": str(self._port),
+            "COUNTERMAND_API_PORT" if role == API else "COUNTERMAND_WEB_PORT": str(self._port),
             "COUNTERMAND_STATE_DIR": str(self.disk),
             "COUNTERMAND_LOG_FORMAT": "json",
             **{f"COUNTERMAND_{name}": value for name, value in (extra or {}).items()},
@@ -60,6 +62,7 @@ class Service:
         """Start it, where it doesn't run; it dies at a step of `streams.crash`, if one is named."""
         if self._process is None:
             command = [sys.executable, "-m", "streams.cli", self.role]
+            command += ["run"] if self.role == READ_MODEL else []
             env = self._environment | ({"COUNTERMAND_CRASH_AT": crash_at} if crash_at else {})
             self._process = GuardedProcess(command, self.log, environment=env)
 
@@ -120,6 +123,11 @@ class Service:
         return {(topic, int(number)) for number, topic in pattern.findall(self._get("/metrics")[1])}
 
     @property
+    def url(self) -> str:
+        """Where it serves."""
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
     def is_ready(self) -> bool:
         """Whether all that it owns is at work."""
         return self._get("/healthz/ready")[0] == OK
@@ -139,9 +147,9 @@ class Service:
         return self.log.read_text(encoding="utf-8", errors="replace").count(text)
 
     def _get(self, path: str) -> tuple[int, str]:
-        url = f"http://127.0.0.1:{self._port}{path}"
+        url = f"{self.url}{path}"
         try:
-            with urllib.request.urlopen(url, timeout=5) as answer:
+            with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  # our own
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
