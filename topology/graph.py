@@ -22,10 +22,16 @@ class Stage(Struct, frozen=True, kw_only=True):
 USERS: Final = Stage(name="your services", writes=(topics.EVENTS, topics.CANCELS), outside=True)
 DEPLOYERS: Final = Stage(name="functions apply", writes=(topics.FUNCTIONS,), outside=True)
 OPERATORS: Final = Stage(
-    name="API, command line",
-    reads=(topics.REQUEST_PROGRESS, topics.DEAD_LETTERS),
-    writes=(topics.REQUESTS,),
-    outside=True,
+    name="dead-letters redrive", reads=(topics.DEAD_LETTERS,), writes=(topics.EVENTS,), outside=True
+)
+API: Final = Stage(
+    name="API",
+    reads=(topics.FUNCTIONS,),
+    writes=(topics.REQUESTS, topics.FUNCTIONS, topics.EVENTS),
+)
+READ_MODEL: Final = Stage(
+    name="read model",
+    reads=(topics.RUNS, topics.REQUESTS, topics.REQUEST_PROGRESS),
 )
 WORKERS: Final = Stage(
     name="your workers",
@@ -61,7 +67,9 @@ JOINER: Final = Stage(
     transactional=True,
 )
 
-STAGES: Final = (USERS, DEPLOYERS, OPERATORS, ROUTER, JOINER, WORKERS, CLEANUP)
+STAGES: Final = (
+    USERS, DEPLOYERS, OPERATORS, API, ROUTER, JOINER, READ_MODEL, WORKERS, CLEANUP,
+)  # fmt: skip
 
 
 def problems() -> Iterator[str]:

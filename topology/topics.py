@@ -96,7 +96,7 @@ RUN_UPDATES: Final = TopicSpec(
 )
 REQUESTS: Final = TopicSpec(
     name="requests",
-    writers="API, command line",
+    writers="API",
     key="id of what is addressed",
     content="requests",
     partitions=Partitions.FREE,
