@@ -1,0 +1,101 @@
+"""What is over for long goes, a little at a time; on both databases."""
+
+from datetime import timedelta
+from itertools import count
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, Table, insert, select
+
+from streams.database.engine import writing
+from streams.database.schema import FAILURES, PROGRESS, REQUESTS, RUNS
+from streams.read_model import retention
+from streams.read_model.retention import Retention
+from streams.read_model.rows import failure_row, progress_row, request_row, run_row
+from streams.settings import Settings
+from tests.support import records
+from tests.support.records import encoded, request_id, run_id
+
+KEPT_MS = 30 * 86_400_000
+NOW = records.RECEIVED + KEPT_MS
+
+
+def put(engine: Engine, table: Table, *rows: tuple[Any, ...]) -> None:
+    """Insert rows."""
+    names = table.c.keys()
+    with writing(engine) as connection:
+        connection.execute(insert(table), [dict(zip(names, row, strict=True)) for row in rows])
+
+
+def ended(number: int, at: int | None) -> tuple[Any, ...]:
+    """A run that ended then."""
+    return run_row(encoded(records.run(number, ended_at=at)))
+
+
+def asked(number: int, received: int) -> tuple[Any, ...]:
+    """A request that was received then."""
+    return request_row(
+        b"k", encoded(records.request(number, "cancel_run", {"run_id": "r"})), received
+    )
+
+
+def told(number: int, partition: int, **fields: Any) -> tuple[Any, ...]:
+    """Progress of a request."""
+    return progress_row(encoded(records.progress(number, partition, **fields)))
+
+
+def ids(engine: Engine, table: Table) -> list[str]:
+    """The first column of a table."""
+    with engine.connect() as connection:
+        return sorted(connection.scalars(select(next(iter(table.c)))))
+
+
+def test_runs_go_when_they_ended_long_ago(settings: Settings, engine: Engine) -> None:
+    """To the ms; one that never ended stays."""
+    old = records.RECEIVED - 1
+    put(engine, RUNS, ended(1, old), ended(2, old + 1), ended(3, None))
+    assert Retention(settings, engine).step(NOW) == 1
+    assert ids(engine, RUNS) == [run_id(2), run_id(3)]
+
+
+def test_requests_go_with_all_that_is_told_of_them(settings: Settings, engine: Engine) -> None:
+    """When they are old and nothing works on them."""
+    old = records.RECEIVED - 1
+    put(engine, REQUESTS, asked(1, old), asked(2, old), asked(3, NOW), asked(4, old))
+    put(engine, PROGRESS, told(1, 0), told(1, 1, state="stopped"), told(2, 0))
+    put(engine, PROGRESS, told(2, 1, state="running"), told(3, 0))
+    put(engine, FAILURES, *(failure_row(encoded(records.failure(n, 0, 9))) for n in (1, 2)))
+    assert Retention(settings, engine).step(NOW) == 2
+    assert ids(engine, REQUESTS) == [request_id(2), request_id(3)]
+    assert set(ids(engine, PROGRESS)) == {request_id(2), request_id(3)}
+    assert ids(engine, FAILURES) == [request_id(2)]
+
+
+def test_progress_without_its_request_goes_too(settings: Settings, engine: Engine) -> None:
+    """Kafka may have forgotten the request before a rebuild."""
+    put(engine, PROGRESS, told(1, 0, updated_at=records.RECEIVED - 1), told(2, 0, updated_at=NOW))
+    assert Retention(settings, engine).step(NOW) == 1
+    assert ids(engine, PROGRESS) == [request_id(2)]
+
+
+def test_it_goes_in_small_steps_until_nothing_is_left(
+    settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And then looks again a minute later."""
+    monkeypatch.setattr(retention, "_MOST", 2)
+    put(engine, RUNS, *(ended(number, 1) for number in range(5)))
+    now = [0.0]
+    steps = Retention(settings, engine, clock=lambda: now[0])
+    assert [steps.step(NOW) for _ in range(4)] == [2, 2, 1, 0]
+    put(engine, RUNS, ended(9, 1))
+    assert steps.step(NOW) == 0
+    now[0] += 60
+    assert steps.step(NOW) == 1
+
+
+def test_retention_is_a_setting(engine: Engine, settings: Settings) -> None:
+    """Shorter ones keep less."""
+    short = settings.model_copy(update={"retention_runs": timedelta(minutes=1)})
+    put(engine, RUNS, *(ended(number, NOW - age) for number, age in zip(count(), (59_000, 61_000))))
+    assert Retention(short, engine).step(NOW) == 1
+    assert ids(engine, RUNS) == [run_id(0)]
