@@ -6,7 +6,7 @@
     ├── BrokerError         the local broker cannot be fetched, started or stopped
     ├── SettingsError       a setting is unknown, or its value can't be used
     ├── TopicsError         a topic is missing, or made the wrong way
-    ├── UnreachableError    Kafka doesn't answer
+    ├── UnreachableError    Kafka, or the API, doesn't answer
     ├── KafkaRefusedError   Kafka answers, and refuses
     ├── DatabaseError       the SQL database can't be used
     ├── RouterError         a router can't go on: end it before it commits
@@ -60,7 +60,7 @@ class TopicsError(CountermandError):
 
 
 class UnreachableError(CountermandError):
-    """Kafka doesn't answer."""
+    """Kafka, or the command line's API, doesn't answer."""
 
 
 class KafkaRefusedError(CountermandError):

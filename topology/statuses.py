@@ -37,6 +37,8 @@ LETTERS: Final[dict[Status, bytes]] = {
     Status.SKIPPED: b"k",
     Status.EXPIRED: b"e",
 }
+# Scheduled too, and nothing has happened to it since it was registered: it has no row of its own.
+REGISTERED: Final = b"n"
 
 
 class Cause(StrEnum):

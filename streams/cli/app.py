@@ -1,19 +1,27 @@
 """The command tree of `countermand`."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from streams.cli import (
     api,
+    audit,
+    cancel,
+    cancellations,
     cancelled,
     dead_letters,
     demo,
     doctor,
     events,
+    explain,
     functions,
     keys,
+    pauses,
     read_model,
+    replays,
+    runs,
     services,
     topics,
     up,
@@ -22,7 +30,7 @@ from streams.cli.exits import Commands
 
 _EXITS = (
     "Exit codes: 0 ok, 1 failed, 2 wrong use or settings, 3 not found, 4 refused, "
-    "5 broker unreachable, 6 topics missing or wrong, 7 database unusable. "
+    "5 Kafka or API unreachable, 6 topics missing or wrong, 7 database unusable. "
     "Settings: COUNTERMAND_* variables."
 )
 
@@ -44,17 +52,50 @@ def root(
     """Cancels pending work from Kafka events."""
 
 
-app.command()(up.up)
-app.command()(demo.demo)
-app.command()(services.router)
-app.command()(services.joiner)
-app.add_typer(read_model.app, name="read-model")
-app.command()(api.api)
-app.add_typer(keys.app, name="keys")
-app.add_typer(topics.app, name="topics")
-app.add_typer(functions.app, name="functions")
-app.add_typer(events.app, name="events")
-app.add_typer(cancelled.app, name="cancelled")
-app.add_typer(dead_letters.app, name="dead-letters")
-app.command()(doctor.doctor)
-app.command()(services.version)
+def _group(panel: str, *parts: tuple[str, Callable[..., None] | typer.Typer]) -> None:
+    """Add commands and groups of commands under a heading of `--help`."""
+    for name, part in parts:
+        if isinstance(part, typer.Typer):
+            app.add_typer(part, name=name, rich_help_panel=panel)
+        else:
+            app.command(name=name, rich_help_panel=panel)(part)
+
+
+_group(
+    "On this machine",
+    ("up", up.up),
+    ("demo", demo.demo),
+)
+_group(
+    "Runs",
+    ("runs", runs.app),
+    ("explain", explain.explain),
+    ("cancel", cancel.cancel),
+    ("cancellations", cancellations.app),
+    ("pause", pauses.pause),
+    ("resume", pauses.resume),
+    ("replay", replays.replay),
+    ("replays", replays.app),
+    ("audit", audit.app),
+)
+_group(
+    "Functions and events",
+    ("functions", functions.app),
+    ("events", events.app),
+    ("cancelled", cancelled.app),
+    ("dead-letters", dead_letters.app),
+)
+_group(
+    "Processes",
+    ("router", services.router),
+    ("joiner", services.joiner),
+    ("read-model", read_model.app),
+    ("api", api.api),
+)
+_group(
+    "Administration",
+    ("topics", topics.app),
+    ("keys", keys.app),
+    ("doctor", doctor.doctor),
+    ("version", services.version),
+)

@@ -82,4 +82,8 @@ def cause_text(cause: dict[str, Any]) -> str:
         words.append(str(event["name"]))
     if rule:
         words.append(f"[{rule.get('expression') or 'all runs'}]")
-    return " ".join(words)
+    if cause.get("cancellation_id"):
+        words.append(str(cause["cancellation_id"]))
+    if cause.get("requested_by"):
+        words.append(f"by {cause['requested_by']}")
+    return " ".join(words) + (f": {cause['reason']}" if cause.get("reason") else "")

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import orjson
 import typer
@@ -10,8 +10,12 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
+    from rich.status import Status
 
     from topology.records import Json
+
+# Where there is no terminal a row stays one line, for grep and its like.
+_UNFOLDED: Final = 100_000
 
 
 def json_out(value: "Json") -> None:
@@ -49,7 +53,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
         drawn.add_row(*(Text(cell) for cell in row))
     screen = console()
     if not screen.is_terminal:
-        screen.width = 160
+        screen.width = _UNFOLDED
     screen.print(drawn)
 
 
@@ -74,6 +78,20 @@ def progress(*, unit: str = "") -> "Progress":
         transient=True,
         disable=not screen.is_terminal,
     )
+
+
+def waiting(text: str) -> "Status":
+    """A line on stderr that says what is waited for, absent where stderr is no terminal."""
+    return console(stderr=True).status(text)
+
+
+def fields(values: Iterable[tuple[str, str | None]]) -> None:
+    """Names and values on stdout, one per line; those without a value are left out."""
+    shown = [(name, value) for name, value in values if value]
+    width = max((len(name) for name, _ in shown), default=0)
+    for name, value in shown:
+        indented = value.replace("\n", "\n" + " " * (width + 2))
+        out(f"{name:<{width}}  {indented}")
 
 
 def confirm(question: str, *, yes: bool) -> bool:

@@ -25,6 +25,26 @@ Count = Annotated[int | None, typer.Option(min=1, help="Shared partition count."
 Factor = Annotated[int | None, typer.Option(min=1, help="Replicas of a topic.")]
 StateDir = Annotated[Path | None, typer.Option(help="Where RocksDB is kept.")]
 WebPort = Annotated[int | None, typer.Option(min=0, max=65_535, help="Metrics and health.")]
+ApiUrl = Annotated[
+    str | None,
+    typer.Option(help="The REST API.", show_default="COUNTERMAND_API_URL, else this machine's"),
+]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(help="Its key; others see flags.", show_default="COUNTERMAND_API_KEY"),
+]
+Reason = Annotated[str | None, typer.Option(help="Why: kept with it, and in the audit trail.")]
+Slug = Annotated[str, typer.Argument(help="The function: <app>-<id>.", show_default=False)]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")]
+Cursor = Annotated[str | None, typer.Option(help="Go on where a list ended.")]
+Name = Annotated[str | None, typer.Option(help="A name, for people.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Count and show a sample; change nothing.")]
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Don't wait until it is done.")]
+Watch = Annotated[bool, typer.Option("--watch", help="Show its progress until it is over.")]
+After = Annotated[
+    str | None, typer.Option(help="Later than this: RFC 3339, or a duration ago such as 2h.")
+]
+Before = Annotated[str | None, typer.Option(help="Earlier than this; as --after.")]
 LogFormat = Annotated[str | None, typer.Option(help="auto, json or console.")]
 
 

@@ -6,7 +6,7 @@ A derived row is never in the changelog; a restore makes the same ones again.
 from collections.abc import Callable, Mapping
 
 from topology import codec, tables
-from topology.statuses import ENDED, LETTERS, Status
+from topology.statuses import ENDED, LETTERS, REGISTERED
 from topology.tables import EventRow, RunRow
 
 Get = Callable[[bytes], bytes | None]
@@ -14,7 +14,6 @@ Rows = dict[bytes, bytes | None]
 
 _ENDED = frozenset(str(status) for status in ENDED)
 _LETTERS = {str(status): letter for status, letter in LETTERS.items()}
-_REGISTERED = LETTERS[Status.SCHEDULED]
 _RUN_SPACES = (b"e", b"r")
 
 
@@ -27,7 +26,7 @@ def run_rows(run_id: bytes, event: EventRow, run: RunRow | None) -> dict[bytes, 
     if run is None:
         rows = {
             tables.timer_key(event.due, tables.event_row_key(run_id)): b"",
-            by_function: _REGISTERED,
+            by_function: REGISTERED,
         }
     else:
         rows = {

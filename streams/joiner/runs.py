@@ -13,10 +13,12 @@ from streams.joiner import announcements, derive, dues
 from streams.joiner.view import Context, View
 from topology import codec, keys, tables
 from topology.records import Json, Listener, Register, Request, Unlisten
-from topology.statuses import ENDED, Cause, Status, may_move
+from topology.statuses import ENDED, LETTERS, REGISTERED, UNFINISHED, Cause, Status, may_move
 from topology.tables import EventRow, RunRow
 
 _ENDED: Final = frozenset(str(status) for status in ENDED)
+# Of the letters in a function's list: those of runs that may still be cancelled.
+UNFINISHED_LETTERS: Final = frozenset(LETTERS[status] for status in UNFINISHED) | {REGISTERED}
 
 
 class Run:
@@ -45,6 +47,20 @@ def load(view: View, run_id: bytes) -> Run | None:
     return Run(
         run_id, event, codec.RUN_ROWS.decode(row) if row is not None else as_registered(event)
     )
+
+
+def listed(view: View, run_id: bytes, letter: bytes) -> Run | None:
+    """The run of an id as its function's list has it, with the letter of its status.
+
+    One that has no row of its own is spared the look-up.
+    """
+    if letter != REGISTERED or tables.run_row_key(run_id) in view.changed:
+        return load(view, run_id)
+    value = view.get(tables.event_row_key(run_id))
+    if value is None:
+        return None
+    event = codec.EVENT_ROWS.decode(value)
+    return Run(run_id, event, as_registered(event))
 
 
 def registered(view: View, run_id: bytes) -> Run:

@@ -1,7 +1,6 @@
 """Cancellations: a rule for the runs that are there, and for those still to come (S18 to S25)."""
 
 from collections.abc import Callable
-from typing import Final
 
 import msgspec
 
@@ -12,10 +11,8 @@ from streams.joiner.runs import Run
 from streams.joiner.view import Context, View
 from topology import limits, tables
 from topology.records import CancelRun, CancelRuns, StopCancellation
-from topology.statuses import LETTERS, UNFINISHED, Cause
+from topology.statuses import Cause
 from topology.tables import RequestRow
-
-_UNFINISHED: Final = frozenset(LETTERS[status] for status in UNFINISHED)
 
 
 def cancel_runs(view: View, context: Context, command: CancelRuns) -> None:
@@ -54,7 +51,7 @@ def decider(view: View, row: RequestRow, tally: Tally) -> Callable[[bytes, bytes
 
     def decide(run_id: bytes, letter: bytes) -> bool:
         tally.scanned += 1
-        run = runs.load(view, run_id) if letter in _UNFINISHED else None
+        run = runs.listed(view, run_id, letter) if letter in runs.UNFINISHED_LETTERS else None
         if run is None or run.ended:
             tally.already_ended += 1
             return run is not None

@@ -15,10 +15,9 @@ from streams.joiner.requests import Tally
 from streams.joiner.runs import Run
 from streams.joiner.view import Context, View
 from topology.records import Pause, Resume
-from topology.statuses import LETTERS, UNFINISHED, Cause, Status
+from topology.statuses import Cause, Status
 from topology.tables import RequestRow
 
-_UNFINISHED: Final = frozenset(LETTERS[status] for status in UNFINISHED)
 NOW: Final = "now"
 LATER: Final = "later"
 
@@ -61,7 +60,7 @@ def decider(view: View, row: RequestRow, tally: Tally) -> Callable[[bytes, bytes
 
     def decide(run_id: bytes, letter: bytes) -> bool:
         tally.scanned += 1
-        run = runs.load(view, run_id) if letter in _UNFINISHED else None
+        run = runs.listed(view, run_id, letter) if letter in runs.UNFINISHED_LETTERS else None
         if run is None or run.ended:
             tally.already_ended += 1
             return run is not None
