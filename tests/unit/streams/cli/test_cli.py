@@ -21,6 +21,20 @@ COMMANDS = (
     "keys create",
     "keys list",
     "keys revoke",
+    "runs list",
+    "runs show",
+    "runs cancel",
+    "cancel",
+    "cancellations list",
+    "cancellations show",
+    "cancellations stop",
+    "pause",
+    "resume",
+    "replay",
+    "replays list",
+    "replays show",
+    "explain",
+    "audit list",
     "topics create",
     "topics check",
     "functions apply",
@@ -65,6 +79,14 @@ def test_every_command_can_print_json(command: str) -> None:
         ["functions", "apply", "-f", "-", "-f", "a.yaml"],
         ["dead-letters", "redrive"],
         ["dead-letters", "redrive", "--all", "0:1"],
+        ["cancel"],
+        ["cancel", "--function", "f", "--yes", "--confirm-at-most", "1"],
+        ["runs", "list", "--after", "yesterday"],
+        ["runs", "list", "--limit", "0"],
+        ["pause", "f", "--running", "never", "--after", "1d"],
+        ["pause", "f", "--running", "sometimes"],
+        ["replay"],
+        ["replay", "--function", "f", "--cancellation", "c"],
     ],
 )
 def test_wrong_use_is_told_apart(arguments: list[str]) -> None:
@@ -129,6 +151,13 @@ def test_an_unreachable_broker_has_its_code(arguments: list[str]) -> None:
     assert "COUNTERMAND_KAFKA_BOOTSTRAP_SERVERS" in result.stderr
 
 
+def test_an_unreachable_api_has_its_code() -> None:
+    """So has an API that isn't there."""
+    result = run("runs", "list", "--api-url", f"http://{NOWHERE}")
+    assert result.exit_code == ExitCode.UNREACHABLE
+    assert "COUNTERMAND_API_URL" in result.stderr
+
+
 def test_doctor_reports_what_it_can_without_a_broker(tmp_path: Path) -> None:
     """Local checks are made, the broker's failure is one of them, secrets are masked."""
     result = run(
@@ -183,7 +212,8 @@ def test_help_imports_nothing_heavy() -> None:
     """The command line starts fast: no Kafka client, no Faust, no pydantic before they are used."""
     script = (
         "import sys; import streams.cli.app; "
-        "print([m for m in ('confluent_kafka', 'faust', 'pydantic', 'celpy') if m in sys.modules])"
+        "heavy = ('confluent_kafka', 'faust', 'pydantic', 'celpy', 'httpx'); "
+        "print([m for m in heavy if m in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=CHECKOUT

@@ -1,0 +1,160 @@
+"""`countermand cancel`: cancel many runs, after a dry run that counts them exactly."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from streams.cli import options
+from streams.cli.agreement import Agreement, AtMost, agree
+from streams.cli.console import json_out, out, say
+from streams.cli.exits import ExitCode
+
+if TYPE_CHECKING:
+    from streams.cli.client import ApiClient, Document
+
+App = Annotated[
+    str | None, typer.Option(help="The function's app; --function is its id in that app then.")
+]
+Function = Annotated[
+    str, typer.Option(help="The function: its slug <app>-<id>; with --app its id alone.")
+]
+Before = Annotated[
+    str | None, typer.Option(help="Only runs received earlier; as --after.", show_default="now")
+]
+If = Annotated[
+    str | None, typer.Option("--if", help="Only runs for whose `event` this CEL is true.")
+]
+
+
+def cancel(  # noqa: PLR0913  # one parameter per option
+    *,
+    function: Function,
+    app: App = None,
+    after: options.After = None,
+    before: Before = None,
+    if_: If = None,
+    name: options.Name = None,
+    reason: options.Reason = None,
+    dry_run: options.DryRun = False,
+    yes: options.Yes = False,
+    confirm_at_most: AtMost = None,
+    no_wait: options.NoWait = False,
+    json: options.Json = False,
+    api_url: options.ApiUrl = None,
+    api_key: options.ApiKey = None,
+) -> None:
+    """Cancel every unfinished run of a function in a range of time, after counting them.
+
+    A dry run counts first, exactly; then you are asked. New runs are not touched.
+    """
+    from streams.cli import bulk  # noqa: PLC0415  # brings an HTTP client
+    from streams.cli.cancellations import rule_text, summary  # noqa: PLC0415
+    from streams.cli.client import open_client  # noqa: PLC0415
+    from streams.cli.times import instant_of  # noqa: PLC0415
+
+    agreement = Agreement(yes, confirm_at_most)
+    with open_client(api_url, api_key) as client:
+        # Fixed once, so that what is cancelled is what was counted.
+        now = client.now()
+        body = {
+            **_function(client, app, function),
+            "started_after": instant_of("--after", after, now),
+            "started_before": instant_of("--before", before, now) or now,
+            "if": if_,
+            "name": name,
+            "reason": reason,
+        }
+        counted = bulk.count(client, bulk.CANCELLATIONS, body)
+        matched = counted["counts"]["matched"]
+        if not json:
+            out(f"{rule_text(counted)}:")
+            out(summary(counted))
+            bulk.show_sample(client, counted["sample"])
+        if dry_run or not matched:
+            _tell(counted, None, json=json)
+            return
+        agree(agreement, matched, f"Cancel {matched:,} runs?")
+        begun = client.post("/v1/cancellations", body)
+        if no_wait:
+            _tell(counted, begun, json=json)
+            return
+        _finish(client, counted, begun, json=json)
+
+
+def _function(client: "ApiClient", app: str | None, function: str) -> "Document":
+    """App and id of the function: as they were given, or those of a slug."""
+    from streams.cli.client import path_of  # noqa: PLC0415  # as above
+
+    if app is not None:
+        return {"app_id": app, "function_id": function}
+    found = client.get(path_of("functions", function))["data"]
+    return {"app_id": found["app_id"], "function_id": found["id"]}
+
+
+def _finish(client: "ApiClient", counted: "Document", begun: "Document", *, json: bool) -> None:
+    """Follow a cancellation to its end, and end with what became of it."""
+    from streams.cli.client import path_of  # noqa: PLC0415  # as above
+    from streams.cli.following import follow  # noqa: PLC0415
+
+    path = path_of("cancellations", begun["id"])
+    on_interrupt = _OnInterrupt(client, begun["id"])
+    found = follow(
+        lambda: client.get(path)["data"],
+        "cancelling",
+        total=counted["counts"]["scanned"],
+        interrupted=on_interrupt,
+    )
+    _tell(counted, found, json=json)
+    if on_interrupt.stopping:
+        raise typer.Exit(ExitCode.INTERRUPTED)
+    if found["status"] != "done":
+        raise typer.Exit(ExitCode.FAILED)
+
+
+class _OnInterrupt:
+    """Ctrl-C while a cancellation is shown: stop it, or only look away?"""
+
+    def __init__(self, client: "ApiClient", id_: str) -> None:
+        self.stopping = False
+        self._client = client
+        self._id = id_
+
+    def __call__(self) -> None:
+        if not self.stopping and self._is_to_stop():
+            self._client.delete(f"/v1/cancellations/{self._id}", {"reason": "Ctrl-C"})
+            self.stopping = True
+            return
+        say(f"{self._id} goes on: `countermand cancellations show {self._id} --watch`")
+        raise typer.Exit(ExitCode.INTERRUPTED)
+
+    def _is_to_stop(self) -> bool:
+        question = "Stop the cancellation? (n: it goes on, and only this display ends)"
+        try:
+            return sys.stdin.isatty() and typer.confirm(question, err=True)
+        except typer.Abort:
+            return False
+
+
+def _tell(counted: "Document", found: "Document | None", *, json: bool) -> None:
+    """What became of it: JSON, or words."""
+    from streams.cli.cancellations import summary  # noqa: PLC0415  # as above
+
+    if json:
+        json_out({"dry_run": counted, "cancellation": found})
+        return
+    if found is None:
+        matched = counted["counts"]["matched"]
+        say("nothing was cancelled: this was a dry run" if matched else "nothing to cancel")
+        return
+    if found["status"] == "queued":
+        out(f"{found['id']} has begun: `countermand cancellations show {found['id']} --watch`")
+        return
+    out(f"{found['id']} is {found['status']}: {summary(found)}")
+    ended = counted["counts"]["matched"] - found["counts"]["cancelled"]
+    if ended > 0 and found["status"] == "done":
+        say(f"{ended:,} of those counted ended in between")
+    if found["counts"]["failed"]:
+        say(f"`countermand cancellations show {found['id']}` lists those without an answer")
+    if found["error"]:
+        say(found["error"])

@@ -1,0 +1,212 @@
+"""`countermand explain`: what a run waits for, why it ended, and what an event would do to it."""
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import orjson
+import typer
+
+from streams.cli import options
+from streams.cli.console import fields, json_out, out, say
+from streams.cli.runs import UNFINISHED, RunId, why
+from streams.errors import NotFoundError, RefusedError
+
+if TYPE_CHECKING:
+    from streams.cli.client import ApiClient, Document
+    from streams.functions.compiled import CompiledFunction
+    from streams.functions.explain import ListeningRule, Subject, Verdict
+
+_STDIN: Final = "-"
+_KAFKA_S: Final = 5.0
+
+EventFile = Annotated[
+    str | None,
+    typer.Option("--event", help="Judge this event, a JSON file or - for stdin, as sent now."),
+]
+
+
+def explain(  # noqa: PLR0913  # one parameter per option
+    run_id: RunId,
+    *,
+    event: EventFile = None,
+    json: options.Json = False,
+    api_url: options.ApiUrl = None,
+    api_key: options.ApiKey = None,
+    bootstrap_servers: options.Bootstrap = None,
+    topic_prefix: options.Prefix = None,
+) -> None:
+    """Say what cancels a run: its rules, the values they wait for, until when, and its cause.
+
+    With --event also what each rule says to a cancel event that is sent now.
+    """
+    from streams.cli.client import open_client, path_of  # noqa: PLC0415  # brings an HTTP client
+    from streams.functions.explain import judge, listening  # noqa: PLC0415  # brings CEL
+
+    now = time.time_ns() // 1_000_000
+    cancel = None if event is None else _read_event(event, now)
+    with open_client(api_url, api_key) as client:
+        run = client.get(path_of("runs", run_id))["data"]
+        kafka = {"bootstrap_servers": bootstrap_servers, "topic_prefix": topic_prefix}
+        function = _version(client, run, kafka)
+    subject = _subject(run)
+    rules = listening(function, subject)
+    received = max(now, subject.received)  # clocks differ, but what is sent now comes later
+    verdicts = () if cancel is None else judge(function, subject, cancel, received)
+    if json:
+        json_out(_as_json(run, function, rules, verdicts))
+    else:
+        _show(run, function, subject, rules)
+        if cancel is not None:
+            _show_verdicts(cancel["name"], verdicts)
+
+
+def _read_event(file: str, now: int) -> dict[str, Any]:
+    """The event of a file, completed as a router does.
+
+    Raises:
+        NotFoundError: The file can't be read.
+        RefusedError: It is no event.
+    """
+    from streams.router.inputs import read_plain  # noqa: PLC0415  # not needed for --help
+    from streams.router.record import Record, Rejection  # noqa: PLC0415
+
+    try:
+        value = sys.stdin.buffer.read() if file == _STDIN else Path(file).read_bytes()
+    except OSError as error:
+        raise NotFoundError(f"Can't read {file}: {error.strerror}") from None
+    found = read_plain(Record(file, 0, 0, now, value=value))
+    if isinstance(found, Rejection):
+        raise RefusedError(f"{file} is no event: {found.message}")
+    return found.document
+
+
+def _subject(run: "Document") -> "Subject":
+    from streams.durations import parse_instant  # noqa: PLC0415  # as above
+    from streams.functions.explain import Subject  # noqa: PLC0415
+
+    received = parse_instant(run["run_started_at"])
+    return Subject(run["event"], received, run["status"] not in UNFINISHED)
+
+
+def _version(
+    client: "ApiClient", run: "Document", kafka: dict[str, str | None]
+) -> "CompiledFunction":
+    """The version that a run was registered with; of a deleted function only Kafka has it.
+
+    Raises:
+        NotFoundError: It is kept no more.
+    """
+    from streams.cli.client import path_of  # noqa: PLC0415  # as above
+    from streams.functions.explain import compile_version  # noqa: PLC0415
+
+    slug, number = run["function_id"], run["function_version"]
+    found = client.find(path_of("functions", slug)) or {"versions": []}
+    for version in found["versions"]:
+        if version["version"] == number:
+            return compile_version(slug, number, version["definition"])
+    from streams.functions.reader import RegistryReader  # noqa: PLC0415  # brings a client
+    from topology.topics import FUNCTIONS  # noqa: PLC0415
+
+    settings = options.load_settings(**kafka)
+    with RegistryReader(settings.librdkafka(log_level=0), settings.topic(FUNCTIONS)) as reader:
+        for kept in reader.load(_KAFKA_S).versions(slug):
+            if kept.compiled.version == number:
+                return kept.compiled
+    raise NotFoundError(f"Version {number} of {slug} is kept no more: its rules aren't known")
+
+
+def _show(
+    run: "Document",
+    function: "CompiledFunction",
+    subject: "Subject",
+    rules: "tuple[ListeningRule, ...]",
+) -> None:
+    from streams.durations import format_instant  # noqa: PLC0415  # as above
+
+    expires = format_instant(subject.received + function.function.pending_for_ms)
+    fields(
+        [
+            ("run", run["run_id"]),
+            ("function", f"{function.slug} (version {function.version})"),
+            ("event", f"{run['event']['name']} {run['event_id']}"),
+            ("received", run["run_started_at"]),
+            ("status", run["status"]),
+            ("ended", run["ended_at"]),
+            ("why", why(run)),
+            ("timeouts", _timeouts(function)),
+            ("waits until", None if subject.ended else f"it ends, at the latest {expires}"),
+        ]
+    )
+    if not rules:
+        say("no cancel rules: only a request or a timeout can cancel it")
+    for rule in rules:
+        out(f"rule {rule.index} on {rule.event}: {rule.expression or 'every run'}")
+        for text in _waits_for(rule):
+            out(f"    {text}")
+
+
+def _timeouts(function: "CompiledFunction") -> str:
+    from streams.durations import format_duration  # noqa: PLC0415  # as above
+
+    own = function.function
+    timeouts = {"start": own.start_timeout_ms, "finish": own.finish_timeout_ms}
+    return ", ".join(f"{name} {format_duration(ms)}" for name, ms in timeouts.items() if ms)
+
+
+def _waits_for(rule: "ListeningRule") -> list[str]:
+    """What a rule waits for, one line per branch, and until when."""
+    from streams.durations import format_instant  # noqa: PLC0415  # as above
+
+    lines = [" and ".join(_key_text(key) for key in branch) for branch in rule.keys]
+    if not rule.can_match:
+        lines.append("can never match: the run's event has no value there")
+    if rule.until is not None:
+        lines.append(f"until {format_instant(rule.until)}")
+    return lines
+
+
+def _key_text(key: Any) -> str:  # noqa: ANN401  # a KeyValue, whose module is heavy
+    value = "nothing" if key.value is None else orjson.dumps(key.value).decode()
+    return f"{key.async_path} == {value} (its {key.event_path})"
+
+
+def _show_verdicts(name: str, verdicts: "tuple[Verdict, ...]") -> None:
+    """What each rule says to the event."""
+    for verdict in verdicts:
+        if verdict.matches:
+            out(f"rule {verdict.index} matches {name}: it would cancel the run")
+        for reason in verdict.reasons:
+            out(f"rule {verdict.index} doesn't match {name}: {reason.text}")
+    if not any(verdict.matches for verdict in verdicts):
+        say(f"{name} would not cancel the run")
+
+
+def _as_json(
+    run: "Document",
+    function: "CompiledFunction",
+    rules: "tuple[ListeningRule, ...]",
+    verdicts: "tuple[Verdict, ...]",
+) -> "Document":
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from streams.durations import format_instant  # noqa: PLC0415  # as above
+
+    shown = [
+        asdict(rule) | {"until": None if rule.until is None else format_instant(rule.until)}
+        for rule in rules
+    ]
+    return {
+        "run": run,
+        "function_version": function.version,
+        "rules": shown,
+        "verdicts": [
+            {
+                "index": verdict.index,
+                "matches": verdict.matches,
+                "reasons": [{"why": one.why.value, "text": one.text} for one in verdict.reasons],
+            }
+            for verdict in verdicts
+        ],
+    }

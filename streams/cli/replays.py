@@ -1,0 +1,232 @@
+"""`countermand replay`: run what was cancelled, skipped or failed again; `replays list|show`."""
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from streams.cli import options
+from streams.cli.agreement import Agreement, AtMost, agree
+from streams.cli.console import fields, json_out, out, say
+from streams.cli.exits import ExitCode
+
+if TYPE_CHECKING:
+    from streams.cli.client import ApiClient, Document
+
+app = typer.Typer(help="Replays: list, show.", no_args_is_help=True)
+
+_LISTED: Final = ("id", "created", "function", "status", "replayed", "matched", "by", "what")
+
+
+class Replayable(StrEnum):
+    """Statuses whose runs can be replayed."""
+
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+Id = Annotated[str, typer.Argument(help="The replay's id.", show_default=False)]
+OfFunction = Annotated[str | None, typer.Option(help="Only of this function (its slug).")]
+Function = Annotated[str | None, typer.Option(help="Runs of this function (its slug).")]
+Cancellation = Annotated[
+    str | None, typer.Option(help="Exactly the runs that this cancellation cancelled.")
+]
+From = Annotated[
+    str | None,
+    typer.Option("--from", help="With --function: received later; RFC 3339, or ago such as 2h."),
+]
+To = Annotated[
+    str | None,
+    typer.Option("--to", help="With --function: received earlier.", show_default="now"),
+]
+Status = Annotated[
+    list[Replayable] | None,
+    typer.Option(help="With --function: in this status; may be given several times."),
+]
+Spread = Annotated[
+    str | None, typer.Option(help="Start them over so long, such as 10m, and not at once.")
+]
+
+
+def replay(  # noqa: PLR0913  # one parameter per option
+    *,
+    cancellation: Cancellation = None,
+    function: Function = None,
+    from_: From = None,
+    to: To = None,
+    status: Status = None,
+    spread: Spread = None,
+    name: options.Name = None,
+    reason: options.Reason = None,
+    dry_run: options.DryRun = False,
+    yes: options.Yes = False,
+    confirm_at_most: AtMost = None,
+    no_wait: options.NoWait = False,
+    json: options.Json = False,
+    api_url: options.ApiUrl = None,
+    api_key: options.ApiKey = None,
+) -> None:
+    """Run cancelled, skipped or failed runs again, as fresh runs, after counting them.
+
+    Either those of one cancellation, or those of a function by range and statuses.
+    """
+    if (cancellation is None) == (function is None):
+        raise typer.BadParameter("give --cancellation, or --function with --from and --status")
+    from streams.cli import bulk  # noqa: PLC0415  # brings an HTTP client
+    from streams.cli.client import open_client  # noqa: PLC0415
+    from streams.cli.times import duration_of, instant_of  # noqa: PLC0415
+
+    agreement = Agreement(yes, confirm_at_most)
+    with open_client(api_url, api_key) as client:
+        # Fixed once, so that what is replayed is what was counted.
+        now = client.now()
+        body = {
+            "cancellation_id": cancellation,
+            "function_id": function,
+            "from": instant_of("--from", from_, now),
+            "to": instant_of("--to", to, now) or (now if function else None),
+            "statuses": [one.value for one in status] if status else None,
+            "spread": duration_of("--spread", spread),
+            "name": name,
+            "reason": reason,
+        }
+        counted = bulk.count(client, bulk.REPLAYS, body)
+        matched = counted["counts"]["matched"]
+        if not json:
+            out(f"{rule_text(counted)}:")
+            out(summary(counted))
+            bulk.show_sample(client, counted["sample"])
+        if dry_run or not matched:
+            _tell(counted, None, json=json)
+            return
+        agree(agreement, matched, f"Replay {matched:,} runs?")
+        begun = client.post("/v1/replays", body)
+        found = begun if no_wait else _followed(client, counted, begun)
+        _tell(counted, found, json=json)
+        if found["status"] == "failed":
+            raise typer.Exit(ExitCode.FAILED)
+
+
+@app.command(name="list")
+def list_replays(  # noqa: PLR0913  # one parameter per option
+    *,
+    function: OfFunction = None,
+    limit: options.Limit = 20,
+    cursor: options.Cursor = None,
+    json: options.Json = False,
+    api_url: options.ApiUrl = None,
+    api_key: options.ApiKey = None,
+) -> None:
+    """List replays, dry runs too, the newest first."""
+    from streams.cli.client import open_client  # noqa: PLC0415  # brings an HTTP client
+    from streams.cli.listing import Listed, show_list  # noqa: PLC0415
+
+    with open_client(api_url, api_key) as client:
+        listed = Listed("/v1/replays", {"function_id": function}, "replays", _LISTED, _row)
+        show_list(client, listed, limit=limit, cursor=cursor, json=json)
+
+
+@app.command()
+def show(
+    id_: Id,
+    *,
+    watch: options.Watch = False,
+    json: options.Json = False,
+    api_url: options.ApiUrl = None,
+    api_key: options.ApiKey = None,
+) -> None:
+    """Show a replay: what it is for, who asked for it and why, and its counts."""
+    from streams.cli.client import open_client, path_of  # noqa: PLC0415  # brings an HTTP client
+    from streams.cli.following import follow  # noqa: PLC0415
+
+    with open_client(api_url, api_key) as client:
+        path = path_of("replays", id_)
+        found = client.get(path)["data"]
+        if watch:
+            found = follow(lambda: client.get(path)["data"], "replaying")
+    if json:
+        json_out(found)
+    else:
+        _show(found)
+
+
+def rule_text(found: "Document") -> str:
+    """Which runs a replay is for."""
+    if found["cancellation_id"]:
+        text = f"runs of {found['function_id']} that {found['cancellation_id']} cancelled"
+    else:
+        statuses = " or ".join(found["statuses"])
+        between = f"received after {found['from']} and before {found['to']}"
+        text = f"{statuses} runs of {found['function_id']} {between}"
+    return text + (f", spread over {found['spread']}" if found["spread"] else "")
+
+
+def summary(found: "Document") -> str:
+    """What a replay has done, or would do, in one line."""
+    counts = found["counts"]
+    done = f"{counts['replayed']:,} replayed"
+    if found["dry_run"]:
+        done = f"{counts['matched']:,} would be replayed"
+    return f"{done} of {counts['scanned']:,} looked at"
+
+
+def _followed(client: "ApiClient", counted: "Document", begun: "Document") -> "Document":
+    """A replay that was begun, once it is over; Ctrl-C ends only the display."""
+    from streams.cli.client import path_of  # noqa: PLC0415  # as above
+    from streams.cli.following import follow  # noqa: PLC0415
+
+    path = path_of("replays", begun["id"])
+    total = counted["counts"]["scanned"]
+    try:
+        return follow(lambda: client.get(path)["data"], "replaying", total=total)
+    except KeyboardInterrupt:
+        say(f"{begun['id']} goes on: `countermand replays show {begun['id']} --watch`")
+        raise
+
+
+def _tell(counted: "Document", found: "Document | None", *, json: bool) -> None:
+    """What became of it: JSON, or words."""
+    if json:
+        json_out({"dry_run": counted, "replay": found})
+    elif found is None:
+        matched = counted["counts"]["matched"]
+        say("nothing was replayed: this was a dry run" if matched else "nothing to replay")
+    elif found["status"] == "queued":
+        out(f"{found['id']} has begun: `countermand replays show {found['id']} --watch`")
+    else:
+        out(f"{found['id']} is {found['status']}: {summary(found)}")
+        say(f"`countermand runs list --replay {found['id']}` lists the fresh runs")
+
+
+def _show(found: "Document") -> None:
+    counts = found["counts"]
+    partitions = f"{counts['partitions_done']} of {counts['partitions']} partitions done"
+    fields(
+        [
+            ("replay", found["id"] + (" (dry run)" if found["dry_run"] else "")),
+            ("name", found["name"]),
+            ("rule", rule_text(found)),
+            ("status", f"{found['status']} ({partitions})"),
+            ("runs", summary(found)),
+            ("asked for", f"{found['created_at']} by {found['requested_by']}"),
+            ("why", found["reason"]),
+            ("error", found["error"]),
+            ("sample", "\n".join(found["sample"])),
+        ]
+    )
+
+
+def _row(found: "Document") -> list[str]:
+    counts = found["counts"]
+    what = (found["name"], found["cancellation_id"], found["reason"])
+    return [
+        found["id"],
+        found["created_at"],
+        found["function_id"],
+        found["status"] + (" (dry run)" if found["dry_run"] else ""),
+        f"{counts['replayed']:,}",
+        f"{counts['matched']:,}",
+        found["requested_by"],
+        "; ".join(text for text in what if text),
+    ]
