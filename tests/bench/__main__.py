@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from tests.bench import bulk, fan_out, latency, pending, rates, read_model
+from tests.bench import api, bulk, fan_out, latency, pending, rates, read_model
 from tests.bench.bench import Bench, local_bench
 from tests.bench.deployment import say
 
@@ -16,6 +16,7 @@ PARTS: Final[Mapping[str, Callable[[Bench], Mapping[str, object]]]] = {
     "pending_1m": pending.measure,
     "fanout_100k": fan_out.measure,
     "bulk_1m": bulk.measure,
+    "api_ms": api.measure,
     "read_model": read_model.measure,
 }
 

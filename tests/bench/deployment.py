@@ -193,6 +193,11 @@ class Deployment:
         """Start a read model; its database is in the state directory."""
         return self._start("read-model", "run")
 
+    def api(self) -> tuple[WebService, str]:
+        """Start the API, on the read model's database; and its URL."""
+        port = free_port()
+        return self._start("api", port=port), f"http://127.0.0.1:{port}"
+
     def close(self) -> None:
         """Stop what still runs."""
         while self._services:
@@ -209,11 +214,11 @@ class Deployment:
     ) -> None:
         self.close()
 
-    def _start(self, role: str, *more: str) -> WebService:
-        port = free_port()
+    def _start(self, role: str, *more: str, port: int | None = None) -> WebService:
+        port = port or free_port()
         launcher = self._launchers.get(role, ())
         command = [*launcher, sys.executable, "-m", "streams.cli", role, *more]
-        flags = self._flags | {"web_port": str(port)}
+        flags = self._flags | {"api_port" if role == "api" else "web_port": str(port)}
         own = {all_settings.variable(field): value for field, value in flags.items()}
         name = f"{role}-{len(self._services)}"
         service = WebService(name, command, self.folder, clean_environment() | own, port)

@@ -117,6 +117,11 @@ def cancelled(number: int) -> dict[str, Any]:
     return scheduled(number) | ended | {"status_before": "scheduled", "cause": cause}
 
 
+def encoded(change: dict[str, Any]) -> bytes:
+    """A record's value."""
+    return orjson.dumps(change)
+
+
 def changes(number: int) -> Iterator[dict[str, Any]]:
     """All changes of so many runs."""
     pending: deque[int] = deque()
@@ -147,7 +152,7 @@ def _preload(bench: Bench, app: Deployment, number: int) -> dict[Place, int]:
             _commit(sender, count)
         key = change["run_id"]
         partition = keys.partition_of_run(keys.run_id_bytes(key), PARTITIONS)
-        sender.produce(topic, orjson.dumps(change), key, partition, on_delivery=delivered)
+        sender.produce(topic, encoded(change), key, partition, on_delivery=delivered)
     _commit(sender, 1)
     sender.abort_transaction()
     return last
