@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query
 from pydantic import BeforeValidator, Field
 from sqlalchemy import Connection, RowMapping, select
 from starlette.concurrency import run_in_threadpool
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import JSONResponse
 
 from streams.api.calls import Call, CurrentCall
@@ -53,6 +54,22 @@ NOT_FOUND: Final = "not_found"
 ALREADY_ENDED: Final = "already_ended"
 _LOOK_S: Final = 0.02
 
+
+class _Anything(Convertor[str]):
+    """A part of a path that may hold slashes and line ends, as ids of events may."""
+
+    regex = "(?s:.+)"
+
+    def convert(self, value: str) -> str:
+        """As it is."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """As it is."""
+        return value
+
+
+register_url_convertor("anything", _Anything())
 router = APIRouter(prefix="/v1", tags=["runs"], route_class=GuardedRoute)
 
 
@@ -145,7 +162,7 @@ def get(run_id: Ulid, service: CurrentService) -> Envelope[Run]:
     return envelope(run_answer(row))
 
 
-@router.get("/events/{event_id:path}/runs", **operation("listEventRuns", Role.VIEWER, 422))
+@router.get("/events/{event_id:anything}/runs", **operation("listEventRuns", Role.VIEWER, 422))
 def list_of_event(
     event_id: EventId, service: CurrentService, asked: Annotated[UlidListing, Query()]
 ) -> Page[Run]:

@@ -1,6 +1,7 @@
 """What replays, pauses, definitions and events may ask for."""
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -9,7 +10,7 @@ from streams.api.events import read_events
 from streams.api.keys import ApiKey
 from streams.api.problems import ProblemError
 from streams.api.roles import Role
-from tests.support.api import Api
+from tests.support.api import Api, add_runs, run_row
 from topology import limits
 
 ID = "01HMRMPE5ZQ4AMNJ3S2N79QGRZ"
@@ -165,3 +166,11 @@ def test_an_event_gets_the_same_id_again() -> None:
     first = read_events([{"name": "n"}, {"name": "n", "id": "mine"}, {"name": "n"}], CALL)
     assert [id_ for id_, _ in first] == [f"{ID}-0", "mine", f"{ID}-2"]
     assert read_events([{"name": "n"}, {"name": "n", "id": "mine"}, {"name": "n"}], CALL) == first
+
+
+@pytest.mark.parametrize("event_id", ["e1", "a/b", "a/runs", "line\nend", "50% ü", "x" * 256])
+def test_runs_of_any_event(api: Api, event_id: str) -> None:
+    """An event's id may be anything that a producer makes up."""
+    add_runs(api.service, run_row(1_700_000_000_000, 1, event_id=event_id), run_row(1, 2))
+    found = api.get(f"/v1/events/{quote(event_id, safe='')}/runs")["data"]
+    assert [run["event_id"] for run in found] == [event_id]
