@@ -9,6 +9,7 @@ scheduled ──► running ──► sleeping          any of the three ──�
 ```
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -54,7 +55,8 @@ class Cause(StrEnum):
 
 _ENDS: Final = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.EXPIRED})
 
-MOVES: Final[dict[Status, frozenset[Status]]] = {
+# By their texts too: a member of these is its text.
+MOVES: Final[Mapping[str, frozenset[Status]]] = {
     Status.SCHEDULED: _ENDS | {Status.RUNNING, Status.SKIPPED},
     Status.RUNNING: _ENDS | {Status.RUNNING, Status.SLEEPING, Status.SCHEDULED},
     Status.SLEEPING: _ENDS | {Status.SCHEDULED},
@@ -69,6 +71,6 @@ UNFINISHED: Final = frozenset({Status.SCHEDULED, Status.RUNNING, Status.SLEEPING
 ENDED: Final = frozenset(Status) - UNFINISHED
 
 
-def may_move(before: Status, after: Status) -> bool:
+def may_move(before: str, after: Status) -> bool:
     """Whether a run may go from one status to another."""
     return after in MOVES[before]

@@ -11,7 +11,7 @@ import orjson
 
 from streams.joiner.view import Headers, View
 from topology import keys
-from topology.records import CancelRun, CancelRuns, Json, Pause, Replay, Request
+from topology.records import CancelRun, CancelRuns, Pause, Replay, Request
 from topology.tables import Counts, EventRow, RequestRow, RunRow
 
 if TYPE_CHECKING:
@@ -30,15 +30,13 @@ def scheduled(view: View, run_id: bytes, event: EventRow, app: str) -> None:
     _emit(view, text, event, head, b"}")
 
 
-def changed(
-    view: View, run_id: bytes, event: EventRow, row: RunRow, status_before: str | None
+def changed(  # noqa: PLR0913, PLR0917  # the parts of a run
+    view: View, run_id: bytes, event: EventRow, row: RunRow, status_before: str | None, app: str
 ) -> None:
     """A run as it is now."""
-    app = view.function(event.slug, event.version).function.app
     dispatch = _json(row.dispatch and row.status == "scheduled")
     state = f'"{row.status}","seq":{row.seq},"attempt":{row.attempt},"dispatch":{dispatch}'
-    changes = _changes(row, status_before) if row.seq > 1 else {}
-    rest = b"," + orjson.dumps(changes)[1:] if changes else b"}"
+    rest = _changes(row, status_before) if row.seq > 1 else b"}"
     text, head = _head(run_id, event, app, f'{state},"at":{row.at}')
     _emit(view, text, event, head, rest)
 
@@ -180,17 +178,29 @@ def _json(flag: bool) -> str:  # noqa: FBT001  # the value itself, not an option
     return "true" if flag else "false"
 
 
-def _changes(row: RunRow, status_before: str | None) -> dict[str, Json]:
-    optional = {
-        "status_before": status_before,
-        "started_at": row.started_at,
-        "ended_at": row.ended_at,
-        "stopped_at": row.stopped_at,
-        "sleep_until": row.sleep_until,
-        "worker": row.worker,
-        "last_step": row.last_step,
-        "error": {"name": row.error[0], "message": row.error[1]} if row.error else None,
-        "cause": orjson.Fragment(row.cause) if row.cause else None,
-        "cancellation_id": keys.run_id_text(row.cancellation) if row.cancellation else None,
-    }
-    return {name: value for name, value in optional.items() if value}
+def _changes(row: RunRow, status_before: str | None) -> bytes:
+    """What a run as registered doesn't have, to the end of the record."""
+    text = f',"status_before":"{status_before}"' if status_before else ""
+    if row.started_at:
+        text += f',"started_at":{row.started_at}'
+    if row.ended_at:
+        text += f',"ended_at":{row.ended_at}'
+    if row.stopped_at:
+        text += f',"stopped_at":{row.stopped_at}'
+    if row.sleep_until:
+        text += f',"sleep_until":{row.sleep_until}'
+    if row.cancellation:
+        text += f',"cancellation_id":"{keys.run_id_text(row.cancellation)}"'
+    rest = text.encode()
+    if row.worker or row.last_step or row.error:
+        rest += _by_worker(row)
+    if row.cause:
+        rest += b',"cause":' + row.cause
+    return rest + b"}"
+
+
+def _by_worker(row: RunRow) -> bytes:
+    """What a worker said, so any text."""
+    error = {"name": row.error[0], "message": row.error[1]} if row.error else None
+    said = {"worker": row.worker, "last_step": row.last_step, "error": error}
+    return b"," + orjson.dumps({name: value for name, value in said.items() if value})[1:-1]

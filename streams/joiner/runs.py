@@ -39,28 +39,30 @@ class Run:
 
 def load(view: View, run_id: bytes) -> Run | None:
     """The run of an id, or None where this home has none."""
-    value = view.get(tables.event_row_key(run_id))
-    if value is None:
+    event = event_of(view, run_id)
+    if event is None:
         return None
-    event = codec.EVENT_ROWS.decode(value)
     row = view.get(tables.run_row_key(run_id))
     return Run(
         run_id, event, codec.RUN_ROWS.decode(row) if row is not None else as_registered(event)
     )
 
 
-def listed(view: View, run_id: bytes, letter: bytes) -> Run | None:
-    """The run of an id as its function's list has it, with the letter of its status.
+def event_of(view: View, run_id: bytes) -> EventRow | None:
+    """What never changes of a run, or None where this home has none."""
+    value = view.get(tables.event_row_key(run_id))
+    return None if value is None else codec.EVENT_ROWS.decode(value)
+
+
+def listed(view: View, run_id: bytes, event: EventRow, letter: bytes) -> Run:
+    """A run as its function's list has it, with the letter of its status.
 
     One that has no row of its own is spared the look-up.
     """
-    if letter != REGISTERED or tables.run_row_key(run_id) in view.changed:
-        return load(view, run_id)
-    value = view.get(tables.event_row_key(run_id))
-    if value is None:
-        return None
-    event = codec.EVENT_ROWS.decode(value)
-    return Run(run_id, event, as_registered(event))
+    key = tables.run_row_key(run_id)
+    value = view.get(key) if letter != REGISTERED or key in view.changed else None
+    row = as_registered(event) if value is None else codec.RUN_ROWS.decode(value)
+    return Run(run_id, event, row)
 
 
 def registered(view: View, run_id: bytes) -> Run:
@@ -128,7 +130,7 @@ def begin_held(view: View, run_id: bytes, event: EventRow, compiled: CompiledFun
     row = msgspec.structs.replace(row, due=dues.next_due(event, row, compiled))
     view.put(tables.run_row_key(run_id), codec.RUN_ROWS.encode(row))
     view.derive_rows(derive.run_rows(run_id, event, row))
-    announcements.changed(view, run_id, event, row, None)
+    announcements.changed(view, run_id, event, row, None, compiled.function.app)
 
 
 def change(view: View, run: Run, status: Status, **fields: object) -> None:
@@ -138,12 +140,13 @@ def change(view: View, run: Run, status: Status, **fields: object) -> None:
         ValueError: the move is illegal; the caller checks first.
     """
     before = run.row
-    if status != before.status and not may_move(Status(before.status), status):
+    if status != before.status and not may_move(before.status, status):
         raise ValueError(f"a run can't go from {before.status} to {status}")
     row = msgspec.structs.replace(before, status=status, seq=before.seq + 1, at=view.now, **fields)
     compiled = view.function(run.event.slug, run.event.version)
     write(view, run, row, compiled)
-    announce(view, run, before.status)
+    app = compiled.function.app
+    announcements.changed(view, run.id, run.event, run.row, before.status, app)
     if status != before.status:
         view.count("runs", status)
         if run.ended:
@@ -163,9 +166,10 @@ def write(view: View, run: Run, row: RunRow, compiled: CompiledFunction) -> None
         view.derive_rows(new)
 
 
-def announce(view: View, run: Run, status_before: str | None = None) -> None:
-    """Tell the run's current state."""
-    announcements.changed(view, run.id, run.event, run.row, status_before)
+def announce(view: View, run: Run) -> None:
+    """Tell the run's current state once more."""
+    app = view.function(run.event.slug, run.event.version).function.app
+    announcements.changed(view, run.id, run.event, run.row, None, app)
 
 
 def cancel(view: View, run: Run, kind: Cause, cause: bytes, cancellation: bytes = b"") -> None:

@@ -12,7 +12,7 @@ from streams.joiner.view import Context, View
 from topology import limits, tables
 from topology.records import CancelRun, CancelRuns, StopCancellation
 from topology.statuses import Cause
-from topology.tables import RequestRow
+from topology.tables import EventRow, RequestRow
 
 
 def cancel_runs(view: View, context: Context, command: CancelRuns) -> None:
@@ -47,15 +47,20 @@ def cancel_run(view: View, context: Context, command: CancelRun) -> None:
 
 def decider(view: View, row: RequestRow, tally: Tally) -> Callable[[bytes, bytes], bool]:
     """What a cancellation does to each run of its scan."""
-    meet = _meeting(view, row, tally)
+    fits, meet = _fitting(view, row, tally), _meeting(view, row, tally)
 
     def decide(run_id: bytes, letter: bytes) -> bool:
         tally.scanned += 1
-        run = runs.listed(view, run_id, letter) if letter in runs.UNFINISHED_LETTERS else None
-        if run is None or run.ended:
+        event = runs.event_of(view, run_id) if letter in runs.UNFINISHED_LETTERS else None
+        if event is None:
             tally.already_ended += 1
-            return run is not None
-        meet(run)
+            return False
+        if fits(run_id, event):
+            run = runs.listed(view, run_id, event, letter)
+            if run.ended:  # by a timer, in this transaction
+                tally.already_ended += 1
+            else:
+                meet(run)
         return True
 
     return decide
@@ -78,30 +83,40 @@ def meet_late(view: View, run: Run) -> None:
             tally.scanned += 1
             if run.ended:  # by what was held for it, or by another cancellation
                 tally.already_ended += 1
-            else:
+            elif _fitting(view, row, tally)(run.id, run.event):
                 _meeting(view, row, tally)(run)
             requests.write(view, requests.tallied(row, tally))
 
 
-def _meeting(view: View, row: RequestRow, tally: Tally) -> Callable[[Run], None]:
-    """How a cancellation meets an unfinished run of its range."""
+def _fitting(view: View, row: RequestRow, tally: Tally) -> Callable[[bytes, EventRow], bool]:
+    """Whether a run's event is one that a cancellation asks for."""
     command = row.command
     assert isinstance(command, CancelRuns)
-    request = command.request
-    condition = None if command.condition is None else view.condition(command.condition)
+    if command.condition is None:
+        return lambda _run_id, _event: True
+    evaluate, request_id = view.condition(command.condition).evaluate, command.request.id
+
+    def fits(run_id: bytes, event: EventRow) -> bool:
+        try:
+            return evaluate(view.parsed(event.event), None)
+        except EvaluationError as error:
+            tally.failed += 1
+            announcements.failed_on(view, request_id, run_id, str(error))
+            return False
+
+    return fits
+
+
+def _meeting(view: View, row: RequestRow, tally: Tally) -> Callable[[Run], None]:
+    """What a cancellation does to an unfinished run that it asks for."""
+    command = row.command
+    assert isinstance(command, CancelRuns)
+    request, dry_run = command.request, command.dry_run
     cause = runs.cause(Cause.CANCELLATION, request=request)
 
     def meet(run: Run) -> None:
-        if condition is not None:
-            try:
-                if not condition.evaluate(view.parsed(run.event.event), None):
-                    return
-            except EvaluationError as error:
-                tally.failed += 1
-                announcements.failed_on(view, request.id, run.id, str(error))
-                return
         tally.matched += 1
-        if command.dry_run:
+        if dry_run:
             tally.take(run.id)
             return
         runs.cancel(view, run, Cause.CANCELLATION, cause, request.id)

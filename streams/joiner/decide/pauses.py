@@ -60,7 +60,7 @@ def decider(view: View, row: RequestRow, tally: Tally) -> Callable[[bytes, bytes
 
     def decide(run_id: bytes, letter: bytes) -> bool:
         tally.scanned += 1
-        run = runs.listed(view, run_id, letter) if letter in runs.UNFINISHED_LETTERS else None
+        run = runs.load(view, run_id) if letter in runs.UNFINISHED_LETTERS else None
         if run is None or run.ended:
             tally.already_ended += 1
             return run is not None

@@ -129,7 +129,7 @@ def _may_follow(row: RunRow, command: Update) -> bool:
         case "heartbeat":
             return row.status == Status.RUNNING and _holds(row.worker, command.worker)
         case "sleeping":
-            return may_move(Status(row.status), Status.SLEEPING)
+            return may_move(row.status, Status.SLEEPING)
         case status:
             return status in _ENDS
 
