@@ -124,7 +124,8 @@ class Replay(Answer):
 )
 def create(body: ReplayBody, call: CurrentCall, service: CurrentService) -> Envelope[Replay]:
     """Run cancelled, skipped or failed runs again, each once per replay, as fresh runs."""
-    call.about(call.id, reason=body.reason, dry_run=body.dry_run)
+    target = body.cancellation_id or body.function_id or ""
+    call.about(target, reason=body.reason, dry_run=body.dry_run)
     record = _record(body, service)
     service.catalogue.live(record.function_id)
     row = service.writer.write(call, call.id, record)
