@@ -135,6 +135,7 @@ def _show(
             ("status", run["status"]),
             ("ended", run["ended_at"]),
             ("why", why(run)),
+            ("by event", _place((run["cause"] or {}).get("event"))),
             ("timeouts", _timeouts(function)),
             ("waits until", None if subject.ended else f"it ends, at the latest {expires}"),
         ]
@@ -145,6 +146,13 @@ def _show(
         out(f"rule {rule.index} on {rule.event}: {rule.expression or 'every run'}")
         for text in _waits_for(rule):
             out(f"    {text}")
+
+
+def _place(event: "Document | None") -> str:
+    """Which event cancelled a run, and where it lies."""
+    if event is None:
+        return ""
+    return f"{event['id']} ({event['topic']}, partition {event['partition']}, {event['offset']})"
 
 
 def _timeouts(function: "CompiledFunction") -> str:

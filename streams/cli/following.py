@@ -6,7 +6,6 @@ from typing import Final
 
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     ProgressColumn,
     Task,
@@ -95,6 +94,14 @@ def _note(found: Document) -> str:
     return done if found["status"] != "queued" else "queued"
 
 
+class _LookedAtColumn(ProgressColumn):
+    """How many runs were looked at, and of how many, where that is known."""
+
+    def render(self, task: Task) -> Text:
+        total = "" if task.total is None else f"/{task.total:,.0f}"
+        return Text(f"{task.completed:,.0f}{total} looked at")
+
+
 class _RateColumn(ProgressColumn):
     """Runs per second."""
 
@@ -108,10 +115,11 @@ def _bar() -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        _LookedAtColumn(),
         TextColumn("{task.fields[note]}"),
         _RateColumn(),
         TimeRemainingColumn(),
+        TextColumn("left"),
         console=screen,
         transient=True,
         disable=not screen.is_terminal,

@@ -189,7 +189,7 @@ def test_somebody_at_a_terminal_is_asked(running: Running) -> None:
         terminal.type("y")
         progress = terminal.expect("is done: 5 cancelled of 5 looked at")
         assert "cancelling" in progress
-        assert "5 cancelled" in progress
+        assert "5/5 looked at 5 cancelled" in progress
         assert terminal.wait() == ExitCode.OK
     assert running.statuses(slug) == {"Cancelled"}
 
@@ -230,6 +230,19 @@ def test_ctrl_c_can_end_the_display_alone(running: Running) -> None:
     id_ = said.split(" goes on:")[0].split()[-1]
     found = json_of(running.call("cancellations", "show", id_, "--watch", "--json"))
     assert (found["status"], found["counts"]["cancelled"]) == ("done", 5)
+
+
+def test_ctrl_c_while_counting_ends_the_dry_run(running: Running) -> None:
+    """Nobody waits for its counts any more."""
+    slug = running.function()
+    cancel = ("cancel", "--function", slug)
+    with running.router_stopped(), running.on_terminal(*cancel) as terminal:
+        terminal.expect("queued")
+        terminal.press_ctrl_c()
+        assert terminal.wait() == ExitCode.INTERRUPTED
+    (dry,) = json_lines(running.call("cancellations", "list", "--function", slug, "--json"))
+    ended = running.call("cancellations", "show", dry["id"], "--watch", "--json")
+    assert (dry["dry_run"], json_of(ended)["status"]) == (True, "stopped")
 
 
 def test_a_cancellation_is_stopped_by_its_id(running: Running) -> None:
@@ -326,6 +339,7 @@ def test_a_run_is_explained(running: Running) -> None:
     assert running.call("functions", "delete", slug, "--yes").exit_code == ExitCode.OK
     told = running.call(*explain, "--event", "-", stdin=events[1]).stdout
     assert f"event {name} [event.data.n == async.data.n]" in told
+    assert "by event" in told
     assert f"rule 0 doesn't match {name}: the run has ended" in told
 
 
