@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 from sqlalchemy import Connection, RowMapping, Select, select
+from starlette.responses import Response
 
 from streams.api.calls import CurrentCall
 from streams.api.fields import (
@@ -28,7 +29,16 @@ from streams.api.fields import (
 )
 from streams.api.guard import GuardedRoute
 from streams.api.operations import operation
-from streams.api.paging import Done, Envelope, Page, UlidListing, envelope, page
+from streams.api.paging import (
+    Done,
+    Envelope,
+    Page,
+    UlidListing,
+    encode_cursor,
+    envelope,
+    page,
+    written,
+)
 from streams.api.problems import ProblemError
 from streams.api.progress import CancelCounts, Progress, State, read_progress, summed
 from streams.api.requests import CANCEL_RUNS
@@ -214,12 +224,16 @@ def stop(
     return envelope(Done())
 
 
-@router.get("/{cancellation_id}/runs", **operation("listCancellationRuns", Role.VIEWER, 400, 404))
+@router.get(
+    "/{cancellation_id}/runs",
+    response_model=Page[CancellationRun],
+    **operation("listCancellationRuns", Role.VIEWER, 400, 404),
+)
 def list_runs(
     cancellation_id: Ulid,
     service: CurrentService,
     asked: Annotated[OutcomeListing, Query()],
-) -> Page[CancellationRun]:
+) -> Response:
     """What became of the runs: those cancelled, those without an answer, those ended before.
 
     `already_ended` lists the runs in the range that had ended when the request was received; one
@@ -232,7 +246,8 @@ def list_runs(
             query = query.where(RUNS.c.run_id < asked.cursor)
         rows = connection.execute(query.limit(asked.limit + 1)).mappings().all()
     found = [cancellation_run(one, asked.outcome) for one in rows[: asked.limit]]
-    return page(found, found[-1].run_id if len(rows) > asked.limit else None)
+    last_id = found[-1]["run_id"] if len(rows) > asked.limit else None
+    return written(found, next_cursor=encode_cursor(last_id))
 
 
 def find(connection: Connection, cancellation_id: str) -> RowMapping:
@@ -295,7 +310,7 @@ def outcome_query(row: Row, outcome: Outcome) -> Select[Any]:
     return query.order_by(RUNS.c.run_id.desc())
 
 
-def cancellation_run(row: Row, outcome: Outcome) -> CancellationRun:
-    """One of a cancellation's runs."""
+def cancellation_run(row: Row, outcome: Outcome) -> dict[str, Any]:
+    """One of a cancellation's runs, as `CancellationRun` describes it."""
     failure = row["failure"] if outcome is Outcome.FAILED else None
-    return CancellationRun(outcome=outcome, failure=failure, **run_fields(row))
+    return run_fields(row) | {"outcome": outcome, "failure": failure}

@@ -4,10 +4,13 @@ import base64
 import binascii
 import re
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Annotated, Any, Final, Generic, TypeVar
 
+import orjson
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
+from starlette.responses import Response
 
 from streams.api.fields import Answer, Body, Time, now_ms, time_text
 
@@ -62,13 +65,21 @@ def envelope(data: T) -> Envelope[T]:
 
 def page(data: Sequence[T], last_id: str | None) -> Page[T]:
     """Some things as an answer; `last_id` is where the next page begins, if there is one."""
-    cursor = None if last_id is None else encode_cursor(last_id)
-    found = PageMetadata(fetched_at=time_text(now_ms()), next_cursor=cursor)
+    found = PageMetadata(fetched_at=time_text(now_ms()), next_cursor=encode_cursor(last_id))
     return Page(data=list(data), metadata=found)
 
 
-def encode_cursor(last_id: str) -> str:
-    """The cursor of what follows an id."""
+def written(data: object, status: int = HTTPStatus.OK, **metadata: object) -> Response:
+    """An answer that is written as it is, without a model: lists of runs are long."""
+    about = {"fetched_at": time_text(now_ms())} | metadata
+    body = orjson.dumps({"data": data, "metadata": about})
+    return Response(body, status, media_type="application/json")
+
+
+def encode_cursor(last_id: str | None) -> str | None:
+    """The cursor of what follows an id; None where nothing does."""
+    if last_id is None:
+        return None
     return base64.urlsafe_b64encode(f"{_VERSION}{last_id}".encode()).decode()
 
 

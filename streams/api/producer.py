@@ -43,7 +43,7 @@ class AckedProducer:
             settings.librdkafka(
                 enable_idempotence=True,
                 partitioner=PARTITIONER,
-                linger_ms=1,
+                linger_ms=0,
                 compression_type="lz4",
                 message_max_bytes=limits.MESSAGE_BYTES,
                 delivery_timeout_ms=int(DELIVERY_S * 1000),

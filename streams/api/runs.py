@@ -6,13 +6,12 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Annotated, Any, Final, TypeVar
 
-import orjson
 from fastapi import APIRouter, Query
 from pydantic import BeforeValidator, Field
 from sqlalchemy import Connection, RowMapping, select
 from starlette.concurrency import run_in_threadpool
 from starlette.convertors import Convertor, register_url_convertor
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 
 from streams.api.calls import Call, CurrentCall
 from streams.api.fields import (
@@ -35,12 +34,11 @@ from streams.api.paging import (
     PageMetadata,
     UlidListing,
     encode_cursor,
-    envelope,
-    page,
+    written,
 )
 from streams.api.problems import ProblemError
 from streams.api.roles import Role
-from streams.api.run_model import Run, run_answer
+from streams.api.run_model import Run, run_fields
 from streams.api.run_search import Filters, search
 from streams.api.service import CurrentService, Service
 from streams.database.schema import PROGRESS, RUNS
@@ -135,41 +133,45 @@ class RunListing(UlidListing):
         )
 
 
-@router.get("/runs", **operation("listRuns", Role.VIEWER, 400))
-def list_(service: CurrentService, asked: Annotated[RunListing, Query()]) -> RunPage:
+@router.get("/runs", response_model=RunPage, **operation("listRuns", Role.VIEWER, 400))
+def list_(service: CurrentService, asked: Annotated[RunListing, Query()]) -> Response:
     """Runs, the newest first. Times are exclusive bounds; `if` is CEL over `event`."""
     filters = asked.filters()
     with service.engine.connect() as connection:
         found = search(connection, filters, asked.limit, asked.cursor)
-    return RunPage(
-        data=[run_answer(row) for row in found.rows],
-        metadata=RunPageMetadata(
-            fetched_at=time_text(now_ms()),
-            next_cursor=None if found.last_id is None else encode_cursor(found.last_id),
-            scanned=found.scanned,
-            failed=found.failed,
-        ),
+    return written(
+        [run_fields(row) for row in found.rows],
+        next_cursor=encode_cursor(found.last_id),
+        scanned=found.scanned,
+        failed=found.failed,
     )
 
 
-@router.get("/runs/{run_id}", **operation("getRun", Role.VIEWER, 400, 404))
-def get(run_id: Ulid, service: CurrentService) -> Envelope[Run]:
+@router.get(
+    "/runs/{run_id}", response_model=Envelope[Run], **operation("getRun", Role.VIEWER, 400, 404)
+)
+def get(run_id: Ulid, service: CurrentService) -> Response:
     """One run."""
     with service.engine.connect() as connection:
         row = find(connection, run_id)
     if row is None:
         raise not_found(run_id)
-    return envelope(run_answer(row))
+    return written(run_fields(row))
 
 
-@router.get("/events/{event_id:anything}/runs", **operation("listEventRuns", Role.VIEWER, 422))
+@router.get(
+    "/events/{event_id:anything}/runs",
+    response_model=Page[Run],
+    **operation("listEventRuns", Role.VIEWER, 422),
+)
 def list_of_event(
     event_id: EventId, service: CurrentService, asked: Annotated[UlidListing, Query()]
-) -> Page[Run]:
+) -> Response:
     """The runs that an event triggered, replays too; an event that triggered none has none."""
     with service.engine.connect() as connection:
         found = search(connection, Filters(event_id=event_id), asked.limit, asked.cursor)
-    return page([run_answer(row) for row in found.rows], found.last_id)
+    rows = [run_fields(row) for row in found.rows]
+    return written(rows, next_cursor=encode_cursor(found.last_id))
 
 
 @router.delete(
@@ -182,7 +184,7 @@ async def cancel(
     call: CurrentCall,
     service: CurrentService,
     reason: Annotated[Reason | None, Query(description="Why.")] = None,
-) -> Envelope[Run] | JSONResponse:
+) -> Response:
     """Cancel one run; its home partition decides, so a race with its end has one winner."""
     call.about(run_id, reason=reason)
     await run_in_threadpool(_ask, service, call, run_id)
@@ -195,8 +197,8 @@ async def cancel(
         raise already_ended(row)
     if decision is None or row is None:
         asked = CancelAsked(run_id=run_id, request_id=call.id, outcome=decision)
-        return JSONResponse(envelope(asked).model_dump(), HTTPStatus.ACCEPTED)
-    return envelope(cancelled_answer(row, call))
+        return written(asked.model_dump(), HTTPStatus.ACCEPTED)
+    return written(cancelled_fields(row, call))
 
 
 def find(connection: Connection, run_id: str) -> RowMapping | None:
@@ -219,14 +221,13 @@ def already_ended(row: Row | None) -> ProblemError:
     return ProblemError(HTTPStatus.CONFLICT, "run_already_ended", "Cannot cancel an ended run")
 
 
-def cancelled_answer(row: Row, call: Call) -> Run:
+def cancelled_fields(row: Row, call: Call) -> dict[str, Any]:
     """A run that was cancelled, also where its newest record wasn't read yet."""
     if row["status"] in ENDED:
-        return run_answer(row)
-    now = now_ms()
+        return run_fields(row)
     cause = {"type": Cause.API, "requested_by": call.key.name, "reason": call.reason}
-    changed = {"status": Status.CANCELLED, "ended_at": now, "cause": orjson.dumps(cause).decode()}
-    return run_answer({**row, **changed})
+    changed = {"status": Status.CANCELLED.capitalize(), "ended_at": time_text(now_ms())}
+    return run_fields(row) | changed | {"cause": cause}
 
 
 def _ask(service: Service, call: Call, run_id: str) -> None:

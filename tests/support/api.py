@@ -68,7 +68,7 @@ class Api:
 
     def get(self, path: str, **params: Any) -> Any:
         """The answer to a GET that goes well."""
-        answer = self.call("GET", path, params=params)
+        answer = self.call("GET", path, params=params or None)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
