@@ -28,8 +28,8 @@ up: setup ## Run everything on this machine until Ctrl-C
 	@.venv/bin/countermand up
 
 .PHONY: test
-test: setup ## Run every test (starts a local Kafka)
-	@$(PY) -m pytest
+test: setup ## Run every test, two files at a time (each side starts a local Kafka)
+	@$(PY) -m pytest --numprocesses 2 --dist loadfile
 
 .PHONY: check
 check: lint types ## Lint, check types, and run the fast tests
