@@ -121,11 +121,12 @@ class _OnInterrupt:
         self._id = id_
 
     def __call__(self) -> None:
-        if not self.stopping and self._is_to_stop():
-            self._client.delete(f"/v1/cancellations/{self._id}", {"reason": "Ctrl-C"})
-            self.stopping = True
-            return
-        say(f"{self._id} goes on: `countermand cancellations show {self._id} --watch`")
+        if not self.stopping:
+            if self._is_to_stop():
+                self._client.delete(f"/v1/cancellations/{self._id}", {"reason": "Ctrl-C"})
+                self.stopping = True
+                return
+            say(f"{self._id} goes on: `countermand cancellations show {self._id} --watch`")
         raise typer.Exit(ExitCode.INTERRUPTED)
 
     def _is_to_stop(self) -> bool:
@@ -158,3 +159,5 @@ def _tell(counted: "Document", found: "Document | None", *, json: bool) -> None:
         say(f"`countermand cancellations show {found['id']}` lists those without an answer")
     if found["error"]:
         say(found["error"])
+    if found["counts"]["cancelled"]:
+        say(f"`countermand replay --cancellation {found['id']}` runs them again")

@@ -27,7 +27,7 @@ class ExitCode(IntEnum):
     BROKEN_PIPE = 141
 
 
-_NOT_OURS: Final = (typer.Exit, typer.Abort, ClickException)
+_NOT_OURS: Final = (typer.Exit, ClickException)
 _CODES: Final = (
     (errors.SettingsError, ExitCode.USAGE),
     (errors.NotFoundError, ExitCode.NOT_FOUND),
@@ -64,7 +64,7 @@ class Commands(TyperGroup):
                 raise
             typer.echo(f"countermand: {error}", err=True)
             raise typer.Exit(exit_code(error)) from None
-        except (KeyboardInterrupt, EOFError):
+        except (KeyboardInterrupt, EOFError, typer.Abort):
             raise typer.Exit(ExitCode.INTERRUPTED) from None
         except _NOT_OURS:  # Typer's own
             raise

@@ -176,9 +176,13 @@ def test_app_and_id_name_a_function_too(running: Running) -> None:
 
 
 def test_somebody_at_a_terminal_is_asked(running: Running) -> None:
-    """No leaves all as it is, yes shows the progress and what became of it."""
+    """No and Ctrl-C leave all as it is, yes shows the progress and what became of it."""
     slug = running.function()
     running.start(slug, *numbered(5))
+    with running.on_terminal("cancel", "--function", slug) as terminal:
+        terminal.expect("Cancel 5 runs?")
+        terminal.press_ctrl_c()
+        assert terminal.wait() == ExitCode.INTERRUPTED
     with running.on_terminal("cancel", "--function", slug) as terminal:
         assert "5 would be cancelled of 5 looked at" in terminal.expect("Cancel 5 runs?")
         terminal.type("n")
@@ -246,19 +250,22 @@ def test_ctrl_c_while_counting_ends_the_dry_run(running: Running) -> None:
 
 
 def test_a_cancellation_is_stopped_by_its_id(running: Running) -> None:
-    """It cancels nothing more; one that is over stays as it was."""
+    """It cancels nothing more, and whoever waits is told; one that is over stays as it was."""
     slug = running.function()
     running.start(slug, *numbered(3))
-    with running.on_terminal("cancel", "--function", slug, "--no-wait") as terminal:
+    with running.on_terminal("cancel", "--function", slug) as terminal:
         terminal.expect("Cancel 3 runs?")
         with running.router_stopped():
             terminal.type("y")
-            id_ = terminal.expect(" has begun").split()[-3]
-            stop = running.on_terminal("cancellations", "stop", id_, "--reason", "oops")
+            terminal.expect("queued")
+            (newest, *_) = json_lines(running.call("cancellations", "list", "--json"))
+            stop = running.on_terminal("cancellations", "stop", newest["id"], "--reason", "oops")
             stop.expect("queued")
         with stop:
-            stop.expect(f"{id_} is stopped: ")
+            stop.expect(f"{newest['id']} is stopped: ")
             assert stop.wait() == ExitCode.OK
+        terminal.expect(f"{newest['id']} is stopped: ")
+        assert terminal.wait() == ExitCode.FAILED
     done = json_of(running.call("cancel", "--function", slug, "--yes", "--json"))["cancellation"]
     late = running.call("cancellations", "stop", done["id"])
     assert late.exit_code == ExitCode.OK
