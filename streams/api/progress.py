@@ -103,7 +103,7 @@ def summed(rows: Sequence[Any], partitions: int) -> Progress:
 def overall(states: Iterable[State], partitions: int) -> State:
     """The state of a request from its partitions' states."""
     found = list(states)
-    if not found:
+    if set(found) <= {State.QUEUED}:
         return State.QUEUED
     if State.RUNNING in found or State.QUEUED in found:
         return State.RUNNING
