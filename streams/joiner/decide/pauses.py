@@ -54,19 +54,19 @@ def covers(view: View, slug: str, received: int) -> bool:
     )
 
 
-def decider(view: View, row: RequestRow, tally: Tally) -> Callable[[bytes, bytes], bool]:
+def decider(view: View, row: RequestRow, tally: Tally) -> Callable[[bytes, bytes], int]:
     """What a pause does to each run of its scan."""
     cause = runs.cause(Cause.PAUSE, request=row.command.request)
 
-    def decide(run_id: bytes, letter: bytes) -> bool:
+    def decide(run_id: bytes, letter: bytes) -> int:
         tally.scanned += 1
         run = runs.load(view, run_id) if letter in runs.UNFINISHED_LETTERS else None
         if run is None or run.ended:
             tally.already_ended += 1
-            return run is not None
+            return int(run is not None)
         if not run.row.held:
             _meet(view, row, run, tally, cause)
-        return True
+        return 1
 
     return decide
 

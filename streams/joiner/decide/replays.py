@@ -17,27 +17,27 @@ def replay(view: View, context: Context, command: Replay) -> None:
         requests.write(view, RequestRow(command, context.received, requests.RUNNING, scanning=True))
 
 
-def decider(view: View, row: RequestRow, tally: Tally) -> Callable[[bytes, bytes], bool]:
+def decider(
+    view: View, row: RequestRow, command: Replay, tally: Tally
+) -> Callable[[bytes, bytes], int]:
     """What a replay does to each run of its scan."""
-    command = row.command
-    assert isinstance(command, Replay)
     wanted = frozenset(LETTERS[Status(status)] for status in command.statuses)
 
-    def decide(run_id: bytes, letter: bytes) -> bool:
+    def decide(run_id: bytes, letter: bytes) -> int:
         tally.scanned += 1
         run = runs.load(view, run_id) if letter in wanted else None
         if run is None:
-            return False
+            return 0
         if command.cancellation and run.row.cancellation != command.cancellation:
-            return True
+            return 1
         tally.matched += 1
         if command.dry_run:
             tally.take(run_id)
-            return True
+            return 1
         dispatch_at = row.received + _share(run_id, command.spread_ms) if command.spread_ms else 0
         announcements.replayed(view, run, command.request.id, dispatch_at)
         tally.replayed += 1
-        return True
+        return 1
 
     return decide
 

@@ -41,11 +41,11 @@ def _scan(view: View, row: RequestRow) -> None:
     command, tally = row.command, Tally(row)
     after, before = _range(row)
     if isinstance(command, CancelRuns):
-        decide = cancellations.decider(view, row, tally)
+        decide = cancellations.decider(view, command, tally)
     elif isinstance(command, Pause):
         decide = pauses.decider(view, row, tally)
     else:
-        decide = replays.decider(view, row, tally)
+        decide = replays.decider(view, row, command, tally)
     cursor, ended = _next_runs(view, row.cursor, command.function, after, before, decide)
     row = msgspec.structs.replace(requests.tallied(row, tally), cursor=cursor, scanning=not ended)
     if ended:
@@ -59,11 +59,11 @@ def _next_runs(  # noqa: PLR0913, PLR0917  # the parts of a range
     slug: str,
     after: int,
     before: int,
-    decide: Callable[[bytes, bytes], bool],
+    decide: Callable[[bytes, bytes], int],
 ) -> tuple[bytes, bool]:
     """Decide on runs beyond `cursor` until a bound is reached; how far that is, and if it is all.
 
-    `decide` takes a run's id and the letter of its status, and says whether that took work.
+    `decide` takes a run's id and the letter of its status, and says how many decisions that was.
     """
     prefix = tables.by_function_prefix(slug)
     cursor = cursor or prefix + (after + 1).to_bytes(6, "big")
