@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 
+from streams.broker.ports import free_port
 from streams.cli.exits import ExitCode
 from tests.support.cli import json_lines, json_of, run
 from tests.support.deadline import eventually
@@ -33,20 +35,26 @@ def start(*arguments: str) -> "subprocess.Popen[str]":
     """Start `countermand` without the developer's settings."""
     kept = {name: value for name, value in os.environ.items() if "COUNTERMAND" not in name}
     cache = os.environ.get("COUNTERMAND_CACHE_DIR")
+    own = {"COUNTERMAND_API_PORT": str(free_port())}  # others may start one at the same time
     return subprocess.Popen(
         [sys.executable, "-m", "streams.cli", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         cwd=CHECKOUT,
-        env=kept | ({"COUNTERMAND_CACHE_DIR": cache} if cache else {}),
+        env=kept | own | ({"COUNTERMAND_CACHE_DIR": cache} if cache else {}),
     )
+
+
+def up(folder: Path) -> "subprocess.Popen[str]":
+    """Start `countermand up` on ports of its own."""
+    return start("up", "--data-dir", str(folder / "data"), "--port", str(free_port()), "--json")
 
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[tuple["subprocess.Popen[str]", dict[str, Any]]]:
     """A running `up`, and what it said when it was ready."""
-    with start("up", "--data-dir", str(tmp_path / "data"), "--json") as process:
+    with up(tmp_path) as process:
         try:
             assert process.stdout is not None
             yield process, json.loads(process.stdout.readline() or "null")
@@ -73,6 +81,8 @@ def test_up_cancels_and_stops_in_order(
     tail = ["cancelled", "tail", "--from-beginning", "--max", "1", "--timeout", "60", "--json"]
     (cancelled,) = json_lines(run(*tail, **where))
     assert cancelled["data"]["function_id"] == "reports-generate"
+    assert status_of(ready) == 200
+    assert Path(ready["api_key_file"]).stat().st_mode & 0o077 == 0
     second = run("up", "--data-dir", str(tmp_path / "data"), **where)
     assert second.exit_code == ExitCode.REFUSED
     children = descendants(process)
@@ -82,6 +92,27 @@ def test_up_cancels_and_stops_in_order(
     assert process.returncode == 0, said
     assert said.index("stopping the router") < said.index("stopping the joiner")
     assert not [child for child in children if child.is_running()]
+
+
+def status_of(ready: dict[str, Any]) -> int:
+    """What the API of an `up` answers to its key."""
+    headers = {"Authorization": f"Bearer {ready['api_key']}"}
+    return httpx.get(f"{ready['urls']['api']}/v1/audit", headers=headers).status_code
+
+
+def test_each_start_makes_a_new_key(tmp_path: Path) -> None:
+    """Who has the key of an earlier start can't call any more."""
+    statuses = []
+    first = None
+    for _ in range(2):
+        with up(tmp_path) as process:
+            assert process.stdout is not None
+            ready = json.loads(process.stdout.readline())
+            first = first or ready["api_key"]
+            statuses.append((status_of(ready), status_of(ready | {"api_key": first})))
+            process.terminate()
+            process.communicate(timeout=ENDS_WITHIN_S)
+    assert statuses == [(200, 200), (200, 401)]
 
 
 def test_nothing_outlives_a_killed_up(

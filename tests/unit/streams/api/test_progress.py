@@ -11,6 +11,8 @@ Q, R, D, S, F = State.QUEUED, State.RUNNING, State.DONE, State.STOPPED, State.FA
     ("states", "expected"),
     [
         ([], Q),
+        ([Q, Q], Q),
+        ([Q, R], R),
         ([R], R),
         ([D], R),
         ([D, D], D),
