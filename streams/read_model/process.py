@@ -41,6 +41,7 @@ def run_read_model(settings: Settings, stop: threading.Event | None = None) -> N
     """
     stop = threading.Event() if stop is None else stop
     metrics, health = Metrics(), Health()
+    figures = Figures(settings, metrics, health)  # before anybody can ask whether we are ready
     with (
         stopped_by_signals(stop),
         rare_collections(),
@@ -50,7 +51,7 @@ def run_read_model(settings: Settings, stop: threading.Event | None = None) -> N
         engine = open_database(settings)
         _log.info("Read model starts", database=place(engine.url), url=web.url)
         try:
-            ReadModel(settings, engine, Figures(settings, metrics, health), stop).run()
+            ReadModel(settings, engine, figures, stop).run()
         finally:
             engine.dispose()
 

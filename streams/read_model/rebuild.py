@@ -55,8 +55,9 @@ def rebuild(settings: Settings, told: Told = lambda _done, _of: None) -> Rebuilt
     others = brokers.members(admin, settings.read_model_group)
     if others:
         raise RefusedError(
-            f"{others} read model process(es) are at work on these topics: stop them first. "
-            f"One that was killed counts for {settings.session_timeout.total_seconds():.0f} s"
+            f"{others} read model process(es) are at work on these topics: stop them first. One "
+            "that was killed, or has a COUNTERMAND_GROUP_INSTANCE_ID, counts for another "
+            f"{settings.session_timeout.total_seconds():.0f} s"
         )
     engine = open_database(settings)
     try:

@@ -1,11 +1,13 @@
 """Records of `runs`, `requests` and `request-progress`, as the contract has them."""
 
 import json
+import time
 from typing import Any
 
 from topology import keys
 
-RECEIVED = 1_732_570_023_717
+# An hour ago, so that nothing is over for long.
+RECEIVED = time.time_ns() // 1_000_000 - 3_600_000
 EVENT = {"name": "report/requested", "data": {"pages": 3}, "id": "e1", "ts": RECEIVED}
 CAUSE = {"type": "event", "event": {"id": "c1"}, "cancellation_id": None, "reason": None}
 
