@@ -15,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from streams import logs
 from streams.errors import CountermandError, UnreachableError
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -27,6 +28,10 @@ _HTTP_CODES: Final = {
     HTTPStatus.NOT_FOUND: "route_not_found",
     HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
 }
+
+
+_limiter: Final = logs.Limiter()
+_log = logs.get(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +114,21 @@ def as_problem(error: Exception, path: str) -> ProblemError | None:
     if isinstance(error, UnreachableError):
         return unavailable("kafka_unavailable", str(error))
     if isinstance(error, OperationalError | InterfaceError | PoolTimeoutError) or _is_lost(error):
+        _tell(error)
         return unavailable("database_unavailable", "The database doesn't answer: try again")
     return None
 
 
 def _is_lost(error: Exception) -> bool:
     return isinstance(error, DBAPIError) and error.connection_invalidated
+
+
+def _tell(error: Exception) -> None:
+    """Log why, once a minute, in the driver's words: SQLAlchemy's have the values of the call."""
+    held = _limiter.admit("database")
+    if held is not None:
+        reason = error.orig if isinstance(error, DBAPIError) else type(error).__name__
+        _log.warning("The database doesn't answer", error=str(reason), held_back=held)
 
 
 def _of_framework(error: HTTPException) -> ProblemError:

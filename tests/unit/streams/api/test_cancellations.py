@@ -91,29 +91,28 @@ def test_all_wrong_fields_at_once(api: Api) -> None:
     assert found["/if"][1].startswith("invalid expression: ")
 
 
-@pytest.mark.parametrize(
-    ("change", "pointer", "code"),
-    [
-        ({"started_after": "2024-01-22T14:22:42.130Z"}, "/started_after", "order"),
-        ({"started_before": 1705933362130}, "/started_before", "instant"),
-        ({"started_before": "2024-01-22"}, "/started_before", "instant"),
-        ({"started_before": "yesterday"}, "/started_before", "instant"),
-        ({"started_before": None}, "/started_before", "instant"),
-        ({"if": "async.data.x == 1"}, "/if", "expression"),
-        ({"if": ""}, "/if", "expression"),
-        ({"if": "x" * 3000}, "/if", "expression"),
-        ({"name": "n\0"}, "/name", "character"),
-        ({"name": "n" * 257}, "/name", "string_too_long"),
-        ({"reason": "ü" * 513}, "/reason", "too_long"),
-        ({"dry_run": "perhaps"}, "/dry_run", "bool_parsing"),
-        ({"app_id": "a" * 201}, "/app_id", "string_too_long"),
-    ],
-)
-def test_one_wrong_field(api: Api, change: dict[str, Any], pointer: str, code: str) -> None:
+WRONG: list[tuple[dict[str, Any], str, str]] = [
+    ({"started_after": "2024-01-22T14:22:42.130Z"}, "/started_after", "order"),
+    ({"started_before": 1705933362130}, "/started_before", "instant"),
+    ({"started_before": "2024-01-22"}, "/started_before", "instant"),
+    ({"started_before": "yesterday"}, "/started_before", "instant"),
+    ({"started_before": None}, "/started_before", "instant"),
+    ({"if": "async.data.x == 1"}, "/if", "expression"),
+    ({"if": ""}, "/if", "expression"),
+    ({"if": "x" * 3000}, "/if", "expression"),
+    ({"name": "n\0"}, "/name", "character"),
+    ({"name": "n" * 257}, "/name", "string_too_long"),
+    ({"reason": "ü" * 513}, "/reason", "too_long"),
+    ({"dry_run": "perhaps"}, "/dry_run", "bool_parsing"),
+    ({"app_id": "a" * 201}, "/app_id", "string_too_long"),
+]
+
+
+def test_one_wrong_field(api: Api) -> None:
     """Each kind of mistake has its own code and place."""
-    found = errors(api, INNGEST | change)
-    assert found.keys() == {pointer}
-    assert found[pointer][0] == code
+    for change, pointer, code in WRONG:
+        found = errors(api, INNGEST | change)
+        assert {where: kind for where, (kind, _) in found.items()} == {pointer: code}, change
 
 
 def test_an_expression_is_refused_with_its_place(api: Api) -> None:

@@ -53,26 +53,21 @@ def test_an_id_in_any_case(api: Api, text: str) -> None:
     assert api.get(f"/v1/runs/{text}")["data"]["run_id"] == run_id(AT, 1)
 
 
-@pytest.mark.parametrize(
-    ("query", "count"),
-    [
-        ("status=Cancelled", 1),
-        ("status=cancelled&status=SCHEDULED", 3),
-        ("status=Completed", 0),
-        ("if=event.data.n>2", 1),
-        ("function_id=reports-generate", 3),
-        ("function_id=reports", 0),
-        ("received_after=2023-11-14T22:13:20Z", 0),
-        ("received_before=2023-11-14T22:13:20.001Z", 3),
-        ("received_after=2023-11-15T00:13:19.999%2B02:00", 3),
-    ],
-)
-def test_filters(api: Api, query: str, count: int) -> None:
+def test_filters(api: Api) -> None:
     """As they stand in a URL."""
     add_runs(api.service, run_row(AT, 1, **ENDED), run_row(AT, 2), run_row(AT, 3))
-    found = api.get(f"/v1/runs?{query}")
-    assert len(found["data"]) == count
-    assert found["metadata"]["scanned"] >= count
+    counts = {
+        "status=Cancelled": 1,
+        "status=cancelled&status=SCHEDULED": 3,
+        "status=Completed": 0,
+        "if=event.data.n>2": 1,
+        "function_id=reports-generate": 3,
+        "function_id=reports": 0,
+        "received_after=2023-11-14T22:13:20Z": 0,
+        "received_before=2023-11-14T22:13:20.001Z": 3,
+        "received_after=2023-11-15T00:13:19.999%2B02:00": 3,
+    }
+    assert {query: len(api.get(f"/v1/runs?{query}")["data"]) for query in counts} == counts
 
 
 def test_an_unknown_run(api: Api) -> None:
