@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import fan_out, latency, pending, rates
+from tests.bench import fan_out, latency, pending, rates, read_model
 from tests.bench.bench import Bench
 from tests.bench.deployment import BenchError
 from tests.bench.load import Work
@@ -52,3 +52,8 @@ def test_fan_out_is_counted(bench: Bench) -> None:
     """One cancel event cancels each of its runs, and the others' waits are taken meanwhile."""
     found = fan_out.measure(bench, 2_000, 2_000)
     assert all(figure > 0 for figure in found.values())
+
+
+def test_changes_in_the_read_model_are_counted(bench: Bench) -> None:
+    """Every run is in the database, with its last change."""
+    assert read_model.measure(bench, 3_000)["changes_per_s"] > 0

@@ -1,18 +1,22 @@
 """The read model on a real Kafka: whatever ends it, its tables hold what Kafka holds."""
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient
-from sqlalchemy import Engine, func, insert, select, text
+from sqlalchemy import Engine, func, insert, select, text, update
 
 from streams.cli.exits import ExitCode
 from streams.database.engine import writing
 from streams.database.schema import API_KEYS, AUDIT, IDEMPOTENCY_KEYS, POSITIONS, RUNS
 from streams.kafka.admin import admin_client
 from streams.kafka.topics import create_topics
+from streams.read_model import copier
+from streams.read_model.copier import now_ms
+from streams.read_model.process import run_read_model
 from streams.read_model.rebuild import rebuild
 from tests.support import records
 from tests.support.broker import unique_name
@@ -284,3 +288,44 @@ def test_a_database_of_other_topics_is_refused(on_sqlite: Copying) -> None:
     assert "read-model rebuild" in last["error"]
     with on_sqlite.engine.connect() as connection:
         assert connection.scalar(select(func.count()).select_from(RUNS)) == 0
+
+
+def test_runs_are_read_anew_after_a_long_absence(on_sqlite: Copying) -> None:
+    """Kafka may have forgotten that a run was removed, so its row would stay for ever."""
+    copying, service = on_sqlite, on_sqlite.service()
+    copying.put_some(100)
+    put_requests(copying, 1)
+    service.start()
+    copying.await_equal()
+    assert service.end() == 0
+    with writing(copying.engine) as connection:
+        oldest = select(func.min(RUNS.c.run_id)).scalar_subquery()
+        forgotten = update(RUNS).where(RUNS.c.run_id == oldest)
+        connection.execute(forgotten.values(run_id="forgotten"))
+        connection.execute(text("UPDATE positions SET as_of = 1"))
+    service.start()
+    copying.await_equal()
+    assert service.said("A topic is read from its beginning") == 1
+
+
+def test_positions_of_idle_partitions_stay_up_to_date(
+    on_sqlite: Copying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing to read for days is no absence."""
+    monkeypatch.setattr(copier, "_AS_OF_MS", 0)
+    copying, stop = on_sqlite, threading.Event()
+    copying.put_some(100)
+    settings = copying.settings.model_copy(update={"web_port": 0})
+    thread = threading.Thread(target=run_read_model, args=(settings, stop))
+    thread.start()
+    copying.await_equal()
+    read_at = now_ms()
+
+    def as_of() -> int:
+        with copying.engine.connect() as connection:
+            return connection.scalar(select(func.min(POSITIONS.c.as_of))) or 0
+
+    eventually(lambda: as_of() > read_at)
+    stop.set()
+    thread.join()
+    copying.await_equal()
