@@ -10,7 +10,5 @@ if [[ "$(id -u)" != 0 ]]; then
   exit 1
 fi
 export DEBIAN_FRONTEND=noninteractive
-# As in a machine's rescue mode: the package's own server isn't started.
-export RUNLEVEL=1
 apt-get update -qq
 apt-get install -y -qq --no-install-recommends postgresql >/dev/null

@@ -33,20 +33,23 @@ class PostgresServer:
 
     def __init__(self) -> None:
         """Make the cluster; `start` starts its server."""
+        initdb = _command("initdb")
         self._port = free_port()
         self._folder = Path(tempfile.mkdtemp(prefix="countermand-postgres-"))
         self._process: GuardedProcess | None = None
         if os.geteuid() == 0:
             account = pwd.getpwnam(_unprivileged())
             os.chown(self._folder, account.pw_uid, account.pw_gid)
-        self._run("initdb", "-D", self._data, "-U", _USER, "-A", "trust", "-E", "UTF8",
-                  "--locale", "C", "--no-sync")  # fmt: skip
+        options = ["-D", self._data, "-U", _USER, "-A", "trust", "-E", "UTF8", "--locale", "C"]
+        subprocess.run([*initdb, *options, "--no-sync"], check=True, capture_output=True, cwd="/")
 
     def start(self) -> None:
         """Start the server, and wait until it answers."""
         arguments = ("-D", self._data, "-k", str(self._folder), "-h", "127.0.0.1")
         command = _command("postgres", *arguments, "-p", str(self._port), *_OPTIONS)
-        self._process = GuardedProcess(command, self._folder / "log")
+        self._process = GuardedProcess(
+            command, self._folder / "log", remove_if_orphaned=self._folder
+        )
         eventually(self._answers)
 
     def stop(self) -> None:
@@ -81,9 +84,6 @@ class PostgresServer:
                 return True
         except psycopg.OperationalError:
             return False
-
-    def _run(self, program: str, *arguments: str) -> None:
-        subprocess.run(_command(program, *arguments), check=True, capture_output=True, cwd="/")
 
 
 @pytest.fixture(scope="session")
