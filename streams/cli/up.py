@@ -14,8 +14,10 @@ from streams.cli.console import json_out, out, say
 
 if TYPE_CHECKING:
     from streams.local.stack import Stack
+    from streams.settings import Settings
 
 _DEFAULT_PORT: Final = 9092
+_DEFAULT_API_PORT: Final = 8420
 _PARTITIONS: Final = 4
 _WATCH_S: Final = 0.5
 
@@ -47,7 +49,7 @@ def up(  # noqa: PLR0913  # one parameter per option
             settings,
             data_dir,
             port=port or free(_DEFAULT_PORT),
-            api_port=free(settings.api_port),
+            api_port=_api_port(settings),
             say=say,
         )
         with stack:
@@ -82,6 +84,12 @@ def free(port: int) -> int | None:
     return port
 
 
+def _api_port(settings: "Settings") -> int | None:
+    """The port that somebody chose, taken or not; else the usual one, if it is free."""
+    given = settings.source("api_port") != "default"
+    return settings.api_port if given else free(settings.api_port)
+
+
 def _announce(stack: "Stack", *, json: bool) -> None:
     bootstrap = stack.settings.kafka_bootstrap_servers
     if json:
@@ -91,5 +99,9 @@ def _announce(stack: "Stack", *, json: bool) -> None:
         out(f"key={stack.api_key} (also in {stack.key_file})")
         served = "".join(f" {name}={url}" for name, url in stack.urls.items())
         out(f"ready bootstrap={bootstrap}{served}")
+    exports = [f"COUNTERMAND_API_KEY=$(cat {stack.key_file})"]
     if not bootstrap.endswith(f":{_DEFAULT_PORT}"):
-        say(f"for other commands: export COUNTERMAND_KAFKA_BOOTSTRAP_SERVERS={bootstrap}")
+        exports.append(f"COUNTERMAND_KAFKA_BOOTSTRAP_SERVERS={bootstrap}")
+    if not stack.urls["api"].endswith(f":{_DEFAULT_API_PORT}"):
+        exports.append(f"COUNTERMAND_API_URL={stack.urls['api']}")
+    say(f"for other commands: export {' '.join(exports)}")
