@@ -149,6 +149,20 @@ def test_s28_a_second_pause_replaces_the_plan_of_the_first() -> None:
     assert driver.run(driver.event("report/requested", reportId="r3"))["dispatch"] is True
 
 
+def test_s28_a_plan_that_was_replaced_stays_stopped() -> None:
+    """S28: though the first pause still goes through the runs that it keeps back."""
+    driver = Driver(FUNCTIONS, partitions=1)
+    for number in range(3):
+        driver.event("report/requested", reportId=f"r{number}")
+    with driver.down(), driver.unread():
+        first = pause(driver, "later", 60_000)
+        second = pause(driver, "now")
+        driver.read()
+    driver.advance("1h")
+    assert driver.progress(first)["states"] == ["stopped"]
+    assert driver.progress(second)["cancelled"] == 3
+
+
 def test_s28_a_paused_function_survives_a_crash() -> None:
     """S28: pauses are rows like others."""
     driver = Driver(FUNCTIONS)

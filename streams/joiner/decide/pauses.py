@@ -48,10 +48,7 @@ def resume(view: View, context: Context, command: Resume) -> None:
 
 def covers(view: View, slug: str, received: int) -> bool:
     """Whether a function was paused when a run was received."""
-    return any(
-        row.received < received and (not row.resumed_at or received < row.resumed_at)
-        for row, _ in requests.of_function(view, Pause, slug)
-    )
+    return any(_lasts(row, received) for row, _ in requests.of_function(view, Pause, slug))
 
 
 def decider(view: View, row: RequestRow, tally: Tally) -> Callable[[bytes, bytes], int]:
@@ -94,7 +91,9 @@ def scanned(view: View, row: RequestRow, command: Pause) -> RequestRow:
         return msgspec.structs.replace(row, due=row.received)
     if row.state == requests.QUEUED and command.running == LATER:
         return msgspec.structs.replace(row, due=row.received + command.after_ms)
-    return msgspec.structs.replace(row, state=requests.DONE)
+    if row.state == requests.QUEUED:
+        return msgspec.structs.replace(row, state=requests.DONE)
+    return row
 
 
 def fire(view: View, row: RequestRow) -> None:
@@ -125,11 +124,17 @@ def release(view: View, run: Run) -> None:
 def _meet(view: View, row: RequestRow, run: Run, tally: Tally, cause: bytes) -> None:
     """Keep a run back that nobody has started; others are unfinished ones."""
     if run.event.received > row.received and not run.row.started_at:
-        runs.change(view, run, Status.SCHEDULED, dispatch=False, held=True)
+        if _lasts(row, run.event.received):
+            runs.change(view, run, Status.SCHEDULED, dispatch=False, held=True)
     elif row.state == requests.RUNNING:
         tally.matched += 1
         runs.cancel(view, run, Cause.PAUSE, cause)
         tally.cancelled += 1
+
+
+def _lasts(row: RequestRow, received: int) -> bool:
+    """Whether a pause had begun and not ended yet at a time."""
+    return row.received < received and (not row.resumed_at or received < row.resumed_at)
 
 
 def _planless(row: RequestRow) -> RequestRow:
