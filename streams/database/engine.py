@@ -157,12 +157,17 @@ def _is_busy(error: OperationalError) -> bool:
 
 
 def _postgresql(url: URL) -> Engine:
-    return sqlalchemy.create_engine(
+    engine = sqlalchemy.create_engine(
         url,
         pool_pre_ping=True,
-        connect_args={
-            "connect_timeout": _REACH_S,
-            "application_name": "countermand",
-            "options": f"-c lock_timeout={_PATIENCE_S}s",
-        },
+        connect_args={"connect_timeout": _REACH_S, "application_name": "countermand"},
     )
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, _record: object) -> None:  # noqa: ANN401  # the driver's own
+        # Nobody waits for ever for a process that was frozen inside a transaction.
+        for timeout in ("lock_timeout", "idle_in_transaction_session_timeout"):
+            connection.execute(f"SET {timeout} = '{_PATIENCE_S}s'")
+        connection.commit()
+
+    return engine

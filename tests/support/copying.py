@@ -155,7 +155,7 @@ class Copying:
             del row["received_at"], row["function_id"]
         return found
 
-    def await_equal(self) -> None:
+    def check_equal(self) -> None:
         """Wait until the tables hold what Kafka does; fail with what differs."""
         expected = self.expected()
         try:
