@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,24 @@ class Deployment:
         query = {"function_id": f"{APP}-{name}", "limit": "100"}
         return [run["run_id"] for run in self.listed("/v1/runs", len(datas), **query)]
 
+    def runs_so_far(self, name: str, count: int) -> None:
+        """Start one run more, which makes so many; received later than those before."""
+        self.call("POST", "/v1/events", json={"name": name})
+        self.listed("/v1/runs", count, function_id=f"{APP}-{name}")
+
+    def all_runs(self, name: str) -> list[Any]:
+        """All runs of a function, the newest first."""
+        found: list[Any] = self.call("GET", "/v1/runs", params={"function_id": f"{APP}-{name}"})
+        return found
+
+    @contextmanager
+    def frozen_router(self) -> Iterator[None]:
+        """Nothing that is written in here is read until the end."""
+        router = self.services[1]
+        router.pause()
+        yield
+        router.resume()
+
     def listed(self, path: str, count: int, **query: str) -> list[Any]:
         """A list, once it has so many."""
 
@@ -166,6 +185,84 @@ def test_a_cancellation_by_curl(deployment: Deployment) -> None:
     listed = deployment.listed(f"/v1/cancellations/{id_}/runs", 2)
     assert {run["event"]["data"]["userId"] for run in listed} == {"u1"}
     assert {run["cause"]["cancellation_id"] for run in listed} == {id_}
+
+
+def test_s18_s20_only_what_lies_strictly_between_the_bounds(deployment: Deployment) -> None:
+    """Runs received at the bounds, before, after and of other functions go on."""
+    other = deployment.function("between-other")
+    deployment.runs("between-other", [{}])
+    deployment.function("between")
+    for number in range(4):
+        deployment.runs_so_far("between", number + 1)
+    times = [run["run_started_at"] for run in deployment.all_runs("between")]
+    body = cancellation("between", started_after=times[-1], started_before=times[0])
+    id_ = deployment.call("POST", "/v1/cancellations", json=body)["id"]
+    found = deployment.done(f"/v1/cancellations/{id_}")
+    assert found["counts"].items() >= {"scanned": 2, "cancelled": 2}.items()
+    deployment.listed(f"/v1/cancellations/{id_}/runs", 2)
+    statuses = [run["status"] for run in deployment.all_runs("between")]
+    assert statuses == ["Scheduled", "Cancelled", "Cancelled", "Scheduled"]
+    query = {"function_id": other, "status": "Scheduled"}
+    assert len(deployment.call("GET", "/v1/runs", params=query)) == 1
+
+
+def test_s19_what_is_registered_after_the_answer_is_cancelled_too(deployment: Deployment) -> None:
+    """No router has read the events when the call answers."""
+    deployment.function("late")
+    deployment.runs("late", [{"n": 0}])
+    with deployment.frozen_router():
+        deployment.call("POST", "/v1/events", json=[{"name": "late"}] * 20)
+        body = cancellation("late") | {"started_before": time_text(now_ms() + 1_000)}
+        id_ = deployment.call("POST", "/v1/cancellations", json=body)["id"]
+    found = deployment.done(f"/v1/cancellations/{id_}")
+    assert found["counts"].items() >= {"scanned": 21, "cancelled": 21}.items()
+
+
+def test_s22_a_stop_never_overtakes_its_start(deployment: Deployment) -> None:
+    """Both lie in Kafka before anybody reads them: nothing is cancelled."""
+    slug = deployment.function("stopped")
+    deployment.runs("stopped", [{}, {}])
+    with deployment.frozen_router():
+        id_ = deployment.call("POST", "/v1/cancellations", json=cancellation("stopped"))["id"]
+        assert deployment.call("DELETE", f"/v1/cancellations/{id_}") == {"ok": True}
+    found = deployment.done(f"/v1/cancellations/{id_}")
+    assert (found["status"], found["counts"]["cancelled"]) == ("stopped", 0)
+    query = {"function_id": slug, "status": "Scheduled"}
+    assert len(deployment.call("GET", "/v1/runs", params=query)) == 2
+
+
+def test_s28_later_is_later_and_a_resume_undoes_it(deployment: Deployment) -> None:
+    """One function is resumed before its unfinished runs are cancelled, the other is not."""
+    slugs = [deployment.function(name) for name in ("later-undone", "later-done")]
+    for name in ("later-undone", "later-done"):
+        deployment.runs(name, [{}])
+    for slug, after in zip(slugs, ("1h", "1s"), strict=True):
+        body = {"running": "later", "after": after}
+        deployment.call("POST", f"/v1/functions/{slug}/pause", json=body)
+    deployment.call("POST", f"/v1/functions/{slugs[0]}/resume")
+    deployment.listed("/v1/runs", 1, function_id=slugs[1], status="Cancelled")
+    [run] = deployment.call("GET", "/v1/runs", params={"function_id": slugs[1]})
+    assert run["cause"]["type"] == "pause"
+    [kept] = deployment.call("GET", "/v1/runs", params={"function_id": slugs[0]})
+    assert kept["status"] == "Scheduled"
+
+
+def test_s29_a_range_is_replayed_by_status(deployment: Deployment) -> None:
+    """Of a function's runs in a range those that were cancelled or failed, spread over a time."""
+    slug = deployment.function("again")
+    failed, completed, cancelled = deployment.runs("again", [{}, {}, {}])
+    for run_id, status in ((failed, "failed"), (completed, "completed")):
+        deployment.report(run_id, "running")
+        deployment.report(run_id, status)
+    deployment.call("DELETE", f"/v1/runs/{cancelled}")
+    deployment.listed("/v1/runs", 1, function_id=slug, status="Failed")
+    deployment.listed("/v1/runs", 1, function_id=slug, status="Completed")
+    body: dict[str, Any] = {"function_id": slug, "from": time_text(1), "to": time_text(now_ms())}
+    body |= {"statuses": ["cancelled", "failed"], "spread": "1h"}
+    id_ = deployment.call("POST", "/v1/replays", json=body)["id"]
+    assert deployment.done(f"/v1/replays/{id_}")["counts"]["replayed"] == 2
+    runs = deployment.listed("/v1/runs", 2, replay_id=id_)
+    assert {run["replay_of"] for run in runs} == {failed, cancelled}
 
 
 def test_a_dry_run_counts_what_the_real_one_cancels(deployment: Deployment) -> None:
