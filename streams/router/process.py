@@ -16,12 +16,8 @@ another router pass through 7 and 8 first.
 """
 
 import logging
-import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
 from typing import Final
 
 from streams import crash, logs
@@ -39,6 +35,7 @@ from streams.router.record import Rejection
 from streams.router.sender import Sender
 from streams.router.sources import Intake, Sources
 from streams.settings import Settings
+from streams.signals import stopped_by_signals
 from streams.web import WebServer
 from topology import limits, topics
 
@@ -64,13 +61,14 @@ def run_router(settings: Settings, stop: threading.Event | None = None) -> None:
     """
     stop = threading.Event() if stop is None else stop
     metrics, health = Metrics(), Health()
+    figures = Figures(settings, metrics, health)  # before anybody can ask whether we are ready
     with (
-        _stopped_by_signals(stop),
+        stopped_by_signals(stop),
         rare_collections(),
         WebServer(settings.web_host, settings.web_port, metrics, health) as web,
     ):
         _log.info("Router starts", group=settings.router_group, url=web.url)
-        Router(settings, check_topics(settings), metrics, health, stop).run()
+        Router(settings, check_topics(settings), figures, stop).run()
 
 
 class Router:
@@ -80,8 +78,7 @@ class Router:
         self,
         settings: Settings,
         report: TopicsReport,
-        metrics: Metrics,
-        health: Health,
+        figures: Figures,
         stop: threading.Event,
     ) -> None:
         """Connect to Kafka; `report` says which topics there are, and how large events may be."""
@@ -96,7 +93,7 @@ class Router:
             if report.topics[name].config["message.timestamp.type"] != LOG_APPEND_TIME
         )
         self._stop = stop
-        self._figures = Figures(settings, metrics, health)
+        self._figures = figures
         self._functions = RegistryReader(settings.librdkafka(), settings.topic(topics.FUNCTIONS))
         admin = admin_client(settings)
         self._ends = EndProbe(admin, _now_ms)
@@ -247,24 +244,6 @@ class Router:
 
 class _GaveUp(Exception):  # noqa: N818 (a way out, not an error)
     """We are to stop, and the brokers don't answer."""
-
-
-@contextmanager
-def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
-    """Set `stop` on SIGTERM and SIGINT; only a process's main thread hears signals."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def heard(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    before = {number: signal.signal(number, heard) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _now_ms() -> int:

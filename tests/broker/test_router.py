@@ -24,6 +24,7 @@ from streams.functions.writer import apply_functions
 from streams.health import Health, Kind
 from streams.kafka.topics import check_topics, create_topics
 from streams.metrics import Metrics
+from streams.router.figures import Figures
 from streams.router.process import Router
 from streams.settings import Settings, load
 from tests.support.broker import unique_name
@@ -86,9 +87,8 @@ class Running:
         self.metrics = Metrics()
         self.error: CountermandError | None = None
         self._stop = threading.Event()
-        self._router = Router(
-            settings, check_topics(settings), self.metrics, self.health, self._stop
-        )
+        figures = Figures(settings, self.metrics, self.health)
+        self._router = Router(settings, check_topics(settings), figures, self._stop)
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
