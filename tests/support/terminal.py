@@ -29,7 +29,8 @@ class Terminal:
         self._mark = 0
         self._screen, slave = pty.openpty()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "streams.cli", *arguments],
+            # A test run in the background ignores Ctrl-C, and so would what it starts.
+            ["env", "--default-signal=INT", sys.executable, "-m", "streams.cli", *arguments],
             stdin=slave,
             stdout=slave,
             stderr=slave,
