@@ -58,7 +58,7 @@ def test_a_cancel_of_many_runs_goes_in_slices(cancel: str) -> None:
 
     assert len(set(driver.cancelled())) == len(driver.cancelled()) == MANY
     forwarded = cancel == "account/closed"
-    most = limits.INTAKE_COMMANDS if forwarded else limits.SLICE_LISTENERS
+    most = limits.INTAKE_COMMANDS if forwarded else limits.SLICE_DECISIONS
     assert max(cancels_per_transaction(driver)) <= most
     assert driver.rows(b"w") == []
 

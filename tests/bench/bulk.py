@@ -19,7 +19,7 @@ from tests.bench.probe import Pace, Probe, percentile
 from topology import keys, topics
 
 RUNS: Final = 1_000_000
-OTHERS: Final = 40_000
+OTHERS: Final = 60_000
 LIVE: Final = Pace(0, 200, 0.5)
 _WARM_UP_SLICES: Final = 6
 _LIMIT_S: Final = 240.0

@@ -42,6 +42,5 @@ class Faults:
         with (
             mock.patch("streams.joiner.processor.crash_at", self.crash_at),
             mock.patch("topology.limits.SLICE_DECISIONS", 3),
-            mock.patch("topology.limits.SLICE_LISTENERS", 3),
         ):
             yield
