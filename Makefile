@@ -29,7 +29,7 @@ up: setup ## Run everything on this machine until Ctrl-C
 
 .PHONY: test
 test: setup ## Run every test, two files at a time (each side starts a local Kafka)
-	@$(PY) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	@$(PY) -m pytest --numprocesses 2 --dist loadfile
 
 .PHONY: check
 check: lint types ## Lint, check types, and run the fast tests
