@@ -73,7 +73,9 @@ def test_exact_pins_are_the_locked_ones() -> None:
     assert {name: pins[name] for name in exact} == exact
 
 
-@pytest.mark.parametrize("script", [".ci/run", "deploy/setup.sh", "deploy/lock.sh", "deploy/postgresql.sh"])
+@pytest.mark.parametrize(
+    "script", [".ci/run", "deploy/setup.sh", "deploy/lock.sh", "deploy/postgresql.sh"]
+)
 def test_scripts_stop_at_the_first_error(script: str) -> None:
     """A script of ours is executable and doesn't go on after something failed."""
     text = (tree.ROOT / script).read_text(encoding="utf-8")
