@@ -71,7 +71,6 @@ REQUEST_ROWS: Final = Codec(tables.RequestRow, 1)
 
 _function_decoder = msgspec.json.Decoder(records.Function)
 _update_decoder = msgspec.json.Decoder(records.RunUpdate)
-_replayed_decoder = msgspec.json.Decoder(records.Replayed)
 
 
 def encode_function(function: records.Function) -> bytes:
@@ -101,27 +100,6 @@ def decode_update(data: bytes) -> records.RunUpdate:
         return _update_decoder.decode(data)
     except msgspec.MsgspecError as error:
         raise CodecError(f"not a run update: {error}") from error
-
-
-def decode_replayed(data: bytes) -> records.Replayed:
-    """The record of the topic `replayed`.
-
-    Raises:
-        CodecError: the bytes are not such a record.
-    """
-    try:
-        return _replayed_decoder.decode(data)
-    except msgspec.MsgspecError as error:
-        raise CodecError(f"not a replayed run: {error}") from error
-
-
-def decode_request(data: bytes) -> records.RequestRecord:
-    """The record of the topic `requests`, its body not looked at.
-
-    Raises:
-        CodecError: the bytes are not such a record.
-    """
-    return decode_json(data, records.RequestRecord)
 
 
 def decode_json(data: bytes | msgspec.Raw, kind: type[T]) -> T:

@@ -31,15 +31,17 @@ from streams.api.fields import (
 from streams.api.guard import GuardedRoute
 from streams.api.operations import operation
 from streams.api.paging import Envelope, Page, envelope, page
-from streams.api.problems import ProblemError
+from streams.api.problems import FieldError, ProblemError, invalid
 from streams.api.progress import Progress, ReplayCounts, State, read_progress, summed
 from streams.api.requests import REPLAY
 from streams.api.roles import Role
 from streams.api.service import CurrentService, Service
 from streams.api.stored_requests import RequestListing, find_request, list_requests
+from streams.functions.registry import Version
 from topology import codec, records
 
-router = APIRouter(prefix="/v1/replays", tags=["replays"], route_class=GuardedRoute)
+PATH: Final = "/v1/replays"
+router = APIRouter(prefix=PATH, tags=["replays"], route_class=GuardedRoute)
 _RANGE: Final = ("function_id", "to", "from_", "statuses")
 
 
@@ -127,9 +129,17 @@ def create(body: ReplayBody, call: CurrentCall, service: CurrentService) -> Enve
     target = body.cancellation_id or body.function_id or ""
     call.about(target, reason=body.reason, dry_run=body.dry_run)
     record = _record(body, service)
-    service.catalogue.live(record.function_id)
+    _check_spread(record.spread, service.catalogue.live(record.function_id))
     row = service.writer.write(call, call.id, record)
     return envelope(replay(row, summed([], service.settings.partitions)))
+
+
+def _check_spread(spread_ms: int, version: Version) -> None:
+    """Refuse to dispatch runs later than they are kept waiting: they would expire first (S30)."""
+    pending_for_ms = version.compiled.function.pending_for_ms
+    if spread_ms > pending_for_ms:
+        detail = f"must be at most {version.compiled.slug}'s pending_for, {pending_for_ms} ms"
+        raise invalid(PATH, [FieldError("too_long", detail, pointer="/spread")])
 
 
 @router.get("", **operation("listReplays", Role.VIEWER, 422))

@@ -12,7 +12,7 @@ from msgspec.json import Decoder
 
 from topology import codec
 from topology.codec import CodecError
-from topology.records import CancelRunsBody, PauseBody, ReplayBody, ResumeBody
+from topology.records import CancelRunsBody, PauseBody, ReplayBody, RequestRecord, ResumeBody
 
 Row: TypeAlias = tuple[Any, ...]
 
@@ -148,7 +148,7 @@ def request_row(key: bytes, value: bytes, received_at: int) -> Row:
         CodecError: the record is not a request.
     """
     try:
-        record = codec.decode_request(value)
+        record = codec.decode_json(value, RequestRecord)
         function = _function(record.type, record.body)
         target = _text(key.decode())
     except (ValueError, RecursionError) as error:

@@ -10,6 +10,7 @@ from streams.router.drafts import Routed, rejected
 from streams.router.record import Event, Record, Rejection
 from streams.router.route import EventRouter, Functions
 from topology import codec, keys, limits
+from topology.records import Replayed
 
 
 def route_replayed(
@@ -20,7 +21,7 @@ def route_replayed(
     if len(value) > limit:
         return rejected(Rejection("too_large", f"{len(value)} bytes: at most {limit}"))
     try:
-        replayed = codec.decode_replayed(value)
+        replayed = codec.decode_json(value, Replayed)
         body = bytes(replayed.event)
         document = orjson.loads(body)
         event = Event(document["name"], document["id"], document["ts"], document, body)

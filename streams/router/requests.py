@@ -35,7 +35,7 @@ def route_request(record: Record, partitions: int, limit: int = limits.EVENT_BYT
     value = record.value or b""
     try:
         _refuse(len(value) > limit, "value", f"{len(value)} bytes: at most {limit}")
-        command = _command(codec.decode_request(value))
+        command = _command(codec.decode_json(value, RequestRecord))
     except (codec.CodecError, RecursionError) as error:
         return rejected(Rejection("bad_request", str(error)))
     except RejectedError as refused:
@@ -113,7 +113,7 @@ def _replay(request: Request, body: ReplayBody) -> Replay:
         _slug(body.function_id),
         after,
         before,
-        body.statuses,
+        tuple(dict.fromkeys(body.statuses)),  # each slice writes them
         _id(body.cancellation_id) if body.cancellation_id else b"",
         body.spread,
         body.dry_run,

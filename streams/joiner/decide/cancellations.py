@@ -28,7 +28,7 @@ def cancel_runs(view: View, context: Context, command: CancelRuns) -> None:
     requests.write(view, RequestRow(command, context.received, requests.RUNNING, scanning=True))
 
 
-def stop_cancellation(view: View, command: StopCancellation) -> None:
+def stop_cancellation(view: View, _: Context, command: StopCancellation) -> None:
     """Let a cancellation cancel nothing more; what it has cancelled stays cancelled (S22)."""
     row = view.requests.get(tables.request_key(command.cancellation))
     if row is not None and isinstance(row.command, CancelRuns):

@@ -21,7 +21,6 @@ from topology.records import (
     Command,
     CommandBatch,
     Complete,
-    Definition,
     Entry,
     Listen,
     Pause,
@@ -53,67 +52,28 @@ def decide_entry(
     for number, command in enumerate(entry.commands):
         if number not in refused:
             view.number = number
-            _DECIDERS[type(command)](view, context, command, batch.definitions)
+            if type(command) is Register:
+                definition = batch.definitions[command.definition]
+                register.register(view, context, command, definition)
+            else:
+                _DECIDERS[type(command)](view, context, command)
 
 
-def _register(
-    view: View, context: Context, command: Register, definitions: tuple[Definition, ...]
-) -> None:
-    register.register(view, context, command, definitions[command.definition])
-
-
-def _cancel(view: View, context: Context, command: Cancel, _: tuple[Definition, ...]) -> None:
+def _cancel(view: View, context: Context, command: Cancel) -> None:
     event = CancelEvent(context.received, context.position, context.event, context.position)
     cancels.cancel(view, event, command.matches)
 
 
-def _listen(view: View, _: Context, command: Listen, __: tuple[Definition, ...]) -> None:
-    listen.listen(view, command)
-
-
-def _update(view: View, context: Context, command: Update, _: tuple[Definition, ...]) -> None:
-    update.update(view, context, command)
-
-
-def _cancel_runs(
-    view: View, context: Context, command: CancelRuns, _: tuple[Definition, ...]
-) -> None:
-    cancellations.cancel_runs(view, context, command)
-
-
-def _stop(view: View, _: Context, command: StopCancellation, __: tuple[Definition, ...]) -> None:
-    cancellations.stop_cancellation(view, command)
-
-
-def _cancel_run(
-    view: View, context: Context, command: CancelRun, _: tuple[Definition, ...]
-) -> None:
-    cancellations.cancel_run(view, context, command)
-
-
-def _pause(view: View, context: Context, command: Pause, _: tuple[Definition, ...]) -> None:
-    pauses.pause(view, context, command)
-
-
-def _resume(view: View, context: Context, command: Resume, _: tuple[Definition, ...]) -> None:
-    pauses.resume(view, context, command)
-
-
-def _replay(view: View, context: Context, command: Replay, _: tuple[Definition, ...]) -> None:
-    replays.replay(view, context, command)
-
-
 _DECIDERS: Final[dict[type[Command], Callable[..., None]]] = {
-    Register: _register,
     Cancel: _cancel,
-    Listen: _listen,
-    Update: _update,
-    CancelRuns: _cancel_runs,
-    StopCancellation: _stop,
-    CancelRun: _cancel_run,
-    Pause: _pause,
-    Resume: _resume,
-    Replay: _replay,
+    Listen: listen.listen,
+    Update: update.update,
+    CancelRuns: cancellations.cancel_runs,
+    StopCancellation: cancellations.stop_cancellation,
+    CancelRun: cancellations.cancel_run,
+    Pause: pauses.pause,
+    Resume: pauses.resume,
+    Replay: replays.replay,
 }
 
 

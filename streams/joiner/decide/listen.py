@@ -1,13 +1,13 @@
 """`listen` and `unlisten`: runs with another home wait here under some of their match keys."""
 
 from streams.joiner.decide import cancels
-from streams.joiner.view import View
+from streams.joiner.view import Context, View
 from topology import codec, keys, tables
 from topology.records import ForwardedMatch, Listen, Unlisten
 from topology.tables import HeldUnlisten, ListenerRow
 
 
-def listen(view: View, command: Listen) -> None:
+def listen(view: View, _: Context, command: Listen) -> None:
     """Let a run wait here, unless it ended already; it meets the cancels that came before it."""
     if view.held(tables.held_unlisten_key(command.run_id)):
         return

@@ -97,12 +97,10 @@ def scanned(view: View, row: RequestRow, command: Pause) -> RequestRow:
 
 
 def fire(view: View, row: RequestRow) -> None:
-    """The watermark has passed what a pause waited for."""
+    """The watermark has passed what a pause waited for; nothing is due while it scans."""
+    assert not row.scanning, "a scan has its own end"
     if row.resumed_at:
-        if row.scanning:
-            requests.write(view, msgspec.structs.replace(row, due=0))  # `scanned` waits again
-        else:
-            requests.write(view, requests.finish(row, row.state))
+        requests.write(view, requests.finish(row, row.state))
     elif row.state == requests.QUEUED:
         again = msgspec.structs.replace(
             row, state=requests.RUNNING, scanning=True, cursor=b"", due=0

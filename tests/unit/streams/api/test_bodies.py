@@ -66,6 +66,12 @@ def test_replays(api: Api, body: Any, found: dict[str, str]) -> None:
     assert wrong(api, "/v1/replays", body) == found
 
 
+def test_a_replay_spread_beyond_what_runs_wait(api: Api) -> None:
+    """Runs that would expire before they are dispatched are refused (S30)."""
+    api.know()
+    assert wrong(api, "/v1/replays", RANGE | {"spread": "31d"}) == {"/spread": "too_long"}
+
+
 def test_a_replay_of_nothing(api: Api) -> None:
     """An unknown cancellation or function is not found."""
     api.know()
