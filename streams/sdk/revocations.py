@@ -1,0 +1,405 @@
+"""Which runs were cancelled, for workers that have a queue of their own.
+
+The topic `cancelled` is followed by a thread of each process that asks.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Collection
+from datetime import timedelta
+from types import TracebackType
+from typing import Final, Self, TypeAlias
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_END,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+
+from streams import logs
+from streams.durations import parse_duration
+from streams.errors import KafkaRefusedError, NotFoundError, UnreachableError
+from streams.kafka.admin import REACH_TIMEOUT_S, TIMEOUT_S, unreachable
+from streams.sdk.cancelled_run import CancelledRun, read_cancelled
+from streams.settings import Settings, load
+from topology import keys
+from topology.codec import CodecError
+from topology.topics import CANCELLED
+
+_POLL_S: Final = 0.1
+# How often new partitions are looked for, and old runs forgotten.
+_TEND_S: Final = 10.0
+# Entering gives up when nothing has come for so long.
+_SILENCE_S: Final = 30.0
+# What is forgotten is forgotten in so many portions.
+_PORTIONS: Final = 64
+_END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001  # librdkafka's public error codes
+_FATAL: Final = KafkaError._FATAL  # noqa: SLF001  # as a message; its own `fatal` is false
+_REFUSALS: Final = (_FATAL, KafkaError.TOPIC_AUTHORIZATION_FAILED)
+# A leader is just changing, or a topic so new that not every broker knows it.
+_PASSING: Final = (
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+)
+Place: TypeAlias = tuple[str, int]
+_log = logs.get(__name__)
+
+
+class RevocationView:
+    """Whether the work for an event, or a run, was cancelled.
+
+        with RevocationView(functions=["shop-render"]) as view:
+            if view.is_cancelled(function_id="shop-render", event_id=task_id):
+                ...
+
+    Inside the block everything is known that was cancelled before it was entered, back to `since`
+    ago, and what is cancelled later is known some ms later. It is fit for many threads, but only
+    for the process that has entered it: the thread that follows doesn't live on in a fork.
+
+    Attributes:
+        unreadable: How many records of the topic were none of a cancelled run, and were skipped.
+
+    Raises (on entering):
+        NotFoundError: the topic is missing.
+        UnreachableError: the brokers don't answer.
+        KafkaRefusedError: the brokers refuse.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        functions: Collection[str] | None = None,
+        since: str | timedelta = "7d",
+        on_revoked: Callable[[CancelledRun], None] | None = None,
+    ) -> None:
+        """Connect to nothing yet.
+
+        Args:
+            settings: Where Kafka is; those of the environment if None.
+            functions: The slugs of the functions to know of; all if None.
+            since: How far back to know, such as `7d`.
+            on_revoked: Is told every run once, also those found at the start. It runs in the
+                thread that follows; what it raises is logged.
+        """
+        self.unreadable = 0
+        self._settings = load() if settings is None else settings
+        self._topic = self._settings.topic(CANCELLED)
+        self._functions = None if functions is None else frozenset(functions)
+        self._since_ms = _duration_ms(since)
+        self._on_revoked = on_revoked
+        self._limiter = logs.Limiter()
+        self._thread: threading.Thread | None = None
+        self._begin()
+
+    def start(self) -> None:
+        """Enter: return once everything is known that is there now."""
+        if self._thread is not None:
+            raise RuntimeError("the view is entered already")
+        self._begin()
+        consumer = self._consumer()
+        try:
+            self._assign(consumer)
+        except BaseException:
+            consumer.close()
+            raise
+        self._process = os.getpid()
+        name = f"follow {self._topic}"
+        self._thread = threading.Thread(target=self._run, args=(consumer,), name=name, daemon=True)
+        self._thread.start()
+        try:
+            self._await_start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Leave: nothing is followed any more, and `on_revoked` isn't called again."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._stopping.set()
+            thread.join()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def is_cancelled(
+        self,
+        *,
+        run_id: str | None = None,
+        function_id: str | None = None,
+        event_id: str | None = None,
+    ) -> bool:
+        """Whether a run was cancelled: by its id, or by its function's slug and its event's id.
+
+        Raises:
+            ValueError: neither or both were given, or the function is none of those followed.
+            KafkaRefusedError: the topic can't be read any more.
+        """
+        self.check()
+        if run_id is not None and function_id is None and event_id is None:
+            return keys.run_id_bytes(run_id) in self._known
+        if run_id is not None or function_id is None or event_id is None:
+            raise ValueError("give either run_id, or function_id and event_id")
+        if not self._is_followed(function_id):
+            raise ValueError(f"{function_id} is none of the functions that this view follows")
+        return keys.event_key(function_id, event_id) in self._known
+
+    def check(self) -> None:
+        """Go on only while what the view says is what the topic says.
+
+        Raises:
+            KafkaRefusedError: the topic can't be read any more.
+            RuntimeError: the view isn't entered, or by another process.
+        """
+        if self._failure is not None:
+            raise KafkaRefusedError(
+                f"{self._topic} isn't followed any more: {self._failure}"
+            ) from self._failure
+        if self._thread is None:
+            raise RuntimeError("the view isn't entered: use it in a `with` block")
+        if os.getpid() != self._process:
+            raise RuntimeError("the view was entered by another process: enter one in this process")
+
+    def _begin(self) -> None:
+        self._known = _Keys(self._since_ms)
+        self._failure: Exception | None = None
+        self._stopping = threading.Event()
+        self._caught_up = threading.Event()
+        self._unread: set[int] = set()
+        self._partitions = 0
+        self._process = 0
+        self._last_heard = self._last_tended = time.monotonic()
+
+    def _consumer(self) -> Consumer:
+        return Consumer(
+            self._settings.librdkafka(
+                group_id=f"{self._settings.application_id}-revocations",  # asked for, never joined
+                isolation_level="read_committed",
+                enable_auto_commit=False,
+                enable_partition_eof=True,
+                auto_offset_reset="earliest",
+                error_cb=self._report,
+                log_level=0,
+            )
+        )
+
+    def _assign(self, consumer: Consumer) -> None:
+        """Settle where reading begins: in every partition at the first record since then."""
+        self._partitions = self._count(consumer)
+        self._unread = set(range(self._partitions))
+        places = [(self._topic, number) for number in self._unread]
+        consumer.assign(_first_since(consumer, places, max(0, _now_ms() - self._since_ms)))
+
+    def _count(self, consumer: Consumer) -> int:
+        try:
+            found = consumer.list_topics(self._topic, timeout=REACH_TIMEOUT_S).topics[self._topic]
+        except KafkaException as error:
+            raise unreachable(error) from error
+        if found.error is None:
+            return len(found.partitions)
+        if found.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise NotFoundError(f"Topic {self._topic} is missing. Run: countermand topics create")
+        raise unreachable(KafkaException(found.error))
+
+    def _await_start(self) -> None:
+        self._caught_up.wait()
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self, consumer: Consumer) -> None:
+        try:
+            while not self._stopping.is_set():
+                message = consumer.poll(_POLL_S)
+                if message is not None:
+                    self._take(message)
+                elif not self._caught_up.is_set():
+                    self._check_silence()
+                if time.monotonic() - self._last_tended > _TEND_S:
+                    self._tend(consumer)
+        except Exception as error:  # noqa: BLE001  # whoever asks next is told
+            self._failure = error
+            if self._caught_up.is_set():
+                _log.exception("Cancelled runs aren't followed any more", topic=self._topic)
+        finally:
+            consumer.close()
+            self._caught_up.set()
+
+    def _check_silence(self) -> None:
+        if time.monotonic() - self._last_heard > _SILENCE_S:
+            raise UnreachableError(
+                f"Kafka has sent nothing of {self._topic} for {_SILENCE_S:.0f} s. Is it up?"
+            )
+
+    def _take(self, message: Message) -> None:
+        error = message.error()
+        if error is None:
+            self._take_record(message)
+        elif error.code() == _END:
+            self._unread.discard(message.partition() or 0)
+            if not self._unread:
+                self._caught_up.set()
+        else:
+            self._report(error)
+            if error.fatal() or error.code() in _REFUSALS:
+                raise unreachable(KafkaException(error))
+            return
+        self._last_heard = time.monotonic()
+
+    def _take_record(self, message: Message) -> None:
+        slug = dict(message.headers() or ()).get("function-id")
+        if isinstance(slug, bytes) and not self._is_followed(slug.decode(errors="replace")):
+            return
+        try:
+            run = read_cancelled(message.value() or b"")
+        except CodecError as error:
+            self._skip(message, error)
+            return
+        if self._is_followed(run.function_id):
+            self._learn(run, message.timestamp()[1])
+
+    def _learn(self, run: CancelledRun, at: int) -> None:
+        key = keys.run_id_bytes(run.run_id)
+        if key in self._known:
+            return
+        self._known.add(key, at)
+        self._known.add(keys.event_key(run.function_id, run.event.id), at)
+        if self._on_revoked is None:
+            return
+        try:
+            self._on_revoked(run)
+        except Exception:  # noqa: BLE001  # the next run must be told all the same
+            _log.exception("on_revoked failed", run_id=run.run_id, function_id=run.function_id)
+
+    def _skip(self, message: Message, error: CodecError) -> None:
+        self.unreadable += 1
+        held = self._limiter.admit("unreadable")
+        if held is not None:
+            place = {"partition": message.partition(), "offset": message.offset()}
+            _log.warning("A record is skipped", topic=self._topic, **place, error=str(error))
+
+    def _tend(self, consumer: Consumer) -> None:
+        """Look for new partitions, whose first record may be there already; forget what is old."""
+        self._last_tended = time.monotonic()
+        self._known.forget(_now_ms() - self._since_ms)
+        try:
+            count = self._count(consumer)
+        except (UnreachableError, NotFoundError, KafkaRefusedError) as error:
+            self._warn(type(error).__name__, str(error))
+            return
+        if count > self._partitions:
+            new = range(self._partitions, count)
+            _log.info("New partitions are followed", topic=self._topic, number=len(new))
+            consumer.incremental_assign(
+                [TopicPartition(self._topic, number, OFFSET_BEGINNING) for number in new]
+            )
+            self._partitions = count
+
+    def _is_followed(self, slug: str) -> bool:
+        return self._functions is None or slug in self._functions
+
+    def _report(self, error: KafkaError) -> None:
+        """Log what librdkafka mends by itself, as far as that is possible."""
+        if error.code() not in _PASSING:
+            self._warn(str(error.code()), error.str())
+
+    def _warn(self, kind: str, error: str) -> None:
+        if self._limiter.admit(kind) is not None:
+            _log.warning("Kafka reports trouble", topic=self._topic, error=error)
+
+
+class _Keys:
+    """Keys of 16 bytes, known until a while after their time; for many threads."""
+
+    def __init__(self, kept_ms: int) -> None:
+        """Nothing; what is older than `kept_ms` will be forgotten, or a 64th of it later."""
+        self._portion_ms = max(1, kept_ms // _PORTIONS)
+        # By key the portion to which it belongs, and by portion the keys that may belong to it.
+        self._portions: dict[bytes, int] = {}
+        self._members: dict[int, list[bytes]] = {}
+        self._lock = threading.Lock()
+
+    def add(self, key: bytes, at_ms: int) -> None:
+        """Know a key from now on; for longer, if it is known already with an earlier time."""
+        portion = at_ms // self._portion_ms
+        with self._lock:
+            if self._portions.get(key, -1) < portion:
+                self._portions[key] = portion
+                self._members.setdefault(portion, []).append(key)
+
+    def forget(self, before_ms: int) -> None:
+        """Forget all keys of portions that ended before then."""
+        with self._lock:
+            over = [one for one in self._members if (one + 1) * self._portion_ms <= before_ms]
+            for portion in over:
+                for key in self._members.pop(portion):
+                    if self._portions[key] == portion:
+                        del self._portions[key]
+
+    def __contains__(self, key: bytes) -> bool:
+        with self._lock:
+            return key in self._portions
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._portions)
+
+
+def _first_since(consumer: Consumer, places: list[Place], then: int) -> list[TopicPartition]:
+    """Where each partition's first record since a time is, or will be."""
+    # In this order: what comes meanwhile lies behind the ends, and isn't missed. Both are as far
+    # as committed, so neither is behind a transaction that is still open.
+    ends = _offsets(consumer, places, OFFSET_END)
+    firsts = _offsets(consumer, places, then)
+    return [
+        TopicPartition(*place, ends[place] if firsts[place] == OFFSET_END else firsts[place])
+        for place in places
+    ]
+
+
+def _offsets(consumer: Consumer, places: list[Place], at: int) -> dict[Place, int]:
+    """The offsets of a time, or of the ends; a leader that is just changing gets time.
+
+    Raises:
+        UnreachableError: the brokers don't answer.
+    """
+    asked = [TopicPartition(*place, at) for place in places]
+    until = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            found = consumer.offsets_for_times(asked, timeout=TIMEOUT_S)
+            wrong = [one.error for one in found if one.error is not None]
+        except KafkaException as error:
+            found, wrong = [], [error.args[0]]
+        if not wrong:
+            return {(one.topic, one.partition): one.offset for one in found}
+        if wrong[0].code() not in _PASSING or time.monotonic() > until:
+            raise unreachable(KafkaException(wrong[0]))
+        time.sleep(_POLL_S)
+
+
+def _duration_ms(since: str | timedelta) -> int:
+    if isinstance(since, str):
+        return parse_duration(since)
+    if since <= timedelta(0):
+        raise ValueError(f"since must be more than 0, and is {since}")
+    return max(1, since // timedelta(milliseconds=1))
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
