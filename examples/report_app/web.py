@@ -108,17 +108,15 @@ def _problem(request: Request, status: HTTPStatus, problem: str, advice: str) ->
     return pages.templates.TemplateResponse(request, "problem.html", values, status_code=status)
 
 
-def serve(settings: Settings, kafka: countermand.Settings, listener: socket.socket) -> None:
-    """Serve on a socket until SIGTERM or SIGINT."""
+def create_server(settings: Settings, kafka: countermand.Settings) -> uvicorn.Server:
+    """What serves the app; its `config.app` is the app."""
     # The app asks the server whether it stops, and the server wants the app first.
     app = create_app(settings, kafka, lambda: server.should_exit)
     config = uvicorn.Config(
         app, log_level="warning", server_header=False, timeout_graceful_shutdown=_DRAIN_S
     )
     server = uvicorn.Server(config)
-    # Uvicorn repeats a signal when it has stopped: this hears it, and what is open is closed.
-    with stopped_by_signals(threading.Event()):
-        server.run(sockets=[listener])
+    return server
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -131,7 +129,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with socket.create_server((chosen.host, chosen.port)) as listener:
         port = listener.getsockname()[1]
         print(f"Report app on http://{chosen.host}:{port}", flush=True)
-        serve(Settings.load(), countermand.load(), listener)
+        # Uvicorn repeats a signal when it has stopped: this hears it, and what is open is closed.
+        with stopped_by_signals(threading.Event()):
+            create_server(Settings.load(), countermand.load()).run(sockets=[listener])
 
 
 if __name__ == "__main__":

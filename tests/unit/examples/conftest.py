@@ -1,5 +1,6 @@
 """The report app's database, empty but for its figures."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,14 @@ from sqlalchemy.orm import sessionmaker
 
 from examples.report_app.database import Database, migrate, open_engine
 from examples.report_app.settings import Settings
+
+
+@pytest.fixture
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the developer's own settings away for one test."""
+    for name in list(os.environ):
+        if name.startswith(("COUNTERMAND_", "REPORT_APP_")):
+            monkeypatch.delenv(name)
 
 
 @pytest.fixture
