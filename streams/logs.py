@@ -8,7 +8,7 @@ import logging
 import sys
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
@@ -130,6 +130,16 @@ class Limiter:
 def get(name: str) -> Log:
     """The log of a module: `get(__name__)`."""
     return Log(logging.getLogger(name))
+
+
+class FieldsAdapter(logging.LoggerAdapter[logging.Logger]):
+    """A standard logger whose lines carry fields: for code that isn't ours."""
+
+    def process(
+        self, msg: object, kwargs: MutableMapping[str, Any]
+    ) -> tuple[object, MutableMapping[str, Any]]:
+        """Add the fields to a line, where `Log` puts its own."""
+        return msg, {**kwargs, "extra": {_FIELDS: self.extra} | kwargs.get("extra", {})}
 
 
 def configure(level: str, form: str, stream: TextIO | None = None) -> None:

@@ -54,6 +54,7 @@ class Metrics:
         self._declare_read_model()
         self._declare_trouble()
         self._declare_calls()
+        self._declare_worker()
         info = Info("build", "Version of Countermand.", namespace=NAMESPACE, registry=registry)
         info.info({"version": installed_version()})
 
@@ -177,6 +178,24 @@ class Metrics:
             "api_call_seconds", "Calls of the API, from their first byte in to the last out.",
             API_BUCKETS, "method", "route",
         )  # fmt: skip
+
+    def _declare_worker(self) -> None:
+        self.worker_runs = self._gauge("worker_runs", "Runs that this worker holds.")
+        self.worker_ended = self._counter(
+            "worker_runs_ended_total",
+            "Runs that left this worker; outcome is their status, lost or refused.",
+            "outcome",
+        )
+        self.worker_steps = self._counter(
+            "worker_steps_total", "Steps and sleeps whose outcome was recorded."
+        )
+        self.worker_overrunning = self._gauge(
+            "worker_overrunning_runs",
+            "Cancelled runs whose step goes on for longer than COUNTERMAND_WORKER_OVERRUN.",
+        )
+        self.worker_overruns = self._counter(
+            "worker_overruns_total", "Runs that were ever among the overrunning ones."
+        )
 
     def api_call(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one call; `route` is the path with its parameters' names."""

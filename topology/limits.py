@@ -40,6 +40,10 @@ ERROR_NAME_CHARS: Final = 256
 ERROR_MESSAGE_BYTES: Final = 4 * 1024
 HEARTBEAT_RUNS: Final = 10_000
 
+# Steps of runs (SDK).
+STEP_RESULT_BYTES: Final = 512 * 1024
+STEPS_PER_RUN: Final = 10_000
+
 # Command batches (router to joiner).
 BATCH_COMMANDS: Final = 500
 BATCH_BYTES: Final = 256 * 1024

@@ -415,3 +415,42 @@ class Replayed(Struct, frozen=True, kw_only=True):
 
 
 Headers: TypeAlias = Mapping[str, bytes]
+
+
+class StepFailure(Struct, frozen=True, kw_only=True):
+    """A step that failed for good: what its `StepError` says."""
+
+    code: str
+    message: str
+    attempts: int
+
+
+class StepRecord(Struct, frozen=True, kw_only=True):
+    """A record of the topic `steps`: the outcome of one step, for every later attempt of its run.
+
+    Exactly one of: `result`, any JSON; `error`; `wake_at`, for a sleep.
+    """
+
+    run_id: str
+    step: str
+    attempt: int
+    result: Raw | UnsetType = UNSET
+    error: StepFailure | UnsetType = UNSET
+    wake_at: int | UnsetType = UNSET
+    v: int = 1
+
+
+class RunRecord(Struct, frozen=True, kw_only=True):
+    """A record of the topic `runs`, as far as workers need it (design 2.2)."""
+
+    run_id: str
+    function_id: str
+    app_id: str
+    status: str
+    attempt: int
+    dispatch: bool
+    scheduled_at: int
+    event: Raw
+    worker: str | None = None
+    cause: Json = None
+    stopped_at: int | None = None

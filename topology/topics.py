@@ -158,7 +158,7 @@ STEPS: Final = TopicSpec(
     writers="workers",
     key="run id and step",
     content="step results",
-    partitions=Partitions.FREE,
+    partitions=Partitions.SHARED,
     cleanup="compact",
 )
 CANCELLED: Final = TopicSpec(

@@ -25,6 +25,7 @@ from streams.cli import (
     services,
     topics,
     up,
+    worker,
 )
 from streams.cli.exits import Commands
 
@@ -91,6 +92,7 @@ _group(
     ("joiner", services.joiner),
     ("read-model", read_model.app),
     ("api", api.api),
+    ("worker", worker.worker),
 )
 _group(
     "Administration",

@@ -1,6 +1,7 @@
 """`countermand functions`: apply definitions with their diff, list them, delete one."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -46,8 +47,7 @@ def apply(  # one parameter per option
     removed = 0
     differences = plan_functions(config, topic, functions)
     if not json:
-        for difference in differences:
-            _show(difference)
+        show(differences)
     if not dry_run:
         applied = apply_functions(config, topic, functions)
         differences, removed = applied.differences, applied.removed
@@ -127,14 +127,15 @@ def rule_text(rule: "RuleReport") -> str:
     return f"indexed by {keys}{rest}: {rule.expression}"
 
 
-def _show(difference: "Difference") -> None:
-    """One function's difference: fields that changed, then how each rule matches."""
-    out(f"{_SIGNS[difference.change.value]} {difference.slug} ({difference.change.value})")
-    for field in difference.fields:
-        out(f"    {_field_text(field)}")
-    if difference.fields:
-        for rule in difference.rules:
-            out(f"    rule {rule.index} on {rule.event}: {rule_text(rule)}")
+def show(differences: "Sequence[Difference]") -> None:
+    """Each function's difference: fields that changed, then how each rule matches."""
+    for difference in differences:
+        out(f"{_SIGNS[difference.change.value]} {difference.slug} ({difference.change.value})")
+        for field in difference.fields:
+            out(f"    {_field_text(field)}")
+        if difference.fields:
+            for rule in difference.rules:
+                out(f"    rule {rule.index} on {rule.event}: {rule_text(rule)}")
 
 
 def _field_text(field: "FieldChange") -> str:

@@ -23,11 +23,12 @@ from streams.joiner.flow import Flow
 from streams.joiner.processor import PartitionProcessor, Parts, TopicIds
 from streams.joiner.report import Report
 from streams.joiner.store import Memory
-from streams.joiner.transaction import Transactions, producer_config
+from streams.joiner.transaction import Transactions
 from streams.joiner.view import Place
 from streams.kafka import clients
 from streams.kafka.admin import admin_client, describe_topics
 from streams.kafka.topics import check_topics
+from streams.kafka.transactional import producer_config
 from streams.metrics import Metrics
 from streams.settings import Settings
 from topology import topics

@@ -161,6 +161,29 @@ class Settings(BaseSettings):
     )
     api_key: Secret = Field(None, description="The command line's key for the API: `cmk_…`.")
 
+    worker_name: str | None = Field(
+        None,
+        min_length=1,
+        max_length=limits.WORKER_CHARS,
+        description="Name by which a worker claims runs; no two processes may ever share one. "
+        "Unset: made of host, process and chance.",
+    )
+    worker_concurrency: int = Field(
+        100, ge=1, le=100_000, description="Runs that a worker holds at once."
+    )
+    worker_park_after: Duration = Field(
+        timedelta(seconds=30),
+        description="A run that sleeps longer than this leaves the worker meanwhile.",
+    )
+    worker_overrun: Duration = Field(
+        timedelta(seconds=60),
+        description="A cancelled run whose step goes on longer than this is counted and logged.",
+    )
+    worker_grace: Duration = Field(
+        timedelta(seconds=30),
+        description="How long a worker that is told to stop waits for steps to end.",
+    )
+
     web_host: str = Field("127.0.0.1", description="Where metrics and health are served.")
     web_port: int = Field(
         6066, ge=0, le=65_535, description="Port of metrics and health; 0 takes a free one."

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from streams.errors import DamagedStoreError
 from streams.joiner.changelog import Changelog, Log
 from streams.joiner.store import Memory, Store
-from streams.joiner.transaction import Transactions, producer_config
+from streams.joiner.transaction import Transactions
+from streams.kafka.transactional import producer_config
 from streams.kafka.topics import check_topics, create_topics
 from tests.support.deadline import eventually
 from tests.support.feed import Feed

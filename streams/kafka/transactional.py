@@ -1,0 +1,113 @@
+"""A transactional producer whose errors mean one of two things: nothing happened, or start anew."""
+
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from time import monotonic
+from typing import Any, Final
+
+from confluent_kafka import KafkaException, Producer
+
+from streams.crash import crash_at
+from streams.errors import AbortedError, FencedError, GaveUpError
+from topology import limits
+
+_TIMEOUT_S: Final = limits.TRANSACTION_TIMEOUT_MS / 1000
+# How long one call may wait for the brokers before it looks whether to go on.
+_PATIENCE_S: Final = 2.0
+
+
+def producer_config(transactional_id: str) -> dict[str, Any]:
+    """What makes a producer transactional, fast and bounded."""
+    return {
+        "transactional.id": transactional_id,
+        "transaction.timeout.ms": limits.TRANSACTION_TIMEOUT_MS,
+        "delivery.timeout.ms": limits.TRANSACTION_TIMEOUT_MS,
+        "message.max.bytes": limits.MESSAGE_BYTES,
+        "compression.type": "lz4",
+        # A flush ends it: until then batches stay whole, and the client's thread asleep. It would
+        # spin through the last ms of every shorter one.
+        "linger.ms": 1_000,
+        "batch.num.messages": limits.TRANSACTION_RECORDS,
+        "batch.size": 1024 * 1024,
+        # Above the most that one transaction holds: a full queue would abort it for nothing.
+        "queue.buffering.max.messages": 4 * limits.TRANSACTION_RECORDS,
+        "queue.buffering.max.kbytes": 128 * 1024,
+    }
+
+
+class TransactionalProducer:
+    """The transactions of one transactional id; used by one thread.
+
+    Every error that leaves a transaction in doubt ends in one of two: `AbortedError`, and the same
+    may be tried again; `FencedError`, and a new producer comes next.
+    """
+
+    def __init__(self, config: Mapping[str, Any], owner: str) -> None:
+        """A producer of `config`; `owner` is who dies at its crash points (`streams.crash`)."""
+        self.leaving = threading.Event()
+        self.producer = Producer(dict(config))
+        self._owner = owner
+
+    def begin_life(self) -> None:
+        """Fence every earlier producer of this transactional id.
+
+        An earlier commit has finished when this returns.
+        """
+        self._settle(self.producer.init_transactions)
+
+    def transact(self, produce: Callable[[], None]) -> None:
+        """Commit what `produce` produces, in one transaction."""
+        try:
+            self.producer.begin_transaction()
+            produce()
+            crash_at(f"{self._owner}_after_produce")
+            self._flush()
+            crash_at(f"{self._owner}_before_commit")
+            self._settle(self.producer.commit_transaction)
+        except SystemError as error:
+            # The client raised a fatal error and called a delivery callback all the same.
+            if not isinstance(error.__cause__, KafkaException):
+                raise
+            self._give_up(error.__cause__)
+        except (KafkaException, BufferError) as error:
+            self._give_up(error)
+        crash_at(f"{self._owner}_after_commit")
+
+    def close(self) -> None:
+        """Forget what was not committed; the next life fences it anyway."""
+        with suppress(KafkaException):  # a fenced producer says so once more
+            self.producer.purge()
+            self.producer.flush(0)
+
+    def _flush(self) -> None:
+        """Serve delivery callbacks until all is written; what wasn't, the commit reports."""
+        end = monotonic() + _TIMEOUT_S
+        while self.producer.flush(_PATIENCE_S) and monotonic() < end:
+            self._check_leaving()
+
+    def _settle(self, call: Callable[[float], None]) -> None:
+        """Repeat a call that librdkafka says may be repeated, until it says something else."""
+        while True:
+            try:
+                call(_PATIENCE_S)
+            except KafkaException as error:
+                if not error.args[0].retriable():
+                    raise
+            else:
+                return
+            self._check_leaving()
+
+    def _check_leaving(self) -> None:
+        if self.leaving.is_set():
+            raise GaveUpError("stopped while the brokers didn't answer")
+
+    def _give_up(self, error: KafkaException | BufferError) -> None:
+        cause = error.args[0] if isinstance(error, KafkaException) else None
+        if cause is not None and cause.fatal():
+            raise FencedError(str(cause)) from error
+        try:
+            self._settle(self.producer.abort_transaction)
+        except KafkaException as failed:
+            raise FencedError(f"{error}, and the abort failed: {failed}") from failed
+        raise AbortedError(str(error)) from error

@@ -1,0 +1,139 @@
+"""An app: the functions of one program, what cancels them, and what cleans up after them."""
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias, TypeVar
+
+from streams.functions.definition import read_function
+from streams.sdk.cancelled_run import CancelledRun
+from streams.sdk.context import BlockingContext, Context
+from streams.sdk.retries import Retries
+from topology.records import Function as Definition
+
+Call: TypeAlias = Callable[[Context], Awaitable[object]] | Callable[[BlockingContext], object]
+CleanUp: TypeAlias = Callable[[CancelledRun], Awaitable[object] | object]
+AnyCall = TypeVar("AnyCall", bound=Call)
+AnyCleanUp = TypeVar("AnyCleanUp", bound=CleanUp)
+Trigger: TypeAlias = str | Mapping[str, Any]
+
+LEASE: Final = "60s"
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One function of an app.
+
+    Attributes:
+        definition: What Countermand knows of it: triggers, cancel rules, timeouts.
+        call: The Python function.
+        retries: How its steps are tried again, where a step doesn't say otherwise.
+    """
+
+    definition: Definition
+    call: Call
+    retries: Retries
+
+    @property
+    def slug(self) -> str:
+        """The name by which topics and people know it: `<app>-<id>`."""
+        return self.definition.slug
+
+    @property
+    def blocking(self) -> bool:
+        """Whether it is a plain function, which gets a thread of its own."""
+        return not inspect.iscoroutinefunction(self.call)
+
+
+class App:
+    """Functions and cleanups under one app id; `countermand worker MODULE:APP` runs them.
+
+    All workers of an app have the same functions: each may get a run of any of them.
+    """
+
+    def __init__(self, id: str, *, lease: str = LEASE, retries: Retries | None = None) -> None:  # noqa: A002  # the contract's word
+        """An app without functions.
+
+        Args:
+            id: The app's id, the first part of its functions' slugs.
+            lease: How long a silent worker keeps a run, where a function doesn't say otherwise.
+            retries: How steps are tried again, where neither step nor function says otherwise.
+        """
+        self.id = id
+        self.functions: dict[str, Function] = {}
+        self.cleanups: dict[str, CleanUp] = {}
+        self._lease = lease
+        self._retries = retries or Retries()
+
+    def function(  # noqa: PLR0913  # the fields of a function
+        self,
+        *,
+        id: str,  # noqa: A002  # as in YAML
+        trigger: Trigger | Sequence[Trigger],
+        cancel_on: Sequence[Mapping[str, Any]] = (),
+        timeouts: Mapping[str, str] | None = None,
+        lease: str | None = None,
+        pending_for: str | None = None,
+        retention: str | None = None,
+        retries: Retries | None = None,
+    ) -> Callable[[AnyCall], AnyCall]:
+        """Declare a function: a coroutine of a `Context`, or a plain one of a `BlockingContext`.
+
+        The fields are those of a definition in YAML (`docs/semantics.md`). `trigger` is an event's
+        name, a mapping `{"event": …, "if": …}`, or several of these.
+
+        Raises:
+            DefinitionError: With every wrong field.
+            ValueError: The app has a function of this id already.
+        """
+        if id in self.functions:
+            raise ValueError(f"app {self.id} has a function {id!r} already: give one another id")
+        definition = read_function(
+            _given(
+                id=id,
+                app=self.id,
+                triggers=_triggers(trigger),
+                cancel_on=[dict(rule) for rule in cancel_on],
+                timeouts=dict(timeouts) if timeouts else None,
+                lease=lease or self._lease,
+                pending_for=pending_for,
+                retention=retention,
+            )
+        )
+
+        def declare(call: AnyCall) -> AnyCall:
+            self.functions[id] = Function(definition, call, retries or self._retries)
+            return call
+
+        return declare
+
+    def on_cancelled(self, *, function: str) -> Callable[[AnyCleanUp], AnyCleanUp]:
+        """Declare what cleans up after a function's cancelled runs; `function`: its id, or slug.
+
+        It is called once a run has stopped, at least once per run, and again if it fails.
+
+        Raises:
+            ValueError: The function has a cleanup already.
+        """
+        slug = self.functions[function].slug if function in self.functions else function
+        if slug in self.cleanups:
+            raise ValueError(f"{slug} has a cleanup already: let it call both")
+
+        def declare(call: AnyCleanUp) -> AnyCleanUp:
+            self.cleanups[slug] = call
+            return call
+
+        return declare
+
+    def by_slug(self) -> dict[str, Function]:
+        """The functions by the names that topics know."""
+        return {function.slug: function for function in self.functions.values()}
+
+
+def _triggers(trigger: Trigger | Sequence[Trigger]) -> list[dict[str, Any]]:
+    several = [trigger] if isinstance(trigger, str | Mapping) else trigger
+    return [{"event": one} if isinstance(one, str) else dict(one) for one in several]
+
+
+def _given(**fields: Any) -> dict[str, Any]:  # noqa: ANN401  # a definition's fields
+    return {name: value for name, value in fields.items() if value is not None}

@@ -1,0 +1,224 @@
+"""What a function is called with: its event, its run, and the steps that it takes."""
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Executor
+from contextvars import copy_context
+from datetime import datetime, timedelta
+from functools import partial
+from queue import SimpleQueue
+from typing import Any, ParamSpec, TypeVar, cast, overload
+
+from streams.durations import parse_instant
+from streams.logs import FieldsAdapter
+from streams.sdk.cancelled_run import Event
+from streams.sdk.execution import Execution
+from streams.sdk.retries import Retries, milliseconds
+from topology.records import Json
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+log = logging.getLogger("streams.function")
+
+
+class _Run:
+    """What both kinds of contexts tell of their run.
+
+    Attributes:
+        event: The event that triggered the run.
+        logger: A logger whose lines name the run.
+    """
+
+    def __init__(self, execution: Execution, event: Event) -> None:
+        self._execution = execution
+        self.event = event
+        self.logger = FieldsAdapter(
+            log, {"function_id": self.function_id, "run_id": self.run_id, "attempt": self.attempt}
+        )
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self._execution.run_id
+
+    @property
+    def function_id(self) -> str:
+        """The function's slug."""
+        return self._execution.function_id
+
+    @property
+    def attempt(self) -> int:
+        """Which dispatch of the run this is, from 1."""
+        return self._execution.attempt
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the run was cancelled; a long step may look, and end early."""
+        return self._execution.cancelled
+
+    @property
+    def cause(self) -> Json:
+        """Why the run was cancelled, as in `function.cancelled`; None if it was not."""
+        return self._execution.cause
+
+
+class Step:
+    """The steps of a coroutine.
+
+    A step's outcome is recorded: a later attempt of the run gets it without executing the step
+    (S34). What a function does outside of steps is done again by each attempt.
+    """
+
+    def __init__(self, execution: Execution, executor: Executor, retries: Retries) -> None:
+        self._execution = execution
+        self._executor = executor
+        self._retries = retries
+
+    def with_retries(self, retries: Retries) -> "Step":
+        """The same, whose steps are tried again in another way."""
+        return Step(self._execution, self._executor, retries)
+
+    @overload
+    async def run(
+        self, name: str, fn: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
+    @overload
+    async def run(
+        self, name: str, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
+    async def run(self, name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Execute `fn`, a coroutine or (in a thread) a plain function, and record its result.
+
+        The result must be JSON, and comes back as JSON gives it back: a tuple is a list.
+
+        Raises:
+            Cancelled: The run was cancelled; `fn` wasn't called, or has run to its end.
+            StepError: `fn` failed, and its retries are used up.
+        """
+        call = partial(fn, *args, **kwargs)
+        if inspect.iscoroutinefunction(fn):
+            return await self._execution.step(name, call, self._retries)
+        return await self._execution.step(name, partial(self._in_thread, call), self._retries)
+
+    async def sleep(self, name: str, duration: str | timedelta) -> None:
+        """Sleep for so long; a long sleep leaves the worker, and survives it.
+
+        Raises:
+            Cancelled: The run was cancelled.
+        """
+        await self._execution.sleep(name, milliseconds(duration))
+
+    async def sleep_until(self, name: str, instant: str | datetime) -> None:
+        """Sleep until an instant: RFC 3339 text, or a `datetime` with a time zone.
+
+        Raises:
+            Cancelled: The run was cancelled.
+        """
+        await self._execution.sleep_until(name, instant_ms(instant))
+
+    async def _in_thread(self, call: Callable[[], Any]) -> Any:  # noqa: ANN401  # any JSON
+        loop = asyncio.get_running_loop()
+        result = await loop.run_in_executor(self._executor, copy_context().run, call)
+        # A callable object, or a lambda, may return a coroutine all the same.
+        return await result if inspect.isawaitable(result) else result
+
+
+class BlockingStep:
+    """The steps of a plain function; see `Step`."""
+
+    def __init__(
+        self, execution: Execution, loop: asyncio.AbstractEventLoop, retries: Retries
+    ) -> None:
+        self._execution = execution
+        self._loop = loop
+        self._retries = retries
+
+    def with_retries(self, retries: Retries) -> "BlockingStep":
+        """The same, whose steps are tried again in another way."""
+        return BlockingStep(self._execution, self._loop, retries)
+
+    def run(self, name: str, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Execute `fn` in this thread, and record its result; see `Step.run`."""
+        here = _Here(self._loop)
+        call = partial(here.call, partial(fn, *args, **kwargs))
+        return cast("T", here.wait(self._execution.step(name, call, self._retries)))
+
+    def sleep(self, name: str, duration: str | timedelta) -> None:
+        """Sleep for so long; see `Step.sleep`."""
+        _Here(self._loop).wait(self._execution.sleep(name, milliseconds(duration)))
+
+    def sleep_until(self, name: str, instant: str | datetime) -> None:
+        """Sleep until an instant; see `Step.sleep_until`."""
+        _Here(self._loop).wait(self._execution.sleep_until(name, instant_ms(instant)))
+
+
+class Context(_Run):
+    """What a coroutine is called with."""
+
+    def __init__(self, execution: Execution, event: Event, step: Step) -> None:
+        super().__init__(execution, event)
+        self.step = step
+
+
+class BlockingContext(_Run):
+    """What a plain function is called with."""
+
+    def __init__(self, execution: Execution, event: Event, step: BlockingStep) -> None:
+        super().__init__(execution, event)
+        self.step = step
+
+
+def instant_ms(instant: str | datetime) -> int:
+    """The ms since 1970 of an instant.
+
+    Raises:
+        ValueError: It is no RFC 3339 text, or has no time zone.
+    """
+    if isinstance(instant, str):
+        return parse_instant(instant)
+    if instant.tzinfo is None:
+        raise ValueError("sleep_until needs a time zone: datetime(…, tzinfo=UTC)")
+    return round(instant.timestamp() * 1000)
+
+
+class _Here:
+    """Waits in a plain function's thread for the loop, and executes there what the loop asks for.
+
+    So a step's function runs in the thread of its run, with that thread's locals and connections.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._asked: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+
+    def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """The result of a coroutine of the loop."""
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        future.add_done_callback(lambda _: self._asked.put(None))
+        while (asked := self._asked.get()) is not None:
+            asked()
+        return future.result()
+
+    async def call(self, call: Callable[[], Any]) -> Any:  # noqa: ANN401  # any JSON
+        """Let the waiting thread execute a function; its result."""
+        done: asyncio.Future[Any] = self._loop.create_future()
+
+        def asked() -> None:
+            try:
+                result = call()
+            except BaseException as error:  # noqa: BLE001  # it belongs to who asked
+                self._loop.call_soon_threadsafe(_fail, done, error)
+            else:
+                self._loop.call_soon_threadsafe(done.set_result, result)
+
+        self._asked.put(asked)
+        return await done
+
+
+def _fail(future: asyncio.Future[Any], error: BaseException) -> None:
+    if isinstance(error, StopIteration):  # asyncio refuses to carry it
+        error = RuntimeError(f"StopIteration: {error}")
+    future.set_exception(error)

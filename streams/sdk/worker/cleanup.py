@@ -1,0 +1,173 @@
+"""Calls `on_cancelled` for each cancelled run, once it has stopped; at least once, with retries.
+
+A run that was running when it was cancelled may have a worker that still executes a step: its
+cleanup waits until `runs` shows `stopped_at`. This process sees that as it happens, or, for runs
+that stopped before it began, by reading `runs` once more from the time of the cancel on.
+"""
+
+import asyncio
+import inspect
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import Executor
+from typing import Any, Final, NamedTuple
+
+from streams import logs
+from streams.sdk.app import App, CleanUp
+from streams.sdk.cancelled_run import CancelledRun, read_cancelled
+from streams.sdk.retries import Retries
+from streams.sdk.worker.intake import slug_of
+from topology.codec import CodecError
+from topology.statuses import Status
+
+_AT_ONCE: Final = 100
+_MOST_OPEN: Final = 1_000
+_REMEMBERED: Final = 100_000
+_LOOK_AGAIN_S: Final = (1.0, 5.0, 15.0, 60.0)
+_RETRIES: Final = Retries(attempts=10, backoff="1s", longest="1m")
+_log = logs.get(__name__)
+
+
+class Cancellation(NamedTuple):
+    """A record of `cancelled`: its run, its bytes, and when the broker got it."""
+
+    run: CancelledRun
+    value: bytes
+    received_ms: int
+
+
+class Letter(NamedTuple):
+    """A cleanup that failed for good, for `dead-letters`."""
+
+    cancellation: Cancellation
+    partition: int
+    offset: int
+    error: Exception
+
+
+class Cleanups:
+    """`reader.Handler` of the cleanups' group; all but `select` and `deliver` is on the loop."""
+
+    def __init__(  # noqa: PLR0913  # its parts
+        self,
+        app: App,
+        executor: Executor,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        done: Callable[[int, int], None],
+        bury: Callable[[Letter], Awaitable[None]],
+        look_for: Callable[[dict[str, int]], set[str]],
+    ) -> None:
+        """`look_for(run ids, with the times of their cancels)`: those that have stopped; it blocks.
+
+        `done(partition, offset)`: a record needn't be read again.
+        """
+        self._cleanups = app.cleanups
+        self._executor = executor
+        self._loop = loop
+        self._done = done
+        self._bury = bury
+        self._look_for = look_for
+        self._stopped: OrderedDict[str, None] = OrderedDict()
+        self._handled: OrderedDict[str, None] = OrderedDict()
+        self._waiting: dict[str, tuple[int, asyncio.Event]] = {}
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is enough to do."""
+        return len(self._tasks) > _MOST_OPEN
+
+    # In the reader's thread
+
+    def select(self, message: Any) -> object | None:  # noqa: ANN401  # unstubbed
+        """A cancelled run that one of the app's cleanups is for."""
+        if slug_of(message) not in self._cleanups:
+            return None
+        try:
+            run = read_cancelled(message.value() or b"")
+        except CodecError as error:
+            _log.warning("A cancelled event can't be read", error=str(error))
+            return None
+        return Cancellation(run, message.value(), message.timestamp()[1])
+
+    def deliver(self, found: list[tuple[int, int, object]]) -> None:
+        """Let the loop take them."""
+        self._loop.call_soon_threadsafe(self._take, found)
+
+    def assigned(self, partitions: set[int]) -> None:
+        """Nothing to prepare."""
+
+    def revoked(self, partitions: set[int]) -> None:
+        """What is under way goes on: another worker may do it too, which everybody expects."""
+
+    # On the loop
+
+    def stopped(self, run_ids: Iterable[str]) -> None:
+        """`runs` shows that these have stopped."""
+        for run_id in run_ids:
+            _remember(self._stopped, run_id)
+            if run_id in self._waiting:
+                self._waiting[run_id][1].set()
+
+    async def look_after(self) -> None:
+        """Look, ever more rarely, for runs whose stop nobody saw; until cancelled."""
+        looks = 0
+        while True:
+            await asyncio.sleep(_LOOK_AGAIN_S[min(looks, len(_LOOK_AGAIN_S) - 1)])
+            looks = looks + 1 if self._waiting else 0
+            if self._waiting:
+                asked = {run_id: since for run_id, (since, _) in self._waiting.items()}
+                self.stopped(await asyncio.to_thread(self._look_for, asked))
+
+    def _take(self, found: list[tuple[int, int, object]]) -> None:
+        for partition, offset, what in found:
+            assert isinstance(what, Cancellation)
+            task = self._loop.create_task(self._handle(partition, offset, what))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _handle(self, partition: int, offset: int, cancellation: Cancellation) -> None:
+        run = cancellation.run
+        if run.run_id not in self._handled:
+            if run.status_before == Status.RUNNING:
+                await self._has_stopped(run.run_id, cancellation.received_ms)
+            async with self._slots:
+                try:
+                    await self._clean_up(self._cleanups[run.function_id], run)
+                except Exception as error:  # noqa: BLE001  # whatever it is, it is kept
+                    _log.exception("A cleanup failed for good", run_id=run.run_id)
+                    await self._bury(Letter(cancellation, partition, offset, error))
+            _remember(self._handled, run.run_id)
+        self._done(partition, offset)
+
+    async def _has_stopped(self, run_id: str, received_ms: int) -> None:
+        if run_id in self._stopped:
+            return
+        _, event = self._waiting.setdefault(run_id, (received_ms, asyncio.Event()))
+        await event.wait()
+        self._waiting.pop(run_id, None)
+
+    async def _clean_up(self, call: CleanUp, run: CancelledRun) -> None:
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                if inspect.iscoroutinefunction(call):
+                    await call(run)
+                else:
+                    await self._loop.run_in_executor(self._executor, call, run)
+            except Exception as error:
+                if not _RETRIES.again(attempt, error):
+                    raise
+                _log.warning("A cleanup failed", run_id=run.run_id, error=repr(error))
+                await asyncio.sleep(_RETRIES.wait_ms(attempt) / 1000)
+            else:
+                return
+
+
+def _remember(known: OrderedDict[str, None], run_id: str) -> None:
+    known[run_id] = None
+    if len(known) > _REMEMBERED:
+        known.popitem(last=False)

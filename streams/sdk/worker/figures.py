@@ -1,0 +1,31 @@
+"""What a worker counts, on the metrics of its process."""
+
+from streams.metrics import Metrics
+
+
+class WorkerFigures:
+    """`worker.Figures` as metrics."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._runs = metrics.worker_runs
+        self._overrunning = metrics.worker_overrunning
+        self._ended = metrics.worker_ended
+        self._steps = metrics.worker_steps
+        self._overran = metrics.worker_overruns
+
+    def ended(self, outcome: str) -> None:
+        """A run left this worker."""
+        self._ended.labels(outcome).inc()
+
+    def took_step(self) -> None:
+        """A step's outcome was recorded."""
+        self._steps.inc()
+
+    def overran(self) -> None:
+        """A cancelled run's step goes on for longer than is usual."""
+        self._overran.inc()
+
+    def holds(self, runs: int, overrunning: int) -> None:
+        """How many runs there are now, and how many of them overrun."""
+        self._runs.set(runs)
+        self._overrunning.set(overrunning)

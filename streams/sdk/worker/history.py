@@ -1,0 +1,245 @@
+"""The recorded steps of the runs whose partitions are this worker's, kept on its disk.
+
+Restored from `steps` each time a partition comes, so nothing of it need survive. Before a run's
+steps are looked up, everything is read that was written until then: up to the high watermark, not
+the last stable offset, or an outcome whose commit is just being finished would be missed, and its
+step executed again.
+"""
+
+import asyncio
+import logging
+import queue
+import shutil
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, IsolationLevel, KafkaError, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its __all__
+    ListOffsetsResultInfo,
+    OffsetSpec,
+)
+from rocksdict import AccessType, Options, Rdict
+
+from streams import logs
+from streams.kafka.admin import admin_client
+from streams.sdk.errors import Suspended
+from streams.sdk.worker.reader import LOG_LEVEL
+from streams.settings import Settings
+from topology import codec
+from topology.records import StepRecord
+from topology.topics import STEPS
+
+_MOST: Final = 1_000
+_POLL_S: Final = 0.05
+_ANSWER_S: Final = 5.0
+_MIB: Final = 1024 * 1024
+_END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001  # librdkafka's public error codes
+_log = logs.get(__name__)
+
+
+@dataclass(slots=True)
+class _Question:
+    """What was recorded of a run, asked for by the event loop."""
+
+    partition: int
+    run_id: str
+    answer: asyncio.Future[dict[str, StepRecord]]
+    end: int | None = None
+
+
+class History:
+    """What the event loop asks; `run` is the work of the one thread that reads and keeps."""
+
+    def __init__(self, settings: Settings, folder: Path, loop: asyncio.AbstractEventLoop) -> None:
+        """Keep rows under `folder`, which is this worker's alone."""
+        self._topic = settings.topic(STEPS)
+        self._folder = folder
+        self._loop = loop
+        self._admin = admin_client(settings)
+        self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._questions: list[_Question] = []
+        self._ends: dict[int, Future[ListOffsetsResultInfo]] = {}
+        self._read: dict[int, int] = {}
+        self._rows: dict[int, Rdict] = {}
+        self._limiter = logs.Limiter()
+        self._consumer = Consumer(
+            settings.librdkafka(
+                group_id=f"{settings.application_id}-worker",  # asked for, never joined
+                enable_auto_commit=False,
+                isolation_level="read_committed",
+                auto_offset_reset="earliest",
+                enable_partition_eof=True,
+                allow_auto_create_topics=False,
+                fetch_queue_backoff_ms=10,
+                log_level=LOG_LEVEL,
+                logger=logging.getLogger(f"{__name__}.kafka"),
+            )
+        )
+
+    # From other threads
+
+    def assigned(self, partitions: set[int]) -> None:
+        """These partitions' steps are restored, and followed."""
+        self._calls.put(lambda: self._assign(partitions))
+
+    def revoked(self, partitions: set[int]) -> None:
+        """These partitions' steps are forgotten."""
+        self._calls.put(lambda: self._unassign(partitions))
+
+    async def recorded(self, partition: int, run_id: str) -> dict[str, StepRecord]:
+        """The outcomes that were recorded of a run until now, by step.
+
+        Raises:
+            Suspended: The partition is not ours, so whoever has it goes on with the run.
+        """
+        question = _Question(partition, run_id, self._loop.create_future())
+        self._calls.put(lambda: self._questions.append(question))
+        return await question.answer
+
+    # In the thread
+
+    def run(self, stop: threading.Event) -> None:
+        """Read and answer until `stop` is set."""
+        try:
+            while not stop.is_set():
+                with suppress(queue.Empty):
+                    while True:
+                        self._calls.get_nowait()()
+                self._ask_for_ends()
+                self._follow()
+                self._answer()
+        finally:
+            self._unassign(set(self._rows))
+            self._consumer.close()
+
+    def _assign(self, partitions: set[int]) -> None:
+        for partition in partitions - set(self._rows):
+            folder = self._folder / str(partition)
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            self._rows[partition] = Rdict(
+                str(folder), _options(), access_type=AccessType.read_write()
+            )
+            self._read[partition] = 0
+            self._consumer.incremental_assign(
+                [TopicPartition(self._topic, partition, OFFSET_BEGINNING)]
+            )
+
+    def _unassign(self, partitions: set[int]) -> None:
+        for partition in partitions & set(self._rows):
+            self._consumer.incremental_unassign([TopicPartition(self._topic, partition)])
+            self._rows.pop(partition).close()
+            del self._read[partition]
+            shutil.rmtree(self._folder / str(partition), ignore_errors=True)
+
+    def _ask_for_ends(self) -> None:
+        """Ask once for all questions that have come meanwhile."""
+        for partition in {one.partition for one in self._questions if one.end is None}:
+            if partition in self._ends or partition not in self._rows:
+                continue
+            place = TopicPartition(self._topic, partition)
+            futures = self._admin.list_offsets(
+                {place: OffsetSpec.latest()},  # type: ignore[no-untyped-call]
+                isolation_level=IsolationLevel.READ_UNCOMMITTED,
+                request_timeout=_ANSWER_S,
+            )
+            self._ends[partition] = futures[place]
+            for one in self._questions:
+                if one.partition == partition and one.end is None:
+                    one.end = -1  # asked
+
+    def _follow(self) -> None:
+        if not self._rows:
+            self._wait()
+            return
+        first = self._consumer.poll(0.002 if self._questions else _POLL_S)
+        if first is None:
+            return
+        messages: list[Any] = [first, *self._consumer.consume(_MOST - 1, 0)]
+        for message in messages:
+            rows = self._rows.get(message.partition())
+            if rows is None:
+                continue
+            error = message.error()
+            if error is None:
+                self._keep(rows, message)
+            elif error.code() == _END:
+                self._read[message.partition()] = message.offset()
+            elif self._limiter.admit(error.code()) is not None:
+                _log.warning("Kafka reports trouble with steps", error=error.str())
+
+    def _keep(self, rows: Rdict, message: Any) -> None:  # noqa: ANN401  # unstubbed
+        key, value = message.key(), message.value()
+        if value is None:
+            rows.delete(key)
+        else:
+            rows.put(key, value)
+        self._read[message.partition()] = message.offset() + 1
+
+    def _wait(self) -> None:
+        with suppress(queue.Empty):
+            self._calls.get(timeout=_POLL_S)()
+
+    def _answer(self) -> None:
+        ends = {
+            partition: future.result().offset
+            for partition, future in self._ends.items()
+            if future.done() and future.exception() is None and future.result().offset >= 0
+        }
+        waiting = []
+        for one in self._questions:
+            if one.end == -1 and one.partition in self._ends and self._ends[one.partition].done():
+                one.end = ends.get(one.partition)  # None: asked again
+            rows = self._rows.get(one.partition)
+            if rows is None:
+                self._loop.call_soon_threadsafe(_fail, one.answer)
+            elif one.end is not None and 0 <= one.end <= self._read[one.partition]:
+                found = _recorded(rows, one.run_id)
+                self._loop.call_soon_threadsafe(_settle, one.answer, found)
+            else:
+                waiting.append(one)
+        self._questions = waiting
+        self._ends = {
+            partition: future for partition, future in self._ends.items() if not future.done()
+        }
+
+
+def step_key(run_id: str, step: str) -> bytes:
+    """The key of a step's record."""
+    return f"{run_id}/{step}".encode()
+
+
+def _recorded(rows: Rdict, run_id: str) -> dict[str, StepRecord]:
+    prefix = step_key(run_id, "")
+    found = {}
+    iterator = rows.iter()
+    iterator.seek(prefix)
+    while iterator.valid() and iterator.key().startswith(prefix):
+        record = codec.decode_json(iterator.value(), StepRecord)
+        found[record.step] = record
+        iterator.next()
+    return found
+
+
+def _options() -> Options:
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)  # noqa: FBT003  # the binding takes it so
+    options.set_write_buffer_size(4 * _MIB)
+    options.set_max_open_files(32)
+    options.set_keep_log_file_num(1)
+    return options
+
+
+def _settle(answer: asyncio.Future[dict[str, StepRecord]], found: dict[str, StepRecord]) -> None:
+    if not answer.done():
+        answer.set_result(found)
+
+
+def _fail(answer: asyncio.Future[dict[str, StepRecord]]) -> None:
+    if not answer.done():
+        answer.set_exception(Suspended())

@@ -1,0 +1,171 @@
+"""Everything that a worker writes, in transactions: step outcomes and run updates together.
+
+One transaction holds whatever came while the one before was committed, of all runs: a thousand
+runs that each end a step at once cost one commit.
+"""
+
+import asyncio
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from confluent_kafka import KafkaException
+
+from streams import logs
+from streams.errors import AbortedError, FencedError, GaveUpError
+from streams.kafka.transactional import TransactionalProducer, producer_config
+from streams.sdk.errors import Suspended
+from streams.sdk.worker.reader import LOG_LEVEL
+from streams.settings import Settings
+
+_MOST_RECORDS: Final = 5_000
+_MOST_BYTES: Final = 8 * 1024 * 1024
+_IDLE_S: Final = 0.1
+_PAUSE_S: Final = 0.5
+_log = logs.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A record to write; `partition` -1 leaves it to the key."""
+
+    topic: str
+    key: bytes
+    value: bytes | None
+    partition: int = -1
+    headers: Sequence[tuple[str, bytes | None]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Records that become visible together, if `may_write` still says so then."""
+
+    records: Sequence[Outgoing]
+    done: asyncio.Future[None]
+    may_write: Callable[[], bool]
+
+    @property
+    def bytes(self) -> int:
+        """How large they are."""
+        return sum(len(one.value or b"") + len(one.key) for one in self.records)
+
+
+class Journal:
+    """What the event loop writes to; `run` is the work of the one thread that commits."""
+
+    def __init__(self, settings: Settings, worker: str, loop: asyncio.AbstractEventLoop) -> None:
+        """A journal of one worker, whose name no other has."""
+        transactional_id = f"{settings.application_id}-worker-{worker}"
+        self._config = settings.librdkafka(
+            partitioner="murmur2_random",
+            allow_auto_create_topics=False,
+            log_level=LOG_LEVEL,
+            logger=logging.getLogger(f"{__name__}.kafka"),
+        ) | producer_config(transactional_id)
+        self._loop = loop
+        self._writes: queue.SimpleQueue[Write] = queue.SimpleQueue()
+        self._held: Write | None = None
+
+    async def write(
+        self, records: Sequence[Outgoing], may_write: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Write records in one transaction; returns when it is committed.
+
+        Raises:
+            Suspended: `may_write` said no: the run is no longer ours.
+        """
+        done: asyncio.Future[None] = self._loop.create_future()
+        self._writes.put(Write(records, done, may_write))
+        await done
+
+    def run(self, stop: threading.Event) -> None:
+        """Commit until `stop` is set and everything is written."""
+        producer: TransactionalProducer | None = None
+        batch: list[Write] = []
+        while batch or not (stop.is_set() and self._writes.empty() and self._held is None):
+            batch = self._allowed(batch) or self._allowed(self._next())
+            if not batch:
+                continue
+            try:
+                if producer is None:
+                    producer = TransactionalProducer(self._config, "worker")
+                    producer.begin_life()
+                commit(producer, batch)
+            except AbortedError as error:
+                _log.warning("Transaction aborted: it is tried again", error=str(error))
+                stop.wait(_PAUSE_S)
+            except (FencedError, GaveUpError, KafkaException) as error:
+                _log.warning("Producer gave up: a new one goes on", error=str(error))
+                if producer is not None:
+                    producer.close()
+                producer = None
+                if stop.wait(_PAUSE_S):
+                    return  # nobody waits any more; the leases say the rest
+            else:
+                self._loop.call_soon_threadsafe(_settle, batch)
+                batch = []
+        if producer is not None:
+            producer.close()
+
+    def _next(self) -> list[Write]:
+        """Whatever waits, as much as fits into a transaction."""
+        batch: list[Write] = []
+        records = size = 0
+        try:
+            write = self._held or self._writes.get(timeout=_IDLE_S)
+            self._held = None
+            while True:
+                records += len(write.records)
+                size += write.bytes
+                if batch and (records > _MOST_RECORDS or size > _MOST_BYTES):
+                    self._held = write
+                    break
+                batch.append(write)
+                write = self._writes.get_nowait()
+        except queue.Empty:
+            pass
+        return batch
+
+    def _allowed(self, batch: list[Write]) -> list[Write]:
+        """Those whose runs are still ours: asked right before the transaction begins."""
+        allowed: list[Write] = []
+        refused: list[Write] = []
+        for write in batch:
+            (allowed if write.may_write() else refused).append(write)
+        if refused:
+            self._loop.call_soon_threadsafe(_refuse, refused)
+        return allowed
+
+
+def commit(producer: TransactionalProducer, batch: Sequence[Write]) -> None:
+    """Write a batch in one transaction."""
+
+    def produce() -> None:
+        for write in batch:
+            for one in write.records:
+                producer.producer.produce(
+                    one.topic, one.value, one.key, one.partition, headers=list(one.headers)
+                )
+
+    producer.transact(produce)
+
+
+def _settle(batch: Sequence[Write]) -> None:
+    for write in batch:
+        if not write.done.done():
+            write.done.set_result(None)
+
+
+def _refuse(batch: Sequence[Write]) -> None:
+    for write in batch:
+        if not write.done.done():
+            write.done.set_exception(Suspended())
+
+
+def monotonic() -> float:
+    """The clock by which leases are counted: it goes on while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -1,0 +1,256 @@
+"""`countermand worker`: the threads that read and write, around the event loop that decides."""
+
+import asyncio
+import os
+import secrets
+import shutil
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Final
+
+import uvloop
+
+from streams import logs
+from streams.errors import CountermandError
+from streams.functions.changes import Difference
+from streams.functions.writer import apply_functions, plan_functions
+from streams.health import Health, Kind
+from streams.kafka.admin import admin_client, describe_topics
+from streams.kafka.topics import check_topics
+from streams.metrics import Metrics
+from streams.router.dead_letters import Origin, dead_letter
+from streams.sdk.app import App
+from streams.sdk.worker.cleanup import Cleanups, Letter
+from streams.sdk.worker.figures import WorkerFigures
+from streams.sdk.worker.history import History
+from streams.sdk.worker.intake import Intake, read_record, slug_of
+from streams.sdk.worker.journal import Journal, Outgoing
+from streams.sdk.worker.reader import GroupReader
+from streams.sdk.worker.stops import look_for_stops
+from streams.sdk.worker.taker import Taker
+from streams.sdk.worker.watch import Watch
+from streams.sdk.worker.words import Words
+from streams.sdk.worker.worker import Limits, Worker
+from streams.settings import Settings
+from streams.web import WebServer
+from topology import limits
+from topology.topics import CANCELLED, DEAD_LETTERS, FUNCTIONS, RUNS
+
+_LOOK_S: Final = 0.05
+_log = logs.get(__name__)
+
+
+def run_worker(
+    settings: Settings,
+    app: App,
+    show: Callable[[tuple[Difference, ...]], None] = lambda _: None,
+) -> None:
+    """Apply the app's functions, then work until SIGTERM or SIGINT; serves metrics and health.
+
+    `show` is told what applying the functions changes.
+
+    Raises:
+        CountermandError: It can't start, or can't go on.
+    """
+    check_topics(settings)
+    definitions = [function.definition for function in app.functions.values()]
+    config, topic = settings.librdkafka(log_level=0), settings.topic(FUNCTIONS)
+    show(plan_functions(config, topic, definitions))
+    apply_functions(config, topic, definitions)
+    metrics, health = Metrics(), Health()
+    with (
+        WebServer(settings.web_host, settings.web_port, metrics, health) as web,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        runner.run(_Process(settings, app, metrics, health, web.url).run())
+
+
+class _Process:
+    """One worker process: its parts and their threads."""
+
+    def __init__(
+        self, settings: Settings, app: App, metrics: Metrics, health: Health, url: str
+    ) -> None:
+        self._settings = settings
+        self._app = app
+        self._url = url
+        self._figures = WorkerFigures(metrics)
+        self._health = health
+        self.name = settings.worker_name or _new_name()
+        self._folder = settings.state_dir / "workers" / self.name
+
+    async def run(self) -> None:
+        """Start everything, work, and leave in order: no new runs, then the last words."""
+        loop = asyncio.get_running_loop()
+        stopping = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopping.set)
+        threads = _Threads(loop, stopping)
+        try:
+            await self._work(loop, stopping, threads)
+        finally:
+            await asyncio.to_thread(threads.close)
+            shutil.rmtree(self._folder, ignore_errors=True)
+        threads.raise_failure()
+
+    async def _work(
+        self, loop: asyncio.AbstractEventLoop, stopping: asyncio.Event, threads: "_Threads"
+    ) -> None:
+        settings = self._settings
+        partitions = await asyncio.to_thread(_partitions, settings)
+        words = Words(settings, self.name, partitions)
+        journal = Journal(settings, self.name, loop)
+        history = History(settings, self._folder / "steps", loop)
+        bounds = Limits(
+            settings.worker_concurrency,
+            round(settings.worker_park_after.total_seconds() * 1000),
+            settings.worker_overrun.total_seconds(),
+        )
+        group = f"{settings.application_id}-{{}}-{self._app.id}"
+        reader = GroupReader(settings, group.format("worker"), settings.topic(RUNS))
+        cleaner = GroupReader(settings, group.format("cleanup"), settings.topic(CANCELLED))
+        worker = Worker(words, journal, history, bounds, self._figures, reader.done)
+        taker = Taker(worker, words, history, journal, reader.done)
+        intake = Intake(self._app, taker, loop, history.assigned, history.revoked)
+        executor = ThreadPoolExecutor(thread_name_prefix="cleanup")
+        cleanups = Cleanups(
+            self._app,
+            executor,
+            loop,
+            done=cleaner.done,
+            bury=partial(self._bury, journal),
+            look_for=partial(look_for_stops, settings, partitions),
+        )
+        watch = await asyncio.to_thread(Watch, settings)
+        threads.start("journal", journal.run, last=True)
+        threads.start("history", history.run)
+        watched = _Watched(self._app, worker, cleanups, loop)
+        threads.start("watch", partial(watch.run, wanted=watched.wanted, deliver=watched.deliver))
+        threads.start("runs", partial(reader.run, handler=intake))
+        if self._app.cleanups:
+            threads.start("cancelled", partial(cleaner.run, handler=cleanups))
+        readers = [reader, cleaner] if self._app.cleanups else [reader]
+        self._health.add(Kind.READY, "groups", lambda: _not_joined(readers))
+        tending = [loop.create_task(worker.tend()), loop.create_task(cleanups.look_after())]
+        _log.info("Worker is ready", worker=self.name, url=self._url, app=self._app.id)
+        while not stopping.is_set():
+            reader.is_full, cleaner.is_full = worker.is_full, cleanups.is_full
+            await asyncio.sleep(_LOOK_S)
+        _log.info("Worker stops", runs=len(worker.held))
+        await asyncio.to_thread(threads.stop, "runs", "cancelled")
+        await worker.leave(settings.worker_grace.total_seconds())
+        for task in tending:
+            task.cancel()
+        executor.shutdown(wait=False, cancel_futures=True)
+
+    async def _bury(self, journal: Journal, letter: Letter) -> None:
+        """Write a dead letter for a cleanup that failed for good."""
+        cancellation = letter.cancellation
+        topic = self._settings.topic(CANCELLED)
+        key = cancellation.run.run_id.encode()
+        origin = Origin(topic, letter.partition, letter.offset, key, cancellation.value)
+        found = dead_letter(
+            origin, stage="worker", kind=type(letter.error).__name__, message=str(letter.error)
+        )
+        record = Outgoing(
+            self._settings.topic(DEAD_LETTERS), key, found.value, headers=tuple(found.headers)
+        )
+        await journal.write([record])
+
+
+class _Watched:
+    """What of `runs` concerns this process: its runs, and the stops that cleanups wait for."""
+
+    def __init__(
+        self, app: App, worker: Worker, cleanups: Cleanups, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._cleaned = frozenset(app.cleanups)
+        self._worker = worker
+        self._cleanups = cleanups
+        self._loop = loop
+
+    def wanted(self, message: Any) -> bool:  # noqa: ANN401  # unstubbed
+        """In the watch's thread: cheap, since it sees every run there is."""
+        if (message.key() or b"").decode() in self._worker.held:
+            return True
+        return (
+            bool(self._cleaned)
+            and b'"stopped_at":' in message.value()
+            and slug_of(message) in self._cleaned
+        )
+
+    def deliver(self, values: list[bytes]) -> None:
+        """Let the loop take them."""
+        records = [record for value in values if (record := read_record(value)) is not None]
+        stopped = [one.run_id for one in records if one.stopped_at is not None]
+        self._loop.call_soon_threadsafe(self._worker.seen, records)
+        if stopped:
+            self._loop.call_soon_threadsafe(self._cleanups.stopped, stopped)
+
+
+class _Threads:
+    """The threads of a process; one that fails ends the process with its error."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> None:
+        self._loop = loop
+        self._stopping = stopping
+        self._failure: BaseException | None = None
+        self._threads: dict[str, tuple[threading.Thread, threading.Event]] = {}
+        self._last: list[str] = []
+
+    def start(
+        self, name: str, work: Callable[[threading.Event], None], *, last: bool = False
+    ) -> None:
+        """Run `work` until its event is set; `last`: it is stopped after the others."""
+        stop = threading.Event()
+        thread = threading.Thread(target=self._run, args=(work, stop), name=name, daemon=True)
+        self._threads[name] = thread, stop
+        if last:
+            self._last.append(name)
+        thread.start()
+
+    def stop(self, *names: str) -> None:
+        """Stop some threads, and wait for them."""
+        found = [self._threads.pop(name) for name in names if name in self._threads]
+        for _, stop in found:
+            stop.set()
+        for thread, _ in found:
+            thread.join()
+
+    def close(self) -> None:
+        """Stop all."""
+        self.stop(*(name for name in list(self._threads) if name not in self._last))
+        self.stop(*self._last)
+
+    def raise_failure(self) -> None:
+        """Raise what ended a thread, if something did."""
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self, work: Callable[[threading.Event], None], stop: threading.Event) -> None:
+        try:
+            work(stop)
+        except BaseException as error:  # noqa: BLE001  # it ends the process, in order
+            if not isinstance(error, CountermandError):
+                _log.exception("A thread of the worker failed")
+            self._failure = error
+            self._loop.call_soon_threadsafe(self._stopping.set)
+
+
+def _partitions(settings: Settings) -> int:
+    name = settings.topic(RUNS)
+    return describe_topics(admin_client(settings), [name])[name].partitions
+
+
+def _not_joined(readers: list[GroupReader]) -> str | None:
+    return None if all(reader.has_joined for reader in readers) else "the group has no place yet"
+
+
+def _new_name() -> str:
+    """A name that no other worker has, now or ever: claims and transactions go by it."""
+    name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    return name[-limits.WORKER_CHARS :]

@@ -1,0 +1,167 @@
+"""Reads a topic as a member of a consumer group, in a thread; commits what was worked off."""
+
+import logging
+import threading
+import time
+from typing import Any, Final, Protocol
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from streams import logs
+from streams.errors import KafkaRefusedError
+from streams.sdk.worker.offsets import Offsets
+from streams.settings import Settings
+
+# Critical: a broker that is away would be reported twenty times a second.
+LOG_LEVEL: Final = 2
+_END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001  # librdkafka's public error codes
+_FATAL: Final = KafkaError._FATAL  # noqa: SLF001  # as a message; its own `fatal` is false
+_MOST: Final = 500
+_POLL_S: Final = 0.1
+_COMMIT_EVERY_S: Final = 1.0
+_log = logs.get(__name__)
+
+
+class Handler(Protocol):
+    """What is done with the records; all calls come from the reader's thread."""
+
+    def select(self, message: Any) -> object | None:  # noqa: ANN401  # confluent-kafka's, unstubbed
+        """What a record asks for, or None: such a record stays open until it is done."""
+
+    def deliver(self, found: list[tuple[int, int, object]]) -> None:
+        """Take what was selected: partition, offset, and what it asks for."""
+
+    def assigned(self, partitions: set[int]) -> None:
+        """These partitions are ours now."""
+
+    def revoked(self, partitions: set[int]) -> None:
+        """These partitions are no longer ours."""
+
+
+class GroupReader:
+    """One member of a group; `run` is its thread's work until `stop` is set."""
+
+    def __init__(self, settings: Settings, group: str, topic: str) -> None:
+        """Connect; `run` joins the group."""
+        self.is_full = False
+        self.has_joined = False
+        self._topic = topic
+        self._offsets = Offsets()
+        self._lock = threading.Lock()
+        self._owned: set[int] = set()
+        self._paused = False
+        self._limiter = logs.Limiter()
+        self._consumer = Consumer(
+            settings.librdkafka(
+                group_id=group,
+                session_timeout_ms=int(settings.session_timeout.total_seconds() * 1_000),
+                partition_assignment_strategy="cooperative-sticky",
+                enable_auto_commit=False,
+                enable_auto_offset_store=False,
+                auto_offset_reset="earliest",
+                isolation_level="read_committed",
+                allow_auto_create_topics=False,
+                # The default waits a second with a full queue, and then runs dry.
+                fetch_queue_backoff_ms=10,
+                log_level=LOG_LEVEL,
+                logger=logging.getLogger(f"{__name__}.kafka"),
+            )
+        )
+
+    def done(self, partition: int, offset: int) -> None:
+        """A record that was delivered is worked off; from any thread."""
+        with self._lock:
+            self._offsets.done(partition, offset)
+
+    def run(self, stop: threading.Event, handler: Handler) -> None:
+        """Let `handler` have the records until `stop` is set, then leave the group.
+
+        Raises:
+            KafkaRefusedError: The group can't be a member's any more.
+        """
+
+        def assigned(_consumer: Consumer, places: list[TopicPartition]) -> None:
+            handler.assigned(self._assigned(places))
+
+        def revoked(_consumer: Consumer, places: list[TopicPartition]) -> None:
+            self._commit(wait=False)
+            handler.revoked(self._revoked(places))
+
+        self._consumer.subscribe(
+            [self._topic], on_assign=assigned, on_revoke=revoked, on_lost=revoked
+        )
+        committed_at = time.monotonic()
+        try:
+            while not stop.is_set():
+                self._hold_back()
+                self._read(handler)
+                if time.monotonic() - committed_at > _COMMIT_EVERY_S:
+                    committed_at = time.monotonic()
+                    self._commit(wait=False)
+        finally:
+            self._commit(wait=True)
+            self._consumer.close()
+
+    def _read(self, handler: Handler) -> None:
+        first = self._consumer.poll(_POLL_S)
+        if first is None:
+            return
+        messages: list[Any] = [first, *self._consumer.consume(_MOST - 1, 0)]
+        found = []
+        for message in messages:
+            if message.error() is not None:
+                self._look_at(message.error())
+                continue
+            partition, offset = message.partition(), message.offset()
+            selected = handler.select(message)
+            with self._lock:
+                self._offsets.read(partition, offset, is_open=selected is not None)
+            if selected is not None:
+                found.append((partition, offset, selected))
+        if found:
+            handler.deliver(found)
+
+    def _hold_back(self) -> None:
+        """Read nothing while whoever works on the records has enough of them."""
+        if self.is_full == self._paused:
+            return
+        places = [TopicPartition(self._topic, partition) for partition in self._owned]
+        (self._consumer.pause if self.is_full else self._consumer.resume)(places)
+        self._paused = self.is_full
+
+    def _commit(self, *, wait: bool) -> None:
+        with self._lock:
+            moved = self._offsets.uncommitted()
+        offsets = [TopicPartition(self._topic, *one) for one in moved.items()]
+        if not offsets:
+            return
+        try:
+            if wait:
+                self._consumer.commit(offsets=offsets, asynchronous=False)
+            else:
+                self._consumer.commit(offsets=offsets, asynchronous=True)
+        except KafkaException as error:
+            # What isn't committed is delivered again, which everybody here expects.
+            _log.warning("Offsets were not committed", error=error.args[0].str())
+
+    def _look_at(self, error: KafkaError) -> None:
+        if error.fatal() or error.code() == _FATAL:
+            raise KafkaRefusedError(f"{self._topic} can't be read any more: {error.str()}")
+        if error.code() != _END and self._limiter.admit(error.code()) is not None:
+            # librdkafka mends by itself what can be mended.
+            _log.warning("Kafka reports trouble", topic=self._topic, error=error.str())
+
+    def _assigned(self, places: list[TopicPartition]) -> set[int]:
+        partitions = {place.partition for place in places}
+        self._owned |= partitions
+        self.has_joined = True
+        self._paused = False
+        return partitions
+
+    def _revoked(self, places: list[TopicPartition]) -> set[int]:
+        partitions = {place.partition for place in places}
+        self._owned -= partitions
+        with self._lock:
+            for partition in partitions:
+                self._offsets.forget(partition)
+        return partitions

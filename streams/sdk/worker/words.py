@@ -1,0 +1,95 @@
+"""What a worker says of its runs: records of `run-updates` and `steps` (design 2.3)."""
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from streams.sdk.execution import code_of, shortened
+from streams.sdk.worker.history import step_key
+from streams.sdk.worker.journal import Outgoing
+from streams.settings import Settings
+from topology import keys, limits
+from topology.records import BeatenRun, Failure, RunUpdate, StepRecord
+from topology.topics import RUN_UPDATES, STEPS
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Words:
+    """Makes the records of one worker."""
+
+    def __init__(self, settings: Settings, worker: str, partitions: int) -> None:
+        """`worker` is the name by which it claims; `partitions` the shared count."""
+        self.worker = worker
+        self._partitions = partitions
+        self._updates = settings.topic(RUN_UPDATES)
+        self._steps = settings.topic(STEPS)
+
+    def home(self, run_id: str) -> int:
+        """The partition of a run."""
+        return keys.partition_of_run(keys.run_id_bytes(run_id), self._partitions)
+
+    def claim(self, run_id: str, attempt: int) -> Outgoing:
+        """The run is to be this worker's; later the same says that it still is."""
+        return self._update(run_id, attempt, "running")
+
+    def took_step(self, run_id: str, attempt: int, step: str) -> Outgoing:
+        """The run completed a step."""
+        return self._update(run_id, attempt, "running", step=step)
+
+    def sleeps(self, run_id: str, attempt: int, until: int) -> Outgoing:
+        """The run sleeps, in nobody's hands."""
+        return self._update(run_id, attempt, "sleeping", until=until)
+
+    def completed(self, run_id: str, attempt: int) -> Outgoing:
+        """The run's function returned."""
+        return self._update(run_id, attempt, "completed")
+
+    def failed(self, run_id: str, attempt: int, error: BaseException) -> Outgoing:
+        """The run's function raised."""
+        failure = Failure(
+            name=code_of(error)[: limits.ERROR_NAME_CHARS],
+            message=shortened(str(error) or type(error).__name__),
+        )
+        return self._update(run_id, attempt, "failed", error=failure)
+
+    def stopped(self, run_id: str, attempt: int) -> Outgoing:
+        """The cancelled run's function has ended."""
+        return self._update(run_id, attempt, "stopped")
+
+    def heartbeat(self, runs: Iterable[tuple[str, int]]) -> Outgoing:
+        """These runs and attempts are still this worker's."""
+        beaten = tuple(BeatenRun(run_id=run_id, attempt=attempt) for run_id, attempt in runs)
+        update = RunUpdate(status="heartbeat", worker=self.worker, runs=beaten)
+        return Outgoing(self._updates, self.worker.encode(), _encode(update))
+
+    def step(self, record: StepRecord) -> Outgoing:
+        """The outcome of a step."""
+        key = step_key(record.run_id, record.step)
+        return Outgoing(self._steps, key, _encode(record), self.home(record.run_id))
+
+    def forgotten(self, run_id: str, step: str) -> Outgoing:
+        """The outcome of a step is needed no more."""
+        return Outgoing(self._steps, step_key(run_id, step), None, self.home(run_id))
+
+    def _update(  # noqa: PLR0913  # the fields of an update
+        self,
+        run_id: str,
+        attempt: int,
+        status: str,
+        *,
+        step: str | None = None,
+        until: int | None = None,
+        error: Failure | None = None,
+    ) -> Outgoing:
+        update = RunUpdate(
+            status=status,
+            run_id=run_id,
+            attempt=attempt,
+            worker=self.worker,
+            step=step,
+            until=until,
+            error=error,
+        )
+        return Outgoing(self._updates, run_id.encode(), _encode(update))

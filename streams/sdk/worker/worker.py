@@ -1,0 +1,395 @@
+"""The runs of one worker, on the event loop.
+
+The order, which is the guarantee (S31, S32, S34):
+
+1. a dispatch is read, a claim is written
+2. `runs` shows the claim accepted; the outcomes of earlier attempts' steps are looked up
+3. the function is called; each step's outcome is committed before it goes on
+4. `runs` shows a cancel: no new step starts, a sleep ends, the executing step runs to its end
+5. the last word is written: completed, failed, sleeping, or stopped after a cancel
+6. `runs` shows it: the run is forgotten here
+
+A crash anywhere leaves the claim to its lease: the run is dispatched again, and 2 knows the steps.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Final, Protocol, cast
+
+import msgspec
+
+from streams import logs
+from streams.crash import crash_at
+from streams.sdk.cancelled_run import Event
+from streams.sdk.context import BlockingContext, BlockingStep, Context, Step
+from streams.sdk.errors import Suspended
+from streams.sdk.execution import Execution
+from streams.sdk.worker.dispatches import Dispatch, Dispatches
+from streams.sdk.worker.held import Held, Phase, Verdict, verdict
+from streams.sdk.worker.history import History
+from streams.sdk.worker.journal import Journal, Outgoing, monotonic
+from streams.sdk.worker.words import Words
+from topology import limits
+from topology.records import Json, RunRecord, StepRecord
+
+_TICK_S: Final = 0.25
+_BEATS_PER_LEASE: Final = 4
+_log = logs.get(__name__)
+
+
+class Figures(Protocol):
+    """What a worker counts."""
+
+    def ended(self, outcome: str) -> None:
+        """A run left this worker."""
+
+    def took_step(self) -> None:
+        """A step's outcome was recorded."""
+
+    def overran(self) -> None:
+        """A cancelled run's step goes on for longer than is usual."""
+
+    def holds(self, runs: int, overrunning: int) -> None:
+        """How many runs there are now, and how many of them overrun."""
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """How much a worker does, and how long it waits."""
+
+    concurrency: int
+    park_after_ms: int
+    overrun_s: float
+
+
+class Worker:
+    """Everything that a worker decides; other threads only read and write Kafka for it."""
+
+    def __init__(  # noqa: PLR0913, PLR0917  # its parts
+        self,
+        words: Words,
+        journal: Journal,
+        history: History,
+        bounds: Limits,
+        figures: Figures,
+        done: Callable[[int, int], None],
+    ) -> None:
+        """`done(partition, offset)`: a dispatch needn't be read again."""
+        self.held: dict[str, Held] = {}
+        self.dispatches = Dispatches()
+        self._words = words
+        self._journal = journal
+        self._history = history
+        self._bounds = bounds
+        self._figures = figures
+        self._done = done
+        self._executor = ThreadPoolExecutor(bounds.concurrency, thread_name_prefix="function")
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._beaten_at = monotonic()
+        self._is_leaving = False
+
+    # 1: dispatches and claims
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are enough dispatches to choose from."""
+        return len(self.dispatches) >= 2 * self._bounds.concurrency
+
+    def dispatched(self, found: Iterable[Dispatch]) -> None:
+        """Runs are to be claimed."""
+        for dispatch in found:
+            before = self.dispatches.add(dispatch)
+            if before is not None:
+                self._done(before.partition, before.offset)
+            if dispatch.function is None:
+                _log.warning(
+                    "A run of a function that this worker doesn't have waits for one that does",
+                    function_id=dispatch.record.function_id,
+                )
+        self._claim()
+
+    def went_on(self, run_id: str) -> None:
+        """A run has a later record than its dispatch."""
+        before = self.dispatches.take_out(run_id)
+        if before is not None:
+            self._done(before.partition, before.offset)
+
+    def revoked(self, partitions: set[int]) -> None:
+        """Other workers read these partitions' dispatches now."""
+        self.dispatches.forget(partitions)
+
+    def _claim(self) -> None:
+        """Claim as many runs as there is room for."""
+        busy = sum(held.phase is not Phase.LEAVING for held in self.held.values())
+        claims = []
+        while busy < self._bounds.concurrency and not self._is_leaving:
+            dispatch = self.dispatches.take()
+            if dispatch is None:
+                break
+            assert dispatch.function is not None, "only those with a function are taken"
+            place = dispatch.partition, dispatch.offset
+            held = Held(dispatch.record, dispatch.function, place, 0.0)
+            held.held_until = monotonic() + held.lease_s
+            before = self.held.get(held.run_id)
+            if before is not None and before.attempt >= held.attempt:
+                self._done(*place)
+                continue
+            if before is not None:
+                self._lose(before)
+            self.held[held.run_id] = held
+            claims.append(self._words.claim(held.run_id, held.attempt))
+            busy += 1
+        if claims:
+            self._spawn(self._journal.write(claims))
+
+    # What `runs` shows
+
+    def seen(self, records: Iterable[RunRecord]) -> None:
+        """Records of runs that are held here, in their order."""
+        for record in records:
+            held = self.held.get(record.run_id)
+            if held is not None:
+                self._act(held, record)
+        self._claim()
+
+    def _act(self, held: Held, record: RunRecord) -> None:
+        match verdict(held, record, self._words.worker):
+            case Verdict.ACCEPTED:  # 2
+                self._done(*held.dispatched_at)
+                held.phase = Phase.RUNNING
+                self._spawn(self._run(held))
+            case Verdict.REFUSED:
+                self._done(*held.dispatched_at)
+                self._forget(held, "refused")
+            case Verdict.CANCELLED:
+                self._cancel(held, record.cause)
+            case Verdict.LOST:
+                self._lose(held)
+            case Verdict.CONFIRMED:  # 6
+                self._forget(held, record.status)
+            case Verdict.NOTHING:
+                pass
+
+    def _cancel(self, held: Held, cause: Json) -> None:
+        """4; what has said its last word already says `stopped` now."""
+        if held.cancelled_at:
+            return
+        held.cancelled_at = monotonic()
+        held.cause = cause
+        if held.execution is not None:
+            held.execution.cancel(cause)
+        if held.phase is Phase.LEAVING:
+            self._spawn(self._say(held, self._words.stopped(held.run_id, held.attempt)))
+
+    def _lose(self, held: Held) -> None:
+        if held.execution is not None:
+            held.execution.suspend()
+        self._forget(held, "lost")
+
+    def _forget(self, held: Held, outcome: str) -> None:
+        if self.held.get(held.run_id) is held:
+            del self.held[held.run_id]
+            self._figures.ended(outcome)
+
+    # 2, 3 and 5: one run
+
+    async def _run(self, held: Held) -> None:
+        """From the accepted claim to the last word."""
+        crash_at("worker_claimed")
+        try:
+            recorded = await self._recorded(held)
+        except Suspended:
+            held.phase = Phase.LEAVING
+            now_ms = time.time_ns() // 1_000_000
+            await self._say(held, self._words.sleeps(held.run_id, held.attempt, now_ms))
+            return
+        execution = Execution(
+            held.run_id,
+            held.record.function_id,
+            held.attempt,
+            sleeps_at_most_ms=held.function.definition.pending_for_ms,
+            recorded=recorded,
+            journal=_RunJournal(self, held),
+        )
+        held.execution = execution
+        if held.cancelled_at:
+            execution.cancel(held.cause)
+        if self._is_leaving:
+            execution.leave()
+        error = await self._call(held, execution) if not execution.cancelled else None
+        if self.held.get(held.run_id) is not held or execution.suspended:
+            return
+        held.phase = Phase.LEAVING
+        crash_at("worker_before_last_word")
+        if execution.cancelled:
+            word = self._words.stopped(held.run_id, held.attempt)
+        elif error is None:
+            word = self._words.completed(held.run_id, held.attempt)
+        else:
+            word = self._words.failed(held.run_id, held.attempt, error)
+        await self._say(held, word)
+
+    async def _recorded(self, held: Held) -> dict[str, StepRecord]:
+        if held.attempt == 1:
+            return {}
+        return await self._history.recorded(self._words.home(held.run_id), held.run_id)
+
+    async def _call(self, held: Held, execution: Execution) -> BaseException | None:
+        """Call the function; what it raised, which never goes beyond here."""
+        event = msgspec.json.decode(held.record.event, type=Event)
+        function = held.function
+        try:
+            if function.blocking:
+                blocking = BlockingStep(execution, self._loop, function.retries)
+                call = cast("Callable[[BlockingContext], object]", function.call)
+                context = BlockingContext(execution, event, blocking)
+                await self._loop.run_in_executor(self._executor, _contained, call, context)
+            else:
+                step = Step(execution, self._executor, function.retries)
+                coroutine = cast("Callable[[Context], Awaitable[object]]", function.call)
+                await coroutine(Context(execution, event, step))
+        except BaseException as error:  # noqa: BLE001  # whatever it is, the worker goes on
+            inner = error.error if isinstance(error, _Raised) else error
+            if not (execution.cancelled or execution.suspended):
+                _log.exception("A run failed", run_id=held.run_id, error=repr(inner))
+            return inner
+        return None
+
+    async def _say(self, held: Held, word: Outgoing) -> None:
+        """Write a run's last word, while it is ours."""
+        with suppress(Suspended):
+            await self._journal.write([word], lambda: held.may_write(monotonic))
+
+    # From the runs' journals
+
+    async def took_step(self, held: Held, record: StepRecord) -> None:
+        """3: the outcome and the run's update, together."""
+        step, update = self._words.step(record), self._words.claim(held.run_id, held.attempt)
+        if record.wake_at is msgspec.UNSET:
+            update = self._words.took_step(held.run_id, held.attempt, record.step)
+        await self._journal.write([step, update], lambda: held.may_write(monotonic))
+        crash_at("worker_recorded")
+        self._figures.took_step()
+
+    async def park(self, held: Held, record: StepRecord | None, wake_at: int) -> None:
+        """5: the run sleeps without us."""
+        held.phase = Phase.LEAVING
+        words = [] if record is None else [self._words.step(record)]
+        words.append(self._words.sleeps(held.run_id, held.attempt, wake_at))
+        await self._journal.write(words, lambda: held.may_write(monotonic))
+
+    def parks(self, wait_ms: int) -> bool:
+        """Whether a sleep of so long costs a worker more than it is worth."""
+        return wait_ms > self._bounds.park_after_ms
+
+    # Time
+
+    async def tend(self) -> None:
+        """Heartbeats, leases and overruns, until cancelled."""
+        while True:
+            await asyncio.sleep(_TICK_S)
+            now = monotonic()
+            for held in [one for one in self.held.values() if one.held_until < now]:
+                _log.warning("A lease ended before it was renewed", run_id=held.run_id)
+                if held.phase is Phase.CLAIMING:
+                    self._done(*held.dispatched_at)
+                self._lose(held)
+            self._look_for_overruns(now)
+            leases = [held.lease_s for held in self.held.values()]
+            if leases and now - self._beaten_at > min(leases) / _BEATS_PER_LEASE:
+                self._beaten_at = now
+                self._spawn(self._beat(now))
+            self._claim()
+
+    async def _beat(self, now: float) -> None:
+        """Renew the leases of all runs that were claimed."""
+        beaten = [held for held in self.held.values() if held.phase is not Phase.CLAIMING]
+        at_once = limits.HEARTBEAT_RUNS
+        for start in range(0, len(beaten), at_once):
+            part = beaten[start : start + at_once]
+            await self._journal.write(
+                [self._words.heartbeat((held.run_id, held.attempt) for held in part)]
+            )
+            for held in part:
+                held.held_until = max(held.held_until, now + held.lease_s)
+
+    def _look_for_overruns(self, now: float) -> None:
+        overrunning = 0
+        for held in self.held.values():
+            if held.cancelled_at and now - held.cancelled_at > self._bounds.overrun_s:
+                overrunning += 1
+                if not held.overran:
+                    held.overran = True
+                    step = held.execution.executing if held.execution else None
+                    self._figures.overran()
+                    _log.warning("A cancelled run's step goes on", run_id=held.run_id, step=step)
+        self._figures.holds(len(self.held), overrunning)
+
+    async def leave(self, grace_s: float) -> None:
+        """Hand all runs over: each at its next step, or in its sleep; wait for that so long."""
+        self._is_leaving = True
+        for held in self.held.values():
+            if held.execution is not None:
+                held.execution.leave()
+        end = monotonic() + grace_s
+        while monotonic() < end and any(  # noqa: ASYNC110  # a poll is enough for an end
+            held.phase is not Phase.CLAIMING for held in self.held.values()
+        ):
+            await asyncio.sleep(_TICK_S / 5)
+        if self.held:
+            _log.warning("Runs are left to their leases", runs=len(self.held))
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, Suspended):
+            _log.error("A run's work ended with an error", error=repr(error))
+
+
+class _RunJournal:
+    """`execution.Journal` of one run."""
+
+    def __init__(self, worker: Worker, held: Held) -> None:
+        self._worker = worker
+        self._held = held
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def parks(self, wait_ms: int) -> bool:
+        return self._worker.parks(wait_ms)
+
+    async def record(self, record: StepRecord) -> None:
+        await self._worker.took_step(self._held, record)
+
+    async def park(self, record: StepRecord | None, wake_at: int) -> None:
+        await self._worker.park(self._held, record, wake_at)
+
+    async def wait(self, wait_ms: int, ended: asyncio.Event) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_ms / 1000):
+                await ended.wait()
+
+
+class _Raised(Exception):  # noqa: N818  # carries one, is none
+    """What a plain function raised: asyncio lets some errors of threads through the loop."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(repr(error))
+        self.error = error
+
+
+def _contained(call: Callable[[BlockingContext], object], context: BlockingContext) -> None:
+    try:
+        call(context)
+    except BaseException as error:
+        raise _Raised(error) from error
