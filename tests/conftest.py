@@ -6,7 +6,7 @@ import pytest
 
 from tests.support import leftovers
 
-pytest_plugins = ["tests.support.broker", "tests.support.postgres"]
+pytest_plugins = ["tests.support.broker", "tests.support.postgres", "tests.support.redis"]
 
 
 @pytest.fixture(autouse=True)

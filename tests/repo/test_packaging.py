@@ -74,7 +74,14 @@ def test_exact_pins_are_the_locked_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    "script", [".ci/run", "deploy/setup.sh", "deploy/lock.sh", "deploy/postgresql.sh"]
+    "script",
+    [
+        ".ci/run",
+        "deploy/setup.sh",
+        "deploy/lock.sh",
+        "deploy/postgresql.sh",
+        "deploy/redis.sh",
+    ],
 )
 def test_scripts_stop_at_the_first_error(script: str) -> None:
     """A script of ours is executable and doesn't go on after something failed."""
