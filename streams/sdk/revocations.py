@@ -60,7 +60,8 @@ class RevocationView:
 
     Inside the block everything is known that was cancelled before it was entered, back to `since`
     ago, and what is cancelled later is known some ms later. It is fit for many threads, but only
-    for the process that has entered it: the thread that follows doesn't live on in a fork.
+    for the process that has entered it: the thread that follows doesn't live on in a fork. It keeps
+    about 270 bytes for each run.
 
     Attributes:
         unreadable: How many records of the topic were none of a cancelled run, and were skipped.
