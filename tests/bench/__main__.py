@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from tests.bench import api, bulk, fan_out, latency, pending, rates, read_model
+from tests.bench import api, bulk, fan_out, latency, pending, rates, read_model, sdk
 from tests.bench.bench import Bench, local_bench
 from tests.bench.deployment import say
 
@@ -18,6 +18,7 @@ PARTS: Final[Mapping[str, Callable[[Bench], Mapping[str, object]]]] = {
     "bulk_1m": bulk.measure,
     "api_ms": api.measure,
     "read_model": read_model.measure,
+    "sdk": sdk.measure,
 }
 
 

@@ -198,6 +198,10 @@ class Deployment:
         port = free_port()
         return self._start("api", port=port), f"http://127.0.0.1:{port}"
 
+    def worker(self, app: str, **more: str) -> WebService:
+        """Start a worker of `MODULE:APP`; `more` are settings, or variables in capitals."""
+        return self._start("worker", app, settings=more)
+
     def close(self) -> None:
         """Stop what still runs."""
         while self._services:
@@ -214,12 +218,21 @@ class Deployment:
     ) -> None:
         self.close()
 
-    def _start(self, role: str, *more: str, port: int | None = None) -> WebService:
+    def _start(
+        self,
+        role: str,
+        *more: str,
+        port: int | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> WebService:
         port = port or free_port()
         launcher = self._launchers.get(role, ())
         command = [*launcher, sys.executable, "-m", "streams.cli", role, *more]
         flags = self._flags | {"api_port" if role == "api" else "web_port": str(port)}
-        own = {all_settings.variable(field): value for field, value in flags.items()}
+        own = {
+            name if name.isupper() else all_settings.variable(name): value
+            for name, value in (flags | dict(settings or {})).items()
+        }
         name = f"{role}-{len(self._services)}"
         service = WebService(name, command, self.folder, clean_environment() | own, port)
         service.wrapped = bool(launcher)

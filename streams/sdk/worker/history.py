@@ -11,12 +11,12 @@ import logging
 import queue
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, IsolationLevel, KafkaError, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its __all__
@@ -34,6 +34,7 @@ from topology import codec
 from topology.records import StepRecord
 from topology.topics import STEPS
 
+Recorded: TypeAlias = dict[str, dict[str, StepRecord]]
 _MOST: Final = 1_000
 _POLL_S: Final = 0.05
 _ANSWER_S: Final = 5.0
@@ -44,11 +45,11 @@ _log = logs.get(__name__)
 
 @dataclass(slots=True)
 class _Question:
-    """What was recorded of a run, asked for by the event loop."""
+    """What was recorded of some runs of a partition, asked for by the event loop."""
 
     partition: int
-    run_id: str
-    answer: asyncio.Future[dict[str, StepRecord]]
+    run_ids: Sequence[str]
+    answer: asyncio.Future[Recorded]
     end: int | None = None
 
 
@@ -91,13 +92,13 @@ class History:
         """These partitions' steps are forgotten."""
         self._calls.put(lambda: self._unassign(partitions))
 
-    async def recorded(self, partition: int, run_id: str) -> dict[str, StepRecord]:
-        """The outcomes that were recorded of a run until now, by step.
+    async def recorded(self, partition: int, run_ids: Sequence[str]) -> Recorded:
+        """The outcomes that were recorded of a partition's runs until now, by run and step.
 
         Raises:
-            Suspended: The partition is not ours, so whoever has it goes on with the run.
+            Suspended: The partition is not ours, so whoever has it goes on with the runs.
         """
-        question = _Question(partition, run_id, self._loop.create_future())
+        question = _Question(partition, run_ids, self._loop.create_future())
         self._calls.put(lambda: self._questions.append(question))
         return await question.answer
 
@@ -199,7 +200,7 @@ class History:
             if rows is None:
                 self._loop.call_soon_threadsafe(_fail, one.answer)
             elif one.end is not None and 0 <= one.end <= self._read[one.partition]:
-                found = _recorded(rows, one.run_id)
+                found = {run_id: _recorded(rows, run_id) for run_id in one.run_ids}
                 self._loop.call_soon_threadsafe(_settle, one.answer, found)
             else:
                 waiting.append(one)
@@ -235,11 +236,11 @@ def _options() -> Options:
     return options
 
 
-def _settle(answer: asyncio.Future[dict[str, StepRecord]], found: dict[str, StepRecord]) -> None:
+def _settle(answer: asyncio.Future[Recorded], found: Recorded) -> None:
     if not answer.done():
         answer.set_result(found)
 
 
-def _fail(answer: asyncio.Future[dict[str, StepRecord]]) -> None:
+def _fail(answer: asyncio.Future[Recorded]) -> None:
     if not answer.done():
         answer.set_exception(Suspended())

@@ -15,7 +15,6 @@ from typing import Any, Final
 import uvloop
 
 from streams import logs
-from streams.errors import CountermandError
 from streams.functions.changes import Difference
 from streams.functions.writer import apply_functions, plan_functions
 from streams.health import Health, Kind
@@ -135,10 +134,13 @@ class _Process:
             threads.start("cancelled", partial(cleaner.run, handler=cleanups))
         readers = [reader, cleaner] if self._app.cleanups else [reader]
         self._health.add(Kind.READY, "groups", lambda: _not_joined(readers))
-        tending = [loop.create_task(worker.tend()), loop.create_task(cleanups.look_after())]
+        duties = (worker.tend(), taker.tend(), cleanups.look_after())
+        tending = [loop.create_task(duty) for duty in duties]
+        for task in tending:
+            task.add_done_callback(threads.look_at)
         _log.info("Worker is ready", worker=self.name, url=self._url, app=self._app.id)
         while not stopping.is_set():
-            reader.is_full, cleaner.is_full = worker.is_full, cleanups.is_full
+            reader.is_full, cleaner.is_full = taker.is_full, cleanups.is_full
             await asyncio.sleep(_LOOK_S)
         _log.info("Worker stops", runs=len(worker.held))
         await asyncio.to_thread(threads.stop, "runs", "cancelled")
@@ -231,14 +233,20 @@ class _Threads:
         if self._failure is not None:
             raise self._failure
 
+    def look_at(self, task: asyncio.Task[None]) -> None:
+        """A task of the loop ended: by itself only with an error."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+
     def _run(self, work: Callable[[threading.Event], None], stop: threading.Event) -> None:
         try:
             work(stop)
         except BaseException as error:  # noqa: BLE001  # it ends the process, in order
-            if not isinstance(error, CountermandError):
-                _log.exception("A thread of the worker failed")
-            self._failure = error
-            self._loop.call_soon_threadsafe(self._stopping.set)
+            self._loop.call_soon_threadsafe(self._fail, error)
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = self._failure or error
+        self._stopping.set()
 
 
 def _partitions(settings: Settings) -> int:

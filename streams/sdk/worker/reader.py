@@ -84,7 +84,7 @@ class GroupReader:
             handler.assigned(self._assigned(places))
 
         def revoked(_consumer: Consumer, places: list[TopicPartition]) -> None:
-            self._commit(wait=False)
+            self._commit(wait=True)
             handler.revoked(self._revoked(places))
 
         self._consumer.subscribe(

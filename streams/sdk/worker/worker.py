@@ -89,6 +89,7 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._beaten_at = monotonic()
+        self._limiter = logs.Limiter()
         self._is_leaving = False
 
     # 1: dispatches and claims
@@ -105,11 +106,15 @@ class Worker:
             if before is not None:
                 self._done(before.partition, before.offset)
             if dispatch.function is None:
-                _log.warning(
-                    "A run of a function that this worker doesn't have waits for one that does",
-                    function_id=dispatch.record.function_id,
-                )
+                self._say_unknown(dispatch.record.function_id)
         self._claim()
+
+    def _say_unknown(self, function_id: str) -> None:
+        if self._limiter.admit(function_id) is not None:
+            _log.warning(
+                "A run of a function that this worker doesn't have waits for one that does",
+                function_id=function_id,
+            )
 
     def went_on(self, run_id: str) -> None:
         """A run has a later record than its dispatch."""
@@ -135,7 +140,7 @@ class Worker:
             held.held_until = monotonic() + held.lease_s
             before = self.held.get(held.run_id)
             if before is not None and before.attempt >= held.attempt:
-                self._done(*place)
+                self._came_again(before, place)
                 continue
             if before is not None:
                 self._lose(before)
@@ -144,6 +149,13 @@ class Worker:
             busy += 1
         if claims:
             self._spawn(self._journal.write(claims))
+
+    def _came_again(self, held: Held, place: tuple[int, int]) -> None:
+        """A dispatch was read once more; one that isn't decided yet stays open."""
+        if held.phase is Phase.CLAIMING:
+            held.dispatched_at = place
+        else:
+            self._done(*place)
 
     # What `runs` shows
 
@@ -162,7 +174,6 @@ class Worker:
                 held.phase = Phase.RUNNING
                 self._spawn(self._run(held))
             case Verdict.REFUSED:
-                self._done(*held.dispatched_at)
                 self._forget(held, "refused")
             case Verdict.CANCELLED:
                 self._cancel(held, record.cause)
@@ -190,6 +201,8 @@ class Worker:
         self._forget(held, "lost")
 
     def _forget(self, held: Held, outcome: str) -> None:
+        if held.phase is Phase.CLAIMING:
+            self._done(*held.dispatched_at)
         if self.held.get(held.run_id) is held:
             del self.held[held.run_id]
             self._figures.ended(outcome)
@@ -202,9 +215,10 @@ class Worker:
         try:
             recorded = await self._recorded(held)
         except Suspended:
-            held.phase = Phase.LEAVING
-            now_ms = time.time_ns() // 1_000_000
-            await self._say(held, self._words.sleeps(held.run_id, held.attempt, now_ms))
+            await self._hand_over(held)
+            return
+        if self._is_leaving:
+            await self._hand_over(held)
             return
         execution = Execution(
             held.run_id,
@@ -217,8 +231,6 @@ class Worker:
         held.execution = execution
         if held.cancelled_at:
             execution.cancel(held.cause)
-        if self._is_leaving:
-            execution.leave()
         error = await self._call(held, execution) if not execution.cancelled else None
         if self.held.get(held.run_id) is not held or execution.suspended:
             return
@@ -232,10 +244,18 @@ class Worker:
             word = self._words.failed(held.run_id, held.attempt, error)
         await self._say(held, word)
 
+    async def _hand_over(self, held: Held) -> None:
+        """5: a run that sleeps until now is dispatched at once, to whoever can go on with it."""
+        held.phase = Phase.LEAVING
+        now_ms = time.time_ns() // 1_000_000
+        await self._say(held, self._words.sleeps(held.run_id, held.attempt, now_ms))
+
     async def _recorded(self, held: Held) -> dict[str, StepRecord]:
         if held.attempt == 1:
             return {}
-        return await self._history.recorded(self._words.home(held.run_id), held.run_id)
+        home = self._words.home(held.run_id)
+        found = await self._history.recorded(home, [held.run_id])
+        return found[held.run_id]
 
     async def _call(self, held: Held, execution: Execution) -> BaseException | None:
         """Call the function; what it raised, which never goes beyond here."""
@@ -294,8 +314,6 @@ class Worker:
             now = monotonic()
             for held in [one for one in self.held.values() if one.held_until < now]:
                 _log.warning("A lease ended before it was renewed", run_id=held.run_id)
-                if held.phase is Phase.CLAIMING:
-                    self._done(*held.dispatched_at)
                 self._lose(held)
             self._look_for_overruns(now)
             leases = [held.lease_s for held in self.held.values()]
@@ -335,9 +353,7 @@ class Worker:
             if held.execution is not None:
                 held.execution.leave()
         end = monotonic() + grace_s
-        while monotonic() < end and any(  # noqa: ASYNC110  # a poll is enough for an end
-            held.phase is not Phase.CLAIMING for held in self.held.values()
-        ):
+        while self.held and monotonic() < end:  # noqa: ASYNC110  # a poll is enough for an end
             await asyncio.sleep(_TICK_S / 5)
         if self.held:
             _log.warning("Runs are left to their leases", runs=len(self.held))
