@@ -13,7 +13,7 @@ chaos_seconds := $(call from_command_line,SECONDS,100)
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: setup
 setup: ## Create .venv from the locked requirements (done again only when they change)
@@ -27,9 +27,17 @@ demo: setup ## Run a scripted scenario on a local Kafka and show what was cancel
 up: setup ## Run everything on this machine until Ctrl-C
 	@.venv/bin/countermand up
 
+.PHONY: example
+example: setup ## Run the report app with all that it needs until Ctrl-C (PORT=8500; 0 takes a free one)
+	@$(PY) -m examples.report_app --port $(call from_command_line,PORT,8500)
+
 .PHONY: test
 test: setup ## Run every test, two files at a time (each side starts a local Kafka)
 	@$(PY) -m pytest --numprocesses 2 --dist loadfile
+
+.PHONY: test-e2e
+test-e2e: setup ## Run the tests that use the report app in a real Chromium
+	@$(PY) -m pytest tests/e2e
 
 .PHONY: check
 check: lint types ## Lint, check types, and run the fast tests

@@ -31,6 +31,7 @@ app = App("reports")
     trigger=reports.REQUESTED,
     cancel_on=[{"event": reports.CANCELLED, "match": "data.reportId"}],
     timeouts={"start": "1h", "finish": "2h"},
+    lease="20s",
     retries=Retries(attempts=6, never=(LookupError,)),
 )
 async def generate_report(ctx: Context) -> None:
@@ -53,11 +54,11 @@ async def generate_report(ctx: Context) -> None:
 
 @app.on_cancelled(function="generate-report")
 def clean_up(run: CancelledRun) -> None:
-    """The run has stopped: the report is cancelled, and nothing is left of it."""
+    """The run has stopped: nothing is left of it, and then the report is cancelled."""
     work = Work(run.event.data["reportId"], run.event.id, run.run_id)
-    reports.cancelled(database(), work, _OTHERS.get(run.cause["type"]))
     if not reports.is_generated(database(), work):
         files.remove(settings(), work.report_id, work.run_id)
+        reports.cancelled(database(), work, _OTHERS.get(run.cause["type"]))
 
 
 def load(work: Work) -> list[list[Any]]:
@@ -101,8 +102,8 @@ def complete(work: Work, *, despite_cancel: bool = False) -> bool:
 
 def fail(work: Work, error: str) -> None:
     """The report has failed: nothing is left but the reason."""
-    reports.failed(database(), work, error)
     files.remove(settings(), work.report_id, work.run_id)
+    reports.failed(database(), work, error)
 
 
 @cache

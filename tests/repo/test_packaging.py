@@ -81,6 +81,7 @@ def test_exact_pins_are_the_locked_ones() -> None:
         "deploy/lock.sh",
         "deploy/postgresql.sh",
         "deploy/redis.sh",
+        "deploy/chromium.sh",
     ],
 )
 def test_scripts_stop_at_the_first_error(script: str) -> None:
