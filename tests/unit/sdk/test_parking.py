@@ -14,7 +14,7 @@ from streams.sdk.worker.held import Held
 from streams.sdk.worker.journal import Outgoing
 from streams.sdk.worker.words import Words
 from streams.sdk.worker.worker import Limits, Worker
-from streams.settings import Settings
+from streams.settings import load
 from topology import keys
 from topology.records import RunRecord
 
@@ -67,7 +67,7 @@ def test_a_parked_run_leaves_nothing_behind() -> None:
 
 async def _park(count: int) -> None:
     journal, done = _Written(), set[int]()
-    words = Words(Settings(), "worker", 8)
+    words = Words(load(), "worker", 8)
     worker = Worker(
         words,
         journal,  # type: ignore[arg-type]  # as much of it as a worker uses
