@@ -44,6 +44,7 @@ class Programs:
         self._running: dict[str, GuardedProcess] = {}
         self._environment = os.environ | {
             "COUNTERMAND_KAFKA_BOOTSTRAP_SERVERS": kafka.kafka_bootstrap_servers,
+            "COUNTERMAND_PARTITIONS": str(kafka.partitions),
             "COUNTERMAND_STATE_DIR": str(settings.data_dir / "worker"),
             "REPORT_APP_DATA_DIR": str(settings.data_dir),
             "REPORT_APP_DATABASE_URL": settings.database_url,
@@ -105,9 +106,10 @@ def running(settings: Settings, port: int, tell: Callable[[str], None]) -> Itera
     with ExitStack() as started:
         stack = None
         if not kafka.bootstrap_given:
-            fitting = kafka.model_copy(update={"partitions": _PARTITIONS})
+            if kafka.source("partitions") == "default":
+                kafka = kafka.model_copy(update={"partitions": _PARTITIONS})
             folder = settings.data_dir / "countermand"
-            stack = started.enter_context(Stack(fitting, folder, say=tell))
+            stack = started.enter_context(Stack(kafka, folder, say=tell))
             kafka = stack.settings
         programs = Programs(kafka, settings, stack)
         started.callback(programs.stop)

@@ -46,7 +46,7 @@ def test_cancel(page: Page, app: ReportApp, user: str) -> None:
     """The dialog asks; cancelling is shown apart from cancelled, which comes when it is true."""
     report = generate(page, "Sales")
     app.is_at(user, "Sales", "settle")
-    with app.worker.paused():  # so that it stays in each state for as long as one looks
+    with app.frozen_worker():  # so that it stays in each state for as long as one looks
         report.get_by_role("button", name="Cancel report").click()
         expect(dialog(page)).to_contain_text("“Sales” will stop at its next step")
         expect(dialog(page).get_by_role("button", name="Keep generating")).to_be_focused()
@@ -119,7 +119,7 @@ def test_two_tabs(page: Page, app: ReportApp, user: str) -> None:
     generate(page, "Sales")
     other = page.context.new_page()
     other.goto(page.url)
-    with app.worker.paused():
+    with app.frozen_worker():
         for tab in (page, other):
             card(tab, "Sales").get_by_role("button", name="Cancel report").click()
         for tab in (page, other):
@@ -165,7 +165,7 @@ def test_without_scripts(open_page: OpenPage, app: ReportApp, user: str) -> None
     sign_in(page, user)
     report = generate(page, "Sales")
     app.is_at(user, "Sales", "settle")
-    with app.worker.paused():
+    with app.frozen_worker():
         report.get_by_role("button", name="Cancel report").click()
         expect(page.get_by_role("heading", name="Cancel report generation?")).to_be_visible()
         page.get_by_role("link", name="Keep generating").click()

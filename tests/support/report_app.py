@@ -101,15 +101,10 @@ class Program:
             process, self._process = self._process, None
             process.stop()
 
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """Freeze it for the block."""
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
         assert self._process is not None
-        os.kill(self._process.pid, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            os.kill(self._process.pid, signal.SIGCONT)
+        os.kill(self._process.pid, number)
 
     def _is_ready(self) -> bool:
         assert self._process is not None
@@ -186,6 +181,17 @@ class ReportApp:
         for service in reversed(self._services):
             service.end()
         self._engine.dispose()
+
+    @contextmanager
+    def frozen_worker(self) -> Iterator[None]:
+        """Nothing goes on for the block; the worker isn't frozen while it locks the database."""
+        with self._engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            self.worker.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.worker.signal(signal.SIGCONT)
 
     def report(self, user: str, title: str) -> Report:
         """A user's report, as it is now."""
