@@ -61,10 +61,18 @@ class Service:
     def start(self, crash_at: str = "") -> None:
         """Start it, where it doesn't run; it dies at a step of `streams.crash`, if one is named."""
         if self._process is None:
-            command = [sys.executable, "-m", "streams.cli", self.role]
-            command += ["run"] if self.role == READ_MODEL else []
+            command = [sys.executable, "-m", "streams.cli", *self._arguments()]
             env = self._environment | ({"COUNTERMAND_CRASH_AT": crash_at} if crash_at else {})
             self._process = GuardedProcess(command, self.log, environment=env)
+
+    def _arguments(self) -> list[str]:
+        return [self.role, "run"] if self.role == READ_MODEL else [self.role]
+
+    @property
+    def pid(self) -> int:
+        """Its process, which runs."""
+        assert self._process is not None
+        return self._process.pid
 
     def wait(self, seconds: float = 60) -> int | None:
         """Wait until it ends by itself; its exit code, as a shell reports it."""
