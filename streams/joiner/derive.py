@@ -40,6 +40,19 @@ def run_rows(run_id: bytes, event: EventRow, run: RunRow | None) -> dict[bytes, 
     return rows
 
 
+def moved_rows(run_id: bytes, event: EventRow, old: RunRow, new: RunRow) -> Rows:
+    """What `run_rows` of a run's new row has otherwise than that of the one before."""
+    rows: Rows = {tables.by_function_key(event.slug, run_id): _LETTERS[new.status]}
+    if new.due != old.due:
+        event_key = tables.event_row_key(run_id)
+        rows[tables.timer_key(old.due, event_key)] = None
+        rows[tables.timer_key(new.due, event_key)] = b""
+    if new.status in _ENDED and old.status not in _ENDED:
+        for one in event.listeners:
+            rows[tables.listener_key(one.key, run_id, one.rule)] = None
+    return rows
+
+
 def event_list(runs: bytes | None, run_id: bytes, *, present: bool) -> bytes | None:
     """The list of an event's runs with one more, or one less; None when empty."""
     if not runs:

@@ -155,15 +155,11 @@ def change(view: View, run: Run, status: Status, **fields: object) -> None:
 
 
 def write(view: View, run: Run, row: RunRow, compiled: CompiledFunction) -> None:
-    """Write a run's row and what is derived from it, without announcing it."""
-    old = derive.run_rows(run.id, run.event, run.row)
-    run.row = msgspec.structs.replace(row, due=dues.next_due(run.event, row, compiled))
-    view.put(tables.run_row_key(run.id), codec.RUN_ROWS.encode(run.row))
-    new = derive.run_rows(run.id, run.event, run.row)
-    if new != old:
-        for key in old.keys() - new.keys():
-            view.derive(key, None)
-        view.derive_rows(new)
+    """Write a run's row, a new one that nobody else has yet, and what is derived from it."""
+    old, run.row = run.row, row
+    msgspec.structs.force_setattr(row, "due", dues.next_due(run.event, row, compiled))
+    view.put(tables.run_row_key(run.id), codec.RUN_ROWS.encode(row))
+    view.derive_rows(derive.moved_rows(run.id, run.event, old, row))
 
 
 def announce(view: View, run: Run) -> None:

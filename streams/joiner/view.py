@@ -158,8 +158,8 @@ class View:
             self._under.setdefault(key[:17], []).append(key)
         self.derived[key] = value
 
-    def derive_rows(self, rows: Mapping[bytes, bytes]) -> None:
-        """Write derived rows."""
+    def derive_rows(self, rows: Mapping[bytes, bytes | None]) -> None:
+        """Write derived rows, or delete those that are None."""
         under = self._under
         self.derived.update(rows)
         for key in rows:
