@@ -61,7 +61,7 @@ class App:
         """
         self.id = id
         self.functions: dict[str, Function] = {}
-        self.cleanups: dict[str, CleanUp] = {}
+        self._cleanups: dict[str, CleanUp] = {}
         self._lease = lease
         self._retries = retries or Retries()
 
@@ -115,19 +115,26 @@ class App:
         Raises:
             ValueError: The function has a cleanup already.
         """
-        slug = self.functions[function].slug if function in self.functions else function
-        if slug in self.cleanups:
-            raise ValueError(f"{slug} has a cleanup already: let it call both")
+        if self._slug(function) in self.cleanups:
+            raise ValueError(f"{function} has a cleanup already: let it call both")
 
         def declare(call: AnyCleanUp) -> AnyCleanUp:
-            self.cleanups[slug] = call
+            self._cleanups[function] = call
             return call
 
         return declare
 
+    @property
+    def cleanups(self) -> dict[str, CleanUp]:
+        """What cleans up, by the slugs of functions: one may be declared before its function is."""
+        return {self._slug(name): call for name, call in self._cleanups.items()}
+
     def by_slug(self) -> dict[str, Function]:
         """The functions by the names that topics know."""
         return {function.slug: function for function in self.functions.values()}
+
+    def _slug(self, name: str) -> str:
+        return self.functions[name].slug if name in self.functions else name
 
 
 def _triggers(trigger: Trigger | Sequence[Trigger]) -> list[dict[str, Any]]:

@@ -121,7 +121,13 @@ class Step:
 
     async def _in_thread(self, call: Callable[[], Any]) -> Any:  # noqa: ANN401  # any JSON
         loop = asyncio.get_running_loop()
-        result = await loop.run_in_executor(self._executor, copy_context().run, call)
+        future = loop.run_in_executor(self._executor, copy_context().run, _contained, call)
+        try:
+            await asyncio.wait([future])
+        except asyncio.CancelledError:
+            await asyncio.wait([future])  # nobody can stop a thread
+            raise
+        result = future.result()
         # A callable object, or a lambda, may return a coroutine all the same.
         return await result if inspect.isawaitable(result) else result
 
@@ -205,12 +211,13 @@ class _Here:
     async def call(self, call: Callable[[], Any]) -> Any:  # noqa: ANN401  # any JSON
         """Let the waiting thread execute a function; its result."""
         done: asyncio.Future[Any] = self._loop.create_future()
+        context = copy_context()
 
         def asked() -> None:
             try:
-                result = call()
+                result = context.run(_contained, call)
             except BaseException as error:  # noqa: BLE001  # it belongs to who asked
-                self._loop.call_soon_threadsafe(_fail, done, error)
+                self._loop.call_soon_threadsafe(done.set_exception, error)
             else:
                 self._loop.call_soon_threadsafe(done.set_result, result)
 
@@ -218,7 +225,8 @@ class _Here:
         return await done
 
 
-def _fail(future: asyncio.Future[Any], error: BaseException) -> None:
-    if isinstance(error, StopIteration):  # asyncio refuses to carry it
-        error = RuntimeError(f"StopIteration: {error}")
-    future.set_exception(error)
+def _contained(call: Callable[[], Any]) -> Any:  # noqa: ANN401  # any JSON
+    try:
+        return call()
+    except StopIteration as error:  # asyncio refuses to carry it
+        raise RuntimeError(f"StopIteration: {error}") from error

@@ -5,13 +5,19 @@
 3. else it is executed, again and again as its retries allow
 4. its outcome is recorded; only then does the function go on
 
+Steps may go on beside each other. A cancel, or a long sleep, then waits for those that execute:
+the function hears of it once nothing of its run executes any more.
+
 All of it happens on the event loop. Where records go is the `Journal`'s business, so that the
 testing kit executes functions with the same code as a worker.
 """
 
 import asyncio
+import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final, Protocol
 
 import orjson
@@ -29,6 +35,10 @@ _STRICT: Final = (
     | orjson.OPT_PASSTHROUGH_DATETIME
     | orjson.OPT_PASSTHROUGH_SUBCLASS
 )
+
+
+# The execution in one of whose steps code runs.
+_inside: Final[ContextVar["Execution | None"]] = ContextVar("step", default=None)
 
 
 class Journal(Protocol):
@@ -61,7 +71,6 @@ class Execution:
         cancelled: Whether the run was cancelled.
         cause: Why it was.
         suspended: Whether this attempt ends here without an end of the run.
-        executing: The step that is being executed; None between steps.
     """
 
     def __init__(  # noqa: PLR0913  # what an attempt is
@@ -81,30 +90,47 @@ class Execution:
         self.cancelled = False
         self.cause: Json = None
         self.suspended = False
-        self.executing: str | None = None
-        self.last_step: str | None = None
         self._sleeps_at_most_ms = sleeps_at_most_ms
         self._recorded = recorded
         self._journal = journal
         self._used: Counter[str] = Counter()
         self._keys: set[str] = set()
+        self._executing: dict[str, None] = {}
+        self._waiting = 0
+        self._unrecorded: dict[str, StepRecord] = {}
+        self._sleeping: dict[str, int] = {}
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+        self._woken = asyncio.Event()
         self._interrupted = asyncio.Event()
         self._leaving = False
+        self._over = False
+
+    @property
+    def executing(self) -> str | None:
+        """The step that is being executed, the first if there are several; None between steps."""
+        return next(iter(self._executing), None)
 
     def cancel(self, cause: Json) -> None:
         """The run was cancelled: no new step starts, a sleep ends (S32)."""
         self.cancelled, self.cause = True, cause
-        self._interrupted.set()
+        self._interrupt()
 
     def suspend(self) -> None:
         """The run is no longer ours: no new step starts, and nothing more is said of it."""
         self.suspended = True
-        self._interrupted.set()
+        self._interrupt()
 
     def leave(self) -> None:
         """Hand the run over to another worker at its next step, or in its sleep."""
         self._leaving = True
-        self._interrupted.set()
+        self._interrupt()
+
+    async def finish(self) -> None:
+        """The function has ended: steps that it left behind end, and none starts any more."""
+        self._over = True
+        self._interrupt()
+        await self._until_quiet()
 
     async def step(self, name: str, call: Callable[[], Awaitable[Any]], retries: Retries) -> Any:  # noqa: ANN401  # any JSON
         """The outcome of a step, executed unless it was before.
@@ -114,14 +140,21 @@ class Execution:
             Suspended: The run goes on elsewhere.
             StepError: The step failed for good.
         """
-        key = self._key(name)
-        await self._check()
+        return await self._step(self._key(name), call, retries)
+
+    async def sleep(self, name: str, duration_ms: int) -> None:
+        """Sleep for so long, counted from the first attempt that came here."""
+        await self._sleep(self._key(name), lambda: self._journal.now_ms() + duration_ms)
+
+    async def sleep_until(self, name: str, wake_at: int) -> None:
+        """Sleep until a time in ms since 1970; one that has passed costs nothing more."""
+        await self._sleep(self._key(name), lambda: wake_at)
+
+    async def _step(self, key: str, call: Callable[[], Awaitable[Any]], retries: Retries) -> Any:  # noqa: ANN401  # any JSON
+        await self._check(key)
         outcome = self._recorded.get(key)
         if outcome is None:
             outcome = await self._execute(key, call, retries)
-            self.last_step = key
-            await self._journal.record(outcome)
-            self._stop_if_ended()
         if outcome.error is not UNSET:
             error = outcome.error
             raise StepError(key, error.code, error.attempts, error.message)
@@ -129,69 +162,110 @@ class Execution:
             raise _changed(key)
         return orjson.loads(bytes(outcome.result))
 
-    async def sleep(self, name: str, duration_ms: int) -> None:
-        """Sleep for so long, counted from the first attempt that came here."""
-        await self._sleep(name, lambda: self._journal.now_ms() + duration_ms)
-
-    async def sleep_until(self, name: str, wake_at: int) -> None:
-        """Sleep until a time in ms since 1970; one that has passed costs nothing more."""
-        await self._sleep(name, lambda: wake_at)
-
-    async def _sleep(self, name: str, wake_at: Callable[[], int]) -> None:
-        key = self._key(name)
-        await self._check()
+    async def _sleep(self, key: str, wake_at: Callable[[], int]) -> None:
+        await self._check(key)
         record = self._recorded.get(key)
-        new = record is None
         if record is None:
             record = StepRecord(
                 run_id=self.run_id, step=key, attempt=self.attempt, wake_at=wake_at()
             )
+            self._refuse_too_long(key, record)
+            self._unrecorded[key] = record
         if record.wake_at is UNSET:
             raise _changed(key)
-        left = record.wake_at - self._journal.now_ms()
-        if left > self._sleeps_at_most_ms:
+        self._sleeping[key] = record.wake_at
+        try:
+            await self._wait_until(key, record.wake_at)
+        finally:
+            del self._sleeping[key]
+        await self._record_sleep(key)
+        await self._check(key)
+
+    async def _wait_until(self, key: str, wake_at: int) -> None:
+        while (left := wake_at - self._journal.now_ms()) > 0:
+            if self._journal.parks(left):
+                await self._park_or_wait(key, left)
+            else:
+                await self._record_sleep(key)
+                with self._waits():
+                    await self._journal.wait(left, self._interrupted)
+            await self._check(key)
+
+    def _refuse_too_long(self, key: str, record: StepRecord) -> None:
+        assert record.wake_at is not UNSET, "a sleep has an end"
+        if record.wake_at - self._journal.now_ms() > self._sleeps_at_most_ms:
             longest = format_duration(self._sleeps_at_most_ms)
             raise ValueError(
                 f"step {key!r} sleeps longer than runs are kept (pending_for {longest})"
             )
-        if self._journal.parks(left):
-            self.suspended = True
-            await self._journal.park(record if new else None, record.wake_at)
-            raise Suspended
-        if new:
+
+    async def _park_or_wait(self, key: str, left: int) -> None:
+        """Leave the worker, once nothing else of the run goes on in it."""
+        await asyncio.sleep(0)  # what goes on beside this sleep comes to its own
+        if self._is_quiet:
+            for other in [one for one in self._unrecorded if one != key]:
+                await self._record_sleep(other)
+            await self._stop_if_ended()
+            await self._park(key, min(self._sleeping.values()))
+        await self._record_sleep(key)
+        self._woken.clear()
+        if not (self._is_quiet or self._interrupted.is_set()):
+            await self._journal.wait(left, self._woken)
+
+    async def _park(self, key: str, wake_at: int) -> None:
+        """The run goes on from here later, or elsewhere; `key`: a sleep, recorded if it is new.
+
+        Raises:
+            Suspended: Always.
+        """
+        self.suspend()
+        await self._journal.park(self._unrecorded.pop(key, None), wake_at)
+        raise Suspended
+
+    async def _record_sleep(self, key: str) -> None:
+        record = self._unrecorded.pop(key, None)
+        if record is not None:
+            with self._waits():
+                await self._record(record)
+
+    async def _record(self, record: StepRecord) -> None:
+        try:
             await self._journal.record(record)
-        while (left := record.wake_at - self._journal.now_ms()) > 0:
-            await self._journal.wait(left, self._interrupted)
-            await self._check()
-        await self._check()
+        except Suspended:
+            self.suspend()
+            raise
 
     async def _execute(
         self, key: str, call: Callable[[], Awaitable[Any]], retries: Retries
     ) -> StepRecord:
-        """Execute a step until it has an outcome."""
+        """Execute a step until it has an outcome, and record that."""
         attempt = 0
         while True:
             attempt += 1
-            self.executing = key
-            try:
-                outcome = self._succeeded(key, await call(), attempt)
-                again = False
-            except Exception as error:  # noqa: BLE001  # whatever it is, retries decide
-                outcome = self._failed(key, code_of(error), str(error), attempt)
-                again = retries.again(attempt, error)
-            finally:
-                self.executing = None
-            self._stop_if_ended()
+            with self._executes(key):
+                try:
+                    outcome = self._succeeded(key, await call(), attempt)
+                    again = False
+                except (Exception, SystemExit) as error:  # noqa: BLE001  # retries decide
+                    outcome = self._failed(key, code_of(error), text_of(error), attempt)
+                    again = retries.again(attempt, error)
+                if not (again or self.cancelled or self.suspended):
+                    await self._record(outcome)
+            await self._stop_if_ended()
             if not again:
                 return outcome
-            await self._journal.wait(retries.wait_ms(attempt), self._interrupted)
-            await self._check()
+            with self._waits():
+                await self._journal.wait(retries.wait_ms(attempt), self._interrupted)
+            await self._check(key)
 
     def _succeeded(self, key: str, result: object, attempt: int) -> StepRecord:
         try:
             data = orjson.dumps(result, option=_STRICT)
         except TypeError as error:
             return self._failed(key, "NotJson", f"the result of step {key!r}: {error}", attempt)
+        if b"null" in data and not _is_finite(result):
+            message = f"the result of step {key!r} has a number that JSON has not: NaN or infinity"
+            return self._failed(key, "NotJson", message, attempt)
         if len(data) > limits.STEP_RESULT_BYTES:
             message = (
                 f"the result of step {key!r} has {len(data)} bytes, at most "
@@ -204,19 +278,66 @@ class Execution:
         failure = StepFailure(code=code, message=shortened(message), attempts=attempts)
         return StepRecord(run_id=self.run_id, step=key, attempt=self.attempt, error=failure)
 
-    async def _check(self) -> None:
+    async def _check(self, key: str) -> None:
         """Go on only with a run that is ours and wasn't cancelled."""
-        self._stop_if_ended()
+        if _inside.get() is self:
+            raise RuntimeError("a step can't have steps of its own: only its outcome is recorded")
+        await self._stop_if_ended()
         if self._leaving:
-            self.suspended = True
-            await self._journal.park(None, self._journal.now_ms())
-            raise Suspended
+            await self._until_quiet()
+            await self._stop_if_ended()
+            await self._park(key, self._journal.now_ms())
 
-    def _stop_if_ended(self) -> None:
-        if self.suspended:
+    async def _stop_if_ended(self) -> None:
+        if self.cancelled and not self.suspended:
+            await self._until_quiet()
+        if self.suspended or (self._over and not self.cancelled):
             raise Suspended
         if self.cancelled:
             raise Cancelled(self.cause)
+
+    # What goes on beside each other
+
+    @property
+    def _is_quiet(self) -> bool:
+        return not (self._executing or self._waiting)
+
+    @contextmanager
+    def _executes(self, key: str) -> Iterator[None]:
+        """A step executes, and then its outcome is recorded."""
+        token = _inside.set(self)
+        self._executing[key] = None
+        self._quiet.clear()
+        try:
+            yield
+        finally:
+            _inside.reset(token)
+            del self._executing[key]
+            self._became_quieter()
+
+    @contextmanager
+    def _waits(self) -> Iterator[None]:
+        """Something of the run waits here, and goes on soon."""
+        self._waiting += 1
+        self._quiet.clear()
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+            self._became_quieter()
+
+    def _became_quieter(self) -> None:
+        if self._is_quiet:
+            self._quiet.set()
+            self._woken.set()
+
+    def _interrupt(self) -> None:
+        self._interrupted.set()
+        self._woken.set()
+
+    async def _until_quiet(self) -> None:
+        while not self._is_quiet:
+            await self._quiet.wait()
 
     def _key(self, name: str) -> str:
         """The name, numbered from its second use in the run on."""
@@ -241,9 +362,31 @@ def _changed(key: str) -> RuntimeError:
 def code_of(error: BaseException) -> str:
     """By what programs tell an error: its own `code`, if that is a text, else its class."""
     code = getattr(error, "code", None)
-    return code if isinstance(code, str) else type(error).__name__
+    return _encodable(code) if isinstance(code, str) else type(error).__name__
+
+
+def text_of(error: BaseException) -> str:
+    """What an error says, or its class where it says nothing, or fails to."""
+    try:
+        return str(error) or type(error).__name__
+    except Exception:  # noqa: BLE001  # an error's own text is somebody's code
+        return type(error).__name__
 
 
 def shortened(message: str) -> str:
     """As much of a message as a record may hold."""
-    return message.encode()[: limits.ERROR_MESSAGE_BYTES].decode(errors="ignore")
+    return _encodable(message).encode()[: limits.ERROR_MESSAGE_BYTES].decode(errors="ignore")
+
+
+def _encodable(text: str) -> str:
+    """Without what UTF-8 hasn't: names of files may have such characters."""
+    return text.encode(errors="replace").decode()
+
+
+def _is_finite(value: object) -> bool:
+    """Whether no number in a JSON value is NaN or infinite, which would be written as null."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
+    return not isinstance(value, list | tuple) or all(map(_is_finite, value))

@@ -39,7 +39,7 @@ class Retries:
         milliseconds(self.backoff)
         milliseconds(self.longest)
 
-    def again(self, attempt: int, error: Exception) -> bool:
+    def again(self, attempt: int, error: BaseException) -> bool:
         """Whether to try again after this many attempts, the last of which failed so."""
         return attempt < self.attempts and not isinstance(error, self.never)
 

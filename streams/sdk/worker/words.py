@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from streams.sdk.execution import code_of, shortened
+from streams.sdk.execution import code_of, shortened, text_of
 from streams.sdk.worker.history import step_key
 from streams.sdk.worker.journal import Outgoing
 from streams.settings import Settings
@@ -50,7 +50,7 @@ class Words:
         """The run's function raised."""
         failure = Failure(
             name=code_of(error)[: limits.ERROR_NAME_CHARS],
-            message=shortened(str(error) or type(error).__name__),
+            message=shortened(text_of(error)),
         )
         return self._update(run_id, attempt, "failed", error=failure)
 

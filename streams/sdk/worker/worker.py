@@ -14,17 +14,17 @@ A crash anywhere leaves the claim to its lease: the run is dispatched again, and
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Final, Protocol, cast
+from typing import Final, Protocol
 
 import msgspec
 
 from streams import logs
 from streams.crash import crash_at
+from streams.sdk.calls import call_function
 from streams.sdk.cancelled_run import Event
-from streams.sdk.context import BlockingContext, BlockingStep, Context, Step
 from streams.sdk.errors import Suspended
 from streams.sdk.execution import Execution
 from streams.sdk.worker.dispatches import Dispatch, Dispatches
@@ -247,8 +247,10 @@ class Worker:
     async def _hand_over(self, held: Held) -> None:
         """5: a run that sleeps until now is dispatched at once, to whoever can go on with it."""
         held.phase = Phase.LEAVING
-        now_ms = time.time_ns() // 1_000_000
-        await self._say(held, self._words.sleeps(held.run_id, held.attempt, now_ms))
+        word = self._words.sleeps(held.run_id, held.attempt, time.time_ns() // 1_000_000)
+        if held.cancelled_at:
+            word = self._words.stopped(held.run_id, held.attempt)
+        await self._say(held, word)
 
     async def _recorded(self, held: Held) -> dict[str, StepRecord]:
         if held.attempt == 1:
@@ -260,28 +262,24 @@ class Worker:
     async def _call(self, held: Held, execution: Execution) -> BaseException | None:
         """Call the function; what it raised, which never goes beyond here."""
         event = msgspec.json.decode(held.record.event, type=Event)
-        function = held.function
-        try:
-            if function.blocking:
-                blocking = BlockingStep(execution, self._loop, function.retries)
-                call = cast("Callable[[BlockingContext], object]", function.call)
-                context = BlockingContext(execution, event, blocking)
-                await self._loop.run_in_executor(self._executor, _contained, call, context)
-            else:
-                step = Step(execution, self._executor, function.retries)
-                coroutine = cast("Callable[[Context], Awaitable[object]]", function.call)
-                await coroutine(Context(execution, event, step))
-        except BaseException as error:  # noqa: BLE001  # whatever it is, the worker goes on
-            inner = error.error if isinstance(error, _Raised) else error
-            if not (execution.cancelled or execution.suspended):
-                _log.exception("A run failed", run_id=held.run_id, error=repr(inner))
-            return inner
-        return None
+        return await call_function(held.function, execution, event, self._executor)
 
     async def _say(self, held: Held, word: Outgoing) -> None:
         """Write a run's last word, while it is ours."""
         with suppress(Suspended):
-            await self._journal.write([word], lambda: held.may_write(monotonic))
+            await self._write(held, [word])
+
+    async def _write(self, held: Held, records: Sequence[Outgoing]) -> None:
+        """Write while the run is ours; once that is in doubt, it is left to its lease.
+
+        Raises:
+            Suspended: It is no longer ours.
+        """
+        try:
+            await self._journal.write(records, lambda: held.may_write(monotonic))
+        except Suspended:
+            self._lose(held)
+            raise
 
     # From the runs' journals
 
@@ -290,7 +288,7 @@ class Worker:
         step, update = self._words.step(record), self._words.claim(held.run_id, held.attempt)
         if record.wake_at is msgspec.UNSET:
             update = self._words.took_step(held.run_id, held.attempt, record.step)
-        await self._journal.write([step, update], lambda: held.may_write(monotonic))
+        await self._write(held, [step, update])
         crash_at("worker_recorded")
         self._figures.took_step()
 
@@ -299,7 +297,7 @@ class Worker:
         held.phase = Phase.LEAVING
         words = [] if record is None else [self._words.step(record)]
         words.append(self._words.sleeps(held.run_id, held.attempt, wake_at))
-        await self._journal.write(words, lambda: held.may_write(monotonic))
+        await self._write(held, words)
 
     def parks(self, wait_ms: int) -> bool:
         """Whether a sleep of so long costs a worker more than it is worth."""
@@ -394,18 +392,3 @@ class _RunJournal:
         with suppress(TimeoutError):
             async with asyncio.timeout(wait_ms / 1000):
                 await ended.wait()
-
-
-class _Raised(Exception):  # noqa: N818  # carries one, is none
-    """What a plain function raised: asyncio lets some errors of threads through the loop."""
-
-    def __init__(self, error: BaseException) -> None:
-        super().__init__(repr(error))
-        self.error = error
-
-
-def _contained(call: Callable[[BlockingContext], object], context: BlockingContext) -> None:
-    try:
-        call(context)
-    except BaseException as error:
-        raise _Raised(error) from error

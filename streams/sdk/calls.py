@@ -1,0 +1,55 @@
+"""Calls functions: the same for workers and for the testing kit."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from typing import cast
+
+from streams import logs
+from streams.sdk.app import Function
+from streams.sdk.cancelled_run import Event
+from streams.sdk.context import BlockingContext, BlockingStep, Context, Step
+from streams.sdk.execution import Execution
+
+_log = logs.get(__name__)
+
+
+async def call_function(
+    function: Function, execution: Execution, event: Event, executor: Executor
+) -> BaseException | None:
+    """Call a function; what it raised, whatever that is, once all of its steps have ended."""
+    try:
+        await _call(function, execution, event, executor)
+    except BaseException as error:  # noqa: BLE001  # whatever it is, the caller goes on
+        if not (execution.cancelled or execution.suspended):
+            _log.exception("A run failed", run_id=execution.run_id, error=repr(error))
+        return error
+    finally:
+        await execution.finish()
+    return None
+
+
+async def _call(function: Function, execution: Execution, event: Event, executor: Executor) -> None:
+    if not function.blocking:
+        step = Step(execution, executor, function.retries)
+        coroutine = cast("Callable[[Context], Awaitable[object]]", function.call)
+        await coroutine(Context(execution, event, step))
+        return
+    loop = asyncio.get_running_loop()
+    blocking = BlockingStep(execution, loop, function.retries)
+    call = cast("Callable[[BlockingContext], object]", function.call)
+    context = BlockingContext(execution, event, blocking)
+    error = await loop.run_in_executor(executor, _raised, call, context)
+    if error is not None:
+        raise error
+
+
+def _raised(
+    call: Callable[[BlockingContext], object], context: BlockingContext
+) -> BaseException | None:
+    """What a plain function raises, returned: asyncio lets some errors of threads end the loop."""
+    try:
+        call(context)
+    except BaseException as error:  # noqa: BLE001  # see above
+        return error
+    return None
