@@ -1,15 +1,18 @@
-"""Calls functions: the same for workers and for the testing kit."""
+"""Calls functions and cleanups: the same for workers and for the testing kit."""
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
-from typing import cast
+from typing import TypeVar, cast
 
 from streams import logs
-from streams.sdk.app import Function
-from streams.sdk.cancelled_run import Event
+from streams.sdk.app import CleanUp, Function
+from streams.sdk.cancelled_run import CancelledRun, Event
 from streams.sdk.context import BlockingContext, BlockingStep, Context, Step
 from streams.sdk.execution import Execution
+
+T = TypeVar("T")
 
 _log = logs.get(__name__)
 
@@ -29,6 +32,16 @@ async def call_function(
     return None
 
 
+async def call_cleanup(call: CleanUp, run: CancelledRun, executor: Executor) -> None:
+    """Call a cleanup, a plain one in a thread."""
+    if inspect.iscoroutinefunction(call):
+        await call(run)
+        return
+    error = await asyncio.get_running_loop().run_in_executor(executor, _raised, call, run)
+    if error is not None:
+        raise error
+
+
 async def _call(function: Function, execution: Execution, event: Event, executor: Executor) -> None:
     if not function.blocking:
         step = Step(execution, executor, function.retries)
@@ -44,12 +57,10 @@ async def _call(function: Function, execution: Execution, event: Event, executor
         raise error
 
 
-def _raised(
-    call: Callable[[BlockingContext], object], context: BlockingContext
-) -> BaseException | None:
+def _raised(call: Callable[[T], object], argument: T) -> BaseException | None:
     """What a plain function raises, returned: asyncio lets some errors of threads end the loop."""
     try:
-        call(context)
+        call(argument)
     except BaseException as error:  # noqa: BLE001  # see above
         return error
     return None

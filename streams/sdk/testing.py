@@ -15,7 +15,6 @@ async def test_a_cancelled_report_leaves_no_file(kit: TestKit) -> None:
 """
 
 import asyncio
-import inspect
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +27,7 @@ from msgspec import UNSET, Raw
 from ulid_transform import ulid_at_time, ulid_now
 
 from streams.sdk.app import App, Function
-from streams.sdk.calls import call_function
+from streams.sdk.calls import call_cleanup, call_function
 from streams.sdk.cancelled_run import CancelledRun, Event
 from streams.sdk.context import instant_ms
 from streams.sdk.errors import StepError
@@ -193,11 +192,8 @@ class TestKit:
         call = self._app.cleanups.get(run.function_id)
         if call is None:
             raise LookupError(f"nothing cleans up after {run.function_id}: declare on_cancelled")
-        if inspect.iscoroutinefunction(call):
-            await call(run)
-        else:
-            with ThreadPoolExecutor(1, thread_name_prefix="cleanup") as executor:
-                await asyncio.get_running_loop().run_in_executor(executor, call, run)
+        with ThreadPoolExecutor(1, thread_name_prefix="cleanup") as executor:
+            await call_cleanup(call, run, executor)
         return run
 
     def _function(self, name: str) -> Function:

@@ -6,7 +6,6 @@ that stopped before it began, by reading `runs` once more from the time of the c
 """
 
 import asyncio
-import inspect
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Executor
@@ -14,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from streams import logs
 from streams.sdk.app import App, CleanUp
+from streams.sdk.calls import call_cleanup
 from streams.sdk.cancelled_run import CancelledRun, read_cancelled
 from streams.sdk.retries import Retries
 from streams.sdk.worker.intake import slug_of
@@ -42,7 +42,7 @@ class Letter(NamedTuple):
     cancellation: Cancellation
     partition: int
     offset: int
-    error: Exception
+    error: BaseException
 
 
 class Cleanups:
@@ -70,6 +70,7 @@ class Cleanups:
         self._look_for = look_for
         self._stopped: OrderedDict[str, None] = OrderedDict()
         self._handled: OrderedDict[str, None] = OrderedDict()
+        self._under_way: dict[str, list[tuple[int, int]]] = {}
         self._waiting: dict[str, tuple[int, asyncio.Event]] = {}
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -130,17 +131,23 @@ class Cleanups:
 
     async def _handle(self, partition: int, offset: int, cancellation: Cancellation) -> None:
         run = cancellation.run
+        if run.run_id in self._under_way:
+            self._under_way[run.run_id].append((partition, offset))
+            return
+        places = self._under_way[run.run_id] = [(partition, offset)]
         if run.run_id not in self._handled:
             if run.status_before == Status.RUNNING:
                 await self._has_stopped(run.run_id, cancellation.received_ms)
             async with self._slots:
                 try:
                     await self._clean_up(self._cleanups[run.function_id], run)
-                except Exception as error:  # noqa: BLE001  # whatever it is, it is kept
+                except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever it is, it is kept
                     _log.exception("A cleanup failed for good", run_id=run.run_id)
                     await self._bury(Letter(cancellation, partition, offset, error))
             _remember(self._handled, run.run_id)
-        self._done(partition, offset)
+        del self._under_way[run.run_id]
+        for place in places:
+            self._done(*place)
 
     async def _has_stopped(self, run_id: str, received_ms: int) -> None:
         if run_id in self._stopped:
@@ -154,11 +161,8 @@ class Cleanups:
         while True:
             attempt += 1
             try:
-                if inspect.iscoroutinefunction(call):
-                    await call(run)
-                else:
-                    await self._loop.run_in_executor(self._executor, call, run)
-            except Exception as error:
+                await call_cleanup(call, run, self._executor)
+            except (Exception, SystemExit) as error:
                 if not _RETRIES.again(attempt, error):
                     raise
                 _log.warning("A cleanup failed", run_id=run.run_id, error=repr(error))

@@ -23,6 +23,7 @@ from streams.kafka.topics import check_topics
 from streams.metrics import Metrics
 from streams.router.dead_letters import Origin, dead_letter
 from streams.sdk.app import App
+from streams.sdk.execution import shortened, text_of
 from streams.sdk.worker.cleanup import Cleanups, Letter
 from streams.sdk.worker.figures import WorkerFigures
 from streams.sdk.worker.history import History
@@ -155,8 +156,9 @@ class _Process:
         topic = self._settings.topic(CANCELLED)
         key = cancellation.run.run_id.encode()
         origin = Origin(topic, letter.partition, letter.offset, key, cancellation.value)
+        message = shortened(text_of(letter.error))
         found = dead_letter(
-            origin, stage="worker", kind=type(letter.error).__name__, message=str(letter.error)
+            origin, stage="worker", kind=type(letter.error).__name__, message=message
         )
         record = Outgoing(
             self._settings.topic(DEAD_LETTERS), key, found.value, headers=tuple(found.headers)
