@@ -64,4 +64,4 @@ def test_what_can_not_start(tmp_path: Path) -> None:
     out, said = example.communicate(timeout=PATIENCE_S)
     assert (example.returncode, out) == (1, "")
     assert "The worker ended with" in said
-    assert NOWHERE in said
+    assert "COUNTERMAND_KAFKA_BOOTSTRAP_SERVERS" in said
