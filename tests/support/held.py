@@ -1,5 +1,7 @@
-"""Runs as a worker's parts see them."""
+"""Runs as a worker's parts see them, and a loop that goes on for them."""
 
+import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -43,3 +45,16 @@ def function() -> Function:
         """Does nothing."""
 
     return app.functions["generate"]
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let the loop go on until something is so."""
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110  # nobody sets an event for each of them
+            await asyncio.sleep(0)
+
+
+async def a_while() -> None:
+    """Let the loop go on for longer than anything takes that is done at once."""
+    for _ in range(100):
+        await asyncio.sleep(0)
