@@ -1,7 +1,7 @@
 """Workers as processes, the runs of an app of a test alone, and what can be seen of them."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
@@ -40,6 +40,13 @@ class Mark(NamedTuple):
     def attempt(self) -> int:
         """The attempt that did it."""
         return int(self.fields["attempt"])
+
+
+class _Record(NamedTuple):
+    partition: int
+    offset: int
+    key: bytes
+    value: bytes | None
 
 
 class Kept(NamedTuple):
@@ -97,6 +104,14 @@ class Worker(Service):
         super().__init__("worker", settings, folder, number=number, extra=extra)
         self._environment |= {"TEST_APP": app, "TEST_LEASE": lease}
 
+    def join(self) -> None:
+        """Wait until it has joined; fail with its last words if it ends."""
+        eventually(self._has_joined, PATIENCE_S)
+
+    def _has_joined(self) -> bool:
+        assert self.wait(0) is None, self.log.read_text("utf-8")[-2_000:]
+        return self.is_ready
+
     def _arguments(self) -> list[str]:
         return ["worker", "tests.support.worker_app:app"]
 
@@ -110,10 +125,13 @@ class Shop:
         self.settings = backend.settings
         self.folder = backend.folder / self.app
         self.folder.mkdir()
-        self.watch = Watch(self.settings)
+        self._watch = Watch(self.settings)
         self._lease = lease
+        self._sender = Sender(self.settings)
         self._workers: list[Worker] = []
         self._events: dict[str, dict[str, Any]] = {}
+        self._records: defaultdict[str, list[_Record]] = defaultdict(list)
+        self._positions: Counter[tuple[str, int]] = Counter()
 
     def __enter__(self) -> Self:
         return self
@@ -121,7 +139,7 @@ class Shop:
     def __exit__(self, *_: object) -> None:
         for one in self._workers:
             one.kill()
-        self.watch.close()
+        self._watch.close()
 
     # Workers
 
@@ -142,7 +160,7 @@ class Shop:
         """A worker that has started and joined."""
         one = self.worker(number, **settings)
         one.start(crash_at)
-        eventually(lambda: one.is_ready, PATIENCE_S)
+        one.join()
         return one
 
     def register(self) -> None:
@@ -171,8 +189,8 @@ class Shop:
         worker_app.gate_of(self._events[work]).touch()
 
     def _send(self, topic: topics.TopicSpec, event: dict[str, Any]) -> None:
-        with Sender(self.settings) as sender:
-            sender.send(self.settings.topic(topic), orjson.dumps(event))
+        self._sender.send(self.settings.topic(topic), orjson.dumps(event))
+        self._sender.flush()
 
     def _id(self, work: str) -> str:
         return f"{self.app}/{work}"
@@ -197,12 +215,11 @@ class Shop:
 
     def kept(self) -> Iterator[Kept]:
         """The records of this app's runs."""
-        for message in self.watch.read_topic("runs"):
-            value = message.value()
-            if value is not None:
-                record = orjson.loads(value)
+        for message in self._read("runs"):
+            if message.value is not None:
+                record = orjson.loads(message.value)
                 if record["app_id"] == self.app:
-                    yield Kept(message.partition(), message.offset(), record)
+                    yield Kept(message.partition, message.offset, record)
 
     def history(self, work: str) -> list[dict[str, Any]]:
         """The records of a work's run, in order."""
@@ -215,14 +232,13 @@ class Shop:
 
     def updates(self) -> list[dict[str, Any]]:
         """The words of all workers, as committed."""
-        return [orjson.loads(one.value()) for one in self.watch.read_topic("run-updates")]
+        return [orjson.loads(one.value or b"") for one in self._read("run-updates")]
 
     def steps(self) -> dict[str, list[dict[str, Any] | None]]:
         """What was written of each step, by `<run id>/<step>`; None where it was removed."""
         found = defaultdict(list)
-        for message in self.watch.read_topic("steps"):
-            value = message.value()
-            found[message.key().decode()].append(None if value is None else orjson.loads(value))
+        for _, _, key, value in self._read("steps"):
+            found[key.decode()].append(None if value is None else orjson.loads(value))
         return found
 
     def recorded(self, work: str) -> dict[str, dict[str, Any]]:
@@ -236,6 +252,16 @@ class Shop:
                 assert len(written) == 1, f"{key} was recorded {len(written)} times"
                 outcomes[step] = written[0]
         return outcomes
+
+    def _read(self, topic: str) -> list[_Record]:
+        """All that is committed; what was read before isn't read again."""
+        found = self._records[topic]
+        for partition in self._watch.partitions:
+            place = self.settings.topic_prefix + topic, partition
+            for one in self._watch.read(place, self._positions[place]):
+                found.append(_Record(partition, one.offset(), one.key(), one.value()))
+                self._positions[place] = one.offset() + 1
+        return found
 
     # Waiting
 
@@ -251,6 +277,16 @@ class Shop:
             return found if found.get("status") in statuses else {}
 
         return self.until(look)
+
+    def all_reach(self, works: Collection[str], *statuses: str) -> None:
+        """Wait until every work's run has one of these statuses."""
+        wanted = {self._id(work) for work in works}
+
+        def look() -> bool:
+            newest = {one.record["event"]["id"]: one.record["status"] for one in self.kept()}
+            return all(newest.get(event) in statuses for event in wanted)
+
+        self.until(look)
 
     def stops(self, work: str) -> dict[str, Any]:
         """A work's run, once it is cancelled and its worker has left it."""
