@@ -37,19 +37,21 @@ app = App("reports")
 async def generate_report(ctx: Context) -> None:
     """Generate a report, in steps: a cancel stops it before the next one."""
     work = Work(ctx.event.data["reportId"], ctx.event.id, ctx.run_id)
+    # However long the database is away: a run must not end without its report.
+    last = ctx.step.with_retries(Retries(attempts=10_000))
     try:
         rows = await ctx.step.run("load", load, work)
         await ctx.step.sleep("settle", settings().sleep)
         totals = await ctx.step.run("compute", compute, work, rows, ctx)
         await ctx.step.run("render", render, work, rows, totals)
     except StepError as error:
-        await ctx.step.run("fail", fail, work, str(error))
+        await last.run("fail", fail, work, str(error))
         raise
-    if not await ctx.step.run("complete", complete, work):
+    if not await last.run("complete", complete, work):
         # A cancel was asked for and is on its way: it ends the run here. If it doesn't come, the
         # report is there, and says so.
         await ctx.step.sleep("grace", settings().grace)
-        await ctx.step.run("complete", complete, work, despite_cancel=True)
+        await last.run("complete", complete, work, despite_cancel=True)
 
 
 @app.on_cancelled(function="generate-report")

@@ -227,17 +227,23 @@ def test_a_report_fails(app: ReportApp, ann: Visitor) -> None:
     eventually(lambda: app.run_of(report)["status"] == "failed", PATIENCE_S)
 
 
-def test_the_worker_is_killed_in_a_step(kafka: str, tmp_path: Path) -> None:
-    """A cancelled report is cancelled, another one generated, by the worker that comes next."""
+def test_both_are_killed(kafka: str, tmp_path: Path, postgres: PostgresServer) -> None:
+    """The worker in a step, the web app before it could send a cancel: all goes on where it was."""
     titles = ("killed", "killed and cancelled")
-    with ReportApp(kafka, tmp_path) as app, Visitor(app.url, "ann") as ann:
+    url = postgres.new_database()
+    with (
+        ReportApp(kafka, tmp_path, DATABASE_URL=url) as app,
+        Visitor(app.url, "ann") as ann,
+    ):
         for title in titles:
             ann.create(title)
             ann.ask(app.report("ann", title), "generate")
         for title in titles:
             app.is_at("ann", title, "compute")
         app.worker.kill()
-        ann.ask(app.report("ann", titles[1]), "cancel")
+        app.web.kill()
+        reports.request_cancel(app.database, "ann", app.report("ann", titles[1]).id)
+        app.web.start()
         app.worker.start()
         found = app.reaches("ann", titles[1], Status.CANCELLED, Status.GENERATED)
         assert (found.status, app.left_files(found)) == (Status.CANCELLED, [])

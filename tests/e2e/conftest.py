@@ -23,7 +23,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def app(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReportApp]:
     """One for all tests; each has users of its own."""
-    with ReportApp(kafka, tmp_path_factory.mktemp("report-app")) as found:
+    folder = tmp_path_factory.mktemp("report-app")
+    # Long enough for whoever wants to click meanwhile on a busy machine.
+    with ReportApp(kafka, folder, SLEEP="2s", COMPUTE_SECONDS="4") as found:
         yield found
 
 
