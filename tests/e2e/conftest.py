@@ -25,7 +25,7 @@ def app(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Report
     """One for all tests; each has users of its own."""
     folder = tmp_path_factory.mktemp("report-app")
     # Long enough for whoever wants to click meanwhile on a busy machine.
-    with ReportApp(kafka, folder, SLEEP="2s", COMPUTE_SECONDS="4") as found:
+    with ReportApp(kafka, folder, SLEEP="3s", COMPUTE_SECONDS="4") as found:
         yield found
 
 

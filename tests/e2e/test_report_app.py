@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from examples.report_app.models import Status
-from tests.e2e.pages import card, dialog, generate, new_report, shows, sign_in
+from tests.e2e.pages import ask_for, card, dialog, generate, new_report, shows, sign_in
 from tests.support.report_app import ReportApp
 
 OpenPage = Callable[..., Page]
@@ -143,7 +143,7 @@ def test_double_clicks(page: Page, app: ReportApp, user: str) -> None:
 
 def test_a_failed_report(page: Page) -> None:
     """It says why."""
-    report = generate(page, "Later", year=2031)
+    report = ask_for(page, "Later", year=2031)
     shows(report, "Failed")
     expect(report).to_contain_text("There are no figures for 2031")
 

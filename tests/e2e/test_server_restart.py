@@ -14,7 +14,7 @@ OpenPage = Callable[..., Page]
 
 def test_the_page_goes_on_by_itself(kafka: str, tmp_path: Path, open_page: OpenPage) -> None:
     """Killed while generating and while cancelling: the open page shows what becomes of it."""
-    with ReportApp(kafka, tmp_path) as app:
+    with ReportApp(kafka, tmp_path, SLEEP="8s") as app:
         page = open_page(app.url)
         sign_in(page, "ann")
         for title in ("Cancelled", "Kept"):

@@ -127,7 +127,7 @@ class ReportApp:
             application_id=name,
             partitions=2,
         )
-        own = {"DATA_DIR": str(folder), "SLEEP": "1s", "COMPUTE_SECONDS": "2", **settings}
+        own = {"DATA_DIR": str(folder), "SLEEP": "2s", "COMPUTE_SECONDS": "2", **settings}
         self._own = {f"REPORT_APP_{key}": value for key, value in own.items()}
         self.settings = Settings.load(self._own)
         self._services = [Service(role, self.kafka, folder) for role in (JOINER, ROUTER)]
