@@ -56,6 +56,7 @@ def run_worker(
     Raises:
         CountermandError: It can't start, or can't go on.
     """
+    settings = _with_their_count(settings)
     check_topics(settings)
     definitions = [function.definition for function in app.functions.values()]
     config, topic = settings.librdkafka(log_level=0), settings.topic(FUNCTIONS)
@@ -101,7 +102,7 @@ class _Process:
         self, loop: asyncio.AbstractEventLoop, stopping: asyncio.Event, threads: "_Threads"
     ) -> None:
         settings = self._settings
-        partitions = await asyncio.to_thread(_partitions, settings)
+        partitions = settings.partitions
         words = Words(settings, self.name, partitions)
         journal = Journal(settings, self.name, loop)
         history = History(settings, self._folder / "steps", loop)
@@ -251,9 +252,13 @@ class _Threads:
         self._stopping.set()
 
 
-def _partitions(settings: Settings) -> int:
+def _with_their_count(settings: Settings) -> Settings:
+    """With the partition count that the topics have: whoever writes functions needn't know it."""
     name = settings.topic(RUNS)
-    return describe_topics(admin_client(settings), [name])[name].partitions
+    runs = describe_topics(admin_client(settings), [name]).get(name)
+    if runs is None:
+        return settings  # the check says what is missing
+    return settings.model_copy(update={"partitions": runs.partitions})
 
 
 def _not_joined(readers: list[GroupReader]) -> str | None:
