@@ -49,7 +49,8 @@ class GroupReader:
         self._offsets = Offsets()
         self._lock = threading.Lock()
         self._owned: set[int] = set()
-        self._paused = False
+        # None: partitions came since, and it isn't known of each.
+        self._paused: bool | None = False
         self._limiter = logs.Limiter()
         self._consumer = Consumer(
             settings.librdkafka(
@@ -155,7 +156,8 @@ class GroupReader:
         partitions = {place.partition for place in places}
         self._owned |= partitions
         self.has_joined = True
-        self._paused = False
+        # Those that were paused before still are, though there may be room by now.
+        self._paused = None
         return partitions
 
     def _revoked(self, places: list[TopicPartition]) -> set[int]:
