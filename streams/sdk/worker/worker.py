@@ -193,7 +193,7 @@ class Worker:
         if held.execution is not None:
             held.execution.cancel(cause)
         if held.phase is Phase.LEAVING:
-            self._spawn(self._say(held, self._words.stopped(held.run_id, held.attempt)))
+            self._spawn(self._journal.write([self._words.stopped(held.run_id, held.attempt)]))
 
     def _lose(self, held: Held) -> None:
         if held.execution is not None:
@@ -242,7 +242,8 @@ class Worker:
             word = self._words.completed(held.run_id, held.attempt)
         else:
             word = self._words.failed(held.run_id, held.attempt, error)
-        await self._say(held, word)
+        # Not guarded by the lease: a word that comes too late is ignored, by its attempt.
+        await self._journal.write([word])
 
     async def _hand_over(self, held: Held) -> None:
         """5: a run that sleeps until now is dispatched at once, to whoever can go on with it."""
@@ -250,7 +251,7 @@ class Worker:
         word = self._words.sleeps(held.run_id, held.attempt, time.time_ns() // 1_000_000)
         if held.cancelled_at:
             word = self._words.stopped(held.run_id, held.attempt)
-        await self._say(held, word)
+        await self._journal.write([word])
 
     async def _recorded(self, held: Held) -> dict[str, StepRecord]:
         if held.attempt == 1:
@@ -264,22 +265,20 @@ class Worker:
         event = msgspec.json.decode(held.record.event, type=Event)
         return await call_function(held.function, execution, event, self._executor)
 
-    async def _say(self, held: Held, word: Outgoing) -> None:
-        """Write a run's last word, while it is ours."""
-        with suppress(Suspended):
-            await self._write(held, [word])
-
     async def _write(self, held: Held, records: Sequence[Outgoing]) -> None:
-        """Write while the run is ours; once that is in doubt, it is left to its lease.
+        """Write while the run is ours for long enough; where it isn't, renew its lease first.
 
         Raises:
             Suspended: It is no longer ours.
         """
-        try:
-            await self._journal.write(records, lambda: held.may_write(monotonic))
-        except Suspended:
-            self._lose(held)
-            raise
+        for _ in range(2):
+            with suppress(Suspended):
+                await self._journal.write(records, lambda: held.may_write(monotonic))
+                return
+            if monotonic() < held.held_until:
+                await self._beat([held])
+        self._lose(held)
+        raise Suspended
 
     # From the runs' journals
 
@@ -310,27 +309,28 @@ class Worker:
         while True:
             await asyncio.sleep(_TICK_S)
             now = monotonic()
-            for held in [one for one in self.held.values() if one.held_until < now]:
+            for held in [one for one in self.held.values() if _is_over(one, now)]:
                 _log.warning("A lease ended before it was renewed", run_id=held.run_id)
                 self._lose(held)
             self._look_for_overruns(now)
             leases = [held.lease_s for held in self.held.values()]
             if leases and now - self._beaten_at > min(leases) / _BEATS_PER_LEASE:
                 self._beaten_at = now
-                self._spawn(self._beat(now))
+                claimed = (one for one in self.held.values() if one.phase is not Phase.CLAIMING)
+                self._spawn(self._beat(list(claimed)))
             self._claim()
 
-    async def _beat(self, now: float) -> None:
-        """Renew the leases of all runs that were claimed."""
-        beaten = [held for held in self.held.values() if held.phase is not Phase.CLAIMING]
-        at_once = limits.HEARTBEAT_RUNS
-        for start in range(0, len(beaten), at_once):
-            part = beaten[start : start + at_once]
+    async def _beat(self, runs: Sequence[Held]) -> None:
+        """Renew the leases of runs that were claimed."""
+        for start in range(0, len(runs), limits.HEARTBEAT_RUNS):
+            beaten = runs[start : start + limits.HEARTBEAT_RUNS]
+            sent = monotonic()
             await self._journal.write(
-                [self._words.heartbeat((held.run_id, held.attempt) for held in part)]
+                [self._words.heartbeat((held.run_id, held.attempt) for held in beaten)]
             )
-            for held in part:
-                held.held_until = max(held.held_until, now + held.lease_s)
+            for held in beaten:
+                if monotonic() < held.held_until:  # else it may have come too late
+                    held.held_until = max(held.held_until, sent + held.lease_s)
 
     def _look_for_overruns(self, now: float) -> None:
         overrunning = 0
@@ -367,6 +367,11 @@ class Worker:
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, Suspended):
             _log.error("A run's work ended with an error", error=repr(error))
+
+
+def _is_over(held: Held, now: float) -> bool:
+    """Whether a run's lease has ended; `runs` says so itself of one that was cancelled."""
+    return held.held_until < now and not held.cancelled_at
 
 
 class _RunJournal:
