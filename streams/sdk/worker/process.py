@@ -41,6 +41,7 @@ from topology import limits
 from topology.topics import CANCELLED, DEAD_LETTERS, FUNCTIONS, RUNS
 
 _LOOK_S: Final = 0.05
+_GROUPS: Final = "groups"
 _log = logs.get(__name__)
 
 
@@ -63,6 +64,7 @@ def run_worker(
     show(plan_functions(config, topic, definitions))
     apply_functions(config, topic, definitions)
     metrics, health = Metrics(), Health()
+    health.add(Kind.READY, _GROUPS, lambda: "the worker starts")
     with (
         WebServer(settings.web_host, settings.web_port, metrics, health) as web,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
@@ -135,7 +137,7 @@ class _Process:
         if self._app.cleanups:
             threads.start("cancelled", partial(cleaner.run, handler=cleanups))
         readers = [reader, cleaner] if self._app.cleanups else [reader]
-        self._health.add(Kind.READY, "groups", lambda: _not_joined(readers))
+        self._health.add(Kind.READY, _GROUPS, lambda: _not_joined(readers))
         duties = (worker.tend(), taker.tend(), cleanups.look_after())
         tending = [loop.create_task(duty) for duty in duties]
         for task in tending:
@@ -145,8 +147,10 @@ class _Process:
             reader.is_full, cleaner.is_full = taker.is_full, cleanups.is_full
             await asyncio.sleep(_LOOK_S)
         _log.info("Worker stops", runs=len(worker.held))
-        await asyncio.to_thread(threads.stop, "runs", "cancelled")
-        await worker.leave(settings.worker_grace.total_seconds())
+        await asyncio.gather(
+            worker.leave(settings.worker_grace.total_seconds()),
+            asyncio.to_thread(threads.stop, "runs", "cancelled"),
+        )
         for task in tending:
             task.cancel()
         executor.shutdown(wait=False, cancel_futures=True)
