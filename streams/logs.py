@@ -71,7 +71,7 @@ class JsonFormatter(logging.Formatter):
         }
         line |= {name: _safe(value) for name, value in _fields(record).items()}
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+            line["traceback"] = _encodable(self.formatException(record.exc_info))
         return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
@@ -91,7 +91,9 @@ class ConsoleFormatter(logging.Formatter):
         fields = "".join(f" {name}={_safe(value)}" for name, value in _fields(record).items())
         event = record.getMessage().replace("\n", "\\n")
         line = f"{_time(record):%H:%M:%S.%f}"[:-3] + f" {level} {event}{fields}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        if record.exc_info:
+            line += f"\n{self.formatException(record.exc_info)}"
+        return _encodable(line)
 
 
 class Limiter:
@@ -158,6 +160,11 @@ def configure(level: str, form: str, stream: TextIO | None = None) -> None:
     root.setLevel(logging.WARNING)
     for package in ("streams", "topology"):
         logging.getLogger(package).setLevel(level.upper())
+
+
+def _encodable(text: str) -> str:
+    """The text without lone surrogates, which an error's message may have and UTF-8 has not."""
+    return text.encode(errors="replace").decode()
 
 
 def _fields(record: logging.LogRecord) -> Mapping[str, object]:

@@ -1,6 +1,7 @@
 """A worker's decisions, on a journal in memory: what it says last, and when it says nothing."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -138,8 +139,11 @@ def raising(error: BaseException) -> Call:
         (raising(GeneratorExit("x")), "failed", {"name": "GeneratorExit", "message": "x"}),
     ],
 )  # fmt: skip
-def test_a_run_has_a_last_word(call: Call, status: str, error: object) -> None:
+def test_a_run_has_a_last_word(
+    call: Call, status: str, error: object, caplog: pytest.LogCaptureFixture
+) -> None:
     """Whatever its function does; it is forgotten once `runs` shows it."""
+    caplog.set_level(logging.CRITICAL, "streams")  # reports of tests are UTF-8, this error isn't
 
     async def play(stage: Stage) -> None:
         stage.accept()

@@ -92,3 +92,21 @@ def test_a_limiter_lets_one_line_per_key_and_minute_through() -> None:
     assert limiter.admit("a") == 2
     assert limiter.admit("c") == 0  # forgets b
     assert limiter.admit("b") == 0
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_an_error_that_is_no_utf_8_is_logged(form: str) -> None:
+    """With its traceback, in which the half character is replaced."""
+    stream = io.StringIO()
+    logs.configure("info", form, stream)
+    try:
+        _raise("half: \udcff")
+    except ValueError:
+        logs.get("streams.test").exception("It failed", error="ValueError")
+    written = stream.getvalue().encode()
+    assert b"It failed" in written
+    assert b"half: ?" in written
+
+
+def _raise(message: str) -> None:
+    raise ValueError(message)
