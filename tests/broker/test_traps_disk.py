@@ -13,8 +13,8 @@ from streams.errors import DamagedStoreError
 from streams.joiner.changelog import Changelog, Log
 from streams.joiner.store import Memory, Store
 from streams.joiner.transaction import Transactions
-from streams.kafka.transactional import producer_config
 from streams.kafka.topics import check_topics, create_topics
+from streams.kafka.transactional import producer_config
 from tests.support.deadline import eventually
 from tests.support.feed import Feed
 from tests.support.joining import FUNCTIONS, PATIENCE_S, Joining, ids
