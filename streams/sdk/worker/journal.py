@@ -69,6 +69,7 @@ class Journal:
         self._loop = loop
         self._writes: queue.SimpleQueue[Write] = queue.SimpleQueue()
         self._held: Write | None = None
+        self._producer: TransactionalProducer | None = None
 
     async def write(
         self, records: Sequence[Outgoing], may_write: Callable[[], bool] = lambda: True
@@ -83,33 +84,37 @@ class Journal:
         await done
 
     def run(self, stop: threading.Event) -> None:
-        """Commit until `stop` is set and everything is written."""
-        producer: TransactionalProducer | None = None
+        """Commit until `stop` is set and everything is written, or the brokers don't take it."""
         batch: list[Write] = []
         while batch or not (stop.is_set() and self._writes.empty() and self._held is None):
             batch = self._allowed(batch) or self._allowed(self._next())
             if not batch:
                 continue
             try:
-                if producer is None:
-                    producer = TransactionalProducer(self._config, "worker")
-                    producer.begin_life()
-                commit(producer, batch)
-            except AbortedError as error:
-                _log.warning("Transaction aborted: it is tried again", error=str(error))
-                stop.wait(_PAUSE_S)
-            except (FencedError, GaveUpError, KafkaException) as error:
-                _log.warning("Producer gave up: a new one goes on", error=str(error))
-                if producer is not None:
-                    producer.close()
-                producer = None
+                commit(self._living(stop), batch)
+            except (AbortedError, FencedError, GaveUpError, KafkaException) as error:
+                _log.warning("Nothing was committed: it is tried again", error=str(error))
+                if not isinstance(error, AbortedError):
+                    self._close()
                 if stop.wait(_PAUSE_S):
-                    return  # nobody waits any more; the leases say the rest
+                    break  # nobody waits any more; the leases say the rest
             else:
                 self._loop.call_soon_threadsafe(_settle, batch)
                 batch = []
-        if producer is not None:
-            producer.close()
+        self._close()
+
+    def _living(self, stop: threading.Event) -> TransactionalProducer:
+        """The producer, a new one after an error; it waits for no broker once `stop` is set."""
+        if self._producer is None:
+            producer = self._producer = TransactionalProducer(self._config, "worker")
+            producer.leaving = stop
+            producer.begin_life()
+        return self._producer
+
+    def _close(self) -> None:
+        if self._producer is not None:
+            self._producer.close()
+        self._producer = None
 
     def _next(self) -> list[Write]:
         """Whatever waits, as much as fits into a transaction."""

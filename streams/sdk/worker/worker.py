@@ -37,6 +37,8 @@ from topology.records import Json, RunRecord, StepRecord
 
 _TICK_S: Final = 0.25
 _BEATS_PER_LEASE: Final = 4
+# As many as routers take would, with attempts of some digits, be larger than they take.
+_BEATEN_AT_ONCE: Final = limits.HEARTBEAT_RUNS // 2
 _log = logs.get(__name__)
 
 
@@ -322,8 +324,8 @@ class Worker:
 
     async def _beat(self, runs: Sequence[Held]) -> None:
         """Renew the leases of runs that were claimed."""
-        for start in range(0, len(runs), limits.HEARTBEAT_RUNS):
-            beaten = runs[start : start + limits.HEARTBEAT_RUNS]
+        for start in range(0, len(runs), _BEATEN_AT_ONCE):
+            beaten = runs[start : start + _BEATEN_AT_ONCE]
             sent = monotonic()
             await self._journal.write(
                 [self._words.heartbeat((held.run_id, held.attempt) for held in beaten)]
