@@ -121,6 +121,7 @@ class Flow:
                 slot.patience_s = _STUCK_S
             else:
                 slot.processor.full = True
+                log.debug("Pausing", why=f"partition {partition} has no room at {offset}")
                 self._consumer().pause_partitions({TP(self._topic, partition)})
 
     def positions(self) -> dict[TP, int]:
