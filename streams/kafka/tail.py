@@ -8,6 +8,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from streams.errors import NotFoundError
 from streams.kafka.admin import REACH_TIMEOUT_S, TIMEOUT_S, unreachable
+from streams.kafka.follower import follower
 from streams.settings import Settings
 
 _POLL_S: Final = 0.2
@@ -35,7 +36,7 @@ def follow(
         NotFoundError: the topic is missing.
         UnreachableError: the brokers don't answer.
     """
-    consumer = _consumer(settings)
+    consumer = follower(settings, "cli")
     try:
         _assign(consumer, topic, from_beginning=from_beginning)
         if on_ready is not None:
@@ -57,7 +58,7 @@ def read_all(settings: Settings, topic: str) -> Iterator[Message]:
         NotFoundError: the topic is missing.
         UnreachableError: the brokers don't answer.
     """
-    consumer = _consumer(settings)
+    consumer = follower(settings, "cli")
     try:
         open_partitions = _assign(consumer, topic, from_beginning=True)
         while open_partitions:
@@ -70,19 +71,6 @@ def read_all(settings: Settings, topic: str) -> Iterator[Message]:
                 open_partitions.discard(message.partition() or 0)
     finally:
         consumer.close()
-
-
-def _consumer(settings: Settings) -> Consumer:
-    return Consumer(
-        settings.librdkafka(
-            group_id=f"{settings.application_id}-cli",  # asked for, never joined
-            isolation_level="read_committed",
-            enable_auto_commit=False,
-            enable_partition_eof=True,
-            auto_offset_reset="earliest",
-            log_level=0,
-        )
-    )
 
 
 def _assign(consumer: Consumer, topic: str, *, from_beginning: bool) -> set[int]:

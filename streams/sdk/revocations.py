@@ -25,6 +25,7 @@ from streams import logs
 from streams.durations import parse_duration
 from streams.errors import KafkaRefusedError, NotFoundError, UnreachableError
 from streams.kafka.admin import REACH_TIMEOUT_S, TIMEOUT_S, unreachable
+from streams.kafka.follower import follower
 from streams.sdk.cancelled_run import CancelledRun, read_cancelled
 from streams.settings import Settings, load
 from topology import keys
@@ -104,7 +105,7 @@ class RevocationView:
         if self._thread is not None:
             raise RuntimeError("the view is entered already")
         self._begin()
-        consumer = self._consumer()
+        consumer = follower(self._settings, "revocations", error_cb=self._report)
         try:
             self._assign(consumer)
         except BaseException:
@@ -186,19 +187,6 @@ class RevocationView:
         self._partitions = 0
         self._process = 0
         self._last_heard = self._last_tended = time.monotonic()
-
-    def _consumer(self) -> Consumer:
-        return Consumer(
-            self._settings.librdkafka(
-                group_id=f"{self._settings.application_id}-revocations",  # asked for, never joined
-                isolation_level="read_committed",
-                enable_auto_commit=False,
-                enable_partition_eof=True,
-                auto_offset_reset="earliest",
-                error_cb=self._report,
-                log_level=0,
-            )
-        )
 
     def _assign(self, consumer: Consumer) -> None:
         """Settle where reading begins: in every partition at the first record since then."""

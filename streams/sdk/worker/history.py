@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, IsolationLevel, KafkaError, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, IsolationLevel, KafkaError, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its __all__
     ListOffsetsResultInfo,
     OffsetSpec,
@@ -27,6 +27,7 @@ from rocksdict import AccessType, Options, Rdict
 
 from streams import logs
 from streams.kafka.admin import admin_client
+from streams.kafka.follower import follower
 from streams.sdk.errors import Suspended
 from streams.sdk.worker.reader import LOG_LEVEL
 from streams.settings import Settings
@@ -68,18 +69,12 @@ class History:
         self._read: dict[int, int] = {}
         self._rows: dict[int, Rdict] = {}
         self._limiter = logs.Limiter()
-        self._consumer = Consumer(
-            settings.librdkafka(
-                group_id=f"{settings.application_id}-worker",  # asked for, never joined
-                enable_auto_commit=False,
-                isolation_level="read_committed",
-                auto_offset_reset="earliest",
-                enable_partition_eof=True,
-                allow_auto_create_topics=False,
-                fetch_queue_backoff_ms=10,
-                log_level=LOG_LEVEL,
-                logger=logging.getLogger(f"{__name__}.kafka"),
-            )
+        self._consumer = follower(
+            settings,
+            "worker",
+            fetch_queue_backoff_ms=10,
+            log_level=LOG_LEVEL,
+            logger=logging.getLogger(f"{__name__}.kafka"),
         )
 
     # From other threads

@@ -8,10 +8,11 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
 from streams import logs
 from streams.kafka.admin import REACH_TIMEOUT_S, unreachable
+from streams.kafka.follower import follower
 from streams.sdk.worker.reader import LOG_LEVEL
 from streams.settings import Settings
 from topology.topics import RUNS
@@ -31,17 +32,13 @@ class Watch:
             UnreachableError: The brokers don't answer.
         """
         self._limiter = logs.Limiter()
-        self._consumer = Consumer(
-            settings.librdkafka(
-                group_id=f"{settings.application_id}-worker",  # asked for, never joined
-                enable_auto_commit=False,
-                isolation_level="read_committed",
-                auto_offset_reset="earliest",
-                allow_auto_create_topics=False,
-                fetch_queue_backoff_ms=10,
-                log_level=LOG_LEVEL,
-                logger=logging.getLogger(f"{__name__}.kafka"),
-            )
+        self._consumer = follower(
+            settings,
+            "worker",
+            enable_partition_eof=False,
+            fetch_queue_backoff_ms=10,
+            log_level=LOG_LEVEL,
+            logger=logging.getLogger(f"{__name__}.kafka"),
         )
         topic = settings.topic(RUNS)
         try:
