@@ -32,8 +32,8 @@ example: setup ## Run the report app with all that it needs until Ctrl-C (PORT=8
 	@$(PY) -m examples.report_app --port $(call from_command_line,PORT,8500)
 
 .PHONY: test
-test: setup ## Run every test, three files at a time (each side starts a local Kafka)
-	@$(PY) -m pytest --numprocesses 3 --dist loadfile
+test: setup ## Run every test, four files at a time (each side starts a local Kafka)
+	@$(PY) -m pytest --numprocesses 4 --dist loadfile
 
 .PHONY: test-e2e
 test-e2e: setup ## Run the tests that use the report app in a real Chromium
@@ -74,7 +74,7 @@ profile: setup ## Show where a process's time goes under load (ONLY=router or ON
 	@$(PY) -m tests.bench.profiling $(only_option)
 
 .PHONY: docs-check
-docs-check: setup ## Run every sh block of README.md and docs/
+docs-check: setup ## Run every sh block of README.md, docs/ and examples/
 	@$(PY) -m tests.repo.docs_check
 
 .PHONY: lock

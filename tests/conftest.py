@@ -1,10 +1,14 @@
 """What every test can ask for."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support import leftovers
+
+# Brokers of tests are young and many: what Java's second compiler would cost, none gets back.
+os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
 
 pytest_plugins = ["tests.support.broker", "tests.support.postgres", "tests.support.redis"]
 

@@ -82,11 +82,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _instant(text: str) -> datetime:
     """An instant with a time zone."""
-    if text.startswith("+"):
-        return datetime.now(UTC) + timedelta(seconds=int(text))
-    at = datetime.fromisoformat(text)
-    if at.tzinfo is None:
-        raise ValueError("a time zone is missing")
+    try:
+        if text.startswith("+"):
+            return datetime.now(UTC) + timedelta(seconds=int(text))
+        at = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        at = None
+    if at is None or at.tzinfo is None:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither an instant with a time zone, such as 2026-12-24T09:00:00Z, "
+            "nor +SECONDS"
+        )
     return at
 
 

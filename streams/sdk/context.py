@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar, cast, overload
 from streams.durations import parse_instant
 from streams.logs import FieldsAdapter
 from streams.sdk.cancelled_run import Event
-from streams.sdk.execution import Execution
+from streams.sdk.execution import Begin, Execution
 from streams.sdk.retries import Retries, milliseconds
 from topology.records import Json
 
@@ -98,10 +98,9 @@ class Step:
             Cancelled: The run was cancelled; `fn` wasn't called, or has run to its end.
             StepError: `fn` failed, and its retries are used up.
         """
-        call = partial(fn, *args, **kwargs)
-        if inspect.iscoroutinefunction(fn):
-            return await self._execution.step(name, call, self._retries)
-        return await self._execution.step(name, partial(self._in_thread, call), self._retries)
+        execute = self._here if inspect.iscoroutinefunction(fn) else self._in_thread
+        call = partial(execute, partial(fn, *args, **kwargs))
+        return await self._execution.step(name, call, self._retries)
 
     async def sleep(self, name: str, duration: str | timedelta) -> None:
         """Sleep for so long; a long sleep leaves the worker, and survives it.
@@ -119,9 +118,14 @@ class Step:
         """
         await self._execution.sleep_until(name, instant_ms(instant))
 
-    async def _in_thread(self, call: Callable[[], Any]) -> Any:  # noqa: ANN401  # any JSON
+    async def _here(self, call: Callable[[], Awaitable[Any]], begin: Begin) -> Any:  # noqa: ANN401  # any JSON
+        begin()
+        return await call()
+
+    async def _in_thread(self, call: Callable[[], Any], begin: Begin) -> Any:  # noqa: ANN401  # any JSON
         loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._executor, copy_context().run, _contained, call)
+        run = copy_context().run
+        future = loop.run_in_executor(self._executor, run, _contained, call, begin)
         try:
             await asyncio.wait([future])
         except asyncio.CancelledError:
@@ -208,14 +212,14 @@ class _Here:
             asked()
         return future.result()
 
-    async def call(self, call: Callable[[], Any]) -> Any:  # noqa: ANN401  # any JSON
+    async def call(self, call: Callable[[], Any], begin: Begin) -> Any:  # noqa: ANN401  # any JSON
         """Let the waiting thread execute a function; its result."""
         done: asyncio.Future[Any] = self._loop.create_future()
         context = copy_context()
 
         def asked() -> None:
             try:
-                result = context.run(_contained, call)
+                result = context.run(_contained, call, begin)
             except BaseException as error:  # noqa: BLE001  # it belongs to who asked
                 self._loop.call_soon_threadsafe(done.set_exception, error)
             else:
@@ -225,7 +229,8 @@ class _Here:
         return await done
 
 
-def _contained(call: Callable[[], Any]) -> Any:  # noqa: ANN401  # any JSON
+def _contained(call: Callable[[], Any], begin: Begin) -> Any:  # noqa: ANN401  # any JSON
+    begin()
     try:
         return call()
     except StopIteration as error:  # asyncio refuses to carry it

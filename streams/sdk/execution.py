@@ -18,7 +18,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Final, Protocol
+from functools import partial
+from typing import Any, Final, Protocol, TypeAlias
 
 import orjson
 from msgspec import UNSET, Raw
@@ -39,6 +40,17 @@ _STRICT: Final = (
 
 # The execution in one of whose steps code runs.
 _inside: Final[ContextVar["Execution | None"]] = ContextVar("step", default=None)
+
+
+Begin: TypeAlias = Callable[[], None]
+"""Called right before a step's function, by the thread that calls it; raises `NotBegunError`."""
+
+StepCall: TypeAlias = Callable[[Begin], Awaitable[Any]]
+"""Calls a step's function, perhaps in another thread, which may be waited for."""
+
+
+class NotBegunError(Exception):
+    """The run ended while a step waited for its thread: its function isn't called."""
 
 
 class Journal(Protocol):
@@ -132,7 +144,7 @@ class Execution:
         self._interrupt()
         await self._until_quiet()
 
-    async def step(self, name: str, call: Callable[[], Awaitable[Any]], retries: Retries) -> Any:  # noqa: ANN401  # any JSON
+    async def step(self, name: str, call: StepCall, retries: Retries) -> Any:  # noqa: ANN401  # any JSON
         """The outcome of a step, executed unless it was before.
 
         Raises:
@@ -150,7 +162,7 @@ class Execution:
         """Sleep until a time in ms since 1970; one that has passed costs nothing more."""
         await self._sleep(self._key(name), lambda: wake_at)
 
-    async def _step(self, key: str, call: Callable[[], Awaitable[Any]], retries: Retries) -> Any:  # noqa: ANN401  # any JSON
+    async def _step(self, key: str, call: StepCall, retries: Retries) -> Any:  # noqa: ANN401  # any JSON
         await self._check(key)
         outcome = self._recorded.get(key)
         if outcome is None:
@@ -235,28 +247,39 @@ class Execution:
             self.suspend()
             raise
 
-    async def _execute(
-        self, key: str, call: Callable[[], Awaitable[Any]], retries: Retries
-    ) -> StepRecord:
+    async def _execute(self, key: str, call: StepCall, retries: Retries) -> StepRecord:
         """Execute a step until it has an outcome, and record that."""
         attempt = 0
         while True:
             attempt += 1
             with self._executes(key):
-                try:
-                    outcome = self._succeeded(key, await call(), attempt)
-                    again = False
-                except (Exception, SystemExit) as error:  # noqa: BLE001  # retries decide
-                    outcome = self._failed(key, code_of(error), text_of(error), attempt)
-                    again = retries.again(attempt, error)
-                if not (again or self.cancelled or self.suspended):
+                outcome = await self._try(key, call, attempt, retries)
+                if outcome is not None and not (self.cancelled or self.suspended):
                     await self._record(outcome)
             await self._stop_if_ended()
-            if not again:
+            if outcome is not None:
                 return outcome
             with self._waits():
                 await self._journal.wait(retries.wait_ms(attempt), self._interrupted)
             await self._check(key)
+
+    async def _try(
+        self, key: str, call: StepCall, attempt: int, retries: Retries
+    ) -> StepRecord | None:
+        """What a step comes to; None if it is to be tried again, or hasn't begun."""
+        try:
+            return self._succeeded(key, await call(partial(self._begin, key)), attempt)
+        except NotBegunError:
+            return None
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # retries decide
+            if retries.again(attempt, error):
+                return None
+            return self._failed(key, code_of(error), text_of(error), attempt)
+
+    def _begin(self, key: str) -> None:  # noqa: ARG002  # the testing kit asks for it
+        """A step begins, in whatever thread; not one that was overtaken by its run's end."""
+        if self.cancelled or self.suspended or self._over:
+            raise NotBegunError
 
     def _succeeded(self, key: str, result: object, attempt: int) -> StepRecord:
         try:

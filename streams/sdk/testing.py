@@ -15,8 +15,9 @@ async def test_a_cancelled_report_leaves_no_file(kit: TestKit) -> None:
 """
 
 import asyncio
+import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -31,7 +32,7 @@ from streams.sdk.calls import call_cleanup, call_function
 from streams.sdk.cancelled_run import CancelledRun, Event
 from streams.sdk.context import instant_ms
 from streams.sdk.errors import StepError
-from streams.sdk.execution import Execution
+from streams.sdk.execution import Execution, StepCall
 from streams.sdk.retries import Retries, milliseconds
 from topology.records import StepFailure, StepRecord
 
@@ -368,19 +369,14 @@ class _Watched(Execution):
         )
         self.wake_at = 0
         self._run = run
+        self._loop = asyncio.get_running_loop()
+        self._loops_thread = threading.get_ident()
         run.execution = self
 
-    async def _step(self, key: str, call: Callable[[], Awaitable[Any]], retries: Retries) -> Any:  # noqa: ANN401  # any JSON
-        async def watched() -> Any:  # noqa: ANN401  # any JSON
-            if key not in self._run.steps:
-                self._run.steps.append(key)
-            if self._run.is_at(During, key):
-                self._run.cancel()
-            return await call()
-
+    async def _step(self, key: str, call: StepCall, retries: Retries) -> Any:  # noqa: ANN401  # any JSON
         self._reach(Before, key)
         try:
-            result = await super()._step(key, watched, retries)
+            result = await super()._step(key, call, retries)
         except StepError:
             self._reach(After, key)
             raise
@@ -391,6 +387,23 @@ class _Watched(Execution):
         self._reach(Before, key)
         await super()._sleep(key, wake_at)
         self._reach(After, key)
+
+    def _begin(self, key: str) -> None:
+        super()._begin(key)
+        if key not in self._run.steps:
+            self._run.steps.append(key)
+        if self._run.is_at(During, key):
+            self._on_loop(self._run.cancel)
+
+    def _on_loop(self, call: Callable[[], None]) -> None:
+        """Call on the event loop, from whichever thread, and wait until that is done."""
+        if threading.get_ident() == self._loops_thread:
+            call()
+            return
+        done = threading.Event()
+        self._loop.call_soon_threadsafe(call)
+        self._loop.call_soon_threadsafe(done.set)
+        done.wait()
 
     def _reach(self, kind: type, key: str) -> None:
         if self._run.is_at(kind, key):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+import orjson
 import pytest
 
 from streams.broker.ports import free_port
@@ -268,6 +269,13 @@ def test_a_step_that_goes_on_after_a_cancel_is_counted(running: tuple[Shop, Work
     shop.stops("overruns")
     shop.until(lambda: worker.metric(OVERRUNNING) == 0)
     assert worker.metric(OVERRUNS) == before + 1
+
+
+def test_a_cleanup_for_nobody_is_warned_of(running: tuple[Shop, Worker]) -> None:
+    """The name may be mistyped; the app's own are not warned of."""
+    said = running[1].log.read_text("utf-8").splitlines()
+    warned = [line for line in said if "on_cancelled names a function that nobody has" in line]
+    assert [orjson.loads(line)["function_id"] for line in warned] == ["of-nobody"]
 
 
 def test_a_worker_that_is_told_to_stop_hands_its_runs_over(fresh: Shop) -> None:

@@ -190,17 +190,22 @@ def _signal_group(group: int, number: signal.Signals) -> None:
 
 
 def documents() -> list[Path]:
-    """README.md first, then every document below docs/."""
+    """README.md first, then every document of docs/ and examples/."""
     pages = [path for path in tree.files() if path.suffix == ".md"]
-    return [path for path in pages if path == Path("README.md")] + [
-        path for path in pages if path.parts[0] == "docs"
+    return [
+        page
+        for place in ("README.md", "docs", "examples")
+        for page in pages
+        if page.parts[0] == place
     ]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Check the given documents, or all, and say how each went; 1 if any failed."""
     parser = argparse.ArgumentParser(prog="docs_check", description="Run the documents' sh blocks.")
-    parser.add_argument("documents", nargs="*", type=Path, help="default: README.md and docs/")
+    parser.add_argument(
+        "documents", nargs="*", type=Path, help="default: README.md, docs/ and examples/"
+    )
     chosen = parser.parse_args(arguments).documents or documents()
     failed = 0
     for document in chosen:

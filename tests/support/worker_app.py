@@ -141,3 +141,6 @@ async def clean_up(run: CancelledRun) -> None:
 
 for one in list(app.functions):
     app.on_cancelled(function=one)(clean_up)
+
+# Of another app, perhaps; or mistyped.
+app.on_cancelled(function="of-nobody")(clean_up)

@@ -7,7 +7,7 @@ import shutil
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final
@@ -16,6 +16,7 @@ import uvloop
 
 from streams import logs
 from streams.functions.changes import Difference
+from streams.functions.reader import RegistryReader
 from streams.functions.writer import apply_functions, plan_functions
 from streams.health import Health, Kind
 from streams.kafka.admin import admin_client, describe_topics
@@ -63,6 +64,7 @@ def run_worker(
     config, topic = settings.librdkafka(log_level=0), settings.topic(FUNCTIONS)
     show(plan_functions(config, topic, definitions))
     apply_functions(config, topic, definitions)
+    _warn_of_unknown(config, topic, app)
     metrics, health = Metrics(), Health()
     health.add(Kind.READY, _GROUPS, lambda: "the worker starts")
     with (
@@ -263,6 +265,17 @@ def _with_their_count(settings: Settings) -> Settings:
     if runs is None:
         return settings  # the check says what is missing
     return settings.model_copy(update={"partitions": runs.partitions})
+
+
+def _warn_of_unknown(config: Mapping[str, Any], topic: str, app: App) -> None:
+    """Functions of other apps may be cleaned up after; one that nobody has may be mistyped."""
+    others = app.cleanups.keys() - app.by_slug().keys()
+    if not others:
+        return
+    with RegistryReader(config, topic) as reader:
+        unknown = others - set(reader.load().slugs())
+    for slug in sorted(unknown):
+        _log.warning("on_cancelled names a function that nobody has", function_id=slug)
 
 
 def _not_joined(readers: list[GroupReader]) -> str | None:

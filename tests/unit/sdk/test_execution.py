@@ -1,14 +1,17 @@
 """One attempt that ends before its run does: handed over, parked, or lost."""
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import pytest
 
 from streams.sdk import Retries
+from streams.sdk.context import Step
 from streams.sdk.errors import Cancelled, Suspended
-from streams.sdk.execution import Execution
+from streams.sdk.execution import Begin, Execution
 from topology import limits
 from topology.records import StepRecord
 
@@ -56,7 +59,12 @@ class Journal:
 
 async def step(execution: Execution, name: str, call: Callable[[], Awaitable[Any]]) -> Any:
     """Take a step."""
-    return await execution.step(name, call, ONCE)
+
+    async def begun(begin: Begin) -> object:
+        begin()
+        return await call()
+
+    return await execution.step(name, begun, ONCE)
 
 
 async def nothing() -> None:
@@ -257,3 +265,36 @@ def test_no_step_starts_once_the_function_has_ended() -> None:
         assert not execution.suspended
 
     executed(work)
+
+
+@pytest.mark.parametrize(
+    ("end", "raised"),
+    [
+        (lambda execution: execution.cancel({"type": "api"}), Cancelled),
+        (Execution.suspend, Suspended),
+    ],
+    ids=["cancelled", "lost"],
+)
+def test_a_step_that_still_waits_for_a_thread_never_begins(
+    end: Callable[[Execution], None], raised: type[BaseException]
+) -> None:
+    """All threads are busy, the run ends, then one is free: the step's function isn't called."""
+    begun: list[str] = []
+
+    async def work(execution: Execution, journal: Journal) -> None:
+        free = threading.Event()
+        with ThreadPoolExecutor(1) as executor:
+            executor.submit(free.wait)
+            waiting = asyncio.ensure_future(
+                Step(execution, executor, ONCE).run("one", begun.append, "one")
+            )
+            await asyncio.sleep(0)
+            assert execution.executing == "one"
+            end(execution)
+            free.set()
+            with pytest.raises(raised):
+                await waiting
+        assert journal.records == []
+
+    executed(work)
+    assert begun == []
