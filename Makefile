@@ -33,7 +33,7 @@ example: setup ## Run the report app with all that it needs until Ctrl-C (PORT=8
 
 .PHONY: test
 test: setup ## Run every test, four files at a time (each side starts a local Kafka)
-	@$(PY) -m pytest --numprocesses 4 --dist loadfile
+	@$(PY) -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: test-e2e
 test-e2e: setup ## Run the tests that use the report app in a real Chromium

@@ -50,7 +50,11 @@ def _look(consumer: Consumer, topic: str, partitions: int, asked: Mapping[str, i
         since = max(0, asked[run_id] - _CLOCKS_MS)
         earliest[home] = min(since, earliest.get(home, since))
     wanted = [TopicPartition(topic, home, since) for home, since in earliest.items()]
-    consumer.assign(consumer.offsets_for_times(wanted, timeout=_TIMEOUT_S))
+    starts = consumer.offsets_for_times(wanted, timeout=_TIMEOUT_S)
+    for place in starts:
+        if place.error is not None:
+            raise KafkaException(place.error)
+    consumer.assign(starts)
     unread, stopped, found = set(earliest), set(), set()
     for message in _records(consumer, unread):
         key = message.key()
