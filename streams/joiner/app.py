@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from contextlib import suppress
 from typing import Final
 
 import faust
@@ -175,8 +176,18 @@ def run_joiner(settings: Settings) -> None:
 def _create_app(joiner: Joiner) -> faust.App:
     settings = joiner.settings
 
+    class Thread(driver.AIOKafkaConsumerThread):
+        """Ends also while the brokers are away, when aiokafka's close lets out its own cancel."""
+
+        async def on_thread_stop(self) -> None:
+            with suppress(asyncio.CancelledError):
+                await super().on_thread_stop()
+
     class Consumer(driver.Consumer):
         """Faust's consumer; where it would go back to committed offsets, it goes to ours."""
+
+        def _new_consumer_thread(self) -> Thread:
+            return Thread(self, loop=self.loop, beacon=self.beacon)
 
         async def perform_seek(self) -> None:
             positions = joiner.flow.positions()

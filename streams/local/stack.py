@@ -5,12 +5,14 @@ flow: what takes requests first, the broker last.
 """
 
 import fcntl
+import os
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
@@ -21,6 +23,7 @@ from streams.broker.local import LocalBroker
 from streams.broker.ports import free_port
 from streams.broker.process import GuardedProcess
 from streams.database.engine import open_database, translated
+from streams.durations import format_duration
 from streams.errors import CountermandError, RefusedError
 from streams.health import OK
 from streams.kafka.topics import create_topics
@@ -33,6 +36,8 @@ READ_MODEL: Final = "read-model"
 _WITH_METRICS: Final = (ROUTER, JOINER, READ_MODEL)
 _COMMANDS: Final = {READ_MODEL: (READ_MODEL, "run")}
 _KEY_NAME: Final = "up"
+# After a crash of all of it, the next start waits so long for the members that are gone.
+_SESSION: Final = timedelta(seconds=10)
 _READY_S: Final = 90.0
 _POLL_S: Final = 0.1
 _TAIL_LINES: Final = 5
@@ -124,14 +129,18 @@ class Stack:
             broker = LocalBroker(self._data_dir / "kafka", self._port)
             self._exits.callback(broker.close)
             broker.start()
-            found = {"kafka_bootstrap_servers": broker.bootstrap_servers}
+            found: dict[str, object] = {"kafka_bootstrap_servers": broker.bootstrap_servers}
+            if self.settings.source("session_timeout") == "default":
+                found["session_timeout"] = _SESSION
             self.settings = self.settings.model_copy(update=found)
         self._say("making topics")
         create_topics(self.settings)
         self._make_key()
         self._say("starting router, joiner, read model and API")
         for name in (JOINER, ROUTER, READ_MODEL, API):  # stopped the other way round
-            child = GuardedProcess(self._command(name), self._log(name))
+            child = GuardedProcess(
+                self._command(name), self._log(name), environment=self._environment()
+            )
             self._children[name] = child
             self._exits.callback(self._stop, name)
         self._wait_until_ready()
@@ -152,6 +161,11 @@ class Stack:
     def _stop(self, name: str) -> None:
         self._say(f"stopping the {name}")
         self._children.pop(name).stop()
+
+    def _environment(self) -> dict[str, str]:
+        """What has no flag."""
+        session_ms = round(self.settings.session_timeout.total_seconds() * 1000)
+        return os.environ | {"COUNTERMAND_SESSION_TIMEOUT": format_duration(session_ms)}
 
     def _command(self, name: str) -> list[str]:
         settings = self.settings

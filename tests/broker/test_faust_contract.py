@@ -10,6 +10,7 @@ from typing import Any
 import faust
 import mode
 import pytest
+from aiokafka.consumer.fetcher import Fetcher  # type: ignore[import-untyped]
 from faust.events import Event
 from faust.tables import recovery
 from faust.transport import consumer
@@ -47,6 +48,14 @@ def test_consumer_has_what_the_flow_uses(name: str) -> None:
         [one.kind for one in inspect.signature(each).parameters.values()] for each in (ours, theirs)
     ]
     assert kinds[0] == kinds[1]
+
+
+def test_the_consumers_thread_can_be_another() -> None:
+    """A close of aiokafka awaits fetches that it cancels: they wait while brokers are away."""
+    assert inspect.iscoroutinefunction(driver.AIOKafkaConsumerThread.on_thread_stop)
+    made = inspect.getsource(driver.Consumer._new_consumer_thread)
+    assert "AIOKafkaConsumerThread(self, loop=self.loop, beacon=self.beacon)" in made
+    assert "x.cancel()\n            await x\n" in inspect.getsource(Fetcher.close)
 
 
 def test_perform_seek_can_be_overridden() -> None:

@@ -1,7 +1,11 @@
 """The durable order under kill -9: between any two steps nothing is lost, nothing repeated."""
 
+from pathlib import Path
+
 import pytest
 
+from streams.broker import LocalBroker
+from tests.support.deadline import eventually
 from tests.support.joining import PATIENCE_S, Joining, ids
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -40,3 +44,15 @@ def test_kill_at_each_step(joining: Joining, steps: tuple[str, ...]) -> None:
     joiner.start()
     joining.await_applied()
     joining.check(started, stopped)
+
+
+def test_without_a_broker_it_ends_when_told_to(prepared_cache: None, tmp_path: Path) -> None:
+    """Neither its producers nor Faust wait for a broker that is gone until they are killed."""
+    with LocalBroker(tmp_path / "kafka") as broker:
+        joining = Joining(broker.bootstrap_servers, "trap", tmp_path)
+        joiner = joining.joiner()
+        joiner.start()
+        eventually(lambda: joiner.is_ready, PATIENCE_S)
+        broker.kill()
+        assert joiner.end() == 0
+        joining.close()

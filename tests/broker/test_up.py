@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +52,10 @@ def up(folder: Path) -> "subprocess.Popen[str]":
     return start("up", "--data-dir", str(folder / "data"), "--port", str(free_port()), "--json")
 
 
-@pytest.fixture
-def stack(tmp_path: Path) -> Iterator[tuple["subprocess.Popen[str]", dict[str, Any]]]:
+@contextmanager
+def stack(folder: Path) -> Iterator[tuple["subprocess.Popen[str]", dict[str, Any]]]:
     """A running `up`, and what it said when it was ready."""
-    with up(tmp_path) as process:
+    with up(folder) as process:
         try:
             assert process.stdout is not None
             yield process, json.loads(process.stdout.readline() or "null")
@@ -68,27 +69,25 @@ def descendants(process: "subprocess.Popen[str]") -> list[psutil.Process]:
     return psutil.Process(process.pid).children(recursive=True)
 
 
-def test_up_cancels_and_stops_in_order(
-    stack: tuple["subprocess.Popen[str]", dict[str, Any]], tmp_path: Path
-) -> None:
+def test_up_cancels_and_stops_in_order(tmp_path: Path) -> None:
     """From an empty folder to a cancelled event; SIGTERM ends every process, with code 0."""
-    process, ready = stack
-    where = {"kafka_bootstrap_servers": ready["bootstrap"]}
-    assert run("functions", "apply", "-f", "-", stdin=FUNCTIONS, **where).exit_code == 0
-    for event in ("report/requested", "report/cancelled"):
-        sent = run("events", "send", "--name", event, "--data", '{"id": 1}', "--json", **where)
-        assert json_of(sent)["sent"] == 1
-    tail = ["cancelled", "tail", "--from-beginning", "--max", "1", "--timeout", "60", "--json"]
-    (cancelled,) = json_lines(run(*tail, **where))
-    assert cancelled["data"]["function_id"] == "reports-generate"
-    assert status_of(ready) == 200
-    assert Path(ready["api_key_file"]).stat().st_mode & 0o077 == 0
-    second = run("up", "--data-dir", str(tmp_path / "data"), **where)
-    assert second.exit_code == ExitCode.REFUSED
-    children = descendants(process)
-    assert len(children) >= 5  # guards and what they guard
-    process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=ENDS_WITHIN_S)
+    with stack(tmp_path) as (process, ready):
+        where = {"kafka_bootstrap_servers": ready["bootstrap"]}
+        assert run("functions", "apply", "-f", "-", stdin=FUNCTIONS, **where).exit_code == 0
+        for event in ("report/requested", "report/cancelled"):
+            sent = run("events", "send", "--name", event, "--data", '{"id": 1}', "--json", **where)
+            assert json_of(sent)["sent"] == 1
+        tail = ["cancelled", "tail", "--from-beginning", "--max", "1", "--timeout", "60", "--json"]
+        (cancelled,) = json_lines(run(*tail, **where))
+        assert cancelled["data"]["function_id"] == "reports-generate"
+        assert status_of(ready) == 200
+        assert Path(ready["api_key_file"]).stat().st_mode & 0o077 == 0
+        second = run("up", "--data-dir", str(tmp_path / "data"), **where)
+        assert second.exit_code == ExitCode.REFUSED
+        children = descendants(process)
+        assert len(children) >= 5  # guards and what they guard
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=ENDS_WITHIN_S)
     assert process.returncode == 0, said
     assert said.index("stopping the router") < said.index("stopping the joiner")
     assert not [child for child in children if child.is_running()]
@@ -100,48 +99,31 @@ def status_of(ready: dict[str, Any]) -> int:
     return httpx.get(f"{ready['urls']['api']}/v1/audit", headers=headers).status_code
 
 
-def test_each_start_makes_a_new_key(tmp_path: Path) -> None:
-    """Who has the key of an earlier start can't call any more."""
-    statuses = []
-    first = None
-    for _ in range(2):
-        with up(tmp_path) as process:
-            assert process.stdout is not None
-            ready = json.loads(process.stdout.readline())
-            first = first or ready["api_key"]
-            statuses.append((status_of(ready), status_of(ready | {"api_key": first})))
-            process.terminate()
-            process.communicate(timeout=ENDS_WITHIN_S)
-    assert statuses == [(200, 200), (200, 401)]
+def test_what_a_killed_up_leaves(tmp_path: Path) -> None:
+    """No process: kill -9 of the parent ends them all. And no way in: the next has a new key."""
+    with stack(tmp_path) as (process, first):
+        children = descendants(process)
+        process.kill()
+        assert eventually(
+            lambda: not [child for child in children if child.is_running()], ENDS_WITHIN_S
+        )
+    with stack(tmp_path) as (process, ready):
+        assert status_of(ready) == 200
+        assert status_of(ready | {"api_key": first["api_key"]}) == 401
+        said = said_without_joiner(process)
+    assert process.returncode == ExitCode.FAILED
+    assert "The joiner ended with code" in said
 
 
-def test_nothing_outlives_a_killed_up(
-    stack: tuple["subprocess.Popen[str]", dict[str, Any]],
-) -> None:
-    """Also kill -9 of the parent ends Kafka, router and joiner."""
-    process, ready = stack
-    assert ready["ready"]
-    children = descendants(process)
-    process.kill()
-    assert eventually(
-        lambda: not [child for child in children if child.is_running()], ENDS_WITHIN_S
-    )
-
-
-def test_a_joiner_that_ends_is_told_with_its_log(
-    stack: tuple["subprocess.Popen[str]", dict[str, Any]],
-) -> None:
-    """`up` doesn't go on with half of it: it stops the rest and shows the end of the log."""
-    process, _ = stack
+def said_without_joiner(process: "subprocess.Popen[str]") -> str:
+    """What an `up` says whose joiner is killed: it doesn't go on with half of it."""
     (joiner,) = [
         child
         for child in descendants(process)
         if child.cmdline()[1:4] == ["-m", "streams.cli", "joiner"]
     ]
     joiner.kill()
-    _, said = process.communicate(timeout=ENDS_WITHIN_S)
-    assert process.returncode == ExitCode.FAILED
-    assert "The joiner ended with code" in said
+    return process.communicate(timeout=ENDS_WITHIN_S)[1]
 
 
 def test_demo_is_as_it_must_be() -> None:
