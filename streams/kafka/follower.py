@@ -1,11 +1,21 @@
 """Consumers that join no group: whoever makes one says what it reads, and from where."""
 
+import time
 from typing import Any, Final
 
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from streams.kafka.admin import TIMEOUT_S, unreachable
 from streams.settings import Settings
 
+# A leader is just changing, or a topic so new that not every broker knows it.
+PASSING: Final = (
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001  # librdkafka's public error codes
+)
+_PAUSE_S: Final = 0.2
 _DEFAULTS: Final[dict[str, Any]] = {
     "isolation_level": "read_committed",
     "enable_auto_commit": False,
@@ -26,3 +36,19 @@ def follower(settings: Settings, purpose: str, **extra: Any) -> Consumer:  # noq
     """
     group = f"{settings.application_id}-{purpose}"
     return Consumer(settings.librdkafka(group_id=group, **(_DEFAULTS | extra)))
+
+
+def bounds(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
+    """First offset and end of a partition; a leader that is just changing gets time.
+
+    Raises:
+        UnreachableError: the brokers don't answer.
+    """
+    end = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            return consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)
+        except KafkaException as error:
+            if error.args[0].code() not in PASSING or time.monotonic() > end:
+                raise unreachable(error) from error
+            time.sleep(_PAUSE_S)

@@ -7,17 +7,11 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streams.errors import NotFoundError
-from streams.kafka.admin import REACH_TIMEOUT_S, TIMEOUT_S, unreachable
-from streams.kafka.follower import follower
+from streams.kafka.admin import REACH_TIMEOUT_S, unreachable
+from streams.kafka.follower import PASSING, bounds, follower
 from streams.settings import Settings
 
 _POLL_S: Final = 0.2
-# A leader is just changing, or a topic so new that not every broker knows it.
-_PASSING: Final = (
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-    KafkaError.LEADER_NOT_AVAILABLE,
-    KafkaError.UNKNOWN_TOPIC_OR_PART,
-)
 
 
 def follow(
@@ -77,22 +71,10 @@ def _assign(consumer: Consumer, topic: str, *, from_beginning: bool) -> set[int]
     partitions = _partitions(consumer, topic)
     starts = []
     for partition in partitions:
-        low, high = _bounds(consumer, TopicPartition(topic, partition))
+        low, high = bounds(consumer, TopicPartition(topic, partition))
         starts.append(TopicPartition(topic, partition, low if from_beginning else high))
     consumer.assign(starts)
     return set(partitions)
-
-
-def _bounds(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
-    """First offset and end of a partition; a leader that is just changing gets time."""
-    end = time.monotonic() + TIMEOUT_S
-    while True:
-        try:
-            return consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)
-        except KafkaException as error:
-            if error.args[0].code() not in _PASSING or time.monotonic() > end:
-                raise unreachable(error) from error
-            time.sleep(_POLL_S)
 
 
 def _partitions(consumer: Consumer, topic: str) -> list[int]:
@@ -119,6 +101,6 @@ def _is_record(message: Message) -> bool:
     error = message.error()
     if error is None:
         return True
-    if _is_end(message) or error.code() in _PASSING:
+    if _is_end(message) or error.code() in PASSING:
         return False
     raise unreachable(KafkaException(error))

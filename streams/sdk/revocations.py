@@ -25,7 +25,7 @@ from streams import logs
 from streams.durations import parse_duration
 from streams.errors import KafkaRefusedError, NotFoundError, UnreachableError
 from streams.kafka.admin import REACH_TIMEOUT_S, TIMEOUT_S, unreachable
-from streams.kafka.follower import follower
+from streams.kafka.follower import PASSING, follower
 from streams.sdk.cancelled_run import CancelledRun, read_cancelled
 from streams.settings import Settings, load
 from topology import keys
@@ -42,12 +42,6 @@ _PORTIONS: Final = 64
 _END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001  # librdkafka's public error codes
 _FATAL: Final = KafkaError._FATAL  # noqa: SLF001  # as a message; its own `fatal` is false
 _REFUSALS: Final = (_FATAL, KafkaError.TOPIC_AUTHORIZATION_FAILED)
-# A leader is just changing, or a topic so new that not every broker knows it.
-_PASSING: Final = (
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-    KafkaError.LEADER_NOT_AVAILABLE,
-    KafkaError.UNKNOWN_TOPIC_OR_PART,
-)
 Place: TypeAlias = tuple[str, int]
 _log = logs.get(__name__)
 
@@ -304,7 +298,7 @@ class RevocationView:
 
     def _report(self, error: KafkaError) -> None:
         """Log what librdkafka mends by itself, as far as that is possible."""
-        if error.code() not in _PASSING:
+        if error.code() not in PASSING:
             self._warn(str(error.code()), error.str())
 
     def _warn(self, kind: str, error: str) -> None:
@@ -377,7 +371,7 @@ def _offsets(consumer: Consumer, places: list[Place], at: int) -> dict[Place, in
             found, wrong = [], [error.args[0]]
         if not wrong:
             return {(one.topic, one.partition): one.offset for one in found}
-        if wrong[0].code() not in _PASSING or time.monotonic() > until:
+        if wrong[0].code() not in PASSING or time.monotonic() > until:
             raise unreachable(KafkaException(wrong[0]))
         time.sleep(_POLL_S)
 

@@ -12,7 +12,7 @@ from confluent_kafka import KafkaException, TopicPartition
 
 from streams import logs
 from streams.kafka.admin import REACH_TIMEOUT_S, unreachable
-from streams.kafka.follower import follower
+from streams.kafka.follower import bounds, follower
 from streams.sdk.worker.reader import LOG_LEVEL
 from streams.settings import Settings
 from topology.topics import RUNS
@@ -44,12 +44,10 @@ class Watch:
         try:
             found = self._consumer.list_topics(topic, timeout=REACH_TIMEOUT_S).topics[topic]
             places = [TopicPartition(topic, partition) for partition in sorted(found.partitions)]
-            for place in places:
-                _, place.offset = self._consumer.get_watermark_offsets(
-                    place, timeout=REACH_TIMEOUT_S
-                )
         except KafkaException as error:
             raise unreachable(error) from error
+        for place in places:
+            _, place.offset = bounds(self._consumer, place)
         self._consumer.assign(places)
 
     def run(
