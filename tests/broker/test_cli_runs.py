@@ -19,8 +19,10 @@ from tests.support.cli import json_lines, json_of, run
 from tests.support.deadline import eventually
 from tests.support.services import environment
 from tests.support.terminal import CHECKOUT, Terminal
+from topology import limits
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
+MOST_LISTED = 500
 PATIENCE_S = 60
 FUNCTION = """
 functions:
@@ -87,7 +89,9 @@ class Running:
 
     def runs(self, slug: str, *filters: str) -> list[Any]:
         """Runs of a function."""
-        listed = self.call("runs", "list", "--function", slug, "--limit", "500", "--json", *filters)
+        listed = self.call(
+            "runs", "list", "--function", slug, "--limit", f"{MOST_LISTED}", "--json", *filters
+        )
         assert listed.exit_code == ExitCode.OK, listed.output
         return json_lines(listed)
 
@@ -201,9 +205,11 @@ def test_somebody_at_a_terminal_is_asked(running: Running) -> None:
 def test_ctrl_c_can_stop_the_cancellation(running: Running) -> None:
     """Or end only the display; either way the exit code says that it was interrupted."""
     slug = running.function()
-    running.start(slug, *numbered(5))
+    # Twenty slices: the stop comes right behind the cancellation, before it is done.
+    running.send(slug, "requested", *numbered(20 * limits.SLICE_DECISIONS))
+    eventually(lambda: len(running.runs(slug)) == MOST_LISTED, PATIENCE_S)
     with running.on_terminal("cancel", "--function", slug) as terminal:
-        terminal.expect("Cancel 5 runs?")
+        terminal.expect("runs?")
         with running.router_stopped():
             terminal.type("y")
             terminal.expect("queued")

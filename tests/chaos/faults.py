@@ -67,13 +67,16 @@ class Faults:
             self._restart_broker()
             return
         victim = self._rng.choice(list(self._fleet.of(role)))
-        match what:
-            case "kill":
-                self._kill(victim)
-            case "pause":
-                self._freeze(victim)
-            case "zombie":
-                self._make_zombie(victim)
+        try:
+            match what:
+                case "kill":
+                    self._kill(victim)
+                case "pause":
+                    self._freeze(victim)
+                case "zombie":
+                    self._make_zombie(victim)
+        except ProcessLookupError:  # a fenced router ends: its supervisor starts it again
+            self._say(f"{victim.name} has just ended by itself")
 
     def _kill(self, victim: Service) -> None:
         """Freeze it in the middle of something, show that it is, and kill it there."""
