@@ -13,6 +13,11 @@ PASSING: Final = (
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
+)
+# What is asked with a deadline also waits until the client has heard of the partition. What is read
+# doesn't: its partition is gone.
+UNSETTLED: Final = (
+    *PASSING,
     KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001  # librdkafka's public error codes
 )
 _PAUSE_S: Final = 0.2
@@ -49,6 +54,6 @@ def bounds(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
         try:
             return consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)
         except KafkaException as error:
-            if error.args[0].code() not in PASSING or time.monotonic() > end:
+            if error.args[0].code() not in UNSETTLED or time.monotonic() > end:
                 raise unreachable(error) from error
             time.sleep(_PAUSE_S)

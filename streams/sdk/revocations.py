@@ -25,7 +25,7 @@ from streams import logs
 from streams.durations import parse_duration
 from streams.errors import KafkaRefusedError, NotFoundError, UnreachableError
 from streams.kafka.admin import REACH_TIMEOUT_S, TIMEOUT_S, unreachable
-from streams.kafka.follower import PASSING, follower
+from streams.kafka.follower import PASSING, UNSETTLED, follower
 from streams.sdk.cancelled_run import CancelledRun, read_cancelled
 from streams.settings import Settings, load
 from topology import keys
@@ -371,7 +371,7 @@ def _offsets(consumer: Consumer, places: list[Place], at: int) -> dict[Place, in
             found, wrong = [], [error.args[0]]
         if not wrong:
             return {(one.topic, one.partition): one.offset for one in found}
-        if wrong[0].code() not in PASSING or time.monotonic() > until:
+        if wrong[0].code() not in UNSETTLED or time.monotonic() > until:
             raise unreachable(KafkaException(wrong[0]))
         time.sleep(_POLL_S)
 

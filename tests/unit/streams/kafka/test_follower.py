@@ -6,7 +6,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from streams.errors import KafkaRefusedError
-from streams.kafka.follower import PASSING, bounds
+from streams.kafka.follower import PASSING, UNSETTLED, bounds
 
 PLACE = TopicPartition("things", 0)
 
@@ -25,7 +25,7 @@ class Answers:
         return 3, 7
 
 
-@pytest.mark.parametrize("code", PASSING)
+@pytest.mark.parametrize("code", UNSETTLED)
 def test_what_passes_is_waited_for(code: int) -> None:
     """A leader that moves, or that the client has yet to hear of, is no reason to give up."""
     assert bounds(cast("Consumer", Answers(code)), PLACE) == (3, 7)
@@ -37,3 +37,8 @@ def test_a_refusal_is_told() -> None:
     with pytest.raises(KafkaRefusedError):
         bounds(cast("Consumer", refusing), PLACE)
     assert refusing.left == []
+
+
+def test_a_reader_is_told_that_its_partition_is_gone() -> None:
+    """What passes while reading is skipped for as long as it lasts, so this must not be."""
+    assert set(UNSETTLED) - set(PASSING) == {KafkaError._UNKNOWN_PARTITION}
