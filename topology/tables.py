@@ -1,8 +1,8 @@
 """The joiner's rows: one RocksDB per partition, in spaces told apart by the first byte of the key.
 
-Facts go to the changelog. Derived rows (`DERIVED`) follow from facts by `streams.joiner.derive`,
-for writing and for restoring alike; listeners are facts only where the run's home is another
-partition.
+Facts go to the changelog. Derived rows (`DERIVED`) follow from facts, for writing and for
+restoring alike, by `streams.joiner.decide.derive`; listeners are facts only where the run's home
+is another partition.
 """
 
 from enum import Enum

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from streams import settings as countermand
-from streams.kafka.sender import Sender
+from streams.kafka.producers import Sender
 from streams.sdk import App, CancelledRun, Context
 from topology import topics
 

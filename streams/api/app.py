@@ -11,18 +11,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from streams.api import (
-    cancellations,
-    events,
-    functions,
-    health,
-    openapi,
-    replays,
-    runs,
-    trail,
-)
-from streams.api.front import Front
+from streams.api import openapi
+from streams.api.call.front import Front
 from streams.api.problems import ProblemError, as_problem
+from streams.api.routes import audit, cancellations, events, functions, health, replays, runs
 from streams.api.service import Service
 
 ROUTERS: Final = (
@@ -31,7 +23,7 @@ ROUTERS: Final = (
     functions.router,
     replays.router,
     events.router,
-    trail.router,
+    audit.router,
     health.router,
 )
 # The page's script and style come with a package: the networks of users may not reach a CDN.

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, RowMapping, select
 from streams import durations
 from streams.api.fields import Answer, Json, Row, Time, time_text
 from streams.api.progress import CancelCounts, Progress, State
-from streams.api.requests import PAUSE, RESUME
+from streams.api.request_writer import PAUSE, RESUME
 from streams.database.schema import REQUESTS
 from streams.functions.changes import Difference, RuleReport, rule_reports
 from streams.functions.definition import as_document

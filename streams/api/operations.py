@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
-from streams.api.guard import ROLE
+from streams.api.call.guard import ROLE
+from streams.api.call.roles import Role
 from streams.api.problems import MEDIA_TYPE
-from streams.api.roles import Role
 
 SCHEME: Final = "apiKey"
 _PROBLEM: Final = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}

@@ -12,10 +12,10 @@ from sqlalchemy import Engine, text
 
 from streams import logs
 from streams.api.app import create_app
-from streams.api.auth import Authenticator
+from streams.api.call.auth import Authenticator
 from streams.api.catalogue import Catalogue
 from streams.api.producer import AckedProducer
-from streams.api.requests import RequestWriter
+from streams.api.request_writer import RequestWriter
 from streams.api.service import Service
 from streams.database.engine import open_database
 from streams.errors import SettingsError, UnreachableError

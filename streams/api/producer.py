@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from streams.errors import KafkaRefusedError, UnreachableError
 from streams.kafka.admin import unreachable
-from streams.kafka.sender import PARTITIONER
+from streams.kafka.producers import PARTITIONER
 from streams.settings import Settings
 from topology import limits
 

@@ -6,9 +6,9 @@ from typing import Annotated
 from fastapi import Depends, Request
 from sqlalchemy import Engine
 
-from streams.api.auth import Authenticator
+from streams.api.call.auth import Authenticator
 from streams.api.catalogue import Catalogue
-from streams.api.requests import RequestWriter
+from streams.api.request_writer import RequestWriter
 from streams.health import Health
 from streams.metrics import Metrics
 from streams.settings import Settings

@@ -110,7 +110,7 @@ def _ask(targets: Counter[str], *, yes: bool) -> None:
 
 def _send(settings: "Settings", letters: list["Letter"]) -> None:
     from streams.kafka.dead_letters import redrive as send_again  # noqa: PLC0415
-    from streams.kafka.sender import Sender  # noqa: PLC0415
+    from streams.kafka.producers import Sender  # noqa: PLC0415
 
     with Sender(settings) as sender, progress(unit="records") as bar:
         for letter in bar.track(letters, description="sending"):

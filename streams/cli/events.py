@@ -57,7 +57,7 @@ def send(  # noqa: PLR0913  # one parameter per option
     if sum([event is not None, bool(given), file is not None]) != 1:
         raise typer.BadParameter("give one of: an event as JSON, --name and --data, --file")
     settings = options.load_settings(bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix)
-    from streams.kafka.sender import Sender  # noqa: PLC0415  # brings a Kafka client
+    from streams.kafka.producers import Sender  # noqa: PLC0415  # brings a Kafka client
     from topology.topics import EVENTS  # noqa: PLC0415
 
     target = topic or settings.topic(EVENTS)

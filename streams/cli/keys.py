@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streams.api.roles import Role
+from streams.api.call.roles import Role
 from streams.cli import options
 from streams.cli.console import confirm, json_out, out, say, table
 from streams.errors import RefusedError
@@ -16,7 +16,7 @@ from streams.errors import RefusedError
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from streams.api.keys import ApiKey
+    from streams.api.call.keys import ApiKey
 
 app = typer.Typer(help="API keys: who may call the REST API.", no_args_is_help=True)
 
@@ -35,7 +35,7 @@ Id = Annotated[str, typer.Argument(help="The key's id, as `keys list` shows it."
 @app.command()
 def create(name: Name, *, role: RoleOption, json: options.Json = False) -> None:
     """Make a key; it is shown once, and only its hash is kept."""
-    from streams.api.keys import create_key  # noqa: PLC0415  # brings the database
+    from streams.api.call.keys import create_key  # noqa: PLC0415  # brings the database
 
     with _database() as engine:
         key, text = create_key(engine, name, role, _now_ms())
@@ -49,7 +49,7 @@ def create(name: Name, *, role: RoleOption, json: options.Json = False) -> None:
 @app.command(name="list")
 def list_keys(*, json: options.Json = False) -> None:
     """List all keys, revoked ones too; never their secrets."""
-    from streams.api import keys  # noqa: PLC0415  # brings the database
+    from streams.api.call import keys  # noqa: PLC0415  # brings the database
 
     with _database() as engine:
         found = [_shown(key) for key in keys.list_keys(engine)]
@@ -67,7 +67,7 @@ def revoke(id_: Id, *, yes: options.Yes = False, json: options.Json = False) -> 
     """Let a key call no more, from at most a second later on."""
     if not confirm(f"Revoke the key {id_}?", yes=yes):
         raise RefusedError(f"{id_} was not revoked: add --yes to go ahead")
-    from streams.api.keys import revoke_key  # noqa: PLC0415  # brings the database
+    from streams.api.call.keys import revoke_key  # noqa: PLC0415  # brings the database
 
     with _database() as engine:
         key = revoke_key(engine, id_, _now_ms())

@@ -20,12 +20,12 @@ from streams.errors import CountermandError
 from streams.health import Health, Kind, Progress
 from streams.joiner.changelog import Changelog, Log
 from streams.joiner.decide.entries import Source
+from streams.joiner.decide.view import Place
+from streams.joiner.figures import Report
 from streams.joiner.flow import Flow
 from streams.joiner.processor import PartitionProcessor, Parts, TopicIds
-from streams.joiner.report import Report
 from streams.joiner.store import Memory
 from streams.joiner.transaction import Transactions
-from streams.joiner.view import Place
 from streams.kafka import clients
 from streams.kafka.admin import admin_client, describe_topics
 from streams.kafka.topics import check_topics

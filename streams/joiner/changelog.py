@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streams.errors import DamagedStoreError
-from streams.joiner import derive
+from streams.joiner.decide import derive
 from streams.joiner.store import Memory, Store, wipe
 from topology.tables import Checkpoint
 

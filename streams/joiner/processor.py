@@ -35,14 +35,14 @@ from streams.errors import (
     LostInputError,
 )
 from streams.joiner.changelog import Changelog
-from streams.joiner.decide.batch import Input, PoisonError, decide_batch, room
 from streams.joiner.decide.entries import Source
+from streams.joiner.decide.transaction import Input, PoisonError, decide_batch, room
+from streams.joiner.decide.view import Functions, Output, Place, View
+from streams.joiner.figures import Report
 from streams.joiner.forwards import ForwardReader
 from streams.joiner.inbox import Inbox
-from streams.joiner.report import Report
 from streams.joiner.store import Memory, Store, wipe
 from streams.joiner.transaction import Transactions
-from streams.joiner.view import Functions, Output, Place, View
 from streams.router.dead_letters import Origin, dead_letter
 from topology import codec, limits, tables
 from topology.records import CommandBatch

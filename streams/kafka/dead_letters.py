@@ -6,7 +6,7 @@ from typing import cast
 
 from confluent_kafka import Message
 
-from streams.kafka.sender import Sender
+from streams.kafka.producers import Sender
 from streams.kafka.tail import read_all
 from streams.router.dead_letters import PREFIX
 from streams.settings import Settings

@@ -8,7 +8,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from streams.errors import NotFoundError
 from streams.kafka.admin import REACH_TIMEOUT_S, unreachable
-from streams.kafka.follower import PASSING, bounds, follower
+from streams.kafka.consumers import PASSING, bounds, follower
 from streams.settings import Settings
 
 _POLL_S: Final = 0.2

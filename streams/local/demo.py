@@ -14,7 +14,7 @@ import orjson
 from streams.errors import CountermandError
 from streams.functions.definition import read_text
 from streams.functions.writer import apply_functions
-from streams.kafka.sender import Sender
+from streams.kafka.producers import Sender
 from streams.kafka.tail import follow, read_all
 from streams.local.stack import Stack
 from streams.settings import Settings

@@ -17,8 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
 
-from streams.api.keys import replace_key
-from streams.api.roles import Role
+from streams.api.call.keys import replace_key
+from streams.api.call.roles import Role
 from streams.broker.local import LocalBroker
 from streams.broker.ports import free_port
 from streams.broker.process import GuardedProcess

@@ -14,6 +14,7 @@ from streams.database.engine import open_database, place
 from streams.errors import KafkaRefusedError, RouterError, UnreachableError
 from streams.health import Health
 from streams.kafka.admin import admin_client
+from streams.kafka.probe import EndProbe, IdentityProbe
 from streams.kafka.topics import check_topics
 from streams.metrics import Metrics
 from streams.read_model.batch import adders
@@ -21,7 +22,6 @@ from streams.read_model.copier import Copier, now_ms
 from streams.read_model.figures import Figures
 from streams.read_model.retention import Retention
 from streams.read_model.source import Source
-from streams.router.probe import EndProbe, IdentityProbe
 from streams.settings import Settings
 from streams.signals import stopped_by_signals
 from streams.web import WebServer

@@ -6,9 +6,9 @@ from typing import Final
 
 from streams import logs
 from streams.health import Health, Kind, Progress
+from streams.kafka.probe import Place
 from streams.metrics import Metrics
 from streams.router.pipeline import STAGE, Output
-from streams.router.probe import Place
 from streams.settings import Settings
 
 _STUCK_S: Final = 5.0

@@ -25,12 +25,12 @@ from streams.collector import rare_collections
 from streams.functions.reader import RegistryReader
 from streams.health import Health
 from streams.kafka.admin import admin_client
+from streams.kafka.probe import EndProbe, IdentityProbe
 from streams.kafka.topics import LOG_APPEND_TIME, TopicsReport, check_topics
 from streams.metrics import Metrics
 from streams.router import batches
 from streams.router.figures import Figures
 from streams.router.pipeline import Output, Pipeline, ways_of
-from streams.router.probe import EndProbe, IdentityProbe
 from streams.router.record import Rejection
 from streams.router.sender import Sender
 from streams.router.sources import Intake, Sources

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from streams import crash, logs
 from streams.errors import RouterError
-from streams.router.probe import Place
+from streams.kafka.probe import Place
 from streams.router.record import Record, RecordHeaders
 from streams.router.sender import LOG_LEVEL
 from streams.router.watermarks import SourceProgress

@@ -25,7 +25,7 @@ from streams import logs
 from streams.durations import parse_duration
 from streams.errors import KafkaRefusedError, NotFoundError, UnreachableError
 from streams.kafka.admin import REACH_TIMEOUT_S, TIMEOUT_S, unreachable
-from streams.kafka.follower import PASSING, UNSETTLED, follower
+from streams.kafka.consumers import PASSING, UNSETTLED, follower
 from streams.sdk.cancelled_run import CancelledRun, read_cancelled
 from streams.settings import Settings, load
 from topology import keys

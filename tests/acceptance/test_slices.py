@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.joiner.decide.batch import Input, room
+from streams.joiner.decide.transaction import Input, room
 from tests.support.driver import Driver
 from topology import limits
 from topology.records import Unlisten

@@ -13,8 +13,8 @@ from typing import Any, Final
 import httpx
 from sqlalchemy import Engine
 
-from streams.api.keys import create_key
-from streams.api.roles import Role
+from streams.api.call.keys import create_key
+from streams.api.call.roles import Role
 from streams.database.engine import open_database, writing
 from streams.read_model.batch import Batch, Found
 from streams.read_model.statements import Statements

@@ -12,7 +12,7 @@ import orjson
 import pytest
 from sqlalchemy import delete, select, update
 
-from streams.api.idempotency import LEASE_MS
+from streams.api.call.idempotency import LEASE_MS
 from streams.broker import LocalBroker
 from streams.database.engine import writing
 from streams.database.schema import AUDIT, IDEMPOTENCY_KEYS, REQUESTS

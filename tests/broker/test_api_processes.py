@@ -10,11 +10,11 @@ import httpx
 import orjson
 import pytest
 
+from streams.api.call.keys import create_key
+from streams.api.call.roles import Role
 from streams.api.fields import time_text
-from streams.api.keys import create_key
-from streams.api.roles import Role
 from streams.database.engine import open_database
-from streams.kafka.sender import Sender
+from streams.kafka.producers import Sender
 from streams.kafka.topics import create_topics
 from streams.settings import Settings, load
 from tests.support.api import now_ms

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from streams.api import runs
-from streams.api.roles import Role
+from streams.api.call.roles import Role
+from streams.api.routes import runs
 from streams.kafka.topics import create_topics
 from streams.settings import load
 from tests.support.api import open_api

@@ -12,8 +12,8 @@ import pytest
 from confluent_kafka import Producer
 from sqlalchemy import func, select
 
-from streams.api.keys import create_key
-from streams.api.roles import Role
+from streams.api.call.keys import create_key
+from streams.api.call.roles import Role
 from streams.database.engine import open_database
 from streams.database.schema import RUNS
 from streams.functions.definition import read_text

@@ -7,7 +7,7 @@ import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from streams.cli.exits import ExitCode
-from streams.kafka.sender import Sender
+from streams.kafka.producers import Sender
 from streams.kafka.tail import follow, read_all
 from streams.kafka.topics import create_topics
 from streams.router.dead_letters import Origin, dead_letter

@@ -18,7 +18,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
 
 from streams.broker import LocalBroker
 from streams.errors import KafkaRefusedError, NotFoundError, UnreachableError
-from streams.kafka.sender import Sender
+from streams.kafka.producers import Sender
 from streams.sdk import revocations
 from streams.sdk.cancelled_run import CancelledRun
 from streams.sdk.revocations import RevocationView

@@ -11,7 +11,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
     NewTopic,
 )
 
-from streams.kafka.sender import Sender
+from streams.kafka.producers import Sender
 from streams.sdk.worker.reader import GroupReader
 from streams.settings import Settings, load
 from tests.support.broker import unique_name

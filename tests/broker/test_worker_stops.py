@@ -7,7 +7,7 @@ import pytest
 from confluent_kafka import Producer
 
 from streams.kafka.topics import create_topics
-from streams.sdk.worker.stops import look_for_stops
+from streams.sdk.worker.stopped_runs import look_for_stops
 from streams.settings import Settings, load
 from tests.support.broker import unique_name
 from tests.support.deadline import eventually

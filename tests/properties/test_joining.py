@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.functions.definition import read_text
-from streams.joiner import derive
+from streams.joiner.decide import derive
 from tests.support import oracle
 from tests.support.driver import Driver
 from tests.support.oracle import Occurrence

@@ -4,7 +4,7 @@ from collections import Counter
 
 import orjson
 
-from streams.joiner import derive
+from streams.joiner.decide import derive
 from tests.simulation import requests
 from tests.simulation.world import World
 from tests.support import oracle

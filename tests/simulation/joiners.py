@@ -5,8 +5,8 @@ from random import Random
 from typing import Any, NamedTuple
 
 from streams.errors import AbortedError, FencedError
+from streams.joiner.decide.view import Output
 from streams.joiner.store import Store
-from streams.joiner.view import Output
 from tests.simulation.faults import Crash, Faults
 from tests.support.logs import LogTransactions
 from tests.support.partition import LogChangelog, LogInbox, Setting, StepwisePartition

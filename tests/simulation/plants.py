@@ -5,8 +5,8 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 from unittest import mock
 
-from streams.joiner import derive, requests
-from streams.joiner.view import View
+from streams.joiner.decide import derive, requests
+from streams.joiner.decide.view import View
 from tests.simulation.joiners import CrashingTransactions
 from tests.simulation.routers import Router
 from tests.support.logs import LogTransactions
@@ -116,21 +116,21 @@ def claims_too_much() -> Iterator[None]:
 @contextmanager
 def forgets_late_registrations() -> Iterator[None]:
     """A cancellation meets only the runs that are there."""
-    with mock.patch("streams.joiner.decide.cancellations.meet_late"):
+    with mock.patch("streams.joiner.decide.commands.cancellations.meet_late"):
         yield
 
 
 @contextmanager
 def meets_runs_twice() -> Iterator[None]:
     """A run that registers while a cancellation scans is decided on by both ways."""
-    with mock.patch("streams.joiner.requests.is_left_to_scan", return_value=False):
+    with mock.patch("streams.joiner.decide.requests.is_left_to_scan", return_value=False):
         yield
 
 
 @contextmanager
 def repeats_requests() -> Iterator[None]:
     """A repeated request is a new one."""
-    with mock.patch("streams.joiner.requests.is_new", return_value=True):
+    with mock.patch("streams.joiner.decide.requests.is_new", return_value=True):
         yield
 
 
@@ -142,7 +142,7 @@ def resumes_at_once() -> Iterator[None]:
         pauses = requests.of_function(view, Pause, slug)
         return any(not row.resumed_at and row.received < received for row, _ in pauses)
 
-    with mock.patch("streams.joiner.decide.pauses.covers", covers):
+    with mock.patch("streams.joiner.decide.commands.pauses.covers", covers):
         yield
 
 

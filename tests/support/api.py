@@ -12,9 +12,9 @@ from fastapi import FastAPI
 from sqlalchemy import insert
 
 from streams.api.app import create_app
-from streams.api.keys import create_key
+from streams.api.call.keys import create_key
+from streams.api.call.roles import Role
 from streams.api.process import listening, open_service, server
-from streams.api.roles import Role
 from streams.api.service import Service
 from streams.database.engine import writing
 from streams.database.schema import RUNS

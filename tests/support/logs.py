@@ -7,8 +7,8 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from streams.errors import FencedError
+from streams.joiner.decide.view import Output
 from streams.joiner.transaction import encoded_forwards
-from streams.joiner.view import Output
 from topology.records import Forward
 
 Headers = Sequence[tuple[str, str | bytes | None]]

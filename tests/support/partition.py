@@ -10,11 +10,11 @@ from typing import Any, NamedTuple, cast
 from unittest import mock
 
 from streams.joiner.changelog import Changelog, Log
+from streams.joiner.decide.view import Output, Place, View
+from streams.joiner.figures import Report
 from streams.joiner.inbox import Inbox, Record
 from streams.joiner.processor import PartitionProcessor, Parts, TopicIds, _applied
-from streams.joiner.report import Report
 from streams.joiner.store import Memory, Store
-from streams.joiner.view import Output, Place, View
 from streams.metrics import Metrics
 from tests.support.logs import Cluster, LogTransactions, Message, topic_id
 from tests.support.rows import MemoryRows
@@ -42,7 +42,7 @@ class Clock:
         with (
             mock.patch("streams.joiner.processor.time", self._seconds),
             mock.patch("streams.joiner.changelog.time", self._seconds),
-            mock.patch("streams.joiner.report.time", self._seconds),
+            mock.patch("streams.joiner.figures.time", self._seconds),
         ):
             yield
 

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple, Self, TypeVar
 
 import orjson
 
-from streams.kafka.sender import Sender
+from streams.kafka.producers import Sender
 from streams.kafka.topics import create_topics
 from streams.settings import Settings, load
 from tests.support import worker_app

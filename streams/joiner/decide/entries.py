@@ -3,16 +3,16 @@
 from collections.abc import Callable, Collection
 from typing import Final
 
-from streams.joiner.decide import (
+from streams.joiner.decide.commands import (
+    cancel_events,
     cancellations,
-    cancels,
     listen,
     pauses,
     register,
     replays,
     update,
 )
-from streams.joiner.view import Context, View
+from streams.joiner.decide.view import Context, View
 from topology.records import (
     Cancel,
     CancelEvent,
@@ -61,7 +61,7 @@ def decide_entry(
 
 def _cancel(view: View, context: Context, command: Cancel) -> None:
     event = CancelEvent(context.received, context.position, context.event, context.position)
-    cancels.cancel(view, event, command.matches)
+    cancel_events.cancel(view, event, command.matches)
 
 
 _DECIDERS: Final[dict[type[Command], Callable[..., None]]] = {

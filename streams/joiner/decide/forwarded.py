@@ -1,7 +1,7 @@
 """Commands from the joiner of another partition."""
 
-from streams.joiner.decide import cancels, listen
-from streams.joiner.view import View
+from streams.joiner.decide.commands import cancel_events, listen
+from streams.joiner.decide.view import View
 from topology import limits
 from topology.records import Forward, ForwardedCancel, ForwardedMatch, Unlisten
 
@@ -15,8 +15,8 @@ def forwarded(view: View, command: Forward) -> None:
                     # Only a home knows how large its runs are: the rest comes once more.
                     view.forward(view.partition, ForwardedMatch(event, hits[number:]))
                     return
-                cancels.cancel_run(view, event, run_id, rule)
+                cancel_events.cancel_run(view, event, run_id, rule)
         case ForwardedCancel(cancel=event, matches=matches):
-            cancels.cancel(view, event, matches)
+            cancel_events.cancel(view, event, matches)
         case Unlisten():
             listen.unlisten(view, command)

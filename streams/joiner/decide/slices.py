@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import msgspec
 
-from streams.joiner import requests
-from streams.joiner.decide import cancellations, cancels, pauses, replays
-from streams.joiner.requests import Tally
-from streams.joiner.view import View
+from streams.joiner.decide import requests
+from streams.joiner.decide.commands import cancel_events, cancellations, pauses, replays
+from streams.joiner.decide.requests import Tally
+from streams.joiner.decide.view import View
 from topology import codec, keys, limits, tables
 from topology.records import CancelRuns, Pause
 from topology.tables import FanOutRow, RequestRow
@@ -29,7 +29,7 @@ def _fan_out(view: View, key: bytes) -> None:
     value = view.get(key)
     assert value is not None, "a work row in hand exists"
     row = codec.FAN_OUT_ROWS.decode(value)
-    cursor = cancels.fan_out_slice(view, row.cancel, key[_MATCH_KEY], row.cursor)
+    cursor = cancel_events.fan_out_slice(view, row.cancel, key[_MATCH_KEY], row.cursor)
     if cursor is None:
         view.put(key, None)
     else:

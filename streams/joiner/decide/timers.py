@@ -1,9 +1,9 @@
 """What happens by itself once the watermark has passed its due time (S27, S30)."""
 
-from streams.joiner import dues, requests, runs
-from streams.joiner.decide import pauses
-from streams.joiner.runs import Run
-from streams.joiner.view import View
+from streams.joiner.decide import dues, requests, runs
+from streams.joiner.decide.commands import pauses
+from streams.joiner.decide.runs import Run
+from streams.joiner.decide.view import View
 from topology import limits
 from topology.records import Pause
 from topology.statuses import Cause, Status

@@ -27,7 +27,7 @@ from rocksdict import AccessType, Options, Rdict
 
 from streams import logs
 from streams.kafka.admin import admin_client
-from streams.kafka.follower import follower
+from streams.kafka.consumers import follower
 from streams.sdk.errors import Suspended
 from streams.sdk.worker.reader import LOG_LEVEL
 from streams.settings import Settings

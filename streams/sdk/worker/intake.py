@@ -6,8 +6,8 @@ from typing import Any, Final, Protocol
 
 from streams import logs
 from streams.sdk.app import App
+from streams.sdk.worker.claimed import has_ended
 from streams.sdk.worker.dispatches import Dispatch
-from streams.sdk.worker.held import has_ended
 from topology import codec
 from topology.codec import CodecError
 from topology.records import RunRecord

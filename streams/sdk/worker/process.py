@@ -31,10 +31,10 @@ from streams.sdk.worker.history import History
 from streams.sdk.worker.intake import Intake, read_record, slug_of
 from streams.sdk.worker.journal import Journal, Outgoing
 from streams.sdk.worker.reader import GroupReader
-from streams.sdk.worker.stops import look_for_stops
+from streams.sdk.worker.run_watch import Watch
+from streams.sdk.worker.stopped_runs import look_for_stops
 from streams.sdk.worker.taker import Taker
-from streams.sdk.worker.watch import Watch
-from streams.sdk.worker.words import Words
+from streams.sdk.worker.updates import Words
 from streams.sdk.worker.worker import Limits, Worker
 from streams.settings import Settings
 from streams.web import WebServer

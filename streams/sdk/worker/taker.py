@@ -9,7 +9,7 @@ from streams.sdk.errors import Suspended
 from streams.sdk.worker.dispatches import Dispatch
 from streams.sdk.worker.history import History
 from streams.sdk.worker.journal import Journal
-from streams.sdk.worker.words import Words
+from streams.sdk.worker.updates import Words
 from streams.sdk.worker.worker import Worker
 
 _EVERY_S: Final = 0.5

@@ -27,11 +27,11 @@ from streams.sdk.calls import call_function
 from streams.sdk.cancelled_run import Event
 from streams.sdk.errors import Suspended
 from streams.sdk.execution import Execution
+from streams.sdk.worker.claimed import Held, Phase, Verdict, verdict
 from streams.sdk.worker.dispatches import Dispatch, Dispatches
-from streams.sdk.worker.held import Held, Phase, Verdict, verdict
 from streams.sdk.worker.history import History
 from streams.sdk.worker.journal import Journal, Outgoing, monotonic
-from streams.sdk.worker.words import Words
+from streams.sdk.worker.updates import Words
 from topology import limits
 from topology.records import Json, RunRecord, StepRecord
 

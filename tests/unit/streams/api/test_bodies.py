@@ -5,11 +5,11 @@ from urllib.parse import quote
 
 import pytest
 
-from streams.api.calls import Call
-from streams.api.events import read_events
-from streams.api.keys import ApiKey
+from streams.api.call.call import Call
+from streams.api.call.keys import ApiKey
+from streams.api.call.roles import Role
 from streams.api.problems import ProblemError
-from streams.api.roles import Role
+from streams.api.routes.events import read_events
 from tests.support.api import Api, add_runs, run_row
 from topology import limits
 

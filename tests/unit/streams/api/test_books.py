@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from streams import logs
-from streams.api.roles import Role
+from streams.api.call.roles import Role
 from streams.database.schema import API_KEYS
 from tests.support.api import Api
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from streams.api import audit
-from streams.api.calls import Call
-from streams.api.requests import add_request, request_record
-from streams.api.roles import Role
+from streams.api.call import audit_rows
+from streams.api.call.call import Call
+from streams.api.call.roles import Role
+from streams.api.request_writer import add_request, request_record
 from streams.database.engine import writing
 from streams.database.schema import REQUESTS
 from streams.read_model.rows import request_row
@@ -41,11 +41,11 @@ def test_both_databases(clean_environment: None, tmp_path: Path, database_url: s
         value = request_record(call, body)
         row = dict(zip(REQUESTS.c.keys(), request_row(ID.encode(), value, AT), strict=True))
         with writing(api.service.engine) as connection:
-            audit.open_row(connection, call)
+            audit_rows.open_row(connection, call)
             add_request(connection, row)
             add_request(connection, row | {"requested_by": "somebody else"})
-            audit.close_row(connection, call, audit.DONE)
-            audit.close_row(connection, call_of(api, run_id(AT, 2)), "a" * 40)
+            audit_rows.close_row(connection, call, audit_rows.DONE)
+            audit_rows.close_row(connection, call_of(api, run_id(AT, 2)), "a" * 40)
         with api.service.engine.connect() as connection:
             (stored,) = connection.execute(select(REQUESTS)).mappings()
         assert dict(stored) == row

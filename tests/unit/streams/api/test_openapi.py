@@ -7,10 +7,10 @@ import pytest
 from pydantic import BaseModel
 
 from streams.api.app import ROUTERS
-from streams.api.cancellations import Cancellation, CancellationBody
-from streams.api.functions import PauseBody
-from streams.api.guard import ROLE, GuardedRoute
-from streams.api.replays import ReplayBody
+from streams.api.call.guard import ROLE, GuardedRoute
+from streams.api.routes.cancellations import Cancellation, CancellationBody
+from streams.api.routes.functions import PauseBody
+from streams.api.routes.replays import ReplayBody
 from tests.support.api import Api
 
 

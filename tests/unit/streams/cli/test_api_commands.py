@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import insert
 from typer.testing import Result
 
-from streams.api.roles import Role
+from streams.api.call.roles import Role
 from streams.cli.exits import ExitCode
 from streams.database.engine import writing
 from streams.database.schema import AUDIT, FAILURES, PROGRESS, REQUESTS

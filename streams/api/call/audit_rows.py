@@ -1,0 +1,44 @@
+"""Rows of the audit trail: every write by a caller who may write leaves one, refused ones too."""
+
+from typing import Final
+
+from sqlalchemy import Connection, insert, update
+
+from streams.api.call.call import Call
+from streams.database.schema import AUDIT
+
+# Written before the write is tried: if the process dies in between, it may have been done.
+PENDING: Final = "pending"
+DONE: Final = "done"
+# Written, but what it asks for wasn't decided when the call was answered.
+UNDECIDED: Final = "undecided"
+_OUTCOME_CHARS: Final = 32
+_TARGET_CHARS: Final = 256
+
+
+def open_row(connection: Connection, call: Call, outcome: str = PENDING) -> None:
+    """Write down what a call is about to do, or what it was refused."""
+    connection.execute(
+        insert(AUDIT).values(
+            id=call.http_id,
+            at=call.at,
+            api_key=call.key.id,
+            actor=call.key.name,
+            action=call.action,
+            target=call.target[:_TARGET_CHARS],
+            reason=call.reason,
+            request_id=call.id,
+            dry_run=call.dry_run,
+            outcome=outcome[:_OUTCOME_CHARS],
+        )
+    )
+    call.audited = True
+
+
+def close_row(connection: Connection, call: Call, outcome: str) -> None:
+    """Write down what became of a call: `done`, or the code of the problem."""
+    if not call.audited:
+        open_row(connection, call, outcome)
+        return
+    mine = AUDIT.c.id == call.http_id
+    connection.execute(update(AUDIT).where(mine).values(outcome=outcome[:_OUTCOME_CHARS]))

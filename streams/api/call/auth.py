@@ -1,0 +1,77 @@
+"""Who calls: the key of the header `Authorization`, and whether its role is high enough."""
+
+import hmac
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Final
+
+from sqlalchemy import Engine
+
+from streams.api.call.keys import NO_DIGEST, ApiKey, StoredKey, digest, find_key, key_id
+from streams.api.call.roles import Role
+from streams.api.problems import ProblemError
+
+# A revoked key is refused at most this much later.
+REMEMBERED_S: Final = 1.0
+_REMEMBERED: Final = 1_000
+_CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="countermand"'}
+_INVALID: Final = {"WWW-Authenticate": 'Bearer realm="countermand", error="invalid_token"'}
+
+
+class Authenticator:
+    """Knows the callers by their keys; asks the database at most once a second for each."""
+
+    def __init__(self, engine: Engine, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._engine = engine
+        self._monotonic = monotonic
+        self._known: OrderedDict[str, tuple[float, StoredKey]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def caller(self, header: str | None) -> ApiKey:
+        """The key that a call comes with.
+
+        Raises:
+            ProblemError: 401; it doesn't say what of a key is wrong, which helps only guessing.
+        """
+        scheme, _, text = (header or "").partition(" ")
+        text = text.strip()
+        if scheme.lower() != "bearer" or not text:
+            detail = "An API key is needed: send the header `Authorization: Bearer cmk_…`"
+            raise ProblemError(HTTPStatus.UNAUTHORIZED, "key_missing", detail, headers=_CHALLENGE)
+        id_ = key_id(text)
+        stored = None if id_ is None else self._stored(id_)
+        expected = NO_DIGEST if stored is None else stored.digest
+        same = hmac.compare_digest(digest(text), expected)
+        if stored is None or not same or stored.key.revoked_at is not None:
+            detail = "The API key is not valid: it is unknown, wrong or revoked"
+            raise ProblemError(HTTPStatus.UNAUTHORIZED, "key_invalid", detail, headers=_INVALID)
+        return stored.key
+
+    def _stored(self, id_: str) -> StoredKey | None:
+        now = self._monotonic()
+        with self._lock:
+            since, remembered = self._known.get(id_, (float("-inf"), None))
+        if remembered is not None and now - since < REMEMBERED_S:
+            return remembered
+        found = find_key(self._engine, id_)
+        with self._lock:
+            self._known.pop(id_, None)
+            if found is not None:  # unknown ids are not remembered: anybody can make up many
+                self._known[id_] = (now, found)
+            if len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+        return found
+
+
+def require(key: ApiKey, role: Role) -> None:
+    """Let only a role that is high enough pass.
+
+    Raises:
+        ProblemError: 403.
+    """
+    if not key.role.covers(role):
+        detail = f"This needs a key with the role {role}; this one has {key.role}"
+        raise ProblemError(HTTPStatus.FORBIDDEN, "role_too_low", detail)

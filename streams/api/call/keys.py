@@ -1,0 +1,125 @@
+"""API keys: made, listed and revoked; what is stored of one doesn't let anybody call.
+
+A key is `cmk_<id>_<secret>`. The secret is 256 random bits, so one fast hash is enough: a slow one
+protects words that people choose, which can be guessed; nobody guesses these, and every call would
+pay for it.
+"""
+
+import hashlib
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Connection, Engine, Row, insert, select, update
+
+from streams.api.call.roles import Role
+from streams.database.engine import writing
+from streams.database.schema import API_KEYS
+from streams.errors import NotFoundError, RefusedError
+
+NAME_CHARS: Final = 128
+_ID_BYTES: Final = 8
+_SECRET_BYTES: Final = 32
+_KEY: Final = re.compile(r"cmk_([0-9a-f]{16})_[A-Za-z0-9_-]{43}", re.ASCII)
+# What a key is compared with whose id nobody knows: such a call takes as long as any other.
+NO_DIGEST: Final = bytes(32)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """What may be shown of a key."""
+
+    id: str
+    name: str
+    role: Role
+    created_at: int
+    revoked_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """A key as the database has it."""
+
+    key: ApiKey
+    digest: bytes
+
+
+def key_id(text: str) -> str | None:
+    """The public part of a key; None where the text is no key."""
+    found = _KEY.fullmatch(text)
+    return None if found is None else found[1]
+
+
+def digest(text: str) -> bytes:
+    """What is stored of a key."""
+    return hashlib.blake2b(text.encode(), digest_size=32).digest()
+
+
+def create_key(engine: Engine, name: str, role: Role, now_ms: int) -> tuple[ApiKey, str]:
+    """Make a key; its text is returned here and can't be had again.
+
+    Raises:
+        RefusedError: the name is empty, too long, or can't be printed.
+    """
+    if not 0 < len(name) <= NAME_CHARS or not name.isprintable():
+        raise RefusedError(f"A key's name has 1 to {NAME_CHARS} printable characters")
+    key = ApiKey(secrets.token_hex(_ID_BYTES), name, role, now_ms, None)
+    text = f"cmk_{key.id}_{secrets.token_urlsafe(_SECRET_BYTES)}"
+    row = {
+        "id": key.id,
+        "name": name,
+        "role": role.value,
+        "digest": digest(text),
+        "created_at": now_ms,
+    }
+    with writing(engine) as connection:
+        connection.execute(insert(API_KEYS).values(row))
+    return key, text
+
+
+def list_keys(engine: Engine) -> Sequence[ApiKey]:
+    """All keys, revoked ones too, the newest last."""
+    query = select(API_KEYS).order_by(API_KEYS.c.created_at, API_KEYS.c.id)
+    with engine.connect() as connection:
+        return [_key(row) for row in connection.execute(query)]
+
+
+def find_key(engine: Engine, id_: str) -> StoredKey | None:
+    """One key by its public part."""
+    with engine.connect() as connection:
+        return _find(connection, id_)
+
+
+def revoke_key(engine: Engine, id_: str, now_ms: int) -> ApiKey:
+    """Let a key call no more; one that is revoked already stays as it is.
+
+    Raises:
+        NotFoundError: There is no such key.
+    """
+    unrevoked = (API_KEYS.c.id == id_) & API_KEYS.c.revoked_at.is_(None)
+    with writing(engine) as connection:
+        connection.execute(update(API_KEYS).where(unrevoked).values(revoked_at=now_ms))
+        found = _find(connection, id_)
+    if found is None:
+        raise NotFoundError(f"no key {id_}: `countermand keys list` shows those there are")
+    return found.key
+
+
+def replace_key(engine: Engine, name: str, role: Role, now_ms: int) -> str:
+    """Make a key, and revoke all others of its name; its text."""
+    key, text = create_key(engine, name, role, now_ms)
+    older = (API_KEYS.c.name == name) & (API_KEYS.c.id != key.id) & API_KEYS.c.revoked_at.is_(None)
+    with writing(engine) as connection:
+        connection.execute(update(API_KEYS).where(older).values(revoked_at=now_ms))
+    return text
+
+
+def _find(connection: Connection, id_: str) -> StoredKey | None:
+    row = connection.execute(select(API_KEYS).where(API_KEYS.c.id == id_)).one_or_none()
+    return None if row is None else StoredKey(_key(row), row.digest)
+
+
+def _key(row: Row[tuple[object, ...]]) -> ApiKey:
+    return ApiKey(row.id, row.name, Role(row.role), row.created_at, row.revoked_at)

@@ -1,0 +1,64 @@
+"""`/v1/audit`: who wrote what, when and why, and what became of it."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import Field
+from sqlalchemy import select
+
+from streams.api.call.guard import GuardedRoute
+from streams.api.call.roles import Role
+from streams.api.fields import Answer, Instant, Name, Text, Time, time_text
+from streams.api.operations import operation
+from streams.api.paging import Page, UlidListing, page
+from streams.api.run_model import lowest_id
+from streams.api.service import CurrentService
+from streams.database.schema import AUDIT
+
+router = APIRouter(tags=["audit"], route_class=GuardedRoute)
+
+
+class AuditEntry(Answer):
+    """One write, done or refused."""
+
+    id: str = Field(description="The id of the call, as `request_id` in its problem.")
+    at: Time
+    actor: str = Field(description="The key's name.")
+    api_key: str = Field(description="The key's id.")
+    action: str = Field(description="The operation, as in this document.")
+    target: str = Field(description="A run, a cancellation, a function, a replay, a topic.")
+    reason: str | None
+    request_id: str | None = Field(description="The id of the request that it wrote.")
+    dry_run: bool
+    outcome: str = Field(
+        description="done; undecided when it was answered; pending: the process ended before it "
+        "was known; else a problem's code."
+    )
+
+
+class AuditListing(UlidListing):
+    """Which entries to list."""
+
+    actor: Name | None = Field(default=None, description="The key's name.")
+    action: Name | None = Field(default=None, description="The operation.")
+    target: Text | None = Field(default=None, description="What it was about.")
+    after: Instant | None = Field(default=None, description="Later than this.")
+    before: Instant | None = Field(default=None, description="Earlier than this.")
+
+
+@router.get("/v1/audit", **operation("listAudit", Role.ADMIN, 422))
+def list_(service: CurrentService, asked: Annotated[AuditListing, Query()]) -> Page[AuditEntry]:
+    """Writes by callers who may write, the newest first."""
+    given = {AUDIT.c.actor: asked.actor, AUDIT.c.action: asked.action, AUDIT.c.target: asked.target}
+    wanted = [column == value for column, value in given.items() if value is not None]
+    if asked.after is not None:
+        wanted.append(AUDIT.c.id >= lowest_id(asked.after + 1))
+    if asked.before is not None:
+        wanted.append(AUDIT.c.id < lowest_id(asked.before))
+    if asked.cursor is not None:
+        wanted.append(AUDIT.c.id < asked.cursor)
+    query = select(AUDIT).where(*wanted).order_by(AUDIT.c.id.desc()).limit(asked.limit + 1)
+    with service.engine.connect() as connection:
+        rows = connection.execute(query).mappings().all()
+    found = [AuditEntry(**{**row, "at": time_text(row["at"])}) for row in rows[: asked.limit]]
+    return page(found, found[-1].id if len(rows) > asked.limit else None)

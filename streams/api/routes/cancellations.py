@@ -1,0 +1,316 @@
+"""`/v1/cancellations`: cancel the runs of a function by time and expression; watch, stop, list."""
+
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+from sqlalchemy import Connection, RowMapping, Select, select
+from starlette.responses import Response
+
+from streams.api.call.call import CurrentCall
+from streams.api.call.guard import GuardedRoute
+from streams.api.call.roles import Role
+from streams.api.fields import (
+    Answer,
+    Body,
+    Expression,
+    Instant,
+    Name,
+    PastInstant,
+    Reason,
+    Row,
+    Slug,
+    Time,
+    Ulid,
+    example,
+    optional_time,
+    time_text,
+)
+from streams.api.operations import operation
+from streams.api.paging import (
+    Done,
+    Envelope,
+    Page,
+    UlidListing,
+    encode_cursor,
+    envelope,
+    page,
+    written,
+)
+from streams.api.problems import ProblemError
+from streams.api.progress import CancelCounts, Progress, State, read_progress, summed
+from streams.api.request_writer import CANCEL_RUNS
+from streams.api.requests import RequestListing, find_request, list_requests
+from streams.api.run_model import Run, received_between, run_fields
+from streams.api.service import CurrentService
+from streams.database.schema import FAILURES, RUNS
+from topology import codec
+from topology.records import CancelRunsBody, StopCancellationBody
+
+# There is one environment; scripts written for Inngest read the field.
+ENVIRONMENT: Final = "00000000-0000-0000-0000-000000000000"
+# As Inngest documents it.
+_EXAMPLE: Final = {
+    "app_id": "acme-app",
+    "function_id": "schedule-reminder",
+    "started_after": "2024-01-21T18:23:12.000Z",
+    "started_before": "2024-01-22T14:22:42.130Z",
+    "if": "event.data.userId == 'user_o9235hf84hf'",
+}
+
+router = APIRouter(prefix="/v1/cancellations", tags=["cancellations"], route_class=GuardedRoute)
+
+
+class CancellationBody(Body):
+    """Which runs to cancel: those of a function received strictly between two times."""
+
+    model_config = example(**_EXAMPLE)
+
+    app_id: Slug = Field(description="The function's app.", examples=["acme-app"])
+    function_id: Slug = Field(
+        description="The function's id within its app.", examples=["schedule-reminder"]
+    )
+    # Before `started_after`, so that this one can be compared with it.
+    started_before: PastInstant
+    started_after: Instant | None = None
+    if_: Expression | None = Field(None, alias="if")
+    name: Name | None = Field(None, description="For people.")
+    reason: Reason | None = Field(None, description="Why: kept with the request and its runs.")
+    dry_run: bool = Field(
+        default=False, description="Count exactly, show a sample, change nothing."
+    )
+
+    @field_validator("started_after")
+    @classmethod
+    def _ordered(cls, value: int | None, info: ValidationInfo) -> int | None:
+        before = info.data.get("started_before")
+        if value is not None and before is not None and value >= before:
+            raise PydanticCustomError("order", "must be before started_before")
+        return value
+
+    @property
+    def slug(self) -> str:
+        """The function's name."""
+        return f"{self.app_id}-{self.function_id}"
+
+    def record(self) -> CancelRunsBody:
+        """The body of the request's record."""
+        return CancelRunsBody(
+            app_id=self.app_id,
+            function_id=self.function_id,
+            started_after=self.started_after,
+            started_before=self.started_before,
+            if_=self.if_,
+            name=self.name,
+            dry_run=self.dry_run,
+        )
+
+
+class Cancellation(Answer):
+    """A cancellation: its rule, who asked for it, and how far it is."""
+
+    model_config = example(
+        id="01HMRMPE5ZQ4AMNJ3S2N79QGRZ",
+        created_at="2024-01-22T14:22:43.000Z",
+        name=None,
+        environment_id=ENVIRONMENT,
+        function_internal_id="acme-app-schedule-reminder",
+        **_EXAMPLE,
+        status="running",
+        dry_run=False,
+        counts={
+            "scanned": 1000,
+            "matched": 12,
+            "cancelled": 12,
+            "already_ended": 700,
+            "failed": 0,
+            "partitions_done": 3,
+            "partitions": 8,
+        },
+        sample=[],
+        requested_by="ann",
+        reason=None,
+        error=None,
+    )
+
+    id: str
+    created_at: Time
+    name: str | None
+    environment_id: str
+    app_id: str
+    function_id: str = Field(description="As it was sent.")
+    function_internal_id: str = Field(description="The function's slug.")
+    started_after: Time | None
+    started_before: Time
+    if_: str | None = Field(serialization_alias="if")
+    status: State
+    dry_run: bool
+    counts: CancelCounts
+    sample: list[str] = Field(description="Ids of up to 10 matching runs, in a dry run.")
+    requested_by: str
+    reason: str | None
+    error: str | None = Field(description="Why partitions failed.")
+
+
+class Outcome(StrEnum):
+    """What became of a run in a cancellation's range."""
+
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    ALREADY_ENDED = "already_ended"
+
+
+class OutcomeListing(UlidListing):
+    """Which of a cancellation's runs to list."""
+
+    outcome: Outcome = Outcome.CANCELLED
+
+
+class CancellationRun(Run):
+    """A run, and what became of it by a cancellation."""
+
+    outcome: Outcome
+    failure: str | None = Field(description="Why `if` had no answer.")
+
+
+@router.post(
+    "", **operation("createCancellation", Role.OPERATOR, 400, 404, body=True, repeatable=True)
+)
+def create(
+    body: CancellationBody, call: CurrentCall, service: CurrentService
+) -> Envelope[Cancellation]:
+    """Cancel every unfinished run of a function in a range of time, also late registrations."""
+    call.about(body.slug, reason=body.reason, dry_run=body.dry_run)
+    service.catalogue.versions(body.slug)
+    row = service.writer.write(call, call.id, body.record())
+    return envelope(cancellation(row, summed([], service.settings.partitions)))
+
+
+@router.get("", **operation("listCancellations", Role.VIEWER, 400))
+def list_(service: CurrentService, asked: Annotated[RequestListing, Query()]) -> Page[Cancellation]:
+    """Cancellations, the newest first; stopped ones too."""
+    with service.engine.connect() as connection:
+        rows, last_id = list_requests(connection, CANCEL_RUNS, asked)
+        ids = [row["request_id"] for row in rows]
+        progress = read_progress(connection, ids, service.settings.partitions)
+    return page([cancellation(row, progress[row["request_id"]]) for row in rows], last_id)
+
+
+@router.get("/{cancellation_id}", **operation("getCancellation", Role.VIEWER, 400, 404))
+def get(cancellation_id: Ulid, service: CurrentService) -> Envelope[Cancellation]:
+    """One cancellation with its counts so far."""
+    with service.engine.connect() as connection:
+        row = find(connection, cancellation_id)
+        progress = read_progress(connection, [cancellation_id], service.settings.partitions)
+    return envelope(cancellation(row, progress[cancellation_id]))
+
+
+@router.delete("/{cancellation_id}", **operation("stopCancellation", Role.OPERATOR, 400, 404))
+def stop(
+    cancellation_id: Ulid,
+    call: CurrentCall,
+    service: CurrentService,
+    reason: Annotated[Reason | None, Query(description="Why.")] = None,
+) -> Envelope[Done]:
+    """Let a cancellation cancel no more; what it cancelled stays cancelled."""
+    call.about(cancellation_id, reason=reason)
+    with service.engine.connect() as connection:
+        find(connection, cancellation_id)
+    body = StopCancellationBody(cancellation_id=cancellation_id)
+    service.writer.write(call, cancellation_id, body)
+    return envelope(Done())
+
+
+@router.get(
+    "/{cancellation_id}/runs",
+    response_model=Page[CancellationRun],
+    **operation("listCancellationRuns", Role.VIEWER, 400, 404),
+)
+def list_runs(
+    cancellation_id: Ulid,
+    service: CurrentService,
+    asked: Annotated[OutcomeListing, Query()],
+) -> Response:
+    """What became of the runs: those cancelled, those without an answer, those ended before.
+
+    `already_ended` lists the runs in the range that had ended when the request was received; one
+    that ended while it was worked is counted there but not listed.
+    """
+    with service.engine.connect() as connection:
+        row = find(connection, cancellation_id)
+        query = outcome_query(row, asked.outcome)
+        if asked.cursor is not None:
+            query = query.where(RUNS.c.run_id < asked.cursor)
+        rows = connection.execute(query.limit(asked.limit + 1)).mappings().all()
+    found = [cancellation_run(one, asked.outcome) for one in rows[: asked.limit]]
+    last_id = found[-1]["run_id"] if len(rows) > asked.limit else None
+    return written(found, next_cursor=encode_cursor(last_id))
+
+
+def find(connection: Connection, cancellation_id: str) -> RowMapping:
+    """The request of a cancellation.
+
+    Raises:
+        ProblemError: 404.
+    """
+    row = find_request(connection, CANCEL_RUNS, cancellation_id)
+    if row is None:
+        raise ProblemError(HTTPStatus.NOT_FOUND, "cancellation_not_found", "Cancellation not found")
+    return row
+
+
+def body_of(row: Row) -> CancelRunsBody:
+    """What a cancellation asks for."""
+    return codec.decode_json(row["body"].encode(), CancelRunsBody)
+
+
+def cancellation(row: Row, progress: Progress) -> Cancellation:
+    """A cancellation from its request and progress."""
+    body = body_of(row)
+    return Cancellation(
+        id=row["request_id"],
+        created_at=time_text(row["at"]),
+        name=body.name,
+        environment_id=ENVIRONMENT,
+        app_id=body.app_id,
+        function_id=body.function_id,
+        function_internal_id=body.slug,
+        started_after=optional_time(body.started_after),
+        started_before=time_text(body.started_before),
+        if_=body.if_,
+        status=progress.state,
+        dry_run=body.dry_run,
+        counts=progress.cancels(),
+        sample=progress.sample,
+        requested_by=row["requested_by"],
+        reason=row["reason"],
+        error="; ".join(progress.errors) or None,
+    )
+
+
+def outcome_query(row: Row, outcome: Outcome) -> Select[Any]:
+    """The runs of a cancellation that ended up so, the newest first."""
+    body = body_of(row)
+    id_ = row["request_id"]
+    if outcome is Outcome.CANCELLED:
+        query = select(RUNS).where(RUNS.c.cancellation_id == id_)
+    elif outcome is Outcome.FAILED:
+        joined = RUNS.join(FAILURES, FAILURES.c.run_id == RUNS.c.run_id)
+        query = select(RUNS, FAILURES.c.error.label("failure")).select_from(joined)
+        query = query.where(FAILURES.c.request_id == id_)
+    else:
+        query = select(RUNS).where(
+            RUNS.c.function_id == row["function_id"],
+            *received_between(body.started_after, body.started_before),
+            RUNS.c.ended_at <= row["received_at"],
+        )
+    return query.order_by(RUNS.c.run_id.desc())
+
+
+def cancellation_run(row: Row, outcome: Outcome) -> dict[str, Any]:
+    """One of a cancellation's runs, as `CancellationRun` describes it."""
+    failure = row["failure"] if outcome is Outcome.FAILED else None
+    return run_fields(row) | {"outcome": outcome, "failure": failure}

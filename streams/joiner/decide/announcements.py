@@ -1,0 +1,206 @@
+"""What others are told of a run: records of `runs` (design 2.2) and `cancelled` (design 2.1).
+
+Every registration and every cancel makes some, so they are put together as text around the event's
+own bytes. Slugs, apps and topics have no character that JSON would escape; all else is encoded.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import orjson
+
+from streams.joiner.decide.view import Headers, View
+from topology import keys
+from topology.records import CancelRun, CancelRuns, Pause, Replay, Request
+from topology.tables import Counts, EventRow, RequestRow, RunRow
+
+if TYPE_CHECKING:
+    from streams.joiner.decide.runs import Run
+
+_TYPES: Final = {CancelRuns: "cancel_runs", Pause: "pause", Replay: "replay"}
+_NOTHING: Final = Counts()
+_ERROR = b'{"name":"Error","message":"function cancelled","error":"function cancelled"}'
+
+
+def scheduled(view: View, run_id: bytes, event: EventRow, app: str) -> None:
+    """A run as it was registered."""
+    dispatch = _json(not event.dispatch_at)
+    state = f'"scheduled","seq":1,"attempt":1,"dispatch":{dispatch},"at":{event.received}'
+    text, head = _head(run_id, event, app, state)
+    _emit(view, text, event, head, b"}")
+
+
+def changed(  # noqa: PLR0913, PLR0917  # the parts of a run
+    view: View, run_id: bytes, event: EventRow, row: RunRow, status_before: str | None, app: str
+) -> None:
+    """A run as it is now."""
+    dispatch = _json(row.dispatch and row.status == "scheduled")
+    state = f'"{row.status}","seq":{row.seq},"attempt":{row.attempt},"dispatch":{dispatch}'
+    rest = _changes(row, status_before) if row.seq > 1 else b"}"
+    text, head = _head(run_id, event, app, f'{state},"at":{row.at}')
+    _emit(view, text, event, head, rest)
+
+
+def cancelled(view: View, run_id: bytes, event: EventRow, before: RunRow, cause: bytes) -> None:
+    """The one `function.cancelled` of a run; `before`: its row until then, `cause`: JSON."""
+    text = keys.run_id_text(run_id)
+    name = orjson.dumps(view.cancelled_name).decode()
+    head = (
+        f'{{"v":1,"name":{name},"id":"{text}","ts":{view.now},"data":{{'
+        f'"function_id":"{event.slug}","run_id":"{text}","event":'
+    )
+    state = {
+        "status_before": before.status,
+        "scheduled_at": event.received,
+        "started_at": before.started_at or None,
+        "last_step": before.last_step or None,
+        "attempt": before.attempt,
+    }
+    value = b'%b%b,"events":[%b],"error":%b,"cause":%b,"run":%b}}' % (
+        head.encode(),
+        event.event,
+        event.event,
+        _ERROR,
+        cause,
+        orjson.dumps(state),
+    )
+    headers: Headers = [
+        ("function-id", event.slug),
+        ("content-type", "application/json"),
+        ("ce_specversion", "1.0"),
+        ("ce_id", text),
+        ("ce_type", view.cancelled_name),
+        ("ce_source", "countermand"),
+    ]
+    view.emit("cancelled", text.encode(), value, headers)
+
+
+def progress(view: View, row: RequestRow) -> None:
+    """How far a request is in this partition (design 2.4)."""
+    _progress(
+        view,
+        row.command.request,
+        _TYPES[type(row.command)],
+        row.state,
+        counts=row.counts,
+        sample=row.sample,
+    )
+
+
+def run_answered(view: View, command: CancelRun, outcome: str) -> None:
+    """What came of the request to cancel one run."""
+    _progress(view, command.request, "cancel_run", "done", outcome=outcome)
+
+
+def failed_on(view: View, request_id: bytes, run_id: bytes, error: str) -> None:
+    """A request's condition had no answer for a run."""
+    request, run = keys.run_id_text(request_id), keys.run_id_text(run_id)
+    record = {
+        "v": 1,
+        "request_id": request,
+        "partition": view.partition,
+        "run_id": run,
+        "failed": error,
+    }
+    key = f"{request}/{view.partition}/{run}"
+    view.emit("request-progress", key.encode(), orjson.dumps(record), [])
+
+
+def replayed(view: View, run: "Run", replay_id: bytes, dispatch_at: int) -> None:
+    """A run's event, to be routed once more (design 2)."""
+    text = keys.run_id_text(run.id)
+    value = b'{"v":1,"function_id":"%b","replay_of":"%b","replay_id":"%b"%b,"event":%b}' % (
+        run.event.slug.encode(),
+        text.encode(),
+        keys.run_id_text(replay_id).encode(),
+        b',"dispatch_at":%d' % dispatch_at if dispatch_at else b"",
+        run.event.event,
+    )
+    view.emit("replayed", text.encode(), value, [("function-id", run.event.slug)])
+
+
+def removed(view: View, run_id: bytes, slug: str) -> None:
+    """A run is forgotten."""
+    view.emit("runs", keys.run_id_text(run_id).encode(), None, [("function-id", slug)])
+
+
+def _progress(  # noqa: PLR0913  # the parts of the record
+    view: View,
+    request: Request,
+    kind: str,
+    state: str,
+    *,
+    outcome: str | None = None,
+    counts: Counts = _NOTHING,
+    sample: tuple[bytes, ...] = (),
+) -> None:
+    text = keys.run_id_text(request.id)
+    record = {
+        "v": 1,
+        "request_id": text,
+        "partition": view.partition,
+        "type": kind,
+        "state": state,
+        "outcome": outcome,
+        **msgspec.structs.asdict(counts),
+        "sample": [keys.run_id_text(run_id) for run_id in sample],
+        "updated_at": view.now,
+        "error": None,
+    }
+    key = f"{text}/{view.partition}"
+    view.emit("request-progress", key.encode(), orjson.dumps(record), [])
+
+
+def _head(run_id: bytes, event: EventRow, app: str, state: str) -> tuple[str, str]:
+    text = keys.run_id_text(run_id)
+    position = event.position
+    return text, (
+        f'{{"v":1,"run_id":"{text}","function_id":"{event.slug}","app_id":"{app}",'
+        f'"function_version":{event.version},"status":{state},"scheduled_at":{event.received},'
+        f'"source":{{"topic":"{position.topic}","partition":{position.partition},'
+        f'"offset":{position.offset}}},{_links(event)}"event":'
+    )
+
+
+def _links(event: EventRow) -> str:
+    if not event.replay_id:
+        return ""
+    of, by = keys.run_id_text(event.replay_of), keys.run_id_text(event.replay_id)
+    return f'"replay_of":"{of}","replay_id":"{by}",'
+
+
+def _emit(view: View, text: str, event: EventRow, head: str, rest: bytes) -> None:
+    value = b"".join((head.encode(), event.event, rest))
+    view.emit("runs", text.encode(), value, [("function-id", event.slug)])
+
+
+def _json(flag: bool) -> str:  # noqa: FBT001  # the value itself, not an option
+    return "true" if flag else "false"
+
+
+def _changes(row: RunRow, status_before: str | None) -> bytes:
+    """What a run as registered doesn't have, to the end of the record."""
+    text = f',"status_before":"{status_before}"' if status_before else ""
+    if row.started_at:
+        text += f',"started_at":{row.started_at}'
+    if row.ended_at:
+        text += f',"ended_at":{row.ended_at}'
+    if row.stopped_at:
+        text += f',"stopped_at":{row.stopped_at}'
+    if row.sleep_until:
+        text += f',"sleep_until":{row.sleep_until}'
+    if row.cancellation:
+        text += f',"cancellation_id":"{keys.run_id_text(row.cancellation)}"'
+    rest = text.encode()
+    if row.worker or row.last_step or row.error:
+        rest += _by_worker(row)
+    if row.cause:
+        rest += b',"cause":' + row.cause
+    return rest + b"}"
+
+
+def _by_worker(row: RunRow) -> bytes:
+    """What a worker said, so any text."""
+    error = {"name": row.error[0], "message": row.error[1]} if row.error else None
+    said = {"worker": row.worker, "last_step": row.last_step, "error": error}
+    return b"," + orjson.dumps({name: value for name, value in said.items() if value})[1:-1]

@@ -1,0 +1,149 @@
+"""Cancel events meet runs: under a match key, then at each run's home (S6 to S13)."""
+
+from collections.abc import Iterator
+
+from streams.errors import EvaluationError
+from streams.functions.compiled import CompiledRule
+from streams.joiner.decide import runs
+from streams.joiner.decide.runs import Run
+from streams.joiner.decide.view import View, event_id
+from topology import codec, keys, limits, tables
+from topology.records import CancelEvent, ForwardedMatch, Match
+from topology.statuses import Cause
+from topology.tables import EventRow, FanOutRow, HeldCancel, HeldMatch
+
+_RUN = slice(17, 33)  # of a listener's key
+_RULE = 33
+
+
+def cancel(view: View, event: CancelEvent, matches: tuple[Match, ...]) -> None:
+    """A cancel event meets who waits under its keys, and is held for who comes (S11)."""
+    for match in matches:
+        cursor = fan_out_slice(view, event, match.key, b"")
+        if cursor is not None:
+            key = tables.fan_out_key(match.key, event)
+            view.put(key, codec.FAN_OUT_ROWS.encode(FanOutRow(event, cursor)))
+            view.count("fan_outs")
+        until = event.received + match.hold_ms
+        if not view.passed(until):
+            held = codec.HELD_ROWS.encode(HeldCancel(event, match.hold_ms))
+            view.put(tables.held_cancel_key(match.key, until, event), held)
+
+
+def fan_out_slice(view: View, event: CancelEvent, match_key: bytes, cursor: bytes) -> bytes | None:
+    """Let a cancel event meet the next listeners under a key; the new cursor, None at the end.
+
+    Bounded by decisions and by bytes of output, so that commands of other keys don't wait for it.
+    """
+    away: dict[int, list[tuple[bytes, int]]] = {}
+    full = False
+    for done, (key, _) in enumerate(view.scan(b"l" + match_key, cursor)):
+        if done >= limits.SLICE_DECISIONS or view.bytes >= limits.SLICE_BYTES:
+            full = True
+            break
+        run_id, rule = key[_RUN], key[_RULE]
+        if view.is_home(run_id):
+            cancel_run(view, event, run_id, rule)
+        else:
+            home = keys.partition_of_run(run_id, view.partitions)
+            away.setdefault(home, []).append((run_id, rule))
+        cursor = key
+    for home, hits in away.items():
+        view.forward(home, ForwardedMatch(event, tuple(hits)))
+    return cursor if full else None
+
+
+def held_cancels(view: View, match_key: bytes) -> Iterator[CancelEvent]:
+    """The cancels under a key that came before a new listener (S11)."""
+    for _, value in view.held(b"h" + match_key):
+        held = codec.HELD_ROWS.decode(value)
+        assert isinstance(held, HeldCancel)
+        yield held.cancel
+
+
+def cancel_run(view: View, event: CancelEvent, run_id: bytes, rule: int) -> None:
+    """At a run's home: cancel it, if the event really matches it."""
+    run = runs.load(view, run_id)
+    if run is None:
+        if not view.passed(keys.received_ms(run_id)):
+            _hold(view, event, run_id, rule)
+        return
+    decide_match(view, event, run, rule)
+
+
+def decide_match(view: View, event: CancelEvent, run: Run, rule: int) -> None:
+    """Cancel a run, if the event really matches it."""
+    if run.ended:
+        view.count("already_ended")
+        return
+    compiled = view.function(run.event.slug, run.event.version)
+    if _matches(view, event, run, compiled.rules[rule]):
+        cause = _cause(view, event, run, compiled.rules[rule])
+        runs.cancel(view, run, Cause.EVENT, cause)
+        view.delayed(event.received)
+
+
+def _hold(view: View, event: CancelEvent, run_id: bytes, rule: int) -> None:
+    key = tables.held_match_key(run_id, event)
+    value = view.get(key)
+    rules: tuple[int, ...] = (rule,)
+    if value is not None:
+        held = codec.HELD_ROWS.decode(value)
+        assert isinstance(held, HeldMatch)
+        rules = (*held.rules, rule) if rule not in held.rules else held.rules
+    view.put(key, codec.HELD_ROWS.encode(HeldMatch(event, rules)))
+
+
+def _matches(view: View, event: CancelEvent, run: Run, rule: CompiledRule) -> bool:
+    """S9, S10, S12, S13 by times, places and ids.
+
+    Then the rule's expression where the index isn't the verdict.
+    """
+    until = rule.until(run.event.received)
+    if until and event.received > until:
+        return False
+    if not _in_time(event, run.event, rule.early_cancel_ms):
+        return False
+    if keys.event_key(run.event.slug, event_id(view, event)) == run.event.event_key:
+        return False
+    if not rule.needs_evaluation:
+        return True
+    try:
+        return rule.matches(view.parsed(run.event.event), view.parsed(event.event))
+    except EvaluationError as error:
+        view.count("evaluation_errors")
+        view.evaluation_errors.append((run.event.slug, rule.index, str(error)))
+        return False
+
+
+def _in_time(cancel: CancelEvent, run: EventRow, early_cancel_ms: int) -> bool:
+    """Whether a run was received before a cancel (S9), or soon enough after it (S12)."""
+    if early_cancel_ms and run.received <= cancel.received + early_cancel_ms:
+        return True
+    ours, theirs = run.position, cancel.position
+    if ours.topic_id == theirs.topic_id and ours.partition == theirs.partition:
+        return ours.offset < theirs.offset
+    if cancel.triggers:
+        mine = (run.received, ours.topic, ours.partition, ours.offset)
+        return mine < (cancel.received, theirs.topic, theirs.partition, theirs.offset)
+    return run.received <= cancel.received
+
+
+def _cause(view: View, event: CancelEvent, run: Run, rule: CompiledRule) -> bytes:
+    parsed = view.parsed(event.event)
+    return runs.cause(
+        Cause.EVENT,
+        event={
+            "id": parsed["id"],
+            "name": parsed["name"],
+            "topic": event.at.topic,
+            "partition": event.at.partition,
+            "offset": event.at.offset,
+            "ts": parsed["ts"],
+        },
+        rule={
+            "index": rule.index,
+            "version": run.event.version,
+            "expression": rule.rule.expression,
+        },
+    )

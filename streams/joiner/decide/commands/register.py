@@ -1,0 +1,108 @@
+"""`register`: an event starts a run (S1 to S3), and may cancel earlier ones (S10)."""
+
+from streams.joiner.decide import runs
+from streams.joiner.decide.commands import cancel_events, cancellations, pauses, update
+from streams.joiner.decide.runs import Run
+from streams.joiner.decide.view import Context, View
+from topology import codec, keys, limits, tables
+from topology.records import CancelEvent, Definition, ForwardedCancel, Match, Register
+from topology.tables import EventRow, HeldMatch
+
+
+def register(view: View, context: Context, command: Register, definition: Definition) -> None:
+    """Register the run unless its event already has one.
+
+    Then let the event cancel, and be cancelled.
+    """
+    listed = view.get(tables.by_event_key(command.event_key))
+    first = None
+    if listed and not command.replay_id:
+        first = _first_occurrence(view, context, command, listed)
+    compiled = view.learn(definition)
+    if first is None:
+        event = runs.register(view, context, command, compiled, listed)
+        if view.requests and pauses.covers(view, event.slug, event.received):
+            runs.begin_held(view, command.run_id, event, compiled)
+        else:
+            runs.begin(view, command.run_id, event, compiled.function.app)
+        if command.cancels:
+            _cancel_by_same_event(view, context, command, context)
+        _meet_held(view, command.run_id, event)
+        if view.requests:
+            run = runs.registered(view, command.run_id)
+            cancellations.meet_late(view, run)
+            pauses.meet_late(view, run)
+        return
+    view.count("repeats")
+    if view.get(tables.event_row_key(command.run_id)) is None:
+        # Received in the same ms as the first, it has the same run id: that run goes on waiting.
+        runs.stop_listening(view, command.run_id, runs.remote_listeners(view, command, compiled))
+    occurred = Context(position=first.position, received=first.received, event=context.event)
+    if command.cancels:
+        _cancel_by_same_event(view, context, command, occurred)
+
+
+def _first_occurrence(
+    view: View, context: Context, command: Register, listed: bytes
+) -> EventRow | None:
+    """The run of the same event id and home key, if there is one within a day (S3)."""
+    home = command.listeners[0].key if _indexed(command) else command.event_key
+    for at in range(0, len(listed), keys.RUN_ID_BYTES):
+        run_id = listed[at : at + keys.RUN_ID_BYTES]
+        value = view.get(tables.event_row_key(run_id))
+        assert value is not None, "a listed run has a row"
+        event = codec.EVENT_ROWS.decode(value)
+        near = abs(event.received - context.received) < limits.DEDUPE_MS
+        if near and not event.replay_id and runs.home_key(event, run_id) == home:
+            return event
+    return None
+
+
+def _indexed(command: Register) -> bool:
+    return bool(command.listeners) and command.listeners[0].key[:2] == command.run_id[6:8]
+
+
+def _cancel_by_same_event(
+    view: View, context: Context, command: Register, occurred: Context
+) -> None:
+    """The event cancels earlier runs of the function it triggers, as its first occurrence could."""
+    cancel = CancelEvent(
+        received=occurred.received,
+        position=occurred.position,
+        event=context.event,
+        at=context.position,
+        triggers=True,
+    )
+    by_partition: dict[int, list[Match]] = {}
+    for match in command.cancels:
+        everywhere = range(view.partitions) if match.everywhere else ()
+        for target in everywhere or (keys.partition_of_key(match.key, view.partitions),):
+            by_partition.setdefault(target, []).append(match)
+    for target, matches in by_partition.items():
+        if target == view.partition:
+            cancel_events.cancel(view, cancel, tuple(matches))
+        else:
+            view.forward(target, ForwardedCancel(cancel, tuple(matches)))
+
+
+def _meet_held(view: View, run_id: bytes, event: EventRow) -> None:
+    """What came before the run: matches of other partitions, cancels, updates by event id."""
+    if view.may_hold(b"m" + run_id):
+        _meet_held_matches(view, runs.registered(view, run_id))
+    for listener in event.listeners:
+        if view.may_hold(b"h" + listener.key):
+            run = runs.registered(view, run_id)
+            for cancel in cancel_events.held_cancels(view, listener.key):
+                cancel_events.decide_match(view, cancel, run, listener.rule)
+    if view.may_hold(b"p" + event.event_key):
+        update.meet_held_updates(view, run_id, event.event_key)
+
+
+def _meet_held_matches(view: View, run: Run) -> None:
+    """Cancels that found this run's listeners before the run itself was registered (S11)."""
+    for key, value in view.held(b"m" + run.id):
+        held = codec.HELD_ROWS.decode(value)
+        assert isinstance(held, HeldMatch)
+        for rule in held.rules:
+            cancel_events.decide_match(view, held.cancel, run, rule)
+        view.put(key, None)

@@ -1,0 +1,48 @@
+"""Replays: runs that ended start afresh, through the router, like events received now (S29)."""
+
+from collections.abc import Callable
+from hashlib import blake2b
+
+from streams.joiner.decide import announcements, requests, runs
+from streams.joiner.decide.requests import Tally
+from streams.joiner.decide.view import Context, View
+from topology.records import Replay
+from topology.statuses import LETTERS, Status
+from topology.tables import RequestRow
+
+
+def replay(view: View, context: Context, command: Replay) -> None:
+    """Begin a replay."""
+    if requests.is_new(view, command):
+        requests.write(view, RequestRow(command, context.received, requests.RUNNING, scanning=True))
+
+
+def decider(
+    view: View, row: RequestRow, command: Replay, tally: Tally
+) -> Callable[[bytes, bytes], int]:
+    """What a replay does to each run of its scan."""
+    wanted = frozenset(LETTERS[Status(status)] for status in command.statuses)
+
+    def decide(run_id: bytes, letter: bytes) -> int:
+        tally.scanned += 1
+        run = runs.load(view, run_id) if letter in wanted else None
+        if run is None:
+            return 0
+        if command.cancellation and run.row.cancellation != command.cancellation:
+            return 1
+        tally.matched += 1
+        if command.dry_run:
+            tally.take(run_id)
+            return 1
+        dispatch_at = row.received + _share(run_id, command.spread_ms) if command.spread_ms else 0
+        announcements.replayed(view, run, command.request.id, dispatch_at)
+        tally.replayed += 1
+        return 1
+
+    return decide
+
+
+def _share(run_id: bytes, spread_ms: int) -> int:
+    """When within a replay a run is due: by chance, but the same however often it is asked."""
+    chance = int.from_bytes(blake2b(run_id, digest_size=6).digest(), "big")
+    return chance * spread_ms >> 48

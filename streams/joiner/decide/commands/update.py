@@ -1,0 +1,163 @@
+"""`update`: a worker's word on a run (S4, S5, S31)."""
+
+import msgspec
+
+from streams.joiner.decide import runs
+from streams.joiner.decide.runs import Run
+from streams.joiner.decide.view import Context, View
+from topology import codec, keys, tables
+from topology.records import Update
+from topology.statuses import Status, may_move
+from topology.tables import HeldUpdate, RunRow
+
+_ENDS = {"completed": Status.COMPLETED, "failed": Status.FAILED}
+
+
+def update(view: View, context: Context, command: Update) -> None:
+    """Apply an update to its run; one by event id waits until the run can't come any more."""
+    run = runs.load(view, command.run_id) if command.run_id else _newest_unfinished(view, command)
+    if run is not None:
+        apply(view, run, command, context.received)
+    elif command.run_id or view.get(tables.by_event_key(command.event_key)):
+        view.count("ignored_updates", "ended" if not command.run_id else "unknown_run")
+    elif view.passed(context.received):
+        view.count("ignored_updates", "unknown_event")
+    else:
+        held = HeldUpdate(context.received, command)
+        key = tables.held_update_key(command.event_key, context.received, context.position)
+        view.put(key, codec.HELD_ROWS.encode(held))
+
+
+def meet_held_updates(view: View, run_id: bytes, event_key: bytes) -> None:
+    """Apply the updates by event id that came before their run."""
+    for key, value in view.held(b"p" + event_key):
+        held = codec.HELD_ROWS.decode(value)
+        assert isinstance(held, HeldUpdate)
+        view.put(key, None)
+        apply(view, runs.registered(view, run_id), held.update, held.received)
+
+
+def apply(view: View, run: Run, command: Update, received: int) -> None:
+    """Apply an update to a run, or count why it is ignored."""
+    refusal = _refusal(view, run, command, received)
+    if refusal:
+        view.count("ignored_updates", refusal)
+        if command.status == "running":
+            runs.announce(view, run)
+        return
+    match command.status:
+        case "running" if run.row.status == Status.SCHEDULED:
+            _claim(view, run, command, received)
+        case "running" | "heartbeat":
+            _renew_lease(view, run, command, received)
+        case "sleeping":
+            changes = {"sleep_until": command.until, "lease_until": 0, "dispatch": False}
+            runs.change(view, run, Status.SLEEPING, **changes, **_step(command))
+        case "stopped":
+            runs.change(view, run, Status.CANCELLED, stopped_at=received, **_step(command))
+        case end:
+            runs.change(
+                view,
+                run,
+                _ENDS[end],
+                ended_at=view.now,
+                error=command.error,
+                dispatch=False,
+                **_step(command),
+            )
+
+
+def _claim(view: View, run: Run, command: Update, received: int) -> None:
+    runs.change(
+        view,
+        run,
+        Status.RUNNING,
+        worker=command.worker,
+        started_at=run.row.started_at or received,
+        lease_until=_lease(view, run, received),
+        dispatch=False,
+        **_step(command),
+    )
+
+
+def _renew_lease(view: View, run: Run, command: Update, received: int) -> None:
+    """A heartbeat changes no status, so it is not announced.
+
+    Without a lease or a step it changes nothing.
+    """
+    until = max(run.row.lease_until, _lease(view, run, received))
+    row = msgspec.structs.replace(run.row, lease_until=until, **_step(command))
+    if row != run.row:
+        runs.write(view, run, row, view.function(run.event.slug, run.event.version))
+
+
+def _lease(view: View, run: Run, received: int) -> int:
+    lease = view.function(run.event.slug, run.event.version).function.lease_ms
+    return received + lease if lease else 0
+
+
+def _step(command: Update) -> dict[str, str]:
+    return {"last_step": command.step} if command.step else {}
+
+
+def _refusal(view: View, run: Run, command: Update, received: int) -> str | None:
+    """Why an update is ignored, or None where it applies."""
+    row = run.row
+    if command.run_id and command.attempt != row.attempt:
+        return "wrong_attempt"
+    status = command.status
+    if row.status == Status.CANCELLED:
+        # Its worker may still be in a step: until it says `stopped`, its lease goes on.
+        follows = (
+            status in ("heartbeat", "stopped")
+            and not row.stopped_at
+            and _holds(row.worker, command.worker)
+        )
+        return None if follows else "ended"
+    if run.ended:
+        return "ended"
+    if status == "running":
+        return _claim_refusal(run, command)
+    if status == "sleeping" and _sleeps_too_long(view, run, command, received):
+        return "sleeps_too_long"
+    return None if _may_follow(row, command) else "illegal_move"
+
+
+def _may_follow(row: RunRow, command: Update) -> bool:
+    """Whether an unfinished run may take this update, claims excepted."""
+    match command.status:
+        case "heartbeat":
+            return row.status == Status.RUNNING and _holds(row.worker, command.worker)
+        case "sleeping":
+            return may_move(row.status, Status.SLEEPING)
+        case status:
+            return status in _ENDS
+
+
+def _sleeps_too_long(view: View, run: Run, command: Update, received: int) -> bool:
+    function = view.function(run.event.slug, run.event.version).function
+    return command.until > received + function.pending_for_ms
+
+
+def _claim_refusal(run: Run, command: Update) -> str | None:
+    row = run.row
+    if row.status == Status.SCHEDULED:
+        return None if row.dispatch else "not_dispatched"
+    if row.status == Status.RUNNING and row.worker == command.worker:
+        return None
+    return "claimed"
+
+
+def _holds(holder: str, worker: str) -> bool:
+    return not worker or not holder or worker == holder
+
+
+def _newest_unfinished(view: View, command: Update) -> Run | None:
+    """The newest unfinished run of an event, by received time, replays included."""
+    listed = view.get(tables.by_event_key(command.event_key)) or b""
+    ids = [listed[at : at + keys.RUN_ID_BYTES] for at in range(0, len(listed), keys.RUN_ID_BYTES)]
+    for run_id in sorted(ids, reverse=True):
+        run = runs.load(view, run_id)
+        if run is not None and not run.ended:
+            return run
+    return None

@@ -1,0 +1,255 @@
+"""A run at its home: registered, changed, written, announced.
+
+All status changes go through `change`.
+"""
+
+from typing import Final
+
+import msgspec
+import orjson
+
+from streams.functions.compiled import CompiledFunction
+from streams.joiner.decide import announcements, derive, dues
+from streams.joiner.decide.view import Context, View
+from topology import codec, keys, tables
+from topology.records import Json, Listener, Register, Request, Unlisten
+from topology.statuses import ENDED, LETTERS, REGISTERED, UNFINISHED, Cause, Status, may_move
+from topology.tables import EventRow, RunRow
+
+_ENDED: Final = frozenset(str(status) for status in ENDED)
+# Of the letters in a function's list: those of runs that may still be cancelled.
+UNFINISHED_LETTERS: Final = frozenset(LETTERS[status] for status in UNFINISHED) | {REGISTERED}
+
+
+class Run:
+    """A run as this partition knows it: what never changes, and what does."""
+
+    __slots__ = ("event", "id", "row")
+
+    def __init__(self, run_id: bytes, event: EventRow, row: RunRow) -> None:
+        self.id = run_id
+        self.event = event
+        self.row = row
+
+    @property
+    def ended(self) -> bool:
+        """Whether its status never changes again."""
+        return self.row.status in _ENDED
+
+
+def load(view: View, run_id: bytes) -> Run | None:
+    """The run of an id, or None where this home has none."""
+    event = event_of(view, run_id)
+    if event is None:
+        return None
+    row = view.get(tables.run_row_key(run_id))
+    return Run(
+        run_id, event, codec.RUN_ROWS.decode(row) if row is not None else as_registered(event)
+    )
+
+
+def event_of(view: View, run_id: bytes) -> EventRow | None:
+    """What never changes of a run, or None where this home has none."""
+    value = view.get(tables.event_row_key(run_id))
+    return None if value is None else codec.EVENT_ROWS.decode(value)
+
+
+def listed(view: View, run_id: bytes, event: EventRow, letter: bytes) -> Run:
+    """A run as its function's list has it, with the letter of its status.
+
+    One that has no row of its own is spared the look-up.
+    """
+    key = tables.run_row_key(run_id)
+    value = view.get(key) if letter != REGISTERED or key in view.changed else None
+    row = as_registered(event) if value is None else codec.RUN_ROWS.decode(value)
+    return Run(run_id, event, row)
+
+
+def registered(view: View, run_id: bytes) -> Run:
+    """The run of an id that is known to be here."""
+    run = load(view, run_id)
+    assert run is not None, "it was registered"
+    return run
+
+
+def as_registered(event: EventRow) -> RunRow:
+    """The row of a run that nothing has happened to yet; it is not written."""
+    return RunRow(
+        status=Status.SCHEDULED,
+        seq=1,
+        attempt=1,
+        dispatch=not event.dispatch_at,
+        at=event.received,
+        due=event.due,
+    )
+
+
+def register(
+    view: View,
+    context: Context,
+    command: Register,
+    compiled: CompiledFunction,
+    listed: bytes | None,
+) -> EventRow:
+    """Write a new run and announce it; `listed`: the runs that its event has already."""
+    remote = remote_listeners(view, command, compiled)
+    event = EventRow(
+        compiled.slug,
+        compiled.version,
+        context.received,
+        context.position,
+        command.event_key,
+        context.event,
+        dues.first_due(context.received, command.dispatch_at, compiled.function),
+        tuple(one for one in command.listeners if one not in remote)
+        if remote
+        else command.listeners,
+        remote,
+        command.dispatch_at,
+        command.replay_of,
+        command.replay_id,
+    )
+    run_id = command.run_id
+    view.put(tables.event_row_key(run_id), codec.EVENT_ROWS.encode(event))
+    by_event = tables.by_event_key(command.event_key)
+    view.derive(by_event, derive.event_list(listed, run_id, present=True))
+    view.pending += 1
+    view.count("runs", "scheduled")
+    return event
+
+
+def begin(view: View, run_id: bytes, event: EventRow, app: str) -> None:
+    """Announce a new run as scheduled."""
+    view.derive_rows(derive.run_rows(run_id, event, None))
+    announcements.scheduled(view, run_id, event, app)
+
+
+def begin_held(view: View, run_id: bytes, event: EventRow, compiled: CompiledFunction) -> None:
+    """Announce a new run that isn't dispatched, since its function is paused (S28)."""
+    row = msgspec.structs.replace(as_registered(event), dispatch=False, held=True)
+    row = msgspec.structs.replace(row, due=dues.next_due(event, row, compiled))
+    view.put(tables.run_row_key(run_id), codec.RUN_ROWS.encode(row))
+    view.derive_rows(derive.run_rows(run_id, event, row))
+    announcements.changed(view, run_id, event, row, None, compiled.function.app)
+
+
+def change(view: View, run: Run, status: Status, **fields: object) -> None:
+    """Move a run to a status (or keep it), write it, announce it.
+
+    Raises:
+        ValueError: the move is illegal; the caller checks first.
+    """
+    before = run.row
+    if status != before.status and not may_move(before.status, status):
+        raise ValueError(f"a run can't go from {before.status} to {status}")
+    row = msgspec.structs.replace(before, status=status, seq=before.seq + 1, at=view.now, **fields)
+    compiled = view.function(run.event.slug, run.event.version)
+    write(view, run, row, compiled)
+    app = compiled.function.app
+    announcements.changed(view, run.id, run.event, run.row, before.status, app)
+    if status != before.status:
+        view.count("runs", status)
+        if run.ended:
+            view.pending -= 1
+            _stop_listening(view, run)
+
+
+def write(view: View, run: Run, row: RunRow, compiled: CompiledFunction) -> None:
+    """Write a run's row, a new one that nobody else has yet, and what is derived from it."""
+    old, run.row = run.row, row
+    msgspec.structs.force_setattr(row, "due", dues.next_due(run.event, row, compiled))
+    view.put(tables.run_row_key(run.id), codec.RUN_ROWS.encode(row))
+    view.derive_rows(derive.moved_rows(run.id, run.event, old, row))
+
+
+def announce(view: View, run: Run) -> None:
+    """Tell the run's current state once more."""
+    app = view.function(run.event.slug, run.event.version).function.app
+    announcements.changed(view, run.id, run.event, run.row, None, app)
+
+
+def cancel(view: View, run: Run, kind: Cause, cause: bytes, cancellation: bytes = b"") -> None:
+    """Cancel a run and emit its one `function.cancelled` (S7); `cause`: its JSON, as of `cause`."""
+    before = run.row
+    change(
+        view,
+        run,
+        Status.CANCELLED,
+        ended_at=view.now,
+        cause=cause,
+        dispatch=False,
+        cancellation=cancellation,
+    )
+    announcements.cancelled(view, run.id, run.event, before, cause)
+    view.count("cancels", kind)
+
+
+def cause(
+    kind: Cause,
+    *,
+    event: Json = None,
+    rule: Json = None,
+    request: Request | None = None,
+) -> bytes:
+    """The JSON of why runs are cancelled (design 2.1); made once, however many they are."""
+    cancellation = request is not None and kind == Cause.CANCELLATION
+    return orjson.dumps(
+        {
+            "type": kind,
+            "event": event,
+            "rule": rule,
+            "cancellation_id": keys.run_id_text(request.id) if request and cancellation else None,
+            "reason": request.reason if request else None,
+            "requested_by": request.by if request else None,
+        }
+    )
+
+
+def remove(view: View, run: Run) -> None:
+    """Forget an ended run with all its rows (S30)."""
+    view.put(tables.event_row_key(run.id), None)
+    view.put(tables.run_row_key(run.id), None)
+    for key in derive.run_rows(run.id, run.event, run.row):
+        view.derive(key, None)
+    by_event = tables.by_event_key(run.event.event_key)
+    view.derive(by_event, derive.event_list(view.get(by_event), run.id, present=False))
+    announcements.removed(view, run.id, run.event.slug)
+    view.count("removed")
+
+
+def home_key(event: EventRow, run_id: bytes) -> bytes:
+    """The key that decided a run's home: its first indexed listener's, else its event key."""
+    if event.listeners and event.listeners[0].key[:2] == run_id[6:8]:
+        return event.listeners[0].key
+    return event.event_key
+
+
+def _stop_listening(view: View, run: Run) -> None:
+    stop_listening(view, run.id, run.event.remote)
+
+
+def stop_listening(view: View, run_id: bytes, remote: tuple[Listener, ...]) -> None:
+    """Tell the other partitions in which a run listens, or would, that it no longer does."""
+    by_partition: dict[int, list[bytes]] = {}
+    for listener in remote:
+        target = keys.partition_of_key(listener.key, view.partitions)
+        by_partition.setdefault(target, []).append(listener.key)
+    for target, match_keys in by_partition.items():
+        view.forward(target, Unlisten(run_id, tuple(dict.fromkeys(match_keys))))
+
+
+def _waits_here(view: View, listener: Listener, compiled: CompiledFunction) -> bool:
+    if keys.partition_of_key(listener.key, view.partitions) == view.partition:
+        return True
+    return compiled.rules[listener.rule].scan_key == listener.key
+
+
+def remote_listeners(
+    view: View, command: Register, compiled: CompiledFunction
+) -> tuple[Listener, ...]:
+    """Those of a run's listeners that wait in other partitions."""
+    if len(command.listeners) <= 1:
+        return ()  # the first decides the home
+    return tuple(
+        listener for listener in command.listeners if not _waits_here(view, listener, compiled)
+    )

@@ -1,0 +1,123 @@
+"""What goes into one transaction: timers due, a slice of long work, then input in order."""
+
+from collections.abc import Collection, Sequence
+
+from streams.errors import StoreError
+from streams.joiner.decide import entries, forwarded, requests, slices, timers
+from streams.joiner.decide.view import View
+from topology import limits
+from topology.records import CommandBatch, Forward, ForwardedMatch
+
+
+class Input:
+    """One record of `commands` or `forwards`, decoded, and how much of it is committed.
+
+    `bytes` is the size of the record as it came.
+    `refused` has the commands on which `decide` raised: (entry, command) and the error's text.
+    """
+
+    __slots__ = ("body", "bytes", "done", "offset", "refused")
+
+    def __init__(self, offset: int, body: CommandBatch | tuple[Forward, ...], size: int) -> None:
+        self.offset = offset
+        self.body = body
+        self.bytes = size
+        self.done = 0
+        self.refused: dict[tuple[int, int], str] = {}
+
+    @property
+    def size(self) -> int:
+        """Entries, or forwarded commands, in it."""
+        return len(self.body.entries) if isinstance(self.body, CommandBatch) else len(self.body)
+
+    def refused_at(self, at: int) -> Collection[int]:
+        """The numbers of the commands of one entry that are to be left out."""
+        return {number for entry, number in self.refused if entry == at} if self.refused else ()
+
+
+class PoisonError(Exception):
+    """A decision raised; nothing of the view counts. `place` is what to leave out the next time."""
+
+    def __init__(self, source: Input, place: tuple[int, int], error: Exception) -> None:
+        super().__init__(f"{type(error).__name__}: {error}")
+        self.source = source
+        self.place = place
+
+
+def room(inputs: Sequence[Input]) -> int:
+    """How many more records may be taken; 0 where enough for a transaction is in hand.
+
+    Bounded by bytes too: a record may be one command with a large event.
+    """
+    if sum(one.bytes for one in inputs) >= limits.INTAKE_BYTES:
+        return 0
+    return max(0, limits.INTAKE_COMMANDS - sum(one.size - one.done for one in inputs))
+
+
+def decide_batch(
+    view: View,
+    inputs: Sequence[Input],
+    sources: frozenset[entries.Source],
+    due: Sequence[bytes] = (),
+    work: Sequence[bytes] = (),
+) -> list[int]:
+    """Decide until the input or a bound is reached; how far each input is then.
+
+    Timers that didn't fire, because others' runs were large, are not in `view.derived`.
+
+    Raises:
+        PoisonError: a command can't be decided; refuse it and decide again on a fresh view.
+    """
+    for timer in due:
+        if view.bytes >= limits.SLICE_BYTES:
+            break
+        view.derive(timer, None)
+        timers.fire(view, timer[9:])
+    for key in work[:1]:
+        slices.work(view, key)
+    left = limits.INTAKE_COMMANDS
+    reached = []
+    for source in inputs:
+        at, left = _decide_from(view, source, source.done, left)
+        reached.append(at)
+        if at < source.size:
+            break
+        if isinstance(source.body, CommandBatch):
+            entries.complete(view, source.body.topics, source.body.progress, sources)
+    view.write_sources()
+    requests.tell(view)
+    return reached
+
+
+def _decide_from(view: View, source: Input, at: int, left: int) -> tuple[int, int]:
+    """Decide from entry, or forwarded command, `at` on; how far that is, and how many are left."""
+    decide = _decide_entry if isinstance(source.body, CommandBatch) else _decide_forward
+    size = source.size
+    try:
+        while at < size and left > 0 and view.bytes < limits.SLICE_BYTES:
+            view.number = 0
+            left -= decide(view, source, at)
+            at += 1
+    except StoreError:
+        raise  # no command is to blame for the disk
+    except Exception as error:  # whatever it is, one bad command must not stop a partition
+        raise PoisonError(source, (at, view.number), error) from error
+    return at, left
+
+
+def _decide_entry(view: View, source: Input, at: int) -> int:
+    """Decide one entry; how many commands that was."""
+    batch = source.body
+    assert isinstance(batch, CommandBatch)
+    entry = batch.entries[at]
+    entries.decide_entry(view, batch, entry, source.refused_at(at))
+    return len(entry.commands)
+
+
+def _decide_forward(view: View, source: Input, at: int) -> int:
+    """Decide one forwarded command; how many commands that was."""
+    assert not isinstance(source.body, CommandBatch)
+    command = source.body[at]
+    if not source.refused_at(at):
+        forwarded.forwarded(view, command)
+    return len(command.hits) if isinstance(command, ForwardedMatch) else 1

@@ -1,0 +1,125 @@
+"""What one partition tells the outside: metrics, health, logs. Nothing here decides anything."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic, time
+from typing import Final
+
+from streams import logs
+from streams.joiner.decide.view import View
+from streams.joiner.store import Store
+from streams.metrics import Metrics
+from topology.statuses import Cause, Status
+from topology.tables import AppliedRow
+
+log = logs.get(__name__)
+_errors = logs.Limiter()
+_MEASURE_S: Final = 5.0
+
+
+class Report:
+    """The figures of one partition; called from its processor's thread."""
+
+    def __init__(self, metrics: Metrics, partition: int) -> None:
+        self._metrics = metrics
+        self._partition = partition
+        self._gauges = metrics.partition(partition)
+        self._started = monotonic()
+        self._measured_at = 0.0
+        self.is_ready = False
+        self.problem: str | None = None
+        self.applied = AppliedRow()
+
+    def restoring(self, remaining: int) -> None:
+        """So many records of the changelog are still to restore."""
+        self._gauges.restore_remaining.set(remaining)
+
+    def starting(self) -> None:
+        """The partition begins at step 1."""
+        self._started = monotonic()
+        self.is_ready = False
+
+    def ready(self, applied: AppliedRow) -> None:
+        """The partition is restored and takes commands."""
+        seconds = monotonic() - self._started
+        self._gauges.restore_seconds.set(seconds)
+        self._gauges.restore_remaining.set(0)
+        self._gauges.pending_runs.set(applied.pending)
+        self.applied = applied
+        self.is_ready = True
+        self.problem = None
+        log.info(
+            "Partition is ready",
+            partition=self._partition,
+            applied=applied.commands,
+            pending=applied.pending,
+            seconds=round(seconds, 2),
+        )
+
+    def closed(self) -> None:
+        """The partition's store and producer are closed."""
+        self.is_ready = False
+
+    def gone(self) -> None:
+        """The partition went elsewhere: its series go off the page."""
+        self._gauges.close()
+
+    def stopped(self, problem: str) -> None:
+        """The partition can't go on for now."""
+        self.problem = problem
+
+    def fenced(self) -> None:
+        """The partition's producer was fenced."""
+        self._metrics.transactions.labels("fenced").inc()
+
+    def aborted(self) -> None:
+        """A transaction left nothing behind."""
+        self._metrics.transactions.labels("aborted").inc()
+
+    def queued(self, size: int) -> None:
+        """So many bytes wait in the inbox."""
+        self._gauges.queue_size.set(size)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Time one transaction."""
+        with self._metrics.timed_transaction():
+            yield
+
+    def committed(self, view: View, applied: AppliedRow, store: Store) -> None:
+        """A transaction is committed and written: what it counted counts."""
+        if monotonic() - self._measured_at > _MEASURE_S:
+            self._measured_at = monotonic()
+            self._gauges.state_size.set(store.bytes_on_disk())
+        self.applied = applied
+        metrics = self._metrics
+        metrics.transactions.labels("committed").inc()
+        self._gauges.pending_runs.set(applied.pending)
+        if applied.watermark:
+            self._gauges.watermark_age.set(max(0.0, time() - applied.watermark / 1000))
+        for delay_ms in view.cancel_delays_ms:
+            metrics.cancel_latency.observe(delay_ms / 1000)
+        for name, number in view.counts.items():
+            self._count(name, number)
+        for slug, rule, error in view.evaluation_errors:
+            if _errors.admit((slug, rule)) is not None:
+                log.warning(
+                    "A rule has no answer: it doesn't match", function=slug, rule=rule, error=error
+                )
+
+    def _count(self, name: tuple[str, ...], number: int) -> None:
+        metrics = self._metrics
+        match name:
+            case ("cancels", cause):
+                metrics.cancels_by_cause[Cause(cause)].inc(number)
+            case ("runs", status):
+                metrics.runs_by_status[Status(status)].inc(number)
+            case ("ignored_updates", reason):
+                metrics.updates_ignored.labels(reason).inc(number)
+            case ("evaluation_errors",):
+                metrics.evaluation_errors.inc(number)
+            case ("dead_letters", reason):
+                for _ in range(number):
+                    metrics.dead_letter("joiner", reason)
+            case _:
+                metrics.commands.labels("applied", name[0]).inc(number)

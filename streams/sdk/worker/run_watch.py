@@ -1,0 +1,79 @@
+"""Follows all of `runs` from now on: what became of this worker's runs, wherever they are homed.
+
+Not as a member of a group: a run stays with its worker when its partition goes to another one.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+from confluent_kafka import KafkaException, TopicPartition
+
+from streams import logs
+from streams.kafka.admin import REACH_TIMEOUT_S, unreachable
+from streams.kafka.consumers import bounds, follower
+from streams.sdk.worker.reader import LOG_LEVEL
+from streams.settings import Settings
+from topology.topics import RUNS
+
+_MOST: Final = 1_000
+_POLL_S: Final = 0.1
+_log = logs.get(__name__)
+
+
+class Watch:
+    """A consumer of every partition, from where they ended when it was made."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Settle where reading begins: what is written later is seen.
+
+        Raises:
+            UnreachableError: The brokers don't answer.
+        """
+        self._limiter = logs.Limiter()
+        self._consumer = follower(
+            settings,
+            "worker",
+            enable_partition_eof=False,
+            fetch_queue_backoff_ms=10,
+            log_level=LOG_LEVEL,
+            logger=logging.getLogger(f"{__name__}.kafka"),
+        )
+        topic = settings.topic(RUNS)
+        try:
+            found = self._consumer.list_topics(topic, timeout=REACH_TIMEOUT_S).topics[topic]
+            places = [TopicPartition(topic, partition) for partition in sorted(found.partitions)]
+        except KafkaException as error:
+            raise unreachable(error) from error
+        for place in places:
+            _, place.offset = bounds(self._consumer, place)
+        self._consumer.assign(places)
+
+    def run(
+        self,
+        stop: threading.Event,
+        wanted: Callable[[Any], bool],
+        deliver: Callable[[list[bytes]], None],
+    ) -> None:
+        """Deliver the values of the records that are `wanted`, until `stop` is set."""
+        try:
+            while not stop.is_set():
+                first = self._consumer.poll(_POLL_S)
+                if first is None:
+                    continue
+                messages: list[Any] = [first, *self._consumer.consume(_MOST - 1, 0)]
+                found = []
+                for message in messages:
+                    if message.error() is not None:
+                        self._say(message.error())
+                    elif message.value() is not None and wanted(message):
+                        found.append(message.value())
+                if found:
+                    deliver(found)
+        finally:
+            self._consumer.close()
+
+    def _say(self, error: Any) -> None:  # noqa: ANN401  # its stub is all None
+        if self._limiter.admit(error.code()) is not None:
+            _log.warning("Kafka reports trouble with runs", error=error.str())

@@ -1,0 +1,245 @@
+"""A worker's decisions, on a journal in memory: what it says last, and when it says nothing."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from streams.sdk import App, Context
+from streams.sdk.app import Call
+from streams.sdk.errors import Suspended
+from streams.sdk.worker.dispatches import Dispatch
+from streams.sdk.worker.journal import Outgoing, monotonic
+from streams.sdk.worker.updates import Words
+from streams.sdk.worker.worker import Limits, Worker
+from streams.settings import load
+from tests.support.claimed import WORKER, a_while, run_record, until
+from topology.records import RunRecord
+
+
+class Journal:
+    """Commits at once, unless it may not."""
+
+    def __init__(self) -> None:
+        self.said: list[dict[str, Any]] = []
+
+    async def write(
+        self, records: Sequence[Outgoing], may_write: Callable[[], bool] | None = None
+    ) -> None:
+        """Keep the updates."""
+        await asyncio.sleep(0)
+        if may_write is not None and not may_write():
+            raise Suspended
+        for one in records:
+            if one.topic.endswith("run-updates"):
+                self.said.append(msgspec.json.decode(one.value or b""))
+
+    @property
+    def statuses(self) -> list[str]:
+        """What was said, in order."""
+        return [update["status"] for update in self.said]
+
+
+class Figures:
+    """Counts how runs left."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[str] = []
+
+    def ended(self, outcome: str) -> None:
+        """A run left."""
+        self.outcomes.append(outcome)
+
+    def took_step(self) -> None:
+        """Not looked at."""
+
+    def overran(self) -> None:
+        """Not looked at."""
+
+    def holds(self, runs: int, overrunning: int) -> None:
+        """Not looked at."""
+
+
+class Stage:
+    """A worker that has claimed one run, and everything around it."""
+
+    def __init__(self, call: Call) -> None:
+        app = App("reports")
+        app.function(id="generate", trigger="report/requested")(call)
+        self.journal, self.figures, self.done = Journal(), Figures(), list[int]()
+        self.worker = Worker(
+            Words(load(), WORKER, 8),
+            self.journal,  # type: ignore[arg-type]  # as much of it as a worker uses
+            None,  # type: ignore[arg-type]  # first attempts have no history
+            Limits(concurrency=2, park_after_ms=30_000, overrun_s=60.0),
+            self.figures,
+            lambda _partition, offset: self.done.append(offset),
+        )
+        self.run = run_record(attempt=1)
+        self.worker.dispatched([Dispatch(self.run, app.functions["generate"], 0, 5)])
+
+    def show(self, **fields: Any) -> None:
+        """`runs` shows this."""
+        self.worker.seen([self.now(**fields)])
+
+    def now(self, **fields: Any) -> RunRecord:
+        """The run, but for these fields."""
+        return msgspec.structs.replace(self.run, dispatch=False, **fields)
+
+    def end_lease(self) -> None:
+        """Nobody has renewed it."""
+        self.worker.held[self.run.run_id].held_until = monotonic()
+
+    def accept(self) -> None:
+        """`runs` shows the claim."""
+        self.show(status="running", worker=WORKER)
+
+
+def played(call: Call, play: Callable[[Stage], Awaitable[None]]) -> Stage:
+    """Play a scene."""
+
+    async def go() -> Stage:
+        stage = Stage(call)
+        await play(stage)
+        await stage.worker.leave(0)
+        return stage
+
+    return asyncio.run(go())
+
+
+async def nothing() -> None:
+    """A step."""
+
+
+async def one_step(ctx: Context) -> None:
+    """A function with a step."""
+    await ctx.step.run("one", nothing)
+
+
+def raising(error: BaseException) -> Call:
+    """A function that raises this."""
+
+    async def call(_ctx: Context) -> None:
+        raise error
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("call", "status", "error"),
+    [
+        (one_step, "completed", None),
+        (raising(OSError("no paper")), "failed", {"name": "OSError", "message": "no paper"}),
+        (raising(ValueError("\udcff")), "failed", {"name": "ValueError", "message": "?"}),
+        (raising(SystemExit(3)), "failed", {"name": "SystemExit", "message": "3"}),
+        (raising(KeyError()), "failed", {"name": "KeyError", "message": "KeyError"}),
+        (raising(GeneratorExit("x")), "failed", {"name": "GeneratorExit", "message": "x"}),
+    ],
+)  # fmt: skip
+def test_a_run_has_a_last_word(
+    call: Call, status: str, error: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever its function does; it is forgotten once `runs` shows it."""
+    caplog.set_level(logging.CRITICAL, "streams")  # reports of tests are UTF-8, this error isn't
+
+    async def play(stage: Stage) -> None:
+        stage.accept()
+        await until(lambda: status in stage.journal.statuses)
+        assert stage.done == [5]
+        assert list(stage.worker.held) == [stage.run.run_id]
+        stage.show(status=status)
+        assert stage.worker.held == {}
+
+    stage = played(call, play)
+    assert stage.journal.said[-1]["error"] == error
+    assert stage.figures.outcomes == [status]
+
+
+def test_no_function_is_called_before_its_claim_is_accepted() -> None:
+    """Nor if it is refused (S31)."""
+
+    async def play(stage: Stage) -> None:
+        await until(lambda: stage.journal.statuses == ["running"])
+        stage.show(status="cancelled")
+        assert stage.worker.held == {}
+
+    stage = played(one_step, play)
+    assert stage.journal.statuses == ["running"]
+    assert stage.figures.outcomes == ["refused"]
+
+
+def test_a_run_whose_outcome_comes_too_late_is_left_to_its_lease() -> None:
+    """It isn't renewed any more, and doesn't end by the error that stopped it."""
+
+    async def play(stage: Stage) -> None:
+        stage.end_lease()
+        stage.accept()
+        await until(lambda: not stage.worker.held)
+        await a_while()
+
+    stage = played(one_step, play)
+    assert stage.journal.statuses == ["running"]
+    assert stage.figures.outcomes == ["lost"]
+
+
+def test_a_sleep_that_parks_too_late_leaves_the_run_to_its_lease() -> None:
+    """Whoever gets it then counts from there."""
+
+    async def sleeper(ctx: Context) -> None:
+        await ctx.step.sleep("day", "24h")
+
+    async def play(stage: Stage) -> None:
+        stage.end_lease()
+        stage.accept()
+        await until(lambda: not stage.worker.held)
+
+    stage = played(sleeper, play)
+    assert stage.journal.statuses == ["running"]
+    assert stage.figures.outcomes == ["lost"]
+
+
+def test_stopped_is_said_once_no_step_executes() -> None:
+    """Also of one that its function left behind (S32)."""
+    started, end, said = asyncio.Event(), asyncio.Event(), []
+
+    async def hasty(ctx: Context) -> None:
+        async def slow() -> None:
+            started.set()
+            await end.wait()
+            said.append("ended")
+
+        task = asyncio.ensure_future(ctx.step.run("slow", slow))
+        await started.wait()
+        task.add_done_callback(lambda done: done.exception())
+
+    async def play(stage: Stage) -> None:
+        stage.accept()
+        await started.wait()
+        stage.show(status="cancelled", cause={"type": "api"})
+        await a_while()
+        said.extend(stage.journal.statuses)
+        end.set()
+        await until(lambda: "stopped" in stage.journal.statuses)
+        stage.show(status="cancelled", stopped_at=7)
+
+    stage = played(hasty, play)
+    assert said == ["running", "ended"]
+    assert stage.journal.statuses == ["running", "stopped"]
+    assert stage.worker.held == {}
+
+
+def test_a_cancelled_run_is_not_handed_over() -> None:
+    """A worker that stops says that the run has stopped, though its function never began."""
+
+    async def play(stage: Stage) -> None:
+        stage.accept()
+        stage.show(status="cancelled", cause={"type": "api"})
+        leaving = asyncio.ensure_future(stage.worker.leave(30))
+        await until(lambda: "stopped" in stage.journal.statuses)
+        stage.show(status="cancelled", stopped_at=7)
+        await leaving
+
+    assert played(one_step, play).journal.statuses == ["running", "stopped"]
