@@ -14,6 +14,7 @@ from celery.worker.request import Request
 from celery.worker.state import requests, revoked
 from confluent_kafka import Producer
 
+from streams.kafka import clients
 from streams.sdk import CancelledRun, RevocationView
 from streams.settings import load
 from topology import topics
@@ -119,7 +120,7 @@ def send(topic: topics.TopicSpec, record: dict[str, Any]) -> None:
 @functools.cache
 def producer(_process: int) -> Producer:
     """The producer of a process: a Kafka client doesn't survive a fork."""
-    return Producer(settings.librdkafka(enable_idempotence=True))
+    return Producer(clients.librdkafka(settings, enable_idempotence=True))
 
 
 def check(error: object, _message: object) -> None:

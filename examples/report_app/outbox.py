@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from examples.report_app.database import Database
 from examples.report_app.models import OutboxEvent
 from streams import settings as countermand
+from streams.kafka import clients
 
 EVENTS: Final = "events"
 CANCELS: Final = "cancels"
@@ -113,7 +114,8 @@ class Relay:
     def _relay(self, database: Database) -> None:
         """Send until something fails or the app ends."""
         producer = Producer(
-            self._settings.librdkafka(
+            clients.librdkafka(
+                self._settings,
                 enable_idempotence=True,
                 acks="all",
                 partitioner="murmur2_random",

@@ -10,6 +10,7 @@ from streams.api.problems import ProblemError, unavailable
 from streams.errors import CountermandError
 from streams.functions.reader import RegistryReader
 from streams.functions.registry import Registry, Version
+from streams.kafka import clients
 from streams.settings import Settings
 from topology import topics
 
@@ -95,7 +96,7 @@ class Catalogue:
         return newest
 
     def _read(self) -> None:
-        config = self._settings.librdkafka(log_level=0)
+        config = clients.librdkafka(self._settings, log_level=0)
         topic = self._settings.topic(topics.FUNCTIONS)
         while not self._stop.is_set():
             try:

@@ -10,6 +10,7 @@ from typing import Final
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from streams.errors import KafkaRefusedError, UnreachableError
+from streams.kafka import clients
 from streams.kafka.admin import unreachable
 from streams.kafka.producers import PARTITIONER
 from streams.settings import Settings
@@ -40,7 +41,8 @@ class AckedProducer:
 
     def __init__(self, settings: Settings) -> None:
         self._producer = Producer(
-            settings.librdkafka(
+            clients.librdkafka(
+                settings,
                 enable_idempotence=True,
                 partitioner=PARTITIONER,
                 linger_ms=0,

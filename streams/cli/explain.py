@@ -107,10 +107,13 @@ def _version(
         if version["version"] == number:
             return compile_version(slug, number, version["definition"])
     from streams.functions.reader import RegistryReader  # noqa: PLC0415  # brings a client
+    from streams.kafka import clients  # noqa: PLC0415
     from topology.topics import FUNCTIONS  # noqa: PLC0415
 
     settings = options.load_settings(**kafka)
-    with RegistryReader(settings.librdkafka(log_level=0), settings.topic(FUNCTIONS)) as reader:
+    with RegistryReader(
+        clients.librdkafka(settings, log_level=0), settings.topic(FUNCTIONS)
+    ) as reader:
         for kept in reader.load(_KAFKA_S).versions(slug):
             if kept.compiled.version == number:
                 return kept.compiled

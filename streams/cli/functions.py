@@ -41,9 +41,10 @@ def apply(  # one parameter per option
         apply_functions,
         plan_functions,
     )
+    from streams.kafka import clients  # noqa: PLC0415
     from topology.topics import FUNCTIONS  # noqa: PLC0415
 
-    config, topic = settings.librdkafka(log_level=0), settings.topic(FUNCTIONS)
+    config, topic = clients.librdkafka(settings, log_level=0), settings.topic(FUNCTIONS)
     removed = 0
     differences = plan_functions(config, topic, functions)
     if not json:
@@ -69,9 +70,12 @@ def list_functions(
     """List the newest version of every function."""
     settings = options.load_settings(bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix)
     from streams.functions import writer  # noqa: PLC0415  # brings a Kafka client
+    from streams.kafka import clients  # noqa: PLC0415
     from topology.topics import FUNCTIONS  # noqa: PLC0415
 
-    found = writer.list_functions(settings.librdkafka(log_level=0), settings.topic(FUNCTIONS))
+    found = writer.list_functions(
+        clients.librdkafka(settings, log_level=0), settings.topic(FUNCTIONS)
+    )
     if json:
         json_out({"functions": [_version_json(version) for version in found]})
         return
@@ -95,9 +99,10 @@ def delete(  # one parameter per option
     if not confirm(f"Delete {slug}? It starts no more runs", yes=yes):
         raise RefusedError(f"{slug} was not deleted: add --yes to go ahead")
     from streams.functions.writer import delete_function  # noqa: PLC0415  # brings a client
+    from streams.kafka import clients  # noqa: PLC0415
     from topology.topics import FUNCTIONS  # noqa: PLC0415
 
-    delete_function(settings.librdkafka(log_level=0), settings.topic(FUNCTIONS), slug)
+    delete_function(clients.librdkafka(settings, log_level=0), settings.topic(FUNCTIONS), slug)
     if json:
         json_out({"deleted": slug})
     else:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from streams.doctor.checks import Check, Result, Verdict
-from streams.kafka import clients
+from streams.kafka import aiokafka_client, clients
 from streams.kafka.admin import admin_client, describe_topics, list_brokers
 from streams.kafka.topics import grouped, inspect_topics
 from streams.settings import Settings
@@ -98,7 +98,8 @@ def _skew(settings: Settings, topic: str) -> float | None:
         stamped.extend([timestamp] if kind == _TIMESTAMP_APPEND else [])
 
     producer = Producer(
-        settings.librdkafka(
+        clients.librdkafka(
+            settings,
             transactional_id=f"{settings.application_id}-doctor",
             transaction_timeout_ms=5_000,
             delivery_timeout_ms=5_000,
@@ -129,7 +130,7 @@ async def _highest_produce(settings: Settings) -> int:
         AIOKafkaClient,
     )
 
-    client = AIOKafkaClient(**clients.aiokafka(settings))
+    client = AIOKafkaClient(**aiokafka_client.aiokafka(settings))
     try:
         await client.bootstrap()
         node = next(iter(client.cluster.brokers())).nodeId

@@ -26,7 +26,7 @@ from streams.joiner.flow import Flow
 from streams.joiner.processor import PartitionProcessor, Parts, TopicIds
 from streams.joiner.store import Memory
 from streams.joiner.transaction import Transactions
-from streams.kafka import clients
+from streams.kafka import clients, faust_client
 from streams.kafka.admin import admin_client, describe_topics
 from streams.kafka.topics import check_topics
 from streams.kafka.transactional import producer_config
@@ -111,7 +111,7 @@ class Joiner:
     ) -> PartitionProcessor:
         report = self.reports[partition] = Report(self.metrics, partition)
         settings, names = self.settings, self._topics
-        client = settings.librdkafka()
+        client = clients.librdkafka(settings)
         config = client | producer_config(settings.transactional_id(partition))
         parts = Parts(
             client=client,
@@ -209,7 +209,7 @@ def _create_app(joiner: Joiner) -> faust.App:
     session_s = settings.session_timeout.total_seconds()
     app = App(
         settings.joiner_group,
-        **clients.faust(settings),
+        **faust_client.faust(settings),
         store="memory://",
         datadir=str(settings.state_dir / "faust"),
         topic_allow_declare=False,

@@ -12,6 +12,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
 )
 
 from streams.errors import KafkaRefusedError, UnreachableError
+from streams.kafka import clients
 from streams.settings import Settings
 
 TIMEOUT_S: Final = 15.0
@@ -38,7 +39,7 @@ class TopicState:
 
 def admin_client(settings: Settings) -> AdminClient:
     """An admin client that says nothing on stderr."""
-    return AdminClient(settings.librdkafka(log_level=0))
+    return AdminClient(clients.librdkafka(settings, log_level=0))
 
 
 def list_brokers(admin: AdminClient) -> dict[int, str]:

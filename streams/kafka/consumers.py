@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from streams.kafka import clients
 from streams.kafka.admin import TIMEOUT_S, unreachable
 from streams.settings import Settings
 
@@ -40,7 +41,7 @@ def follower(settings: Settings, purpose: str, **extra: Any) -> Consumer:  # noq
         extra: Settings of librdkafka beside or instead of ours; a `_` stands for a `.`.
     """
     group = f"{settings.application_id}-{purpose}"
-    return Consumer(settings.librdkafka(group_id=group, **(_DEFAULTS | extra)))
+    return Consumer(clients.librdkafka(settings, group_id=group, **(_DEFAULTS | extra)))
 
 
 def bounds(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from typing import Final, Self
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from streams.errors import CountermandError, NotFoundError
+from streams.kafka import clients
 from streams.kafka.admin import admin_client, describe_topics, unreachable
 from streams.settings import Settings
 
@@ -34,7 +35,8 @@ class Sender:
         self.acknowledged = 0
         self.last: Message | None = None
         self._producer = Producer(
-            settings.librdkafka(
+            clients.librdkafka(
+                settings,
                 enable_idempotence=True,
                 partitioner=PARTITIONER,
                 linger_ms=5,

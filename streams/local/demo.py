@@ -14,6 +14,7 @@ import orjson
 from streams.errors import CountermandError
 from streams.functions.definition import read_text
 from streams.functions.writer import apply_functions
+from streams.kafka import clients
 from streams.kafka.producers import Sender
 from streams.kafka.tail import follow, read_all
 from streams.local.stack import Stack
@@ -137,7 +138,7 @@ def play(stack: Stack, say: Callable[[str], None]) -> Outcome:
     """
     settings = stack.settings
     say("applying six functions")
-    config = settings.librdkafka(log_level=0)
+    config = clients.librdkafka(settings, log_level=0)
     apply_functions(config, settings.topic(topics.FUNCTIONS), read_text(FUNCTIONS, "demo"))
     say("an order is cancelled before it is placed")
     _send(settings, topics.CANCELS, _EARLY)

@@ -12,6 +12,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartiti
 
 from streams import logs
 from streams.errors import KafkaRefusedError
+from streams.kafka import clients
 from streams.read_model.batch import Place
 from streams.settings import Settings
 
@@ -53,7 +54,8 @@ class Source:
         self._limiter = logs.Limiter()
         instance = settings.group_instance_id
         self._consumer = Consumer(
-            settings.librdkafka(
+            clients.librdkafka(
+                settings,
                 group_id=settings.read_model_group,
                 session_timeout_ms=int(settings.session_timeout.total_seconds() * 1_000),
                 enable_auto_commit=False,

@@ -24,6 +24,7 @@ from streams import crash, logs
 from streams.collector import rare_collections
 from streams.functions.reader import RegistryReader
 from streams.health import Health
+from streams.kafka import clients
 from streams.kafka.admin import admin_client
 from streams.kafka.probe import EndProbe, IdentityProbe
 from streams.kafka.topics import LOG_APPEND_TIME, TopicsReport, check_topics
@@ -94,7 +95,9 @@ class Router:
         )
         self._stop = stop
         self._figures = figures
-        self._functions = RegistryReader(settings.librdkafka(), settings.topic(topics.FUNCTIONS))
+        self._functions = RegistryReader(
+            clients.librdkafka(settings), settings.topic(topics.FUNCTIONS)
+        )
         admin = admin_client(settings)
         self._ends = EndProbe(admin, _now_ms)
         self._identities = IdentityProbe(admin, self._topic_ids)

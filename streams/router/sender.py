@@ -8,6 +8,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from streams.errors import RouterError
+from streams.kafka import clients
 from streams.router.batches import Encoded
 from streams.router.dead_letters import DeadLetter
 from streams.settings import Settings
@@ -45,7 +46,8 @@ class Sender:
         self._while_waiting = while_waiting
         self._failure: KafkaError | None = None
         self._producer = Producer(
-            settings.librdkafka(
+            clients.librdkafka(
+                settings,
                 enable_idempotence=True,
                 enable_gapless_guarantee=True,
                 message_timeout_ms=0,

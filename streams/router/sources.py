@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from streams import crash, logs
 from streams.errors import RouterError
+from streams.kafka import clients
 from streams.kafka.probe import Place
 from streams.router.record import Record, RecordHeaders
 from streams.router.sender import LOG_LEVEL
@@ -75,7 +76,8 @@ class Sources:
         self._limiter = logs.Limiter()
         instance = settings.group_instance_id
         self._consumer = Consumer(
-            settings.librdkafka(
+            clients.librdkafka(
+                settings,
                 group_id=settings.router_group,
                 session_timeout_ms=int(settings.session_timeout.total_seconds() * 1_000),
                 partition_assignment_strategy="cooperative-sticky",

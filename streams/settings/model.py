@@ -268,12 +268,6 @@ class Settings(BaseSettings):
         """The transactional id of one partition's joiner."""
         return f"{self.joiner_group}-{partition}"
 
-    def librdkafka(self, **extra: Any) -> dict[str, Any]:  # noqa: ANN401  # librdkafka takes str, int, bool, callables
-        """Configuration of a confluent-kafka client; in `extra` a `_` stands for a `.`."""
-        from streams.kafka import clients  # noqa: PLC0415  # clients import Settings
-
-        return clients.librdkafka(self) | {_dotted(name): value for name, value in extra.items()}
-
     @property
     def bootstrap_given(self) -> bool:
         """Whether somebody chose a broker; where not, `up` starts one."""
@@ -310,12 +304,6 @@ def variable(field: str) -> str:
 def is_secret(field: str) -> bool:
     """Whether a field's value must never be shown."""
     return SecretStr in getattr(Settings.model_fields[field].annotation, "__args__", ())
-
-
-def _dotted(name: str) -> str:
-    """A librdkafka name; those of callbacks, and one more, have underscores of their own."""
-    own = name == "log_level" or name.endswith("_cb") or name.startswith("on_")
-    return name if own else name.replace("_", ".")
 
 
 def _variables() -> frozenset[str]:

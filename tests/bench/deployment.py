@@ -18,6 +18,7 @@ from streams import settings as all_settings
 from streams.broker.ports import free_port
 from streams.broker.process import GuardedProcess
 from streams.functions.writer import apply_functions
+from streams.kafka import clients
 from streams.kafka.topics import create_topics
 from streams.settings import Settings
 from tests.bench.load import FUNCTIONS
@@ -163,7 +164,7 @@ class Deployment:
         self.settings: Settings = all_settings.load(**self._flags)
         create_topics(self.settings)
         apply_functions(
-            self.settings.librdkafka(), self.settings.topic(topics.FUNCTIONS), functions
+            clients.librdkafka(self.settings), self.settings.topic(topics.FUNCTIONS), functions
         )
 
     @property

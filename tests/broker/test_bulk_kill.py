@@ -18,6 +18,7 @@ from streams.database.engine import open_database
 from streams.database.schema import RUNS
 from streams.functions.definition import read_text
 from streams.functions.writer import apply_functions
+from streams.kafka import clients
 from streams.kafka.topics import create_topics
 from streams.settings import Settings, load
 from tests.support.broker import unique_name
@@ -50,7 +51,7 @@ class Fleet:
         )
         create_topics(self.settings)
         apply_functions(
-            self.settings.librdkafka(),
+            clients.librdkafka(self.settings),
             self.settings.topic(topics.FUNCTIONS),
             read_text(FUNCTIONS),
         )
@@ -109,7 +110,9 @@ class Fleet:
 
 def produce(settings: Settings) -> None:
     """Put all events on the topic."""
-    producer = Producer(settings.librdkafka(linger_ms=20, queue_buffering_max_messages=RUNS_IN_ALL))
+    producer = Producer(
+        clients.librdkafka(settings, linger_ms=20, queue_buffering_max_messages=RUNS_IN_ALL)
+    )
     topic = settings.topic(topics.EVENTS)
     for number in range(RUNS_IN_ALL):
         event = {"name": "work/requested", "data": {"n": number}, "id": f"e{number}"}

@@ -18,6 +18,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
 
 from streams.broker import LocalBroker
 from streams.errors import KafkaRefusedError, NotFoundError, UnreachableError
+from streams.kafka import clients
 from streams.kafka.producers import Sender
 from streams.sdk import revocations
 from streams.sdk.cancelled_run import CancelledRun
@@ -44,7 +45,7 @@ def settings(kafka: str) -> Settings:
 
 def make_topic(settings: Settings) -> None:
     """Two partitions, whose records have the times that their producer gives them."""
-    admin = AdminClient(settings.librdkafka())
+    admin = AdminClient(clients.librdkafka(settings))
     config = {"message.timestamp.type": "CreateTime"}
     topic = NewTopic(settings.topic(CANCELLED), 2, 1, config=config)
     admin.create_topics([topic])[topic.topic].result(TIMEOUT_S)
@@ -171,7 +172,7 @@ def test_other_functions_are_left_out(settings: Settings, header: bool) -> None:
 def test_only_as_far_back_as_asked(settings: Settings) -> None:
     """A start reads from the first record since then, in every partition."""
     now = time.time_ns() // 1_000_000
-    producer = Producer(settings.librdkafka())
+    producer = Producer(clients.librdkafka(settings))
     for number, age_h in enumerate((50, 30, 20, 1)):
         producer.produce(
             settings.topic(CANCELLED),
@@ -189,7 +190,7 @@ def test_only_as_far_back_as_asked(settings: Settings) -> None:
 def test_only_what_is_committed_counts(settings: Settings) -> None:
     """A joiner's aborted transaction cancels nothing; one that is open holds nobody up."""
     config = {"transactional.id": unique_name("view"), "transaction.timeout.ms": 10_000}
-    producer = Producer(settings.librdkafka() | config)
+    producer = Producer(clients.librdkafka(settings) | config)
     producer.init_transactions(TIMEOUT_S)
     topic = settings.topic(CANCELLED)
     producer.begin_transaction()
@@ -230,9 +231,9 @@ def test_partitions_added_later_are_followed(
     monkeypatch.setattr(revocations, "_TEND_S", 0.05)
     topic = settings.topic(CANCELLED)
     with RevocationView(settings) as view:
-        admin = AdminClient(settings.librdkafka())
+        admin = AdminClient(clients.librdkafka(settings))
         admin.create_partitions([NewPartitions(topic, 4)])[topic].result(TIMEOUT_S)
-        producer = Producer(settings.librdkafka())
+        producer = Producer(clients.librdkafka(settings))
         eventually(lambda: len(producer.list_topics(topic).topics[topic].partitions) == 4)
         for number in range(4):
             producer.produce(topic, orjson.dumps(record(number)), partition=number)

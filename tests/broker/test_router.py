@@ -22,6 +22,7 @@ from streams.broker import LocalBroker
 from streams.errors import CountermandError, RouterError
 from streams.functions.writer import apply_functions
 from streams.health import Health, Kind
+from streams.kafka import clients
 from streams.kafka.topics import check_topics, create_topics
 from streams.metrics import Metrics
 from streams.router.figures import Figures
@@ -69,7 +70,7 @@ def prepared(kafka: str) -> Settings:
         session_timeout="6s",
     )
     create_topics(found)
-    apply_functions(found.librdkafka(), found.topic(topics.FUNCTIONS), [SHIP])
+    apply_functions(clients.librdkafka(found), found.topic(topics.FUNCTIONS), [SHIP])
     return found
 
 

@@ -13,6 +13,7 @@ from streams.errors import DamagedStoreError
 from streams.joiner.changelog import Changelog, Log
 from streams.joiner.store import Memory, Store
 from streams.joiner.transaction import Transactions
+from streams.kafka import clients
 from streams.kafka.topics import check_topics, create_topics
 from streams.kafka.transactional import producer_config
 from tests.support.deadline import eventually
@@ -168,13 +169,15 @@ class Disk:
         settings = joining.settings
         state = check_topics(settings).topics[settings.topic(topics.STATE)]
         names = {spec.name: settings.topic(spec) for spec in topics.TOPICS}
-        config = settings.librdkafka() | producer_config(settings.transactional_id(0))
+        config = clients.librdkafka(settings) | producer_config(settings.transactional_id(0))
         self.transactions = Transactions(config, names, 0, threading.Lock())
         self.transactions.begin_life()
         self.path = path
         self.memory = Memory(16)
         self.changelog = Changelog(
-            settings.librdkafka(), Log(state.name, state.id, 0, limits.DAY_MS), threading.Lock()
+            clients.librdkafka(settings),
+            Log(state.name, state.id, 0, limits.DAY_MS),
+            threading.Lock(),
         )
 
     def restore(self) -> Store:

@@ -4,6 +4,7 @@ import orjson
 import pytest
 from confluent_kafka import Producer
 
+from streams.kafka import clients
 from streams.settings import Settings
 from tests.support.deadline import eventually
 from tests.support.joining import PATIENCE_S, Joining, ids
@@ -19,7 +20,9 @@ FENCED = 'countermand_transactions_total{outcome="fenced"}'
 def transactional(settings: Settings, id_: str, timeout_ms: int = 60_000) -> Producer:
     """A producer that has fenced every earlier one of its id."""
     producer = Producer(
-        settings.librdkafka(transactional_id=id_, transaction_timeout_ms=timeout_ms, log_level=0)
+        clients.librdkafka(
+            settings, transactional_id=id_, transaction_timeout_ms=timeout_ms, log_level=0
+        )
     )
     producer.init_transactions(60)
     return producer

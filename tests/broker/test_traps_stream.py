@@ -13,6 +13,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
 )
 from msgspec.structs import replace
 
+from streams.kafka import clients
 from tests.support.deadline import eventually
 from tests.support.joining import PATIENCE_S, Joining, ids
 from topology import codec, limits, topics
@@ -80,7 +81,8 @@ def test_restore_behind_a_hung_transaction(joining: Joining) -> None:
     joining.await_applied()
     joiner.kill()
     hung = Producer(
-        joining.settings.librdkafka(
+        clients.librdkafka(
+            joining.settings,
             transactional_id=f"{joining.settings.application_id}-stranger",
             transaction_timeout_ms=25_000,  # longer than the session, and than a busy machine needs
             log_level=0,

@@ -11,6 +11,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
     NewTopic,
 )
 
+from streams.kafka import clients
 from streams.kafka.producers import Sender
 from streams.sdk.worker.reader import GroupReader
 from streams.settings import Settings, load
@@ -66,7 +67,7 @@ def reading(reader: GroupReader, taken: Taken) -> Iterator[None]:
 def settings(kafka: str) -> Settings:
     """Settings with a topic `things` of this test alone."""
     found = load(kafka_bootstrap_servers=kafka, topic_prefix=unique_name("reader") + ".")
-    admin = AdminClient(found.librdkafka())
+    admin = AdminClient(clients.librdkafka(found))
     topic = NewTopic(f"{found.topic_prefix}things", 2, 1)
     admin.create_topics([topic])[topic.topic].result(TIMEOUT_S)
     return found

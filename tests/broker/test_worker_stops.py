@@ -6,6 +6,7 @@ import orjson
 import pytest
 from confluent_kafka import Producer
 
+from streams.kafka import clients
 from streams.kafka.topics import create_topics
 from streams.sdk.worker.stopped_runs import look_for_stops
 from streams.settings import Settings, load
@@ -54,7 +55,7 @@ def cancelled_run(run: str, stopped_at: int | None) -> bytes:
 
 def write(settings: Settings, runs: dict[str, bytes | None], at_ms: int) -> None:
     """Write records of `runs` as a joiner does."""
-    producer = Producer(settings.librdkafka())
+    producer = Producer(clients.librdkafka(settings))
     for run, value in runs.items():
         home = keys.partition_of_run(keys.run_id_bytes(run), PARTITIONS)
         producer.produce(settings.topic(RUNS), value, run, home, timestamp=at_ms)

@@ -9,6 +9,7 @@ from typing import Final
 import orjson
 from confluent_kafka import KafkaError, Message, Producer
 
+from streams.kafka import clients
 from streams.settings import Settings
 from tests.chaos.traffic import Sending, cells, global_events
 
@@ -28,8 +29,8 @@ class Load:
         self._waiting: list[tuple[float, int, Sending]] = []
         self._stop = threading.Event()
         self._producer = Producer(
-            settings.librdkafka(
-                enable_idempotence=True, message_timeout_ms=0, linger_ms=5, log_level=0
+            clients.librdkafka(
+                settings, enable_idempotence=True, message_timeout_ms=0, linger_ms=5, log_level=0
             )
         )
         self._thread = threading.Thread(target=self._run, name="load")

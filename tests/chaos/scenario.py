@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from streams.broker.local import LocalBroker
 from streams.functions.definition import read_text
 from streams.functions.writer import apply_functions
+from streams.kafka import clients
 from streams.kafka.topics import create_topics
 from streams.settings import Settings, load
 from tests.chaos import audit
@@ -64,7 +65,7 @@ def run(seconds: float, seed: int, say: Callable[[str], None] = lambda _: None) 
         )
         create_topics(settings)
         functions = settings.topic(topics.FUNCTIONS)
-        apply_functions(settings.librdkafka(), functions, read_text(FUNCTIONS))
+        apply_functions(clients.librdkafka(settings), functions, read_text(FUNCTIONS))
         return _Run(settings, broker, folder, tell).run(seconds, seed)
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 import orjson
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from streams.kafka import clients
 from streams.settings import Settings
 from tests.chaos.traffic import WORK
 from topology import topics
@@ -20,7 +21,8 @@ class Worker:
         self._updates = settings.topic(topics.RUN_UPDATES)
         self._stop = threading.Event()
         self._consumer = Consumer(
-            settings.librdkafka(
+            clients.librdkafka(
+                settings,
                 group_id="chaos-worker",
                 isolation_level="read_committed",
                 auto_offset_reset="earliest",
@@ -31,7 +33,7 @@ class Worker:
         runs = settings.topic(topics.RUNS)
         self._consumer.assign([TopicPartition(runs, one, 0) for one in range(settings.partitions)])
         self._producer = Producer(
-            settings.librdkafka(enable_idempotence=True, message_timeout_ms=0, log_level=0)
+            clients.librdkafka(settings, enable_idempotence=True, message_timeout_ms=0, log_level=0)
         )
         self._thread = threading.Thread(target=self._run, name="worker")
         self._thread.start()

@@ -12,6 +12,7 @@ from sqlalchemy import Engine, Table, select
 
 from streams.database.engine import open_database
 from streams.database.schema import FAILURES, PROGRESS, REQUESTS, RUNS
+from streams.kafka import clients
 from streams.kafka.topics import create_topics
 from streams.settings import Settings, load
 from tests.support import records
@@ -45,7 +46,7 @@ class Copying:
         self._folder = folder
         self._services: list[Service] = []
         self._producer = Producer(
-            self.settings.librdkafka(transactional_id=name, linger_ms=5, log_level=0)
+            clients.librdkafka(self.settings, transactional_id=name, linger_ms=5, log_level=0)
         )
         self._producer.init_transactions()
         self._seqs: dict[int, int] = {}

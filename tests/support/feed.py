@@ -9,6 +9,7 @@ from confluent_kafka import Producer
 
 from streams.functions.definition import read_text
 from streams.functions.registry import Registry
+from streams.kafka import clients
 from streams.kafka.topics import check_topics
 from streams.router.batches import Progress, progress_batch
 from streams.router.pipeline import Pipeline, ways_of
@@ -31,8 +32,12 @@ class Feed:
         self._offsets: Counter[tuple[str, int]] = Counter()
         self._received = time.time_ns() // 1_000_000
         self._producer = Producer(
-            settings.librdkafka(
-                enable_idempotence=True, message_max_bytes=2_000_000, linger_ms=2, log_level=0
+            clients.librdkafka(
+                settings,
+                enable_idempotence=True,
+                message_max_bytes=2_000_000,
+                linger_ms=2,
+                log_level=0,
             )
         )
         for function in read_text(functions):

@@ -17,6 +17,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
 from msgspec import Struct
 
 from streams.functions.reader import RegistryReader
+from streams.kafka import clients
 from streams.kafka.topics import inspect_topics
 from streams.router.pipeline import Pipeline, ways_of
 from streams.router.record import Record
@@ -165,7 +166,9 @@ def written(settings: Settings) -> Written:
 def expected(settings: Settings) -> dict[Place, Commands]:
     """What a pure pipeline makes of everything that lies on the inputs now."""
     pipeline = Pipeline(ways_of(settings), dict.fromkeys(settings.routed_topics, bytes(16)))
-    with RegistryReader(settings.librdkafka(), settings.topic(topics.FUNCTIONS)) as functions:
+    with RegistryReader(
+        clients.librdkafka(settings), settings.topic(topics.FUNCTIONS)
+    ) as functions:
         registry = functions.load()
         for topic in settings.routed_topics:
             for one in read(settings, topic):

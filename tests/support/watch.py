@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from streams.kafka import clients
 from streams.settings import Settings
 from tests.support.deadline import eventually
 from topology import codec, tables, topics
@@ -25,7 +26,8 @@ class Watch:
         self._settings = settings
         self._names = {spec.name: settings.topic(spec) for spec in topics.TOPICS}
         self.partitions = range(settings.partitions)
-        config = settings.librdkafka(
+        config = clients.librdkafka(
+            settings,
             isolation_level="read_committed",
             auto_offset_reset="error",
             enable_partition_eof=True,

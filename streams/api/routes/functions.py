@@ -48,6 +48,7 @@ from streams.api.service import CurrentService
 from streams.errors import DefinitionError, NotFoundError, RefusedError, RegistryError
 from streams.functions.definition import read_function
 from streams.functions.writer import apply_functions, delete_function, plan_functions
+from streams.kafka import clients
 from topology import limits, records, topics
 from topology.records import Function
 
@@ -146,7 +147,7 @@ def apply(
     function = read_definition(slug, definition)
     service.catalogue.require_fresh()
     service.writer.announce(call)
-    config = service.settings.librdkafka(log_level=0)
+    config = clients.librdkafka(service.settings, log_level=0)
     topic = service.settings.topic(topics.FUNCTIONS)
     try:
         if asked.dry_run:
@@ -172,7 +173,7 @@ def delete(
     service.catalogue.live(slug)
     service.catalogue.require_fresh()
     service.writer.announce(call)
-    config = service.settings.librdkafka(log_level=0)
+    config = clients.librdkafka(service.settings, log_level=0)
     try:
         delete_function(config, service.settings.topic(topics.FUNCTIONS), slug)
     except NotFoundError:

@@ -17,6 +17,7 @@ from confluent_kafka import KafkaException
 
 from streams import logs
 from streams.errors import AbortedError, FencedError, GaveUpError
+from streams.kafka import clients
 from streams.kafka.transactional import TransactionalProducer, producer_config
 from streams.sdk.errors import Suspended
 from streams.sdk.worker.reader import LOG_LEVEL
@@ -60,7 +61,8 @@ class Journal:
     def __init__(self, settings: Settings, worker: str, loop: asyncio.AbstractEventLoop) -> None:
         """A journal of one worker, whose name no other has."""
         transactional_id = f"{settings.application_id}-worker-{worker}"
-        self._config = settings.librdkafka(
+        self._config = clients.librdkafka(
+            settings,
             partitioner="murmur2_random",
             allow_auto_create_topics=False,
             log_level=LOG_LEVEL,

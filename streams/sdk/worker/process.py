@@ -19,6 +19,7 @@ from streams.functions.changes import Difference
 from streams.functions.reader import RegistryReader
 from streams.functions.writer import apply_functions, plan_functions
 from streams.health import Health, Kind
+from streams.kafka import clients
 from streams.kafka.admin import admin_client, describe_topics
 from streams.kafka.topics import check_topics
 from streams.metrics import Metrics
@@ -61,7 +62,7 @@ def run_worker(
     settings = _with_their_count(settings)
     check_topics(settings)
     definitions = [function.definition for function in app.functions.values()]
-    config, topic = settings.librdkafka(log_level=0), settings.topic(FUNCTIONS)
+    config, topic = clients.librdkafka(settings, log_level=0), settings.topic(FUNCTIONS)
     show(plan_functions(config, topic, definitions))
     apply_functions(config, topic, definitions)
     _warn_of_unknown(config, topic, app)

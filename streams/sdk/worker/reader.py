@@ -9,6 +9,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from streams import logs
 from streams.errors import KafkaRefusedError
+from streams.kafka import clients
 from streams.sdk.worker.offsets import Offsets
 from streams.settings import Settings
 
@@ -53,7 +54,8 @@ class GroupReader:
         self._paused: bool | None = False
         self._limiter = logs.Limiter()
         self._consumer = Consumer(
-            settings.librdkafka(
+            clients.librdkafka(
+                settings,
                 group_id=group,
                 session_timeout_ms=int(settings.session_timeout.total_seconds() * 1_000),
                 partition_assignment_strategy="cooperative-sticky",

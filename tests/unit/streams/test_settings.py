@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from streams.errors import SettingsError
+from streams.kafka import clients
 from streams.settings import Settings, load
 from streams.settings import page as settings_page
 from topology import topics
@@ -76,7 +77,7 @@ def test_secrets_are_masked_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     everything = repr(settings) + str(settings) + str(settings_page.effective(settings))
     assert "hunter" not in everything
     assert "linger.ms=7" in everything
-    config = settings.librdkafka(group_id="g")
+    config = clients.librdkafka(settings, group_id="g")
     assert config["sasl.password"] == "hunter2"
     assert config["group.id"] == "g"
     monkeypatch.setenv("COUNTERMAND_KAFKA_SASL_MECHANISM", "hunter4")

@@ -9,7 +9,7 @@ from confluent_kafka import Consumer
 from faust.auth import OAuthCredentials
 
 from streams.errors import SettingsError
-from streams.kafka import clients
+from streams.kafka import aiokafka_client, clients, faust_client
 from streams.settings import load
 
 PEM = Path(ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates.crt")
@@ -39,8 +39,8 @@ def one_certificate() -> str:
 def test_plain_text_needs_no_credentials() -> None:
     """Without security there is none in any client."""
     settings = load(kafka_bootstrap_servers="a:1, b:2")
-    assert clients.ssl_context(settings) is None
-    assert clients.faust(settings) == {
+    assert aiokafka_client.ssl_context(settings) is None
+    assert faust_client.faust(settings) == {
         "broker": ["aiokafka://a:1", "aiokafka://b:2"],
         "broker_credentials": None,
     }
@@ -55,12 +55,12 @@ def test_pem_is_taken_inline_and_as_a_path(tmp_path: Path, form: str) -> None:
         (tmp_path / "ca.pem").write_text(authority)
         authority = str(tmp_path / "ca.pem")
     settings = load(kafka_security_protocol="SSL", kafka_ssl_ca=authority)
-    config = settings.librdkafka()
+    config = clients.librdkafka(settings)
     assert config["ssl.ca.pem" if form == "inline" else "ssl.ca.location"] == authority
-    context = clients.ssl_context(settings)
+    context = aiokafka_client.ssl_context(settings)
     assert context is not None
     assert len(context.get_ca_certs()) == 1
-    credentials = clients.faust(settings)["broker_credentials"]
+    credentials = faust_client.faust(settings)["broker_credentials"]
     assert isinstance(credentials, faust.SSLCredentials)
     Consumer({**config, "group.id": "g"}).close()  # librdkafka takes it
 
@@ -68,8 +68,8 @@ def test_pem_is_taken_inline_and_as_a_path(tmp_path: Path, form: str) -> None:
 def test_a_host_name_needs_no_check_where_told_so() -> None:
     """Both clients are told."""
     settings = load(kafka_security_protocol="SSL", kafka_ssl_check_hostname=False)
-    assert settings.librdkafka()["ssl.endpoint.identification.algorithm"] == "none"
-    context = clients.ssl_context(settings)
+    assert clients.librdkafka(settings)["ssl.endpoint.identification.algorithm"] == "none"
+    context = aiokafka_client.ssl_context(settings)
     assert context is not None
     assert not context.check_hostname
 
@@ -78,7 +78,7 @@ def test_a_certificate_that_is_not_there_is_a_setting_error() -> None:
     """The message names the settings, not a line of code."""
     settings = load(kafka_security_protocol="SSL", kafka_ssl_ca="/nowhere/ca.pem")
     with pytest.raises(SettingsError, match="COUNTERMAND_KAFKA_SSL"):
-        clients.ssl_context(settings)
+        aiokafka_client.ssl_context(settings)
 
 
 def test_scram_reaches_every_client() -> None:
@@ -89,27 +89,27 @@ def test_scram_reaches_every_client() -> None:
         kafka_sasl_username="ann",
         kafka_sasl_password=PASSWORD,
     )
-    config = settings.librdkafka()
+    config = clients.librdkafka(settings)
     assert (config["sasl.mechanism"], config["sasl.username"]) == ("SCRAM-SHA-512", "ann")
-    credentials = clients.faust(settings)["broker_credentials"]
+    credentials = faust_client.faust(settings)["broker_credentials"]
     assert isinstance(credentials, faust.SASLCredentials)
     assert (credentials.username, credentials.password) == ("ann", PASSWORD)
     assert credentials.mechanism.value == "SCRAM-SHA-512"
-    assert clients.aiokafka(settings)["sasl_plain_password"] == PASSWORD
+    assert aiokafka_client.aiokafka(settings)["sasl_plain_password"] == PASSWORD
 
 
 def test_a_token_callback_serves_every_client() -> None:
     """MSK IAM and Azure come by a function of the user's."""
     settings = load(**OAUTH, kafka_oauth_callback=f"{__name__}:a_token")
-    assert settings.librdkafka()["oauth_cb"]("") == a_token()
-    assert isinstance(clients.faust(settings)["broker_credentials"], OAuthCredentials)
+    assert clients.librdkafka(settings)["oauth_cb"]("") == a_token()
+    assert isinstance(faust_client.faust(settings)["broker_credentials"], OAuthCredentials)
 
 
 def test_a_callback_that_is_not_there_is_a_setting_error() -> None:
     """A misspelt callback stops the start."""
     settings = load(**OAUTH, kafka_oauth_callback="streams.nowhere:token")
     with pytest.raises(SettingsError, match="COUNTERMAND_KAFKA_OAUTH_CALLBACK"):
-        settings.librdkafka()
+        clients.librdkafka(settings)
 
 
 def test_oidc_is_left_to_librdkafka() -> None:
@@ -120,7 +120,7 @@ def test_oidc_is_left_to_librdkafka() -> None:
         kafka_oauth_client_id="id",
         kafka_oauth_client_secret=PASSWORD,
     )
-    config = settings.librdkafka()
+    config = clients.librdkafka(settings)
     assert config["sasl.oauthbearer.method"] == "oidc"
     assert config["sasl.oauthbearer.token.endpoint.url"] == TOKEN_URL
     assert "sasl.oauthbearer.scope" not in config
