@@ -1,12 +1,14 @@
 """The topics: what exists in Kafka, who writes it, how it is kept (design section 2)."""
 
 from enum import Enum
-from typing import Final
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
 from topology import limits
 
+# A topic's full name and the number of one of its partitions.
+TopicPlace: TypeAlias = tuple[str, int]
 _SAFE_REPLICAS: Final = 3
 
 

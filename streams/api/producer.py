@@ -7,12 +7,12 @@ from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message
 
 from streams.errors import KafkaRefusedError, UnreachableError
-from streams.kafka import clients
+from streams.kafka import clients, codes
 from streams.kafka.admin import unreachable
-from streams.kafka.producers import PARTITIONER
+from streams.kafka.producers import idempotent_producer
 from streams.settings import Settings
 from topology import limits
 
@@ -40,18 +40,13 @@ class AckedProducer:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._producer = Producer(
-            clients.librdkafka(
-                settings,
-                enable_idempotence=True,
-                partitioner=PARTITIONER,
-                linger_ms=0,
-                compression_type="lz4",
-                message_max_bytes=limits.MESSAGE_BYTES,
-                delivery_timeout_ms=int(DELIVERY_S * 1000),
-                request_timeout_ms=int(DELIVERY_S * 1000) - 500,
-                log_level=0,
-            )
+        self._producer = idempotent_producer(
+            clients.librdkafka(settings, log_level=0),
+            linger_ms=0,
+            compression_type="lz4",
+            message_max_bytes=limits.MESSAGE_BYTES,
+            delivery_timeout_ms=int(DELIVERY_S * 1000),
+            request_timeout_ms=int(DELIVERY_S * 1000) - 500,
         )
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="producer", daemon=True)
@@ -111,11 +106,6 @@ def _error(future: "Future[int]") -> BaseException | None:
 
 
 def _refusal(error: KafkaError) -> UnreachableError | KafkaRefusedError:
-    timed_out = (
-        KafkaError._MSG_TIMED_OUT,  # noqa: SLF001  # librdkafka's public error codes
-        KafkaError._PURGE_QUEUE,  # noqa: SLF001
-        KafkaError._PURGE_INFLIGHT,  # noqa: SLF001
-    )
-    if error.code() in timed_out:
+    if error.code() in codes.UNACKNOWLEDGED:
         return UnreachableError(f"Kafka didn't acknowledge within {DELIVERY_S:g} s")
     return unreachable(KafkaException(error))

@@ -8,7 +8,6 @@ from typing import Any, Final, Self
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
-    Consumer,
     KafkaError,
     KafkaException,
     Message,
@@ -22,6 +21,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
 
 from streams.errors import RegistryError, TopicsError, UnreachableError
 from streams.functions.registry import Registry
+from streams.kafka import codes
+from streams.kafka.consumers import follower
 
 LOAD_TIMEOUT_S: Final = 30.0
 # An event is routed by versions appended 2 s before it was received: within this age none is missed
@@ -35,11 +36,9 @@ _JUST_MADE_S: Final = 2.0
 _RECORDS: Final = 1_000
 _ABSENT: Final = (
     KafkaError.UNKNOWN_TOPIC_OR_PART,
-    KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001  # librdkafka's public error codes
-    KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+    codes.UNKNOWN_TOPIC,
+    codes.UNKNOWN_PARTITION,
 )
-_END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001
-_OUT_OF_LOG: Final = KafkaError._AUTO_OFFSET_RESET  # noqa: SLF001
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +73,10 @@ class RegistryReader:
         self._end: int | None = None
         self._last_error: KafkaError | None = None
         self._admin = AdminClient(dict(config))
-        self._consumer = Consumer(dict(config) | _CONSUMER)
+        # Assigned by hand, so the group is never joined and nothing is committed.
+        self._consumer = follower(
+            config, "countermand-functions", auto_offset_reset="error", fetch_wait_max_ms=100
+        )
         self._consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
 
     def __enter__(self) -> Self:
@@ -130,7 +132,7 @@ class RegistryReader:
             self.registry.apply(offset, message.timestamp()[1], message.key(), message.value())
             self._position = offset + 1
             return True
-        if error.code() == _END:
+        if error.code() == codes.END:
             # Compaction may leave nothing at the end, so records alone don't show that it is there.
             self._position = max(self._position, message.offset() or 0)
         else:
@@ -193,7 +195,7 @@ class RegistryReader:
             raise TopicsError(
                 f"the topic {self._topic} is missing: run `countermand topics create`"
             )
-        if error.code() == _OUT_OF_LOG or error.fatal():
+        if error.code() == codes.OUT_OF_LOG or error.fatal():
             raise RegistryError(f"{self._topic} can't be read on: {error.str()}. Restart")
         if not repeated:
             _log.warning(f"Reading {self._topic} has to wait: {error.str()}")
@@ -203,16 +205,3 @@ class RegistryReader:
             f"{self._topic} ends at {end}, but was read to {self._asked_position} before: it was "
             "truncated or made anew. Restart, so that it is read from its beginning"
         )
-
-
-# Assigned by hand, so the group is never joined and nothing is committed.
-_CONSUMER: Final = {
-    "group.id": "countermand-functions",
-    "enable.auto.commit": False,
-    "enable.auto.offset.store": False,
-    "enable.partition.eof": True,
-    "auto.offset.reset": "error",
-    "isolation.level": "read_committed",
-    "allow.auto.create.topics": False,
-    "fetch.wait.max.ms": 100,
-}

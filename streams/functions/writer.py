@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, Message
 from ulid_transform import ulid_now
 
 from streams.errors import NotFoundError, RegistryError
 from streams.functions.changes import Change, Difference, compare, superseded
 from streams.functions.reader import RegistryReader
 from streams.functions.registry import Registry, Version
+from streams.kafka.producers import idempotent_producer
 from topology import codec, limits
 from topology.records import Function
 
@@ -136,7 +137,11 @@ def _write(
         if error is not None:
             failed[_text(message.key())] = error.str()
 
-    producer = Producer(dict(config) | _PRODUCER)
+    producer = idempotent_producer(
+        config,
+        message_max_bytes=limits.MESSAGE_BYTES,
+        delivery_timeout_ms=int(_ACKNOWLEDGED_WITHIN_S * limits.SECOND_MS),
+    )
     for key, value in records:
         producer.produce(topic, value, key, 0, on_delivery=delivered)
         producer.poll(0)
@@ -165,13 +170,3 @@ def _wait_until_valid(clock: Clock) -> None:
     until = clock.monotonic() + limits.VALID_FROM_DELAY_MS / limits.SECOND_MS
     while (left := until - clock.monotonic()) > 0:
         clock.sleep(left)
-
-
-_PRODUCER: Final = {
-    "enable.idempotence": True,
-    "acks": "all",
-    "message.max.bytes": limits.MESSAGE_BYTES,
-    "delivery.timeout.ms": int(_ACKNOWLEDGED_WITHIN_S * limits.SECOND_MS),
-    # The one partition is named in every record; as everywhere else, keys would agree with Java's.
-    "partitioner": "murmur2_random",
-}

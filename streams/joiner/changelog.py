@@ -6,22 +6,24 @@ from pathlib import Path
 from time import time
 from typing import Any, Final, NamedTuple
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from streams.errors import DamagedStoreError
 from streams.joiner.decide import derive
 from streams.joiner.store import Memory, Store, wipe
+from streams.kafka import codes
+from streams.kafka.consumers import follower
 from topology.tables import Checkpoint
 
 # Few enough that partitions at work in the same process get their turns.
 _READ_AT_ONCE: Final = 2_000
 _WAIT_S: Final = 0.5
-_LOST: Final = (  # librdkafka's public error codes
-    KafkaError._AUTO_OFFSET_RESET,  # noqa: SLF001
+_LOST: Final = (
+    codes.OUT_OF_LOG,
     KafkaError.OFFSET_OUT_OF_RANGE,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
-    KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
-    KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+    codes.UNKNOWN_TOPIC,
+    codes.UNKNOWN_PARTITION,
 )
 
 Report = Callable[[int], None]
@@ -42,17 +44,7 @@ class Changelog:
 
     def __init__(self, config: Mapping[str, Any], log: Log, turn: threading.Lock) -> None:
         """Read `log` with a client of `config`; takes its `turn` to compute, not to wait."""
-        self._config = {
-            **config,
-            "group.id": "countermand-restore",  # never joined: librdkafka wants one
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
-            "isolation.level": "read_committed",
-            "auto.offset.reset": "error",
-            "fetch.message.max.bytes": 8 * 1024 * 1024,
-            "queued.max.messages.kbytes": 32 * 1024,
-            "check.crcs": True,
-        }
+        self._config = config
         self._topic, self._topic_id, self._partition, self._tombstones_ms = log
         self._turn = turn
 
@@ -99,7 +91,15 @@ class Changelog:
     def _read(self, store: Store, barrier: int, report: Report, stop: Callable[[], bool]) -> None:
         checkpoint = store.checkpoint()
         position = checkpoint.offset if checkpoint is not None else 0
-        consumer = Consumer(self._config)
+        consumer = follower(
+            self._config,
+            "countermand-restore",
+            enable_partition_eof=False,
+            auto_offset_reset="error",
+            fetch_message_max_bytes=8 * 1024 * 1024,
+            queued_max_messages_kbytes=32 * 1024,
+            check_crcs=True,
+        )
         try:
             low, _ = consumer.get_watermark_offsets(
                 TopicPartition(self._topic, self._partition), timeout=30

@@ -4,14 +4,15 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import TopicPartition
 
 from streams import logs
 from streams.joiner.inbox import Inbox, Record
+from streams.kafka import codes
+from streams.kafka.consumers import follower
 
 _WAIT_S: Final = 0.5
 _READ_AT_ONCE: Final = 100
-_END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001  # librdkafka's public error codes
 
 log = logs.get(__name__)
 
@@ -23,16 +24,8 @@ class ForwardReader:
         self, config: Mapping[str, Any], topic: str, partition: int, offset: int, inbox: Inbox
     ) -> None:
         """Read from `offset` on; `start` begins."""
-        self._consumer = Consumer(
-            {
-                **config,
-                "group.id": "countermand-forwards",  # never joined: librdkafka wants one
-                "enable.auto.commit": False,
-                "isolation.level": "read_committed",
-                "enable.partition.eof": True,
-                "auto.offset.reset": "error",
-                "fetch.wait.max.ms": 100,
-            }
+        self._consumer = follower(
+            config, "countermand-forwards", auto_offset_reset="error", fetch_wait_max_ms=100
         )
         self._consumer.assign([TopicPartition(topic, partition, offset)])
         self._inbox = inbox
@@ -62,7 +55,7 @@ class ForwardReader:
                     assert isinstance(value, bytes)
                     assert offset is not None
                     self._inbox.put_forward(Record(offset, value))
-                elif error.code() == _END:
+                elif error.code() == codes.END:
                     # All before was read, trailing markers too: an empty record says so.
                     self._inbox.put_forward(Record((offset or 0) - 1, b""))
                 else:

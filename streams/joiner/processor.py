@@ -23,7 +23,7 @@ from time import time
 from typing import Any, Final, NamedTuple, Protocol
 from uuid import uuid4
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import TopicPartition
 
 from streams import logs
 from streams.crash import crash_at
@@ -43,6 +43,7 @@ from streams.joiner.forwards import ForwardReader
 from streams.joiner.inbox import Inbox
 from streams.joiner.store import Memory, Store, wipe
 from streams.joiner.transaction import Transactions
+from streams.kafka.consumers import follower
 from streams.router.dead_letters import Origin, dead_letter
 from topology import codec, limits, tables
 from topology.records import CommandBatch
@@ -207,9 +208,7 @@ class PartitionProcessor:
 
     def _check_input(self, applied: AppliedRow) -> None:
         """Applied + 1 must still be there, in the same lives of the topics."""
-        consumer = Consumer(
-            {**self._parts.client, "group.id": "countermand-check", "enable.auto.commit": False}
-        )
+        consumer = follower(self._parts.client, "countermand-check")
         try:
             for name, offset, before, now in (
                 ("commands", applied.commands, applied.commands_id, self._parts.ids.commands),

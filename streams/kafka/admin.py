@@ -12,18 +12,12 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
 )
 
 from streams.errors import KafkaRefusedError, UnreachableError
-from streams.kafka import clients
+from streams.kafka import clients, codes
 from streams.settings import Settings
 
 TIMEOUT_S: Final = 15.0
 REACH_TIMEOUT_S: Final = 5.0
 _ABSENT: Final = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_EXCEPTION)
-_UNREACHABLE: Final = (
-    KafkaError._TRANSPORT,  # noqa: SLF001  # librdkafka's public error codes
-    KafkaError._TIMED_OUT,  # noqa: SLF001
-    KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
-    KafkaError._RESOLVE,  # noqa: SLF001
-)
 
 
 @dataclass(frozen=True)
@@ -58,7 +52,7 @@ def list_brokers(admin: AdminClient) -> dict[int, str]:
 def unreachable(error: KafkaException) -> UnreachableError | KafkaRefusedError:
     """The error to raise for librdkafka's: whether the broker is away, or said no."""
     reason = error.args[0]
-    if reason.code() in _UNREACHABLE:
+    if reason.code() in codes.UNREACHABLE:
         return UnreachableError(
             f"Kafka doesn't answer: {reason.str()}. Is it up? "
             "COUNTERMAND_KAFKA_BOOTSTRAP_SERVERS says where it is"

@@ -1,7 +1,7 @@
 """Settings as librdkafka wants them, and what the settings of all clients share."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias, cast
 
 from pydantic import SecretStr
@@ -37,7 +37,18 @@ def librdkafka(settings: Settings, **extra: object) -> dict[str, Any]:
         config |= _ssl(settings)
     if settings.kafka_sasl_mechanism is not None:
         config |= _sasl(settings)
-    return config | settings.kafka_extra | {_dotted(name): extra[name] for name in extra}
+    return config | settings.kafka_extra | dotted(extra)
+
+
+def dotted(options: Mapping[str, object]) -> dict[str, object]:
+    """Options by librdkafka's names, from names with a `_` for each `.`."""
+    return {
+        # Callbacks and `log_level` have underscores in librdkafka, too.
+        name
+        if name == "log_level" or name.endswith("_cb") or name.startswith("on_")
+        else name.replace("_", "."): value
+        for name, value in options.items()
+    }
 
 
 def token_callback(path: str) -> Callable[[], Token]:
@@ -57,12 +68,6 @@ def token_callback(path: str) -> Callable[[], Token]:
 def revealed(secret: SecretStr | None) -> str | None:
     """The text of a secret; None where it isn't set."""
     return None if secret is None else secret.get_secret_value()
-
-
-def _dotted(name: str) -> str:
-    """The name of an option; callbacks and `log_level` have underscores in librdkafka, too."""
-    own = name == "log_level" or name.endswith("_cb") or name.startswith("on_")
-    return name if own else name.replace("_", ".")
 
 
 def _ssl(settings: Settings) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
 
 from streams.errors import RouterError
 from streams.kafka.admin import uuid_bytes
+from topology.topics import TopicPlace
 
-Place: TypeAlias = tuple[str, int]
-Answer: TypeAlias = tuple[Place, int, int]
+Answer: TypeAlias = tuple[TopicPlace, int, int]
 _TIMEOUT_S: Final = 5.0
 _IDENTITY_EVERY_S: Final = 10.0
 
@@ -33,9 +33,9 @@ class EndProbe:
         self._admin = admin
         self._now_ms = now_ms
         self._asked = 0
-        self._open: dict[Place, Future[ListOffsetsResultInfo]] = {}
+        self._open: dict[TopicPlace, Future[ListOffsetsResultInfo]] = {}
 
-    def ask(self, places: Iterable[Place]) -> None:
+    def ask(self, places: Iterable[TopicPlace]) -> None:
         """Ask for the ends of these, unless a question is open still."""
         wanted = {TopicPartition(*place): OffsetSpec.latest() for place in places}  # type: ignore[no-untyped-call]
         if self._open or not wanted:

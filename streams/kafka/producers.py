@@ -1,8 +1,8 @@
 """Sends records one by one and says so only when the brokers have acknowledged all of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -16,6 +16,17 @@ Headers = Sequence[tuple[str, bytes | str | None]]
 PARTITIONER: Final = "murmur2_random"
 _DELIVERY_S: Final = 30.0
 _SLICE_S: Final = 0.1
+
+
+def idempotent_producer(client: Mapping[str, Any], **extra: object) -> Producer:
+    """A producer that writes each record once and, per partition, in order.
+
+    Args:
+        client: The configuration of the client: see `clients.librdkafka`.
+        extra: More options; a `_` in a name stands for a `.`.
+    """
+    options = {"enable.idempotence": True, "partitioner": PARTITIONER}
+    return Producer({**client, **options, **clients.dotted(extra)})
 
 
 class Sender:
@@ -34,16 +45,11 @@ class Sender:
         self._known: set[str] = set()
         self.acknowledged = 0
         self.last: Message | None = None
-        self._producer = Producer(
-            clients.librdkafka(
-                settings,
-                enable_idempotence=True,
-                partitioner=PARTITIONER,
-                linger_ms=5,
-                delivery_timeout_ms=int(_DELIVERY_S * 1000),
-                compression_type="lz4",
-                log_level=0,
-            )
+        self._producer = idempotent_producer(
+            clients.librdkafka(settings, log_level=0),
+            linger_ms=5,
+            delivery_timeout_ms=int(_DELIVERY_S * 1000),
+            compression_type="lz4",
         )
 
     def send(

@@ -4,9 +4,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from streams.errors import NotFoundError
+from streams.kafka import clients, codes
 from streams.kafka.admin import REACH_TIMEOUT_S, unreachable
 from streams.kafka.consumers import PASSING, bounds, follower
 from streams.settings import Settings
@@ -30,7 +31,7 @@ def follow(
         NotFoundError: the topic is missing.
         UnreachableError: the brokers don't answer.
     """
-    consumer = follower(settings, "cli")
+    consumer = _consumer(settings)
     try:
         _assign(consumer, topic, from_beginning=from_beginning)
         if on_ready is not None:
@@ -52,7 +53,7 @@ def read_all(settings: Settings, topic: str) -> Iterator[Message]:
         NotFoundError: the topic is missing.
         UnreachableError: the brokers don't answer.
     """
-    consumer = follower(settings, "cli")
+    consumer = _consumer(settings)
     try:
         open_partitions = _assign(consumer, topic, from_beginning=True)
         while open_partitions:
@@ -65,6 +66,11 @@ def read_all(settings: Settings, topic: str) -> Iterator[Message]:
                 open_partitions.discard(message.partition() or 0)
     finally:
         consumer.close()
+
+
+def _consumer(settings: Settings) -> Consumer:
+    client = clients.librdkafka(settings, log_level=0)
+    return follower(client, f"{settings.application_id}-cli")
 
 
 def _assign(consumer: Consumer, topic: str, *, from_beginning: bool) -> set[int]:
@@ -89,7 +95,7 @@ def _partitions(consumer: Consumer, topic: str) -> list[int]:
 
 def _is_end(message: Message) -> bool:
     error = message.error()
-    return error is not None and error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001  # public
+    return error is not None and error.code() == codes.END
 
 
 def _is_record(message: Message) -> bool:

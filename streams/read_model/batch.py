@@ -15,8 +15,6 @@ from streams.read_model.rows import (
 from streams.settings import Settings
 from topology import topics
 
-Place: TypeAlias = tuple[str, int]
-
 _SEQ: Final = 6
 _FIRST: Final = 1
 _SLASHES_OF_FAILURE: Final = 2

@@ -11,8 +11,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
 
 from streams.errors import KafkaRefusedError, UnreachableError
 from streams.kafka.admin import TIMEOUT_S, TopicState, describe_topics, unreachable
-from streams.read_model.batch import Place
 from streams.read_model.positions import TopicNow
+from topology.topics import TopicPlace
 
 # A topic that is cleaned up like this alone keeps every key for ever, but not that it was removed.
 _COMPACT: Final = "compact"
@@ -39,7 +39,7 @@ def topic_now(state: TopicState) -> TopicNow:
     return TopicNow(state.id.hex(), after)
 
 
-def ends(admin: AdminClient, places: Iterable[Place]) -> dict[Place, int]:
+def ends(admin: AdminClient, places: Iterable[TopicPlace]) -> dict[TopicPlace, int]:
     """Where partitions end, as far as committed.
 
     Raises:

@@ -12,20 +12,22 @@ positions. Whatever fails, it begins again at 1.
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from confluent_kafka.admin import AdminClient
 from sqlalchemy import Engine
 
 from streams.kafka.admin import TopicState
+from streams.kafka.consumers import Fetched
 from streams.read_model import brokers
-from streams.read_model.batch import Batch, Found, Place, Steps, adders
+from streams.read_model.batch import Batch, Found, Steps, adders
 from streams.read_model.figures import Figures
 from streams.read_model.positions import Move, Position, Positions
 from streams.read_model.source import Intake, Source
 from streams.read_model.writer import MovedError, Writer
 from streams.settings import Settings
 from topology.codec import CodecError
+from topology.topics import TopicPlace
 
 # Records per transaction: enough to share its cost, few enough that it takes some 50 ms.
 _ROUND: Final = 2_000
@@ -72,10 +74,10 @@ class Copier:
         self._positions = Positions(settings, engine)
         self._writer = Writer(engine)
         self._adders = adders(settings)
-        self._cursors: dict[Place, _Cursor] = {}
+        self._cursors: dict[TopicPlace, _Cursor] = {}
         self.topics: dict[str, TopicState] = {}
 
-    def start(self, places: Collection[Place]) -> None:
+    def start(self, places: Collection[TopicPlace]) -> None:
         """Find out where these partitions are in the database, and read them from there.
 
         Raises:
@@ -106,11 +108,11 @@ class Copier:
         return len(intake.messages)
 
     @property
-    def reached(self) -> Mapping[Place, int]:
+    def reached(self) -> Mapping[TopicPlace, int]:
         """How far each partition was read; all but markers of transactions is in the database."""
         return {place: cursor.reached for place, cursor in self._cursors.items()}
 
-    def saw_end(self, place: Place, at: int, high: int) -> None:
+    def saw_end(self, place: TopicPlace, at: int, high: int) -> None:
         """Note where a partition ended at a time; what was read until there is up to date."""
         cursor = self._cursors.get(place)
         if cursor is not None:
@@ -132,7 +134,7 @@ class Copier:
                 self._figures.dropped()
                 self._source.halt()
 
-    def _gather(self, intake: Intake) -> tuple[Batch, dict[Place, Move]]:
+    def _gather(self, intake: Intake) -> tuple[Batch, dict[TopicPlace, Move]]:
         """What was read, as rows; in memory alone.
 
         Raises:
@@ -153,13 +155,13 @@ class Copier:
             cursors[place].reached = max(cursors[place].reached, end)
         return batch, {place: cursors[place].move() for place in touched}
 
-    def _take(self, message: Any, topic: str, received: int, batch: Batch) -> None:  # noqa: ANN401 (its stub is all None)
+    def _take(self, message: Fetched, topic: str, received: int, batch: Batch) -> None:
         try:
             self._adders[topic](batch, Found(message.key(), message.value(), received))
         except CodecError as error:
             self._figures.refused(topic, error)
 
-    def _write(self, moves: Mapping[Place, Move], steps: Steps) -> None:
+    def _write(self, moves: Mapping[TopicPlace, Move], steps: Steps) -> None:
         began = time.perf_counter()
         ids = {name: state.id.hex() for name, state in self.topics.items()}
         refused = self._writer.write(moves, steps, ids)

@@ -7,8 +7,9 @@ from typing import Final
 from streams import logs
 from streams.health import Health, Kind, Progress
 from streams.metrics import Metrics
-from streams.read_model.batch import Place, Steps
+from streams.read_model.batch import Steps
 from streams.settings import Settings
+from topology.topics import TopicPlace
 
 # Ends are asked for every second.
 _SILENT_S: Final = 15.0
@@ -24,7 +25,7 @@ class Figures:
         self._metrics = metrics
         self._progress = Progress(settings.stall_timeout.total_seconds())
         self._limiter = logs.Limiter()
-        self._places: set[Place] = set()
+        self._places: set[TopicPlace] = set()
         self._waits_for: str | None = _NOT_STARTED
         self._waits_since = time.monotonic()
         self._heard_at = time.monotonic()
@@ -67,7 +68,7 @@ class Figures:
         if held is not None:
             _log.warning("A record can't be read", topic=topic, error=str(error), held=held)
 
-    def lag(self, place: Place, position: int, high: int) -> None:
+    def lag(self, place: TopicPlace, position: int, high: int) -> None:
         """Note how much of a partition is not yet in the database."""
         lag = max(0, high - position)
         self._heard_at = time.monotonic()
@@ -75,7 +76,7 @@ class Figures:
         self._metrics.source(*place).set(lag)
         self._progress.seen(place, position, lag)
 
-    def owned(self, places: Collection[Place]) -> None:
+    def owned(self, places: Collection[TopicPlace]) -> None:
         """Watch these partitions from now on; the others went to another process."""
         for place in self._places.difference(places):
             self._metrics.forget_source(*place)

@@ -18,9 +18,9 @@ from streams import logs
 from streams.database.engine import POSTGRESQL, writing
 from streams.database.schema import FAILURES, POSITIONS, PROGRESS, READ_MODEL, REQUESTS, RUNS
 from streams.errors import DatabaseError
-from streams.read_model.batch import Place
 from streams.settings import Settings
 from topology import topics
+from topology.topics import TopicPlace
 
 # Where the rows of each topic are, by its name without the prefix.
 _TABLES: Final = {
@@ -69,10 +69,10 @@ class Positions:
 
     def start(
         self,
-        ends: Mapping[Place, int],
+        ends: Mapping[TopicPlace, int],
         found: Mapping[str, TopicNow],
         now: int,
-    ) -> dict[Place, Position]:
+    ) -> dict[TopicPlace, Position]:
         """Where to go on with these partitions, which end there; topics may have to start anew.
 
         Raises:
@@ -121,7 +121,7 @@ class _Row:
     position: Position
 
 
-def _rows(connection: Connection, topic: str) -> dict[Place, _Row]:
+def _rows(connection: Connection, topic: str) -> dict[TopicPlace, _Row]:
     rows = connection.execute(select(POSITIONS).where(POSITIONS.c.topic == topic))
     return {
         (row.topic, row.partition): _Row(row.topic_id, Position(row.next_offset, row.as_of))
@@ -130,7 +130,7 @@ def _rows(connection: Connection, topic: str) -> dict[Place, _Row]:
 
 
 def _worthless(
-    rows: Mapping[Place, _Row], ends: Mapping[Place, int], topic: TopicNow, now: int
+    rows: Mapping[TopicPlace, _Row], ends: Mapping[TopicPlace, int], topic: TopicNow, now: int
 ) -> str | None:
     """Why what was read of a topic can't be kept; None where it can."""
     if any(row.topic_id != topic.id for row in rows.values()):
@@ -146,7 +146,7 @@ def _worthless(
 
 
 def _begin(
-    connection: Connection, topic: str, ends: Iterable[Place], topic_id: str, now: int
+    connection: Connection, topic: str, ends: Iterable[TopicPlace], topic_id: str, now: int
 ) -> None:
     """Add what isn't there yet, at its beginning."""
     there = _rows(connection, topic)

@@ -20,12 +20,13 @@ from streams.kafka.admin import admin_client
 from streams.kafka.topics import check_topics
 from streams.metrics import Metrics
 from streams.read_model import brokers
-from streams.read_model.batch import Place, adders
+from streams.read_model.batch import adders
 from streams.read_model.copier import Copier
 from streams.read_model.figures import Figures
 from streams.read_model.positions import Positions
 from streams.read_model.source import Source
 from streams.settings import Settings
+from topology.topics import TopicPlace
 
 _IDLE_S: Final = 0.1
 _SILENCE_S: Final = 60.0
@@ -96,5 +97,5 @@ def _rebuild(settings: Settings, engine: Engine, told: Told) -> Rebuilt:
     return Rebuilt(records, time.monotonic() - began)
 
 
-def _left(reached: Mapping[Place, int], ends: Mapping[Place, int]) -> int:
+def _left(reached: Mapping[TopicPlace, int], ends: Mapping[TopicPlace, int]) -> int:
     return sum(max(0, end - reached.get(place, 0)) for place, end in ends.items())

@@ -6,23 +6,19 @@ The group only shares the partitions out. It never stores an offset: those are i
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
 from streams import logs
-from streams.errors import KafkaRefusedError
-from streams.kafka import clients
-from streams.read_model.batch import Place
+from streams.kafka import codes
+from streams.kafka.consumers import Fetched, fetch, group_member, raise_fatal
 from streams.settings import Settings
+from topology.topics import TopicPlace
 
-_END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001  # librdkafka's public error codes
-_FATAL: Final = KafkaError._FATAL  # noqa: SLF001  # as a message; its own `fatal` is false
 _FETCHED_KIB: Final = 64 * 1024
 # What comes within this time of a first record is written together with it.
 _GATHER_S: Final = 0.03
-# Critical: a broker that is away would be reported twenty times a second.
-_LOG_LEVEL: Final = 2
 _log = logs.get(__name__)
 
 
@@ -35,8 +31,8 @@ class Intake:
         ends: Where partitions end: all before was read, markers of transactions too.
     """
 
-    messages: list[Any] = field(default_factory=list)
-    ends: dict[Place, int] = field(default_factory=dict)
+    messages: list[Fetched] = field(default_factory=list)
+    ends: dict[TopicPlace, int] = field(default_factory=dict)
 
 
 class Source:
@@ -49,29 +45,17 @@ class Source:
 
     def __init__(self, settings: Settings, logger: logging.Logger) -> None:
         """Connect; `join` or `start` comes next."""
-        self.places: frozenset[Place] | None = None
+        self.places: frozenset[TopicPlace] | None = None
         self.is_started = False
         self._limiter = logs.Limiter()
         instance = settings.group_instance_id
-        self._consumer = Consumer(
-            clients.librdkafka(
-                settings,
-                group_id=settings.read_model_group,
-                session_timeout_ms=int(settings.session_timeout.total_seconds() * 1_000),
-                enable_auto_commit=False,
-                enable_auto_offset_store=False,
-                # Where the log was cut off behind us: its first record is the next one.
-                auto_offset_reset="earliest",
-                isolation_level="read_committed",
-                enable_partition_eof=True,
-                allow_auto_create_topics=False,
-                queued_max_messages_kbytes=_FETCHED_KIB,
-                # The default waits a second with a full queue, and then runs dry.
-                fetch_queue_backoff_ms=10,
-                log_level=_LOG_LEVEL,
-                logger=logger,
-                **({} if instance is None else {"group_instance_id": instance}),
-            )
+        self._consumer = group_member(
+            settings,
+            settings.read_model_group,
+            logger,
+            enable_partition_eof=True,
+            queued_max_messages_kbytes=_FETCHED_KIB,
+            **({} if instance is None else {"group_instance_id": instance}),
         )
 
     def join(self, topics: Iterable[str]) -> None:
@@ -83,7 +67,7 @@ class Source:
             on_lost=self._on_revoke,
         )
 
-    def start(self, offsets: Mapping[Place, int]) -> None:
+    def start(self, offsets: Mapping[TopicPlace, int]) -> None:
         """Read these partitions, each from its offset."""
         self.places = frozenset(offsets)
         self._consumer.assign(
@@ -106,28 +90,25 @@ class Source:
         since their positions move.
         """
         intake = Intake()
-        first = self._consumer.poll(timeout_s)
-        if first is None:
-            return intake
         add = intake.messages.append
-        for message in (first, *self._consumer.consume(most - 1, _GATHER_S)):
-            if message.error() is None:
+        for message in fetch(self._consumer, most, timeout_s, _GATHER_S):
+            error = message.error()
+            if error is None:
                 add(message)
             else:
-                self._take_error(message, intake)
+                self._take_error(message, error, intake)
         return intake
 
     def close(self) -> None:
         """Leave the group, so that others get the partitions at once."""
         self._consumer.close()
 
-    def _take_error(self, message: Any, intake: Intake) -> None:  # noqa: ANN401 (its stub is all None)
-        error: KafkaError = message.error()
-        if error.code() == _END:
+    def _take_error(self, message: Fetched, error: KafkaError, intake: Intake) -> None:
+        if error.code() == codes.END:
             intake.ends[message.topic(), message.partition()] = message.offset()
-        elif error.fatal() or error.code() == _FATAL:
-            raise KafkaRefusedError(f"The topics can't be read any more: {error.str()}")
-        elif self._limiter.admit(error.code()) is not None:
+            return
+        raise_fatal(error, "The topics")
+        if self._limiter.admit(error.code()) is not None:
             # librdkafka mends by itself what can be mended.
             _log.warning("Kafka reports trouble with the topics", error=error.str())
 

@@ -12,13 +12,14 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from streams import crash, logs
 from streams.database.engine import writing
-from streams.read_model.batch import Place, Step, Steps
+from streams.read_model.batch import Step, Steps
 from streams.read_model.positions import Move
 from streams.read_model.rows import Row
 from streams.read_model.statements import Statements
+from topology.topics import TopicPlace
 
 # What a database says, or a driver before it asks, about values that don't fit a column.
-Moves: TypeAlias = Mapping[Place, Move]
+Moves: TypeAlias = Mapping[TopicPlace, Move]
 _REFUSALS = (DataError, IntegrityError, OverflowError, UnicodeError)
 _log = logs.get(__name__)
 

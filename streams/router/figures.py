@@ -6,10 +6,10 @@ from typing import Final
 
 from streams import logs
 from streams.health import Health, Kind, Progress
-from streams.kafka.probe import Place
 from streams.metrics import Metrics
 from streams.router.pipeline import STAGE, Output
 from streams.settings import Settings
+from topology.topics import TopicPlace
 
 _STUCK_S: Final = 5.0
 _log = logs.get(__name__)
@@ -23,7 +23,7 @@ class Figures:
         self._metrics = metrics
         self._progress = Progress(settings.stall_timeout.total_seconds())
         self._limiter = logs.Limiter()
-        self._places: set[Place] = set()
+        self._places: set[TopicPlace] = set()
         self._moved_at = time.monotonic()
         self._waits_for: str | None = "the router has not started yet"
         health.add(Kind.LIVE, "progress", self._progress)
@@ -75,14 +75,14 @@ class Figures:
         """Note the newest record's time, where it was read at once."""
         self._metrics.clock_skew.set((received - now) / 1_000)
 
-    def lag(self, place: Place, position: int | None, high: int) -> None:
+    def lag(self, place: TopicPlace, position: int | None, high: int) -> None:
         """Note how much of a source is not yet routed."""
         lag = max(0, high - (position or 0))
         self._places.add(place)
         self._metrics.source(*place).set(lag)
         self._progress.seen(place, position or 0, lag)
 
-    def owned(self, places: Collection[Place]) -> None:
+    def owned(self, places: Collection[TopicPlace]) -> None:
         """Watch these sources from now on; the others went to other routers."""
         for place in self._places.difference(places):
             self._metrics.forget_source(*place)

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message
 
 from streams.errors import RouterError
 from streams.kafka import clients
+from streams.kafka.producers import idempotent_producer
 from streams.router.batches import Encoded
 from streams.router.dead_letters import DeadLetter
 from streams.settings import Settings
@@ -20,9 +21,6 @@ _IN_FLIGHT_RECORDS: Final = 100_000
 # Records were gathered when they were read; what is behind them needn't wait once more.
 _LINGER_MS: Final = 0
 _WAIT_S: Final = 0.1
-# Critical: below it, each start warns that gapless is experimental, and a broker that is away is
-# reported twenty times a second. We say so ourselves (`Figures`).
-LOG_LEVEL: Final = 2
 
 
 class Sender:
@@ -45,22 +43,18 @@ class Sender:
         self._dead_letters = settings.topic(topics.DEAD_LETTERS)
         self._while_waiting = while_waiting
         self._failure: KafkaError | None = None
-        self._producer = Producer(
-            clients.librdkafka(
-                settings,
-                enable_idempotence=True,
-                enable_gapless_guarantee=True,
-                message_timeout_ms=0,
-                message_max_bytes=limits.MESSAGE_BYTES,
-                compression_type="lz4",
-                linger_ms=_LINGER_MS,
-                queue_buffering_max_kbytes=_IN_FLIGHT_KIB,
-                queue_buffering_max_messages=_IN_FLIGHT_RECORDS,
-                partitioner="murmur2_random",
-                error_cb=self._on_error,
-                log_level=LOG_LEVEL,
-                logger=logger,
-            )
+        self._producer = idempotent_producer(
+            # Below this level each start also warns that gapless is experimental. That a broker is
+            # away, `Figures` says.
+            clients.librdkafka(settings, log_level=clients.CRITICAL, logger=logger),
+            enable_gapless_guarantee=True,
+            message_timeout_ms=0,
+            message_max_bytes=limits.MESSAGE_BYTES,
+            compression_type="lz4",
+            linger_ms=_LINGER_MS,
+            queue_buffering_max_kbytes=_IN_FLIGHT_KIB,
+            queue_buffering_max_messages=_IN_FLIGHT_RECORDS,
+            error_cb=self._on_error,
         )
 
     def send_batches(self, batches: Iterable[Encoded]) -> None:

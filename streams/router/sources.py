@@ -3,22 +3,20 @@
 import logging
 from collections.abc import Callable
 from operator import attrgetter, methodcaller
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from msgspec import Struct
 
 from streams import crash, logs
 from streams.errors import RouterError
-from streams.kafka import clients
-from streams.kafka.probe import Place
+from streams.kafka import codes
+from streams.kafka.consumers import Fetched, fetch, group_member, raise_fatal
 from streams.router.record import Record, RecordHeaders
-from streams.router.sender import LOG_LEVEL
 from streams.router.watermarks import SourceProgress
 from streams.settings import Settings
+from topology.topics import TopicPlace
 
-_END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001  # librdkafka's public error codes
-_FATAL: Final = KafkaError._FATAL  # noqa: SLF001  # as a message; its own `fatal` is false
 _FETCHED_KIB: Final = 64 * 1024
 # Events of the same few ms share a command batch: joiners pay per batch and transaction.
 _GATHER_S: Final = 0.008
@@ -43,10 +41,10 @@ class Intake(Struct):
 
     records: list[Record] = []
     unreadable: list[Record] = []
-    ends: dict[Place, int] = {}
+    ends: dict[TopicPlace, int] = {}
 
     @property
-    def last(self) -> dict[Place, Record]:
+    def last(self) -> dict[TopicPlace, Record]:
         """Per source, its last record."""
         found = {(one.topic, one.partition): one for one in self.records}
         for one in self.unreadable:
@@ -70,31 +68,20 @@ class Sources:
 
     def __init__(self, settings: Settings, logger: logging.Logger, before_loss: BeforeLoss) -> None:
         """Join the group; `before_loss` is called before sources go to another router."""
-        self.owned: dict[Place, SourceProgress] = {}
-        self._committed: dict[Place, int] = {}
+        self.owned: dict[TopicPlace, SourceProgress] = {}
+        self._committed: dict[TopicPlace, int] = {}
         self._before_loss = before_loss
         self._limiter = logs.Limiter()
         instance = settings.group_instance_id
-        self._consumer = Consumer(
-            clients.librdkafka(
-                settings,
-                group_id=settings.router_group,
-                session_timeout_ms=int(settings.session_timeout.total_seconds() * 1_000),
-                partition_assignment_strategy="cooperative-sticky",
-                enable_auto_commit=False,
-                enable_auto_offset_store=False,
-                auto_offset_reset="earliest",
-                isolation_level="read_committed",
-                enable_partition_eof=True,
-                allow_auto_create_topics=False,
-                queued_max_messages_kbytes=_FETCHED_KIB,
-                # The default waits a second with a full queue, and then runs dry.
-                fetch_queue_backoff_ms=10,
-                on_commit=self._on_commit,
-                log_level=LOG_LEVEL,
-                logger=logger,
-                **({} if instance is None else {"group_instance_id": instance}),
-            )
+        self._consumer = group_member(
+            settings,
+            settings.router_group,
+            logger,
+            partition_assignment_strategy="cooperative-sticky",
+            enable_partition_eof=True,
+            queued_max_messages_kbytes=_FETCHED_KIB,
+            on_commit=self._on_commit,
+            **({} if instance is None else {"group_instance_id": instance}),
         )
         self._consumer.subscribe(
             list(settings.routed_topics),
@@ -105,15 +92,12 @@ class Sources:
 
     def read(self, most: int, timeout_s: float) -> Intake:
         """Whatever comes within some ms of a first record; at most so many."""
-        first = self._consumer.poll(timeout_s)
-        if first is None:
-            return Intake()
-        messages: list[Any] = [first, *self._consumer.consume(most - 1, _GATHER_S)]
         intake = Intake()
         add = intake.records.append
-        for message in messages:
-            if message.error() is not None:
-                self._take_error(message, intake)
+        for message in fetch(self._consumer, most, timeout_s, _GATHER_S):
+            error = message.error()
+            if error is not None:
+                self._take_error(message, error, intake)
                 continue
             try:
                 headers = _HEADERS(message)
@@ -147,13 +131,12 @@ class Sources:
         """Leave the group, so that others get the sources at once."""
         self._consumer.close()
 
-    def _take_error(self, message: Any, intake: Intake) -> None:  # noqa: ANN401 (its stub is all None)
-        error: KafkaError = message.error()
-        if error.code() == _END:
+    def _take_error(self, message: Fetched, error: KafkaError, intake: Intake) -> None:
+        if error.code() == codes.END:
             intake.ends[message.topic(), message.partition()] = message.offset()
-        elif error.fatal() or error.code() == _FATAL:
-            raise RouterError(f"the inputs can't be read any more: {error.str()}")
-        elif self._limiter.admit(error.code()) is not None:
+            return
+        raise_fatal(error, "the inputs", RouterError)
+        if self._limiter.admit(error.code()) is not None:
             # librdkafka mends by itself what can be mended; the watermark waits meanwhile.
             _log.warning("Kafka reports trouble with the inputs", error=error.str())
 
@@ -195,7 +178,7 @@ class Sources:
         crash.crash_at("router_after_commit")
 
 
-def _record(message: Any, headers: RecordHeaders | None) -> Record:  # noqa: ANN401 (as above)
+def _record(message: Fetched, headers: RecordHeaders | None) -> Record:
     return Record(
         message.topic(),
         message.partition(),

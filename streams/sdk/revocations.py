@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Collection
 from datetime import timedelta
 from types import TracebackType
-from typing import Final, Self, TypeAlias
+from typing import Final, Self
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
@@ -24,13 +24,14 @@ from confluent_kafka import (
 from streams import logs
 from streams.durations import parse_duration
 from streams.errors import KafkaRefusedError, NotFoundError, UnreachableError
+from streams.kafka import clients, codes
 from streams.kafka.admin import REACH_TIMEOUT_S, TIMEOUT_S, unreachable
 from streams.kafka.consumers import PASSING, UNSETTLED, follower
 from streams.sdk.cancelled_run import CancelledRun, read_cancelled
 from streams.settings import Settings, load
 from topology import keys
 from topology.codec import CodecError
-from topology.topics import CANCELLED
+from topology.topics import CANCELLED, TopicPlace
 
 _POLL_S: Final = 0.1
 # How often new partitions are looked for, and old runs forgotten.
@@ -39,10 +40,7 @@ _TEND_S: Final = 10.0
 _SILENCE_S: Final = 30.0
 # What is forgotten is forgotten in so many portions.
 _PORTIONS: Final = 64
-_END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001  # librdkafka's public error codes
-_FATAL: Final = KafkaError._FATAL  # noqa: SLF001  # as a message; its own `fatal` is false
-_REFUSALS: Final = (_FATAL, KafkaError.TOPIC_AUTHORIZATION_FAILED)
-Place: TypeAlias = tuple[str, int]
+_REFUSALS: Final = (codes.FATAL, KafkaError.TOPIC_AUTHORIZATION_FAILED)
 _log = logs.get(__name__)
 
 
@@ -99,7 +97,8 @@ class RevocationView:
         if self._thread is not None:
             raise RuntimeError("the view is entered already")
         self._begin()
-        consumer = follower(self._settings, "revocations", error_cb=self._report)
+        client = clients.librdkafka(self._settings, log_level=0, error_cb=self._report)
+        consumer = follower(client, f"{self._settings.application_id}-revocations")
         try:
             self._assign(consumer)
         except BaseException:
@@ -233,7 +232,7 @@ class RevocationView:
         error = message.error()
         if error is None:
             self._take_record(message)
-        elif error.code() == _END:
+        elif error.code() == codes.END:
             self._unread.discard(message.partition() or 0)
             if not self._unread:
                 self._caught_up.set()
@@ -343,7 +342,7 @@ class _Keys:
             return len(self._portions)
 
 
-def _first_since(consumer: Consumer, places: list[Place], then: int) -> list[TopicPartition]:
+def _first_since(consumer: Consumer, places: list[TopicPlace], then: int) -> list[TopicPartition]:
     """Where each partition's first record since a time is, or will be."""
     # In this order: what comes meanwhile lies behind the ends, and isn't missed. Both are as far
     # as committed, so neither is behind a transaction that is still open.
@@ -355,7 +354,7 @@ def _first_since(consumer: Consumer, places: list[Place], then: int) -> list[Top
     ]
 
 
-def _offsets(consumer: Consumer, places: list[Place], at: int) -> dict[Place, int]:
+def _offsets(consumer: Consumer, places: list[TopicPlace], at: int) -> dict[TopicPlace, int]:
     """The offsets of a time, or of the ends; a leader that is just changing gets time.
 
     Raises:

@@ -125,6 +125,22 @@ def test_pure_parts_reach_no_engine(prefix: str, forbidden: set[str]) -> None:
     } == {}
 
 
+# They need no settings, or a client for a single record.
+OWN_CLIENTS = {"streams/broker/prepare.py", "streams/doctor/kafka.py"}
+
+
+@pytest.mark.parametrize("client", ["Consumer", "Producer"])
+def test_clients_are_configured_in_one_place(client: str) -> None:
+    """What processes read and write with is made in `streams.kafka`."""
+    made = {
+        path.as_posix()
+        for path in tree.python_files("streams")
+        for node in ast.walk(tree.parsed(path))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == client
+    }
+    assert {path for path in made if not path.startswith("streams/kafka/")} <= OWN_CLIENTS
+
+
 def test_relative_and_late_imports_are_seen() -> None:
     """A relative import counts as what it means, and one inside a function counts too."""
     module = ast.parse("from . import store\nfrom ..errors import E\ndef f():\n    import faust\n")

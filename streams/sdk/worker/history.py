@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from confluent_kafka import OFFSET_BEGINNING, IsolationLevel, KafkaError, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, IsolationLevel, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its __all__
     ListOffsetsResultInfo,
     OffsetSpec,
@@ -26,10 +26,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
 from rocksdict import AccessType, Options, Rdict
 
 from streams import logs
+from streams.kafka import clients, codes
 from streams.kafka.admin import admin_client
 from streams.kafka.consumers import follower
 from streams.sdk.errors import Suspended
-from streams.sdk.worker.reader import LOG_LEVEL
 from streams.settings import Settings
 from topology import codec
 from topology.records import StepRecord
@@ -40,7 +40,6 @@ _MOST: Final = 1_000
 _POLL_S: Final = 0.05
 _ANSWER_S: Final = 5.0
 _MIB: Final = 1024 * 1024
-_END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001  # librdkafka's public error codes
 _log = logs.get(__name__)
 
 
@@ -69,12 +68,11 @@ class History:
         self._read: dict[int, int] = {}
         self._rows: dict[int, Rdict] = {}
         self._limiter = logs.Limiter()
+        logger = logging.getLogger(f"{__name__}.kafka")
         self._consumer = follower(
-            settings,
-            "worker",
+            clients.librdkafka(settings, log_level=clients.CRITICAL, logger=logger),
+            f"{settings.application_id}-worker",
             fetch_queue_backoff_ms=10,
-            log_level=LOG_LEVEL,
-            logger=logging.getLogger(f"{__name__}.kafka"),
         )
 
     # From other threads
@@ -164,7 +162,7 @@ class History:
             error = message.error()
             if error is None:
                 self._keep(rows, message)
-            elif error.code() == _END:
+            elif error.code() == codes.END:
                 self._read[message.partition()] = message.offset()
             elif self._limiter.admit(error.code()) is not None:
                 _log.warning("Kafka reports trouble with steps", error=error.str())

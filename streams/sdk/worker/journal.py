@@ -18,9 +18,9 @@ from confluent_kafka import KafkaException
 from streams import logs
 from streams.errors import AbortedError, FencedError, GaveUpError
 from streams.kafka import clients
+from streams.kafka.producers import PARTITIONER
 from streams.kafka.transactional import TransactionalProducer, producer_config
 from streams.sdk.errors import Suspended
-from streams.sdk.worker.reader import LOG_LEVEL
 from streams.settings import Settings
 
 _MOST_RECORDS: Final = 5_000
@@ -63,9 +63,9 @@ class Journal:
         transactional_id = f"{settings.application_id}-worker-{worker}"
         self._config = clients.librdkafka(
             settings,
-            partitioner="murmur2_random",
+            partitioner=PARTITIONER,
             allow_auto_create_topics=False,
-            log_level=LOG_LEVEL,
+            log_level=clients.CRITICAL,
             logger=logging.getLogger(f"{__name__}.kafka"),
         ) | producer_config(transactional_id)
         self._loop = loop

@@ -8,15 +8,11 @@ from typing import Any, Final, Protocol
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from streams import logs
-from streams.errors import KafkaRefusedError
-from streams.kafka import clients
+from streams.kafka import codes
+from streams.kafka.consumers import group_member, raise_fatal
 from streams.sdk.worker.offsets import Offsets
 from streams.settings import Settings
 
-# Critical: a broker that is away would be reported twenty times a second.
-LOG_LEVEL: Final = 2
-_END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001  # librdkafka's public error codes
-_FATAL: Final = KafkaError._FATAL  # noqa: SLF001  # as a message; its own `fatal` is false
 _MOST: Final = 500
 _POLL_S: Final = 0.1
 _COMMIT_EVERY_S: Final = 1.0
@@ -53,22 +49,11 @@ class GroupReader:
         # None: partitions came since, and it isn't known of each.
         self._paused: bool | None = False
         self._limiter = logs.Limiter()
-        self._consumer = Consumer(
-            clients.librdkafka(
-                settings,
-                group_id=group,
-                session_timeout_ms=int(settings.session_timeout.total_seconds() * 1_000),
-                partition_assignment_strategy="cooperative-sticky",
-                enable_auto_commit=False,
-                enable_auto_offset_store=False,
-                auto_offset_reset="earliest",
-                isolation_level="read_committed",
-                allow_auto_create_topics=False,
-                # The default waits a second with a full queue, and then runs dry.
-                fetch_queue_backoff_ms=10,
-                log_level=LOG_LEVEL,
-                logger=logging.getLogger(f"{__name__}.kafka"),
-            )
+        self._consumer = group_member(
+            settings,
+            group,
+            logging.getLogger(f"{__name__}.kafka"),
+            partition_assignment_strategy="cooperative-sticky",
         )
 
     def done(self, partition: int, offset: int) -> None:
@@ -148,9 +133,8 @@ class GroupReader:
             _log.warning("Offsets were not committed", error=error.args[0].str())
 
     def _look_at(self, error: KafkaError) -> None:
-        if error.fatal() or error.code() == _FATAL:
-            raise KafkaRefusedError(f"{self._topic} can't be read any more: {error.str()}")
-        if error.code() != _END and self._limiter.admit(error.code()) is not None:
+        raise_fatal(error, self._topic)
+        if error.code() != codes.END and self._limiter.admit(error.code()) is not None:
             # librdkafka mends by itself what can be mended.
             _log.warning("Kafka reports trouble", topic=self._topic, error=error.str())
 

@@ -11,9 +11,9 @@ from typing import Any, Final
 from confluent_kafka import KafkaException, TopicPartition
 
 from streams import logs
+from streams.kafka import clients
 from streams.kafka.admin import REACH_TIMEOUT_S, unreachable
 from streams.kafka.consumers import bounds, follower
-from streams.sdk.worker.reader import LOG_LEVEL
 from streams.settings import Settings
 from topology.topics import RUNS
 
@@ -32,13 +32,12 @@ class Watch:
             UnreachableError: The brokers don't answer.
         """
         self._limiter = logs.Limiter()
+        logger = logging.getLogger(f"{__name__}.kafka")
         self._consumer = follower(
-            settings,
-            "worker",
+            clients.librdkafka(settings, log_level=clients.CRITICAL, logger=logger),
+            f"{settings.application_id}-worker",
             enable_partition_eof=False,
             fetch_queue_backoff_ms=10,
-            log_level=LOG_LEVEL,
-            logger=logging.getLogger(f"{__name__}.kafka"),
         )
         topic = settings.topic(RUNS)
         try:

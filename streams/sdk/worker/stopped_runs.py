@@ -4,9 +4,10 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from streams import logs
+from streams.kafka import clients, codes
 from streams.kafka.consumers import follower
 from streams.settings import Settings
 from topology import codec, keys, limits
@@ -21,7 +22,6 @@ _TOMBSTONES_MS: Final = 2 * limits.DAY_MS
 _POLL_S: Final = 0.2
 _TIMEOUT_S: Final = 10.0
 _MOST_S: Final = 60.0
-_END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001  # librdkafka's public error codes
 _log = logs.get(__name__)
 
 
@@ -31,7 +31,8 @@ def look_for_stops(settings: Settings, partitions: int, asked: Mapping[str, int]
     Compaction keeps a run's last record, so what has stopped is found however long ago it was. Of
     which nothing is left, that was over for so long that even its tombstone is gone.
     """
-    consumer = follower(settings, "worker")
+    client = clients.librdkafka(settings, log_level=0)
+    consumer = follower(client, f"{settings.application_id}-worker")
     try:
         return _look(consumer, settings.topic(RUNS), partitions, asked)
     except KafkaException as error:
@@ -78,7 +79,7 @@ def _records(consumer: Consumer, unread: set[int]) -> Iterator[Message]:
         error = message.error()
         if error is None:
             yield message
-        elif error.code() == _END:
+        elif error.code() == codes.END:
             unread.discard(message.partition() or 0)
 
 

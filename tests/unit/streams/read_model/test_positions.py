@@ -15,12 +15,13 @@ from streams.database.schema import (
     RUNS,
 )
 from streams.errors import DatabaseError
-from streams.read_model.batch import Batch, Found, Place
+from streams.read_model.batch import Batch, Found
 from streams.read_model.positions import Move, Position, Positions, TopicNow
 from streams.read_model.writer import Writer
 from streams.settings import Settings, load
 from tests.support import records
 from tests.support.records import encoded
+from topology.topics import TopicPlace
 
 RUNS_0, RUNS_1 = ("t.runs", 0), ("t.runs", 1)
 REQUESTS_0, PROGRESS_0 = ("t.requests", 0), ("t.request-progress", 0)
@@ -65,7 +66,7 @@ def counts(engine: Engine, *tables: Table) -> list[int]:
         return [connection.scalar(select(func.count()).select_from(table)) or 0 for table in tables]
 
 
-def offsets(found: Mapping[Place, Position]) -> dict[Place, int]:
+def offsets(found: Mapping[TopicPlace, Position]) -> dict[TopicPlace, int]:
     """Where to go on, without times."""
     return {place: position.next_offset for place, position in found.items()}
 
