@@ -9,10 +9,15 @@
     ├── UnreachableError    Kafka, or the API, doesn't answer
     ├── KafkaRefusedError   Kafka answers, and refuses
     ├── DatabaseError       the SQL database can't be used
-    ├── RouterError         a router can't go on: end it before it commits
+    ├── TopicRemadeError    a topic was deleted and made anew while it was read
+    ├── RouterError         a router can't go on: it ends before it commits
+    ├── TransactionError    a transaction was not committed
+    │   ├── AbortedError        it left nothing behind: the same may be tried again
+    │   ├── FencedError         its producer can't go on: a new one comes next
+    │   └── GaveUpError         it was to stop while the brokers didn't answer
     ├── JoinerError         a partition can't go on
-    │   ├── AbortedError        its transaction left nothing behind: decide again
-    │   ├── FencedError         its producer is dead: start again from the first step
+    │   ├── StoreError          its disk refuses
+    │   │   └── DamagedStoreError   what its disk holds can't be read
     │   └── LostInputError      its input is not where it left off: somebody must look
     ├── NotFoundError       what was named is not there
     ├── RefusedError        it would do harm, or contradicts what is there
@@ -71,24 +76,35 @@ class DatabaseError(CountermandError):
     """The SQL database doesn't answer, refuses, or is not as this release needs it."""
 
 
+class TopicRemadeError(CountermandError):
+    """A topic was deleted and made anew while it was read, so its offsets mean something else."""
+
+
 class RouterError(CountermandError):
     """A router can't go on: it ends before it commits, and the next one repeats what is open."""
 
 
+class TransactionError(CountermandError):
+    """A transaction was not committed."""
+
+
+class AbortedError(TransactionError):
+    """The transaction left nothing behind: the same may be tried again."""
+
+
+class FencedError(TransactionError):
+    """The producer can't go on, because of a rival or a timeout: a new one comes next."""
+
+
+class GaveUpError(TransactionError):
+    """The producer was told to stop while the brokers didn't answer; its successor finds out more.
+
+    Whether the transaction was committed isn't known.
+    """
+
+
 class JoinerError(CountermandError):
     """A partition can't go on."""
-
-
-class AbortedError(JoinerError):
-    """A partition's transaction left nothing behind: decide again."""
-
-
-class FencedError(JoinerError):
-    """A partition's producer is dead, by a rival or a timeout: start again from step 1."""
-
-
-class GaveUpError(JoinerError):
-    """A partition was told to stop while the brokers don't answer: the next life finds out."""
 
 
 class StoreError(JoinerError):

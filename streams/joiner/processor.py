@@ -44,7 +44,7 @@ from streams.joiner.inbox import Inbox
 from streams.joiner.store import Memory, Store, wipe
 from streams.joiner.transaction import Transactions
 from streams.kafka.consumers import follower
-from streams.router.dead_letters import Origin, dead_letter
+from streams.kafka.dead_letters import Origin, dead_letter
 from topology import codec, limits, tables
 from topology.records import CommandBatch
 from topology.tables import AppliedRow

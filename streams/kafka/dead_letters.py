@@ -1,16 +1,61 @@
-"""The topic `dead-letters`, read: what could not be taken and why, and how to send it again."""
+"""The topic `dead-letters`: what is written for a record that couldn't be taken, and read again."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import cast
+from typing import Final, TypeAlias, cast
 
 from confluent_kafka import Message
+from msgspec import Struct
 
 from streams.kafka.producers import Sender
 from streams.kafka.tail import read_all
-from streams.router.dead_letters import PREFIX
 from streams.settings import Settings
-from topology import topics
+from topology import limits, topics
+
+Headers: TypeAlias = list[tuple[str, bytes | None]]
+_PREFIX: Final = "countermand.error."
+# What Kafka adds to a record and to its batch, generously.
+_OVERHEAD_BYTES: Final = 1_024
+_MESSAGE_CHARS: Final = 1_024
+_HEADER_BYTES: Final = 16
+
+
+class Origin(Struct, frozen=True):
+    """The record that a dead letter stands for, and where it lay."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None = None
+    value: bytes | None = None
+    headers: Headers | None = None
+
+
+class DeadLetter(Struct, frozen=True):
+    """A record of the topic `dead-letters`."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+def dead_letter(
+    origin: Origin, *, stage: str, kind: str, message: str, limit: int = limits.MESSAGE_BYTES
+) -> DeadLetter:
+    """The dead letter of a record that `stage` refused: its bytes, its headers and the error's.
+
+    Where that is larger than `limit`, the value is left out, then the key and the record's headers:
+    its position is enough to find it again.
+    """
+    error = _error(origin, stage, kind, message)
+    kept = [(name, value) for name, value in origin.headers or [] if not name.startswith(_PREFIX)]
+    key, value = origin.key, origin.value
+    room = limit - _OVERHEAD_BYTES - _size(error)
+    if _length(key) + _length(value) + _size(kept) > room:
+        value = None
+    if _length(key) + _length(value) + _size(kept) > room:
+        key, kept = None, []
+    return DeadLetter(key, value, kept + error)
 
 
 @dataclass(frozen=True)
@@ -67,11 +112,11 @@ def letter_of(message: Message) -> Letter:
     """The letter of a record."""
     headers = cast("list[tuple[str, bytes | None]]", message.headers() or [])
     error = {
-        name.removeprefix(PREFIX): (value or b"").decode(errors="replace")
+        name.removeprefix(_PREFIX): (value or b"").decode(errors="replace")
         for name, value in headers
-        if name.startswith(PREFIX)
+        if name.startswith(_PREFIX)
     }
-    kept = tuple(header for header in headers if not header[0].startswith(PREFIX))
+    kept = tuple(header for header in headers if not header[0].startswith(_PREFIX))
     return Letter(
         partition=message.partition() or 0,
         offset=message.offset() or 0,
@@ -96,6 +141,29 @@ def why_not(letter: Letter, settings: Settings) -> str | None:
 def redrive(letter: Letter, sender: Sender) -> None:
     """Send the original bytes, key and headers to the original topic."""
     sender.send(letter.error["topic"], letter.value, key=letter.key, headers=letter.headers)
+
+
+def _error(origin: Origin, stage: str, kind: str, message: str) -> Headers:
+    fields = {
+        "topic": origin.topic,
+        "partition": str(origin.partition),
+        "offset": str(origin.offset),
+        "stage": stage,
+        "class": kind,
+        "message": message,
+    }
+    return [
+        (_PREFIX + name, text[:_MESSAGE_CHARS].encode(errors="replace"))
+        for name, text in fields.items()
+    ]
+
+
+def _size(headers: Headers) -> int:
+    return sum(len(name.encode()) + _length(value) + _HEADER_BYTES for name, value in headers)
+
+
+def _length(data: bytes | None) -> int:
+    return 0 if data is None else len(data)
 
 
 def _optional(value: str | bytes | None) -> bytes | None:

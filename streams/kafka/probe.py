@@ -13,7 +13,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
     TopicDescription,
 )
 
-from streams.errors import RouterError
+from streams.errors import TopicRemadeError
 from streams.kafka.admin import uuid_bytes
 from topology.topics import TopicPlace
 
@@ -75,7 +75,7 @@ class IdentityProbe:
         """Look at what was answered, and ask again every ten seconds.
 
         Raises:
-            RouterError: A topic was deleted and made anew.
+            TopicRemadeError: A topic was deleted and made anew.
         """
         for name in [name for name, one in self._open.items() if one.done()]:
             answer = self._open.pop(name)
@@ -83,9 +83,9 @@ class IdentityProbe:
                 answer.exception() is None
                 and uuid_bytes(answer.result().topic_id) != self._ids[name]
             ):
-                raise RouterError(
-                    f"{name} was deleted and made anew: restart the router, which then reads it "
-                    "from its beginning"
+                raise TopicRemadeError(
+                    f"{name} was deleted and made anew. Restart, so that it is read from its "
+                    "beginning"
                 )
         if not self._open and time.monotonic() - self._asked_at > _IDENTITY_EVERY_S:
             self._asked_at = time.monotonic()

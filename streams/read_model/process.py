@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from streams import logs
 from streams.collector import rare_collections
 from streams.database.engine import open_database, place
-from streams.errors import KafkaRefusedError, RouterError, UnreachableError
+from streams.errors import KafkaRefusedError, TopicRemadeError, UnreachableError
 from streams.health import Health
 from streams.kafka.admin import admin_client
 from streams.kafka.probe import EndProbe, IdentityProbe
@@ -117,7 +117,7 @@ class ReadModel:
         try:
             if self._identities is not None:
                 self._identities.check()
-        except RouterError:  # a topic was made anew: the start knows what to do
+        except TopicRemadeError:  # `Copier.start` reads it from its beginning
             self._source.halt()
 
     def _wait(self, error: Exception) -> None:

@@ -9,9 +9,9 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct, field
 
+from streams.kafka.dead_letters import DeadLetter, Origin, dead_letter
 from streams.router import inputs
 from streams.router.batches import Batches, Encoded
-from streams.router.dead_letters import DeadLetter, Origin, dead_letter
 from streams.router.drafts import Routed, rejected
 from streams.router.record import Event, Record, Rejection
 from streams.router.replayed import route_replayed

@@ -9,9 +9,9 @@ from confluent_kafka import KafkaError, KafkaException, Message
 
 from streams.errors import RouterError
 from streams.kafka import clients
+from streams.kafka.dead_letters import DeadLetter
 from streams.kafka.producers import idempotent_producer
 from streams.router.batches import Encoded
-from streams.router.dead_letters import DeadLetter
 from streams.settings import Settings
 from topology import limits, topics
 

@@ -7,10 +7,10 @@ import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from streams.cli.exits import ExitCode
+from streams.kafka.dead_letters import Origin, dead_letter
 from streams.kafka.producers import Sender
 from streams.kafka.tail import follow, read_all
 from streams.kafka.topics import create_topics
-from streams.router.dead_letters import Origin, dead_letter
 from streams.settings import Settings, load
 from tests.support.broker import unique_name
 from tests.support.cli import json_lines, json_of, run

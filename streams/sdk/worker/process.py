@@ -21,9 +21,9 @@ from streams.functions.writer import apply_functions, plan_functions
 from streams.health import Health, Kind
 from streams.kafka import clients
 from streams.kafka.admin import admin_client, describe_topics
+from streams.kafka.dead_letters import Origin, dead_letter
 from streams.kafka.topics import check_topics
 from streams.metrics import Metrics
-from streams.router.dead_letters import Origin, dead_letter
 from streams.sdk.app import App
 from streams.sdk.execution import shortened, text_of
 from streams.sdk.worker.cleanup import Cleanups, Letter

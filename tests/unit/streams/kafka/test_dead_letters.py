@@ -1,6 +1,6 @@
 """Dead letters: the record as it was, where it lay, and why it was refused."""
 
-from streams.router.dead_letters import DeadLetter, Headers, Origin, dead_letter
+from streams.kafka.dead_letters import DeadLetter, Headers, Origin, dead_letter
 from topology import limits
 
 
