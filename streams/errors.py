@@ -28,12 +28,9 @@
 A message says what is wrong and then what to do about it.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from streams.functions.problems import Problem
+from streams.functions.problems import Problem
 
 
 class CountermandError(Exception):
@@ -43,7 +40,7 @@ class CountermandError(Exception):
 class DefinitionError(CountermandError):
     """A function's definition is wrong; `problems` has every wrong field of it."""
 
-    def __init__(self, problems: "Sequence[Problem]") -> None:
+    def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = tuple(problems)
 

@@ -1,7 +1,7 @@
 """Asks the brokers, without waiting, where the sources end and whether they are still the same."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from typing import Final, TypeAlias
 
@@ -13,6 +13,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
     TopicDescription,
 )
 
+from streams.clock import Clock, now_ms
 from streams.errors import TopicRemadeError
 from streams.kafka.admin import uuid_bytes
 from topology.topics import TopicPlace
@@ -29,9 +30,9 @@ class EndProbe:
     already, so a source with one is not complete.
     """
 
-    def __init__(self, admin: AdminClient, now_ms: Callable[[], int]) -> None:
+    def __init__(self, admin: AdminClient, clock: Clock = now_ms) -> None:
         self._admin = admin
-        self._now_ms = now_ms
+        self._clock = clock
         self._asked = 0
         self._open: dict[TopicPlace, Future[ListOffsetsResultInfo]] = {}
 
@@ -40,7 +41,7 @@ class EndProbe:
         wanted = {TopicPartition(*place): OffsetSpec.latest() for place in places}  # type: ignore[no-untyped-call]
         if self._open or not wanted:
             return
-        self._asked = self._now_ms()
+        self._asked = self._clock()
         futures = self._admin.list_offsets(
             wanted,
             isolation_level=IsolationLevel.READ_UNCOMMITTED,

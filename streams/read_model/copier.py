@@ -17,6 +17,7 @@ from typing import Final
 from confluent_kafka.admin import AdminClient
 from sqlalchemy import Engine
 
+from streams.clock import now_ms
 from streams.kafka.admin import TopicState
 from streams.kafka.consumers import Fetched
 from streams.read_model import brokers
@@ -31,8 +32,6 @@ from topology.topics import TopicPlace
 
 # Records per transaction: enough to share its cost, few enough that it takes some 50 ms.
 _ROUND: Final = 2_000
-# How old a position may grow of which nothing new is to be read.
-_AS_OF_MS: Final = 60_000
 
 
 @dataclass
@@ -120,12 +119,12 @@ class Copier:
                 cursor.as_of = max(cursor.as_of, at)
             self._figures.lag(place, cursor.reached, high)
 
-    def refresh(self) -> None:
-        """Write that positions which didn't move for long are up to date nevertheless."""
+    def refresh(self, after_ms: int) -> None:
+        """Write that positions are up to date that didn't move for longer than `after_ms`."""
         old = {
             place: cursor.move()
             for place, cursor in self._cursors.items()
-            if cursor.as_of - cursor.position.as_of > _AS_OF_MS
+            if cursor.as_of - cursor.position.as_of > after_ms
         }
         if old and self._source.is_started:
             try:
@@ -168,8 +167,3 @@ class Copier:
         for place, move in moves.items():
             self._cursors[place].position = move.after
         self._figures.wrote(steps, time.perf_counter() - began, refused)
-
-
-def now_ms() -> int:
-    """The time of this machine."""
-    return time.time_ns() // 1_000_000

@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from streams import logs
+from streams.clock import now_ms
 from streams.collector import rare_collections
 from streams.database.engine import open_database, place
 from streams.errors import KafkaRefusedError, TopicRemadeError, UnreachableError
@@ -18,7 +19,7 @@ from streams.kafka.probe import EndProbe, IdentityProbe
 from streams.kafka.topics import check_topics
 from streams.metrics import Metrics
 from streams.read_model.batch import adders
-from streams.read_model.copier import Copier, now_ms
+from streams.read_model.copier import Copier
 from streams.read_model.figures import Figures
 from streams.read_model.retention import Retention
 from streams.read_model.source import Source
@@ -28,6 +29,7 @@ from streams.web import WebServer
 
 _IDLE_S: Final = 0.1
 _ASK_EVERY_S: Final = 1.0
+_REFRESH_AFTER_MS: Final = 60_000
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 5.0
 _log = logs.get(__name__)
@@ -60,8 +62,15 @@ class ReadModel:
     """One process of the read model; `run` returns when it was stopped."""
 
     def __init__(
-        self, settings: Settings, engine: Engine, figures: Figures, stop: threading.Event
+        self,
+        settings: Settings,
+        engine: Engine,
+        figures: Figures,
+        stop: threading.Event,
+        refresh_after_ms: int = _REFRESH_AFTER_MS,
     ) -> None:
+        """Connect; `refresh_after_ms` is how old an idle partition's position may grow."""
+        self._refresh_after_ms = refresh_after_ms
         self._stop = stop
         self._figures = figures
         self._admin = admin_client(settings)
@@ -69,7 +78,7 @@ class ReadModel:
         self._topics = list(adders(settings))
         self._copier = Copier(settings, engine, self._admin, self._source, figures)
         self._retention = Retention(settings, engine)
-        self._ends = EndProbe(self._admin, now_ms)
+        self._ends = EndProbe(self._admin)
         self._identities: IdentityProbe | None = None
         self._asked_at = 0.0
         self._pause_s = _FIRST_PAUSE_S
@@ -113,7 +122,7 @@ class ReadModel:
         for at, asked, high in self._ends.answers():
             self._copier.saw_end(at, asked, high)
         self._ends.ask(places)
-        self._copier.refresh()
+        self._copier.refresh(self._refresh_after_ms)
         try:
             if self._identities is not None:
                 self._identities.check()

@@ -24,13 +24,18 @@ class Retention:
     """
 
     def __init__(
-        self, settings: Settings, engine: Engine, clock: Callable[[], float] = time.monotonic
+        self,
+        settings: Settings,
+        engine: Engine,
+        monotonic: Callable[[], float] = time.monotonic,
+        most: int = _MOST,
     ) -> None:
-        """Look at once, and every minute from then on."""
+        """Look at once, and then every minute; at most `most` of a kind are deleted at once."""
+        self._most = most
         self._engine = engine
         self._kept_ms = int(settings.retention_runs.total_seconds() * 1_000)
-        self._clock = clock
-        self._next = clock()
+        self._monotonic = monotonic
+        self._next = monotonic()
 
     def step(self, now_ms: int) -> int:
         """Delete a few where there is something to delete; how many runs and requests that were.
@@ -38,7 +43,7 @@ class Retention:
         Raises:
             DBAPIError: the database can't be used now.
         """
-        if self._clock() < self._next:
+        if self._monotonic() < self._next:
             return 0
         before = now_ms - self._kept_ms
         runs, requests = self._ids(_ended_runs(before)), self._ids(_over_requests(before))
@@ -49,13 +54,13 @@ class Retention:
                 for table in (FAILURES, PROGRESS, REQUESTS):
                     connection.execute(delete(table).where(table.c.request_id.in_(requests)))
         else:
-            self._next = self._clock() + _PAUSE_S
+            self._next = self._monotonic() + _PAUSE_S
         return len(runs) + len(requests)
 
     def _ids(self, wanted: Select[tuple[str]]) -> list[str]:
         """What is found, read before anything is locked."""
         with self._engine.connect() as connection:
-            return list(connection.scalars(wanted.limit(_MOST)))
+            return list(connection.scalars(wanted.limit(self._most)))
 
 
 def _ended_runs(before: int) -> Select[tuple[str]]:

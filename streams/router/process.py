@@ -21,6 +21,7 @@ import time
 from typing import Final
 
 from streams import crash, logs
+from streams.clock import now_ms
 from streams.collector import rare_collections
 from streams.functions.reader import RegistryReader
 from streams.health import Health
@@ -99,7 +100,7 @@ class Router:
             clients.librdkafka(settings), settings.topic(topics.FUNCTIONS)
         )
         admin = admin_client(settings)
-        self._ends = EndProbe(admin, _now_ms)
+        self._ends = EndProbe(admin)
         self._identities = IdentityProbe(admin, self._topic_ids)
         self._sender = Sender(settings, logger, self._while_waiting)
         self._sources = Sources(settings, logger, self._before_loss)
@@ -163,7 +164,7 @@ class Router:
         to have read, less the brokers' clock differences, all that was there 2 s before. A record
         from the future (a producer's clock) counts as received now: waiting would stop the rest.
         """
-        now = _now_ms()
+        now = now_ms()
         fresh = now - (time.monotonic() - self._functions.fresh_at) * 1_000
         needed = min(received, now) - limits.VALID_FROM_DELAY_MS + _CLOCK_SLACK_MS
         return fresh >= needed
@@ -182,7 +183,7 @@ class Router:
         self._figures.count(output)
 
     def _note(self, intake: Intake) -> None:
-        owned, now = self._sources.owned, _now_ms()
+        owned, now = self._sources.owned, now_ms()
         if self._unordered:
             self._count_late(intake)
         if 0 < len(intake.records) < _ROUND:
@@ -247,7 +248,3 @@ class Router:
 
 class _GaveUp(Exception):  # noqa: N818 (a way out, not an error)
     """We are to stop, and the brokers don't answer."""
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

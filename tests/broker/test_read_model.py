@@ -10,13 +10,15 @@ from confluent_kafka.admin import AdminClient
 from sqlalchemy import Engine, func, insert, select, text, update
 
 from streams.cli.exits import ExitCode
+from streams.clock import now_ms
 from streams.database.engine import writing
 from streams.database.schema import API_KEYS, AUDIT, IDEMPOTENCY_KEYS, POSITIONS, RUNS
+from streams.health import Health
 from streams.kafka.admin import admin_client
 from streams.kafka.topics import create_topics
-from streams.read_model import copier
-from streams.read_model.copier import now_ms
-from streams.read_model.process import run_read_model
+from streams.metrics import Metrics
+from streams.read_model.figures import Figures
+from streams.read_model.process import ReadModel
 from streams.read_model.rebuild import rebuild
 from tests.support import records
 from tests.support.broker import unique_name
@@ -313,15 +315,13 @@ def test_runs_are_read_anew_after_a_long_absence(on_sqlite: Copying) -> None:
     assert service.said("A topic is read from its beginning") == 1
 
 
-def test_positions_of_idle_partitions_stay_up_to_date(
-    on_sqlite: Copying, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_positions_of_idle_partitions_stay_up_to_date(on_sqlite: Copying) -> None:
     """Nothing to read for days is no absence."""
-    monkeypatch.setattr(copier, "_AS_OF_MS", 0)
     copying, stop = on_sqlite, threading.Event()
     copying.put_some(100)
-    settings = copying.settings.model_copy(update={"web_port": 0})
-    thread = threading.Thread(target=run_read_model, args=(settings, stop))
+    figures = Figures(copying.settings, Metrics(), Health())
+    model = ReadModel(copying.settings, copying.engine, figures, stop, refresh_after_ms=0)
+    thread = threading.Thread(target=model.run)
     thread.start()
     copying.check_equal()
     read_at = now_ms()

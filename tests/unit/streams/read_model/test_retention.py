@@ -4,12 +4,10 @@ from datetime import timedelta
 from itertools import count
 from typing import Any
 
-import pytest
 from sqlalchemy import Engine, Table, insert, select
 
 from streams.database.engine import writing
 from streams.database.schema import FAILURES, PROGRESS, REQUESTS, RUNS
-from streams.read_model import retention
 from streams.read_model.retention import Retention
 from streams.read_model.rows import failure_row, progress_row, request_row, run_row
 from streams.settings import Settings
@@ -78,14 +76,11 @@ def test_progress_without_its_request_goes_too(settings: Settings, engine: Engin
     assert ids(engine, PROGRESS) == [request_id(2)]
 
 
-def test_it_goes_in_small_steps_until_nothing_is_left(
-    settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_goes_in_small_steps_until_nothing_is_left(settings: Settings, engine: Engine) -> None:
     """And then looks again a minute later."""
-    monkeypatch.setattr(retention, "_MOST", 2)
     put(engine, RUNS, *(ended(number, 1) for number in range(5)))
     now = [0.0]
-    steps = Retention(settings, engine, clock=lambda: now[0])
+    steps = Retention(settings, engine, monotonic=lambda: now[0], most=2)
     assert [steps.step(NOW) for _ in range(4)] == [2, 2, 1, 0]
     put(engine, RUNS, ended(9, 1))
     assert steps.step(NOW) == 0
