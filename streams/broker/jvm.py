@@ -2,11 +2,13 @@
 
 import os
 import platform
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 from streams.broker.cache import BrokerCache
 from streams.broker.java import Java
+from streams.errors import BrokerError
 
 # From this release a JVM can start from an archive of loaded and linked classes.
 _OLDEST_WITH_ARCHIVE = 25
@@ -53,6 +55,27 @@ def archive_options(cache: BrokerCache, java: Java) -> list[str]:
 def environment(cache: BrokerCache) -> dict[str, str]:
     """The environment of a JVM, with a class path too long to read in a process list."""
     return {**os.environ, "CLASSPATH": cache.class_path()}
+
+
+def run(command: Sequence[str], cache: BrokerCache, timeout_s: float, failure: str) -> None:
+    """Run a command line of `command` to its end.
+
+    Raises:
+        BrokerError: it didn't end well or in time: `failure`, and what it wrote.
+    """
+    try:
+        subprocess.run(  # noqa: S603  # the Java found and the jars locked
+            command,
+            env=environment(cache),
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=True,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise BrokerError(f"{failure}: {error}") from error
+    except subprocess.CalledProcessError as error:
+        raise BrokerError(f"{failure}:\n{error.stdout}{error.stderr}") from error
 
 
 def command(java: Java, options: Sequence[str], *program: str) -> list[str]:

@@ -4,7 +4,6 @@ A start works without it, but its first one fetches and formats. The archive of 
 classes is made only here, because it takes longer than one start saves.
 """
 
-import subprocess
 from pathlib import Path
 
 from confluent_kafka import Consumer, KafkaException, Producer
@@ -75,18 +74,6 @@ def _use_once(bootstrap_servers: str) -> None:
 def _create_archive(recording: Path, cache: BrokerCache, java: Java) -> Path:
     made = recording.with_name("archive")
     modes = ["-XX:AOTMode=create", f"-XX:AOTConfiguration={recording}", f"-XX:AOTCache={made}"]
-    try:
-        subprocess.run(  # noqa: S603 - the Java found and the jars locked
-            jvm.command(java, modes),
-            env=jvm.environment(cache),
-            capture_output=True,
-            text=True,
-            timeout=_CREATE_TIMEOUT_S,
-            check=True,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise BrokerError(f"Java cannot make its start-up archive: {error}") from error
-    except subprocess.CalledProcessError as error:
-        output = f"{error.stdout}{error.stderr}"
-        raise BrokerError(f"Java cannot make its start-up archive:\n{output}") from error
+    command, failure = jvm.command(java, modes), "Java cannot make its start-up archive"
+    jvm.run(command, cache, _CREATE_TIMEOUT_S, failure)
     return made

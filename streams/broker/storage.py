@@ -8,13 +8,11 @@ a copy with ids of their own.
 import base64
 import secrets
 import shutil
-import subprocess
 from pathlib import Path
 
 from streams.broker import config, jvm
 from streams.broker.cache import BrokerCache, adopt
 from streams.broker.java import Java
-from streams.errors import BrokerError
 
 META = "meta.properties"
 BOOTSTRAP = "bootstrap.checkpoint"
@@ -69,20 +67,8 @@ def _run_format_tool(log_dir: Path, scratch: Path, cache: BrokerCache, java: Jav
     properties.write_text(config.render(settings), encoding="ascii")
     options = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx128m"]
     arguments = ["format", "-t", new_id(), "-c", str(properties)]
-    try:
-        subprocess.run(  # noqa: S603 - the Java found and the jars locked
-            jvm.command(java, options, "kafka.tools.StorageTool", *arguments),
-            env=jvm.environment(cache),
-            capture_output=True,
-            text=True,
-            timeout=_FORMAT_TIMEOUT_S,
-            check=True,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise BrokerError(f"Kafka's storage tool does not run: {error}") from error
-    except subprocess.CalledProcessError as error:
-        output = f"{error.stdout}{error.stderr}"
-        raise BrokerError(f"Kafka's storage tool fails:\n{output}") from error
+    command = jvm.command(java, options, "kafka.tools.StorageTool", *arguments)
+    jvm.run(command, cache, _FORMAT_TIMEOUT_S, "Kafka's storage tool fails")
 
 
 def _with_new_ids(meta: str) -> str:

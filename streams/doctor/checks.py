@@ -11,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Final
 
+from aiokafka import codec  # type: ignore[import-untyped]
+
 from streams.errors import CountermandError
 from streams.settings import Settings
 
@@ -72,8 +74,6 @@ def state_dir(settings: Settings) -> Result:
 
 def codecs(_settings: Settings) -> Result:
     """Whether the joiner's client can read what producers compressed."""
-    from aiokafka import codec  # type: ignore[import-untyped]  # noqa: PLC0415  # heavy
-
     missing = [name for name in _CODECS if not getattr(codec, f"has_{name}")()]
     if missing:
         found = f"missing: {', '.join(missing)}"

@@ -2,8 +2,10 @@
 
 import asyncio
 import time
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
+from aiokafka.client import AIOKafkaClient  # type: ignore[import-untyped]
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from streams.doctor.checks import Check, Result, Verdict
@@ -13,6 +15,9 @@ from streams.kafka.topics import grouped, inspect_topics
 from streams.settings import Settings
 from topology import limits, topics
 
+Delivered: TypeAlias = Callable[[KafkaError | None, Message], None]
+# By the number of a request, its lowest and highest version.
+Versions: TypeAlias = dict[int, tuple[int, int]]
 _PRODUCE: Final = 0
 # The highest version of Produce that a release serves.
 _RELEASES: Final = {9: "2.4 to 3.6", 10: "3.7", 11: "3.8 or 3.9", 12: "4.0", 13: "4.1 or later"}
@@ -120,22 +125,17 @@ def _skew(settings: Settings, topic: str) -> float | None:
     return stamped[0] / 1000 - (before + after) / 2 if stamped else None
 
 
-def _probe(producer: Producer, topic: str, delivered: Any) -> None:  # noqa: ANN401  # a callback
+def _probe(producer: Producer, topic: str, delivered: Delivered) -> None:
     producer.produce(topic, b"", partition=0, on_delivery=delivered)
     producer.flush(_PROBE_S)
 
 
 async def _highest_produce(settings: Settings) -> int:
-    from aiokafka.client import (  # type: ignore[import-untyped]  # noqa: PLC0415  # heavy
-        AIOKafkaClient,
-    )
-
     client = AIOKafkaClient(**aiokafka_client.aiokafka(settings))
     try:
         await client.bootstrap()
         node = next(iter(client.cluster.brokers())).nodeId
-        connection = await client._get_conn(node)  # noqa: SLF001  # pinned; nothing public tells
-        versions: dict[int, tuple[int, int]] = connection._versions  # noqa: SLF001
+        versions: Versions = (await client._get_conn(node))._versions  # noqa: SLF001  # nothing public tells, and the version is pinned
         return versions[_PRODUCE][1]
     finally:
         await client.close()

@@ -20,6 +20,8 @@ NESTING: Final = 200
 _NESTING_BYTES: Final = 2 * NESTING
 _LARGEST: Final = 2**63 - 1
 _SMALLEST: Final = -(2**63)
+# Digits and sign of both; longer numbers have more than 64 bits.
+_LONGEST: Final = 20
 # orjson reads integers beyond 64 bits as doubles, without a word. All of them have so many digits
 # and few events have; looking for it in this form takes a quarter of what a pattern takes.
 _LONG_RUN: Final = b"0" * 19
@@ -162,8 +164,8 @@ def _check_integers(value: bytes) -> None:
 
 
 def _checked(digits: str) -> None:
-    # Python refuses to convert thousands of digits; 20 with a sign are beyond 64 bits anyway.
-    if len(digits) > 20 or not _SMALLEST <= int(digits) <= _LARGEST:  # noqa: PLR2004
+    # Python refuses to convert thousands of digits.
+    if len(digits) > _LONGEST or not _SMALLEST <= int(digits) <= _LARGEST:
         message = f"the integer {digits[:24]} has more than 64 bits: send it as text"
         raise RejectedError("integer_too_large", message)
 

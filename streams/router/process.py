@@ -119,7 +119,7 @@ class Router:
             while not self._stop.is_set():
                 self._round()
             self._settle(wait=True)
-        except _GaveUp:
+        except _UnansweredError:
             self._failed = True
             _log.warning("Stopped before the brokers had everything: it will be repeated")
         except BaseException:
@@ -243,8 +243,8 @@ class Router:
         self._functions.poll()
         self._figures.waiting("Kafka doesn't take what is written")
         if self._stop.is_set() and self._figures.waited_s > _GRACE_S:
-            raise _GaveUp
+            raise _UnansweredError
 
 
-class _GaveUp(Exception):  # noqa: N818 (a way out, not an error)
-    """We are to stop, and the brokers don't answer."""
+class _UnansweredError(Exception):
+    """The router is to stop while the brokers don't answer."""

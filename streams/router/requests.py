@@ -34,7 +34,8 @@ def route_request(record: Record, partitions: int, limit: int = limits.EVENT_BYT
     """The commands of one request: at a run's home, or everywhere."""
     value = record.value or b""
     try:
-        _refuse(len(value) > limit, "value", f"{len(value)} bytes: at most {limit}")
+        if len(value) > limit:
+            raise _wrong("value", f"{len(value)} bytes: at most {limit}")
         command = _command(codec.decode_json(value, RequestRecord))
     except (codec.CodecError, RecursionError) as error:
         return rejected(Rejection("bad_request", str(error)))
@@ -57,16 +58,10 @@ def _command(record: RequestRecord) -> Command:
     if reader is None:
         message = f"type {record.type[:64]!r} is none of {', '.join(sorted(_READERS))}"
         raise RejectedError("unknown_request", message)
-    _refuse(
-        len((record.reason or "").encode()) > limits.REASON_BYTES,
-        "reason",
-        f"at most {limits.REASON_BYTES} bytes",
-    )
-    _refuse(
-        len(record.requested_by) > limits.ACTOR_CHARS,
-        "requested_by",
-        f"at most {limits.ACTOR_CHARS} characters",
-    )
+    if len((record.reason or "").encode()) > limits.REASON_BYTES:
+        raise _wrong("reason", f"at most {limits.REASON_BYTES} bytes")
+    if len(record.requested_by) > limits.ACTOR_CHARS:
+        raise _wrong("requested_by", f"at most {limits.ACTOR_CHARS} characters")
     request = Request(_id(record.request_id), record.requested_by, record.reason)
     kind, read = reader
     return read(request, codec.decode_json(record.body, kind))
@@ -91,9 +86,8 @@ def _cancel_run(request: Request, body: CancelRunBody) -> CancelRun:
 
 
 def _pause(request: Request, body: PauseBody) -> Pause:
-    _refuse(
-        not 0 <= body.after <= limits.LONGEST_MS, "after", f"0 to {limits.LONGEST_MS} ms is needed"
-    )
+    if not 0 <= body.after <= limits.LONGEST_MS:
+        raise _wrong("after", f"0 to {limits.LONGEST_MS} ms is needed")
     return Pause(request, _slug(body.function_id), body.running, body.after)
 
 
@@ -103,11 +97,8 @@ def _resume(request: Request, body: ResumeBody) -> Resume:
 
 def _replay(request: Request, body: ReplayBody) -> Replay:
     after, before = _range(body.from_, body.to)
-    _refuse(
-        not 0 <= body.spread <= limits.LONGEST_MS,
-        "spread",
-        f"0 to {limits.LONGEST_MS} ms is needed",
-    )
+    if not 0 <= body.spread <= limits.LONGEST_MS:
+        raise _wrong("spread", f"0 to {limits.LONGEST_MS} ms is needed")
     return Replay(
         request,
         _slug(body.function_id),
@@ -136,11 +127,8 @@ def _range(after: int, before: int) -> tuple[int, int]:
 
 
 def _slug(slug: str) -> str:
-    _refuse(
-        not 0 < len(slug) <= limits.SLUG_CHARS,
-        "function_id",
-        f"1 to {limits.SLUG_CHARS} characters are needed",
-    )
+    if not 0 < len(slug) <= limits.SLUG_CHARS:
+        raise _wrong("function_id", f"1 to {limits.SLUG_CHARS} characters are needed")
     return slug
 
 
@@ -151,6 +139,5 @@ def _id(text: str) -> bytes:
         raise RejectedError("bad_request", str(error)) from None
 
 
-def _refuse(wrong: bool, field: str, message: str) -> None:  # noqa: FBT001 (a condition)
-    if wrong:
-        raise RejectedError("bad_request", f"{field}: {message}")
+def _wrong(field: str, message: str) -> RejectedError:
+    return RejectedError("bad_request", f"{field}: {message}")

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Final
+from typing import Final, TypeAlias
 
 from confluent_kafka import KafkaError, KafkaException, Message
 
@@ -21,6 +21,9 @@ _IN_FLIGHT_RECORDS: Final = 100_000
 # Records were gathered when they were read; what is behind them needn't wait once more.
 _LINGER_MS: Final = 0
 _WAIT_S: Final = 0.1
+# librdkafka's partition of a record whose key decides.
+_BY_KEY: Final = -1
+_Headers: TypeAlias = list[tuple[str, str | bytes | None]]
 
 
 class Sender:
@@ -66,7 +69,8 @@ class Sender:
     def send_dead_letters(self, letters: Iterable[DeadLetter]) -> None:
         """Send dead letters; their keys choose the partitions."""
         for letter in letters:
-            self._send(self._dead_letters, letter.value, key=letter.key, headers=letter.headers)
+            headers: _Headers = list(letter.headers)
+            self._send(self._dead_letters, letter.value, key=letter.key, headers=headers)
 
     def serve(self) -> None:
         """Take the brokers' answers."""
@@ -88,11 +92,21 @@ class Sender:
             self._producer.purge()
             self._producer.poll(0)
 
-    def _send(self, topic: str, value: bytes | None, **fields: Any) -> None:  # noqa: ANN401
+    def _send(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: bytes | None = None,
+        partition: int = _BY_KEY,
+        headers: _Headers | None = None,
+    ) -> None:
         while True:
             try:
                 with self._refusals():
-                    self._producer.produce(topic, value, on_delivery=self._on_delivery, **fields)
+                    self._producer.produce(
+                        topic, value, key, partition, self._on_delivery, headers=headers
+                    )
             except BufferError:
                 with self._refusals():
                     self._producer.poll(_WAIT_S)

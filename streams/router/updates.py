@@ -19,7 +19,8 @@ def route_update(record: Record, partitions: int, limit: int = limits.EVENT_BYTE
     """The commands of one run update: at its home, or everywhere if only its event is known."""
     value = record.value or b""
     try:
-        _refuse(len(value) > limit, "value", f"{len(value)} bytes: at most {limit}")
+        if len(value) > limit:
+            raise _wrong("value", f"{len(value)} bytes: at most {limit}")
         update = codec.decode_update(value)
         _check(update)
         if update.status == HEARTBEAT:
@@ -55,14 +56,13 @@ def _update(update: RunUpdate, partitions: int) -> Routed:
 
 def _heartbeat(update: RunUpdate, partitions: int) -> Routed:
     """One command per run that the worker still has, at the run's home."""
-    _refuse(not update.worker, "worker", "a heartbeat says whose it is")
-    _refuse(
-        update.run_id is not UNSET or update.event_id is not UNSET,
-        "runs",
-        "a heartbeat lists its runs: [{run_id, attempt}]",
-    )
+    if not update.worker:
+        raise _wrong("worker", "a heartbeat says whose it is")
+    if update.run_id is not UNSET or update.event_id is not UNSET:
+        raise _wrong("runs", "a heartbeat lists its runs: [{run_id, attempt}]")
     count = len(update.runs)
-    _refuse(count > limits.HEARTBEAT_RUNS, "runs", f"{count} runs: at most {limits.HEARTBEAT_RUNS}")
+    if count > limits.HEARTBEAT_RUNS:
+        raise _wrong("runs", f"{count} runs: at most {limits.HEARTBEAT_RUNS}")
     routed = Routed()
     for run in update.runs:
         run_id = _run_id(run.run_id)
@@ -75,34 +75,21 @@ def _heartbeat(update: RunUpdate, partitions: int) -> Routed:
 
 def _check(update: RunUpdate) -> None:
     """Refuse what is too long, or stands where it means nothing."""
-    length = len(update.worker)
-    _refuse(length > limits.WORKER_CHARS, "worker", _too_long(length, limits.WORKER_CHARS))
-    length = len(update.step or "")
-    _refuse(length > limits.STEP_CHARS, "step", _too_long(length, limits.STEP_CHARS))
-    by_run = update.run_id is not UNSET
-    _refuse(
-        by_run and update.status == "running" and not update.worker,
-        "worker",
-        "a claim says whose it is",
-    )
-    _refuse(
-        update.until is not None and update.status != "sleeping", "until", "it is for sleeping only"
-    )
-    _refuse(bool(update.runs) and update.status != HEARTBEAT, "runs", "it is for heartbeats only")
+    _check_length("worker", update.worker, limits.WORKER_CHARS)
+    _check_length("step", update.step or "", limits.STEP_CHARS)
+    if update.run_id is not UNSET and update.status == "running" and not update.worker:
+        raise _wrong("worker", "a claim says whose it is")
+    if update.until is not None and update.status != "sleeping":
+        raise _wrong("until", "it is for sleeping only")
+    if update.runs and update.status != HEARTBEAT:
+        raise _wrong("runs", "it is for heartbeats only")
     if update.error is not None:
-        _refuse(update.status != "failed", "error", "it is for failed only")
-        length = len(update.error.name)
-        _refuse(
-            length > limits.ERROR_NAME_CHARS,
-            "error.name",
-            _too_long(length, limits.ERROR_NAME_CHARS),
-        )
-        length = len(update.error.message.encode())
-        _refuse(
-            length > limits.ERROR_MESSAGE_BYTES,
-            "error.message",
-            f"{length} bytes: at most {limits.ERROR_MESSAGE_BYTES}",
-        )
+        if update.status != "failed":
+            raise _wrong("error", "it is for failed only")
+        _check_length("error.name", update.error.name, limits.ERROR_NAME_CHARS)
+        size = len(update.error.message.encode())
+        if size > limits.ERROR_MESSAGE_BYTES:
+            raise _wrong("error.message", f"{size} bytes: at most {limits.ERROR_MESSAGE_BYTES}")
 
 
 def _run_id(text: object) -> bytes:
@@ -117,10 +104,8 @@ def _event_key(update: RunUpdate) -> bytes:
     function_id, event_id = update.function_id, update.event_id
     if not function_id or not event_id:
         raise RejectedError("no_run", "run_id is needed, or both function_id and event_id")
-    length = len(function_id)
-    _refuse(length > limits.SLUG_CHARS, "function_id", _too_long(length, limits.SLUG_CHARS))
-    length = len(event_id)
-    _refuse(length > limits.EVENT_ID_CHARS, "event_id", _too_long(length, limits.EVENT_ID_CHARS))
+    _check_length("function_id", function_id, limits.SLUG_CHARS)
+    _check_length("event_id", event_id, limits.EVENT_ID_CHARS)
     return keys.event_key(function_id, event_id)
 
 
@@ -140,10 +125,10 @@ def _until(update: RunUpdate) -> int:
     return update.until
 
 
-def _refuse(wrong: bool, field: str, message: str) -> None:  # noqa: FBT001 (a condition)
-    if wrong:
-        raise RejectedError("bad_update", f"{field}: {message}")
+def _check_length(field: str, text: str, most: int) -> None:
+    if len(text) > most:
+        raise _wrong(field, f"{len(text)} characters: at most {most}")
 
 
-def _too_long(length: int, most: int) -> str:
-    return f"{length} characters: at most {most}"
+def _wrong(field: str, message: str) -> RejectedError:
+    return RejectedError("bad_update", f"{field}: {message}")

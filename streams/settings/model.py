@@ -280,14 +280,14 @@ class Settings(BaseSettings):
         return "environment" if field in self.model_fields_set else "default"
 
 
-def load(**flags: Any) -> Settings:  # noqa: ANN401  # one flag per field, None where not given
+def load(**flags: object) -> Settings:
     """Build the settings from the environment and flags; a flag wins.
 
     Raises:
         SettingsError: a variable is unknown, or a value can't be used; it names all of them.
     """
     refuse_unknown(os.environ, PREFIX, _variables())
-    given = {name: value for name, value in flags.items() if value is not None}
+    given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
     try:
         settings = Settings(**(_secret_files(os.environ) | given))
     except ValidationError as error:

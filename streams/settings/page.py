@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final, Literal, get_args, get_origin
+from typing import Final, Literal, get_args, get_origin
 
 from pydantic import SecretStr
 
@@ -79,7 +79,7 @@ def _meaning(name: str) -> str:
     return text + (" Secret." if is_secret(name) else "")
 
 
-def _choices(annotation: Any) -> list[object]:  # noqa: ANN401  # a type
+def _choices(annotation: object) -> list[object]:
     if get_origin(annotation) is Literal:
         return list(get_args(annotation))
     return [choice for part in get_args(annotation) for choice in _choices(part)]

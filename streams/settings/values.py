@@ -107,12 +107,12 @@ def parse_inputs(value: object) -> object:
         value = _loaded(value)
     if isinstance(value, dict):
         value = value.get("inputs")
-    if not isinstance(value, list | tuple):
-        raise ValueError("a list of inputs is needed, or the path of a file with one")  # noqa: TRY004  # pydantic collects ValueErrors
-    names = [item.get("topic") for item in value if isinstance(item, dict)]
-    if len(names) != len(set(names)):
+    if isinstance(value, list | tuple):
+        names = [item.get("topic") for item in value if isinstance(item, dict)]
+        if len(names) == len(set(names)):
+            return tuple(value)
         raise ValueError("a topic is named twice")
-    return tuple(value)
+    raise ValueError("a list of inputs is needed, or the path of a file with one")
 
 
 def parse_extra(value: object) -> object:
