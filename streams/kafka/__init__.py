@@ -1,1 +1,1 @@
-"""What every part needs of Kafka: clients, administration, topics as they should be."""
+"""What processes share of Kafka: consumers, producers, administration, topics, dead letters."""

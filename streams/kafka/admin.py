@@ -1,4 +1,4 @@
-"""What the brokers say about themselves and their topics, with their refusals as our errors."""
+"""Asks the brokers about themselves and their topics; refusals become Countermand's errors."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _ABSENT: Final = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_EXCEPTION)
 
 @dataclass(frozen=True)
 class TopicState:
-    """A topic as the broker has it; `id` changes when it is made anew."""
+    """A topic as the brokers have it; deleted and made anew, it has another `id`."""
 
     name: str
     id: bytes
@@ -32,7 +32,7 @@ class TopicState:
 
 
 def admin_client(settings: Settings) -> AdminClient:
-    """An admin client that says nothing on stderr."""
+    """An admin client that writes nothing to stderr."""
     return AdminClient(clients.librdkafka(settings, log_level=0))
 
 
@@ -43,14 +43,14 @@ def list_brokers(admin: AdminClient) -> dict[int, str]:
         UnreachableError: no broker answers.
     """
     try:
-        found = admin.list_topics(timeout=REACH_TIMEOUT_S).brokers
+        brokers = admin.list_topics(timeout=REACH_TIMEOUT_S).brokers
     except KafkaException as error:
         raise unreachable(error) from error
-    return {number: f"{broker.host}:{broker.port}" for number, broker in found.items()}
+    return {number: f"{broker.host}:{broker.port}" for number, broker in brokers.items()}
 
 
 def unreachable(error: KafkaException) -> UnreachableError | KafkaRefusedError:
-    """The error to raise for librdkafka's: whether the broker is away, or said no."""
+    """Countermand's error for one of librdkafka's: the brokers don't answer, or they refuse."""
     reason = error.args[0]
     if reason.code() in codes.UNREACHABLE:
         return UnreachableError(
@@ -61,12 +61,12 @@ def unreachable(error: KafkaException) -> UnreachableError | KafkaRefusedError:
 
 
 def describe_topics(admin: AdminClient, names: Iterable[str]) -> dict[str, TopicState]:
-    """Those of the named topics that exist.
+    """The topics of these names that exist, by name.
 
     Raises:
         UnreachableError: no broker answers.
     """
-    list_brokers(admin)  # else an unreachable broker takes a timeout per topic
+    list_brokers(admin)  # otherwise an unreachable broker would cost a timeout per topic
     collection = TopicCollection(list(names))
     described = {}
     for name, future in admin.describe_topics(collection, request_timeout=TIMEOUT_S).items():

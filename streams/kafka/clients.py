@@ -21,7 +21,7 @@ def librdkafka(settings: Settings, **extra: object) -> dict[str, Any]:
 
     Args:
         settings: Where Kafka is, how to log in there, and the user's `kafka_extra`.
-        extra: More options, which win; a `_` in a name stands for a `.`.
+        extra: More options, which win: see `dotted`.
 
     Raises:
         SettingsError: the callback for tokens can't be imported.
@@ -41,14 +41,14 @@ def librdkafka(settings: Settings, **extra: object) -> dict[str, Any]:
 
 
 def dotted(options: Mapping[str, object]) -> dict[str, object]:
-    """Options by librdkafka's names, from names with a `_` for each `.`."""
-    return {
-        # Callbacks and `log_level` have underscores in librdkafka, too.
-        name
-        if name == "log_level" or name.endswith("_cb") or name.startswith("on_")
-        else name.replace("_", "."): value
-        for name, value in options.items()
-    }
+    """Options by librdkafka's names, given with a `_` for each `.`; None leaves an option out."""
+    return {_name(key): value for key, value in options.items() if value is not None}
+
+
+def _name(key: str) -> str:
+    # Callbacks and `log_level` have underscores in librdkafka, too.
+    own = key == "log_level" or key.endswith("_cb") or key.startswith("on_")
+    return key if own else key.replace("_", ".")
 
 
 def token_callback(path: str) -> Callable[[], Token]:

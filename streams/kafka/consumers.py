@@ -1,8 +1,8 @@
-"""Every consumer is made here: members of a group, and followers, which join none."""
+"""Makes every consumer: members of groups, and followers, which join no group."""
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -12,7 +12,7 @@ from streams.kafka import clients, codes
 from streams.kafka.admin import TIMEOUT_S, unreachable
 from streams.settings import Settings
 
-# A leader is just changing, or a topic so new that not every broker knows it.
+# The leader is just changing, or the topic is so new that not every broker knows it.
 PASSING: Final = (
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.LEADER_NOT_AVAILABLE,
@@ -34,43 +34,34 @@ class Fetched(Protocol):
     """A message of a consumer: a record, or an error.
 
     Unlike the client's own type it says which parts are always there.
+
+    Attributes:
+        error: Gives what is wrong, or that the partition's end is reached; None for a record.
+        offset: Gives the offset; at a partition's end that of the next record.
+        timestamp: Gives the kind of the time, and the time in ms since 1970.
+        value: Gives the value; None for a tombstone.
     """
 
-    def error(self) -> KafkaError | None:
-        """What is wrong, or that the partition's end is reached; None: it is a record."""
-
-    def topic(self) -> str:
-        """The topic's full name."""
-
-    def partition(self) -> int:
-        """The partition."""
-
-    def offset(self) -> int:
-        """The offset; at the end of a partition that of the next record."""
-
-    def timestamp(self) -> tuple[int, int]:
-        """The kind of the record's time, and the time in ms since 1970."""
-
-    def key(self) -> bytes | None:
-        """The key."""
-
-    def value(self) -> bytes | None:
-        """The value; None: a tombstone."""
-
-    def headers(self) -> list[tuple[str, bytes | None]] | None:
-        """The headers; None where there are none."""
+    error: Callable[[], KafkaError | None]
+    topic: Callable[[], str]
+    partition: Callable[[], int]
+    offset: Callable[[], int]
+    timestamp: Callable[[], tuple[int, int]]
+    key: Callable[[], bytes | None]
+    value: Callable[[], bytes | None]
+    headers: Callable[[], list[tuple[str, bytes | None]] | None]
 
 
 def group_member(
     settings: Settings, group: str, logger: logging.Logger, **extra: object
 ) -> Consumer:
-    """A consumer that gets its partitions from a group, and commits nothing by itself.
+    """A consumer that shares a topic's partitions with its group; it commits nothing by itself.
 
     Args:
         settings: Where Kafka is, and after which silence the member loses its partitions.
         group: The full name of the group.
         logger: Gets what the client logs.
-        extra: More options of librdkafka; a `_` in a name stands for a `.`.
+        extra: More options: see `clients.dotted`.
     """
     config = clients.librdkafka(
         settings,
@@ -91,19 +82,19 @@ def follower(client: Mapping[str, Any], group: str, **extra: object) -> Consumer
 
     Args:
         client: The configuration of the client: see `clients.librdkafka`.
-        group: The name that brokers ask for though nobody joins the group.
-        extra: Options beside or instead of these; a `_` in a name stands for a `.`.
+        group: A name, which brokers ask for though nobody joins the group.
+        extra: More options, which win: see `clients.dotted`.
     """
     options = {"enable.partition.eof": True, "auto.offset.reset": "earliest"}
     return Consumer({**client, "group.id": group, **_READING, **options, **clients.dotted(extra)})
 
 
 def fetch(consumer: Consumer, most: int, wait_s: float, gather_s: float = 0.0) -> list[Fetched]:
-    """At most so many messages: what comes within `gather_s` of a first one, which is waited for.
+    """At most `most` messages: a first one, and those that follow it within `gather_s`.
 
-    Empty where none came within `wait_s`.
+    Empty where no message comes within `wait_s`.
     """
-    # `consume` alone would wait until it has `most`.
+    # `consume` alone would wait until it has `most` messages.
     first = consumer.poll(wait_s)
     if first is None:
         return []
@@ -113,17 +104,17 @@ def fetch(consumer: Consumer, most: int, wait_s: float, gather_s: float = 0.0) -
 def raise_fatal(
     error: KafkaError, what: str, kind: type[CountermandError] = KafkaRefusedError
 ) -> None:
-    """Raise `kind` where the client can't go on; it mends all other errors by itself.
+    """Raise `kind` for an error after which the client can't go on: it mends all others itself.
 
     Raises:
-        CountermandError: `what`, the beginning of the message, can't be read any more.
+        CountermandError: `what` can't be read any more; the message begins with `what`.
     """
     if error.fatal() or error.code() == codes.FATAL:
         raise kind(f"{what} can't be read any more: {error.str()}")
 
 
 def bounds(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
-    """First offset and end of a partition; a leader that is just changing gets time.
+    """The first offset of a partition and its end; a leader that is just changing gets time.
 
     Raises:
         UnreachableError: the brokers don't answer.

@@ -1,4 +1,4 @@
-"""The topic `dead-letters`: what is written for a record that couldn't be taken, and read again."""
+"""The topic `dead-letters`: records that a stage refused, and why; writing and reading them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from topology import limits, topics
 
 Headers: TypeAlias = list[tuple[str, bytes | None]]
 _PREFIX: Final = "countermand.error."
-# What Kafka adds to a record and to its batch, generously.
+# An upper bound of what Kafka adds to a record and to its batch.
 _OVERHEAD_BYTES: Final = 1_024
 _MESSAGE_CHARS: Final = 1_024
 _HEADER_BYTES: Final = 16
@@ -42,10 +42,11 @@ class DeadLetter(Struct, frozen=True):
 def dead_letter(
     origin: Origin, *, stage: str, kind: str, message: str, limit: int = limits.MESSAGE_BYTES
 ) -> DeadLetter:
-    """The dead letter of a record that `stage` refused: its bytes, its headers and the error's.
+    """The dead letter of a record that `stage` refused; `kind` and `message` say why.
 
-    Where that is larger than `limit`, the value is left out, then the key and the record's headers:
-    its position is enough to find it again.
+    It has the record's key, value and headers, and headers about the error. Where that is more than
+    `limit` bytes, the value is left out, and if need be also the key and the record's headers: the
+    position is enough to find the record again.
     """
     error = _error(origin, stage, kind, message)
     kept = [(name, value) for name, value in origin.headers or [] if not name.startswith(_PREFIX)]
@@ -60,7 +61,7 @@ def dead_letter(
 
 @dataclass(frozen=True)
 class Letter:
-    """One dead letter: where it is, what it holds, and what was wrong."""
+    """A dead letter as read: its position, the record that it stands for, and the error."""
 
     partition: int
     offset: int
@@ -72,18 +73,18 @@ class Letter:
 
     @property
     def position(self) -> str:
-        """How the command line names it."""
+        """The letter's name in the command line: `partition:offset`."""
         return f"{self.partition}:{self.offset}"
 
     @property
     def origin(self) -> str:
-        """Topic, partition and offset of the record that it stands for."""
+        """Topic, partition and offset of the record that the letter stands for."""
         return ":".join(self.error.get(name, "?") for name in ("topic", "partition", "offset"))
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which letters: at these positions (none: all), of this stage, class and topic if given."""
+    """A filter of letters; no positions, or None, stand for all."""
 
     positions: frozenset[str] = frozenset()
     stage: str | None = None
@@ -91,7 +92,7 @@ class Wanted:
     topic: str | None = None
 
     def holds(self, letter: Letter) -> bool:
-        """Whether a letter is one of them."""
+        """Whether the filter lets a letter pass."""
         if self.positions and letter.position not in self.positions:
             return False
         asked = {"stage": self.stage, "class": self.kind, "topic": self.topic}
@@ -101,7 +102,7 @@ class Wanted:
 
 
 def read_letters(settings: Settings, wanted: Wanted) -> Iterator[Letter]:
-    """The letters that the topic holds now, partition by partition."""
+    """The letters of the topic that the filter lets pass, as of now."""
     for message in read_all(settings, settings.topic(topics.DEAD_LETTERS)):
         letter = letter_of(message)
         if wanted.holds(letter):
@@ -129,7 +130,7 @@ def letter_of(message: Message) -> Letter:
 
 
 def why_not(letter: Letter, settings: Settings) -> str | None:
-    """Why a letter can't be sent again; None where it can."""
+    """The reason why a letter can't be sent again; None where it can."""
     if letter.error.get("topic") not in settings.routed_topics:
         # Commands and forwards are written by routers and joiners alone.
         return "its topic is not one that routers read"
@@ -139,7 +140,7 @@ def why_not(letter: Letter, settings: Settings) -> str | None:
 
 
 def redrive(letter: Letter, sender: Sender) -> None:
-    """Send the original bytes, key and headers to the original topic."""
+    """Send the record that a letter stands for to its topic again."""
     sender.send(letter.error["topic"], letter.value, key=letter.key, headers=letter.headers)
 
 

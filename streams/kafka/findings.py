@@ -1,4 +1,4 @@
-"""What is wrong with topics: each difference from `topology.topics`, and what mends it."""
+"""Finds how topics differ from `topology.topics`, and says what mends each difference."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong with one topic, and what mends it."""
+    """A problem of a topic, and its remedy."""
 
     topic: str
     severity: Severity
@@ -31,7 +31,7 @@ class Finding:
 
 
 def grouped(findings: Iterable[Finding]) -> list[str]:
-    """Findings as lines, where topics with one problem and remedy share a line."""
+    """Findings as lines; topics with the same problem and remedy share a line."""
     lines: dict[tuple[str, str], list[str]] = {}
     for finding in findings:
         lines.setdefault((finding.problem, finding.remedy), []).append(finding.topic)
@@ -41,7 +41,7 @@ def grouped(findings: Iterable[Finding]) -> list[str]:
 def find(
     found: Mapping[str, TopicState], specs: Mapping[str, TopicSpec], settings: Settings
 ) -> list[Finding]:
-    """Every difference between the topics that there are and those that must be."""
+    """Every difference between the topics that exist (`found`) and those that must (`specs`)."""
     other_count = _other_count(found, specs, settings)
     findings = [] if other_count is None else [other_count]
     for name, spec in specs.items():
@@ -67,7 +67,7 @@ def _message_bytes(state: TopicState) -> int:
 
 
 def event_limit(found: Mapping[str, TopicState], specs: Mapping[str, TopicSpec]) -> int:
-    """How large an event may be, so that the smallest topic takes all that comes of it."""
+    """The largest event, in bytes, whose records the topic with the smallest limit still takes."""
     own = [_message_bytes(found[name]) for name in found if specs[name].owner is not Owner.USER]
     smallest = min([limits.MESSAGE_BYTES, *own])
     twice = (smallest - limits.ENVELOPE_BYTES) // 2
@@ -125,7 +125,7 @@ def _wrong_partitions(state: TopicState, spec: TopicSpec, settings: Settings) ->
 def _other_count(
     found: Mapping[str, TopicState], specs: Mapping[str, TopicSpec], settings: Settings
 ) -> Finding | None:
-    """All shared topics agree on another count than the setting: then the setting is wrong."""
+    """The finding that the setting is wrong: all shared topics agree on another partition count."""
     shared = [s for s in found.values() if specs[s.name].partitions is Partitions.SHARED]
     counts = {state.partitions for state in shared}
     if len(counts) != 1 or counts == {settings.partitions}:

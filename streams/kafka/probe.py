@@ -1,4 +1,4 @@
-"""Asks the brokers, without waiting, where the sources end and whether they are still the same."""
+"""Asks the brokers, without waiting, where partitions end and whether topics are the same."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -18,16 +18,17 @@ from streams.errors import TopicRemadeError
 from streams.kafka.admin import uuid_bytes
 from topology.topics import TopicPlace
 
+# A partition, when its end was asked for (ms), and its high watermark.
 Answer: TypeAlias = tuple[TopicPlace, int, int]
 _TIMEOUT_S: Final = 5.0
 _IDENTITY_EVERY_S: Final = 10.0
 
 
 class EndProbe:
-    """The high watermarks of sources, from their leaders.
+    """Asks the leaders of partitions for their high watermarks.
 
-    The high watermark, not the last stable offset: what is in an open transaction was received
-    already, so a source with one is not complete.
+    Not for the last stable offsets: the records of an open transaction were received already, so
+    a router that can't read them yet may not call the partition complete.
     """
 
     def __init__(self, admin: AdminClient, clock: Clock = now_ms) -> None:
@@ -37,7 +38,7 @@ class EndProbe:
         self._open: dict[TopicPlace, Future[ListOffsetsResultInfo]] = {}
 
     def ask(self, places: Iterable[TopicPlace]) -> None:
-        """Ask for the ends of these, unless a question is open still."""
+        """Ask for the ends of these partitions, unless earlier questions are still open."""
         wanted = {TopicPartition(*place): OffsetSpec.latest() for place in places}  # type: ignore[no-untyped-call]
         if self._open or not wanted:
             return
@@ -47,24 +48,24 @@ class EndProbe:
             isolation_level=IsolationLevel.READ_UNCOMMITTED,
             request_timeout=_TIMEOUT_S,
         )
-        self._open = {(place.topic, place.partition): one for place, one in futures.items()}
+        self._open = {(place.topic, place.partition): future for place, future in futures.items()}
 
     def answers(self) -> list[Answer]:
-        """Answers that came since: source, when it was asked (ms), its high watermark."""
-        done = [(place, one) for place, one in self._open.items() if one.done()]
+        """The answers that came since the last call."""
+        done = [(place, future) for place, future in self._open.items() if future.done()]
         for place, _ in done:
             del self._open[place]
-        # One that failed is asked again; the source just isn't known to be complete. An end below 0
-        # is what a broken connection leaves, without any error.
+        # A question that failed is asked again. A broken connection leaves an end below 0, without
+        # any error.
         return [
-            (place, self._asked, one.result().offset)
-            for place, one in done
-            if one.exception() is None and one.result().offset >= 0
+            (place, self._asked, future.result().offset)
+            for place, future in done
+            if future.exception() is None and future.result().offset >= 0
         ]
 
 
 class IdentityProbe:
-    """Whether topics are still those that we began with: a new one counts its offsets anew."""
+    """Notices that a topic was deleted and made anew: its offsets begin at 0 again."""
 
     def __init__(self, admin: AdminClient, topic_ids: Mapping[str, bytes]) -> None:
         self._admin = admin
@@ -73,12 +74,12 @@ class IdentityProbe:
         self._open: dict[str, Future[TopicDescription]] = {}
 
     def check(self) -> None:
-        """Look at what was answered, and ask again every ten seconds.
+        """Look at the answers, and ask again every ten seconds.
 
         Raises:
-            TopicRemadeError: A topic was deleted and made anew.
+            TopicRemadeError: a topic was deleted and made anew.
         """
-        for name in [name for name, one in self._open.items() if one.done()]:
+        for name in [name for name, future in self._open.items() if future.done()]:
             answer = self._open.pop(name)
             if (
                 answer.exception() is None

@@ -1,4 +1,4 @@
-"""Sends records one by one and says so only when the brokers have acknowledged all of them."""
+"""Producers: what all of them share, and a `Sender` that waits for every acknowledgement."""
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -12,7 +12,7 @@ from streams.kafka.admin import admin_client, describe_topics, unreachable
 from streams.settings import Settings
 
 Headers = Sequence[tuple[str, bytes | str | None]]
-# Java's and aiokafka's default, so that a key meets the partition that other producers give it.
+# Java's and aiokafka's default, so that all producers give a key the same partition.
 PARTITIONER: Final = "murmur2_random"
 _DELIVERY_S: Final = 30.0
 _SLICE_S: Final = 0.1
@@ -23,7 +23,7 @@ def idempotent_producer(client: Mapping[str, Any], **extra: object) -> Producer:
 
     Args:
         client: The configuration of the client: see `clients.librdkafka`.
-        extra: More options; a `_` in a name stands for a `.`.
+        extra: More options, which win: see `clients.dotted`.
     """
     options = {"enable.idempotence": True, "partitioner": PARTITIONER}
     return Producer({**client, **options, **clients.dotted(extra)})
@@ -33,13 +33,13 @@ class Sender:
     """An idempotent producer; leaving its block waits for every acknowledgement.
 
     Raises:
-        NotFoundError: a topic is missing (nothing here creates one by accident).
+        NotFoundError: a topic is missing: sending never creates one.
         UnreachableError: the brokers don't answer.
         KafkaRefusedError: a broker refuses a record.
     """
 
     def __init__(self, settings: Settings) -> None:
-        """A producer of these settings; it connects with the first record."""
+        """Prepare a producer; it connects with the first record."""
         self._settings = settings
         self._failure: CountermandError | None = None
         self._known: set[str] = set()
@@ -55,7 +55,7 @@ class Sender:
     def send(
         self, topic: str, value: bytes | None, *, key: bytes | None = None, headers: Headers = ()
     ) -> None:
-        """Hand over one record; an earlier record's failure is raised here or at the end."""
+        """Hand over one record; the failure of an earlier record is raised here or at the end."""
         self._require(topic)
         while True:
             self._raise_failure()
@@ -63,7 +63,7 @@ class Sender:
                 self._producer.produce(
                     topic, value, key, headers=list(headers), on_delivery=self._delivered
                 )
-            except BufferError:  # full: let some be acknowledged first
+            except BufferError:  # the queue is full: wait for acknowledgements
                 self._producer.poll(_SLICE_S)
             except KafkaException as error:
                 raise unreachable(error) from error
@@ -72,7 +72,7 @@ class Sender:
                 return
 
     def flush(self) -> None:
-        """Wait until everything is acknowledged."""
+        """Wait until the brokers have acknowledged every record."""
         while self._producer.flush(_SLICE_S):  # delivery.timeout.ms bounds it
             self._raise_failure()
         self._raise_failure()

@@ -1,4 +1,4 @@
-"""Reads a topic as consumers must: committed records only, no group, every partition."""
+"""Reads all partitions of a topic for the command line: committed records alone."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -23,9 +23,14 @@ def follow(
     idle_seconds: float | None = None,
     on_ready: Callable[[], None] | None = None,
 ) -> Iterator[Message]:
-    """Records of a topic as they come; ends when none has come for `idle_seconds`.
+    """The records of a topic as they come.
 
-    `on_ready` is called once it is settled where reading begins: what is written later is seen.
+    Args:
+        settings: Where Kafka is.
+        topic: The topic's full name.
+        from_beginning: Whether to begin with the oldest record instead of the next one.
+        idle_seconds: End when no record has come for so long; None: never.
+        on_ready: Is called once reading has a beginning: every record written later is seen.
 
     Raises:
         NotFoundError: the topic is missing.
@@ -47,7 +52,7 @@ def follow(
 
 
 def read_all(settings: Settings, topic: str) -> Iterator[Message]:
-    """Every committed record that the topic holds now.
+    """The committed records that a topic holds now.
 
     Raises:
         NotFoundError: the topic is missing.
@@ -85,12 +90,12 @@ def _assign(consumer: Consumer, topic: str, *, from_beginning: bool) -> set[int]
 
 def _partitions(consumer: Consumer, topic: str) -> list[int]:
     try:
-        found = consumer.list_topics(topic, timeout=REACH_TIMEOUT_S).topics[topic]
+        metadata = consumer.list_topics(topic, timeout=REACH_TIMEOUT_S).topics[topic]
     except KafkaException as error:
         raise unreachable(error) from error
-    if found.error is not None:
+    if metadata.error is not None:
         raise NotFoundError(f"Topic {topic} is missing. Run: countermand topics create")
-    return sorted(found.partitions)
+    return sorted(metadata.partitions)
 
 
 def _is_end(message: Message) -> bool:
@@ -99,10 +104,10 @@ def _is_end(message: Message) -> bool:
 
 
 def _is_record(message: Message) -> bool:
-    """Whether it is a record, or the end of a partition.
+    """Whether a message is a record: not the end of a partition, nor trouble that passes.
 
     Raises:
-        UnreachableError: it is neither, but an error.
+        UnreachableError: the message is another error.
     """
     error = message.error()
     if error is None:

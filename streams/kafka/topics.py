@@ -1,4 +1,4 @@
-"""Kafka's topics against `topology.topics`: make what is missing, check what is there."""
+"""Makes the topics of `topology.topics`, and compares those that exist with it."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -52,7 +52,7 @@ __all__ = [
 ]
 
 _POLL_S: Final = 0.05
-# What people ask for later; requests stay as long as what is told of them.
+# People look these up later. Requests are kept as long as their progress.
 _OUTPUTS: Final = (
     topics.CANCELLED,
     topics.DEAD_LETTERS,
@@ -63,7 +63,7 @@ _OUTPUTS: Final = (
 
 @dataclass(frozen=True)
 class TopicsReport:
-    """What a check found; `event_bytes` is the event limit that these topics allow."""
+    """The result of a check; `event_bytes` is the size of the largest event that fits."""
 
     topics: Mapping[str, TopicState]
     findings: tuple[Finding, ...]
@@ -82,7 +82,7 @@ class TopicsReport:
 
 @dataclass
 class Created:
-    """What `create_topics` did, by full name."""
+    """The topics, by full name, that `create_topics` made, found there, or changed."""
 
     created: list[str] = field(default_factory=list)
     existing: list[str] = field(default_factory=list)
@@ -116,14 +116,14 @@ def inspect_topics(settings: Settings) -> TopicsReport:
 
 
 def expected_topics(settings: Settings) -> dict[str, TopicSpec]:
-    """Every topic that processes need, by full name; a user's own inputs are as `events`."""
+    """Every topic that processes need, by full name; a user's input has the spec of `events`."""
     own = {settings.topic(spec): spec for spec in topics.TOPICS if spec.owner is not Owner.USER}
     inputs = {spec.topic: topics.EVENTS for spec in settings.input_specs if spec.topic not in own}
     return inputs | own
 
 
 def create_topics(settings: Settings, *, mend: bool = False) -> Created:
-    """Make the topics that are missing; with `mend`, set Countermand's own to what they must be.
+    """Make the topics that are missing; with `mend`, correct the options of Countermand's own.
 
     Raises:
         TopicsError: the broker refused; it says which topic and why.
@@ -133,7 +133,7 @@ def create_topics(settings: Settings, *, mend: bool = False) -> Created:
     brokers = len(list_brokers(admin))
     factor = settings.replication_factor
     if settings.source("replication_factor") == "default":
-        factor = min(factor, brokers)  # a broker on this machine is one broker
+        factor = min(factor, brokers)  # a developer's cluster is one broker
     wanted = {settings.topic(spec): spec for spec in topics.TOPICS}
     found = describe_topics(admin, wanted)
     done = Created(existing=sorted(found), replication_factor=factor)
@@ -172,7 +172,7 @@ def _create(admin: AdminClient, new: list[NewTopic]) -> list[str]:
         try:
             future.result()
         except KafkaException as error:
-            # Somebody else made it meanwhile; the check before a start compares it.
+            # Another process has made the topic; the check before a start compares it.
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise _refused(name, error) from error
         else:
@@ -181,7 +181,7 @@ def _create(admin: AdminClient, new: list[NewTopic]) -> list[str]:
 
 
 def _await(waiting: Callable[[], set[str]]) -> None:
-    """Wait until no topic waits any more: brokers tell of a change a little after they made it."""
+    """Wait until `waiting` names no topic: brokers show a change a little after they made it."""
     end = time.monotonic() + TIMEOUT_S
     while names := waiting():
         if time.monotonic() > end:
@@ -195,7 +195,7 @@ def _mend(
     specs: Mapping[str, TopicSpec],
     settings: Settings,
 ) -> list[str]:
-    """Set what differs in the configuration of Countermand's own topics; partitions stay."""
+    """Correct the configuration of Countermand's own topics; the names of those that changed."""
     wrong = {}
     for state in found:
         spec = specs[state.name]
@@ -209,7 +209,7 @@ def _mend(
 
 
 def _alter(admin: AdminClient, configs: Mapping[str, Mapping[str, str]]) -> None:
-    """Set these configurations, and wait until the brokers tell of them."""
+    """Set these configurations, and wait until the brokers show them."""
     resources = [
         ConfigResource(
             ResourceType.TOPIC,

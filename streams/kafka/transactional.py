@@ -1,4 +1,4 @@
-"""A transactional producer whose errors mean one of two things: nothing happened, or start anew."""
+"""A transactional producer whose errors say what to do: try again, or make a new producer."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -13,24 +13,24 @@ from streams.errors import AbortedError, FencedError, GaveUpError
 from topology import limits
 
 _TIMEOUT_S: Final = limits.TRANSACTION_TIMEOUT_MS / 1000
-# How long one call may wait for the brokers before it looks whether to go on.
+# How long a call waits for the brokers before it looks whether the producer is to stop.
 _PATIENCE_S: Final = 2.0
 
 
 def producer_config(transactional_id: str) -> dict[str, Any]:
-    """What makes a producer transactional, fast and bounded."""
+    """Options for transactions that are bounded in time and in size."""
     return {
         "transactional.id": transactional_id,
         "transaction.timeout.ms": limits.TRANSACTION_TIMEOUT_MS,
         "delivery.timeout.ms": limits.TRANSACTION_TIMEOUT_MS,
         "message.max.bytes": limits.MESSAGE_BYTES,
         "compression.type": "lz4",
-        # A flush ends it: until then batches stay whole, and the client's thread asleep. It would
-        # spin through the last ms of every shorter one.
+        # A flush ends this wait. Shorter waits would cut batches, and the client's thread spins
+        # through the last ms of each.
         "linger.ms": 1_000,
         "batch.num.messages": limits.TRANSACTION_RECORDS,
         "batch.size": 1024 * 1024,
-        # Above the most that one transaction holds: a full queue would abort it for nothing.
+        # More than one transaction holds: a full queue would abort it for nothing.
         "queue.buffering.max.messages": 4 * limits.TRANSACTION_RECORDS,
         "queue.buffering.max.kbytes": 128 * 1024,
     }
@@ -39,12 +39,13 @@ def producer_config(transactional_id: str) -> dict[str, Any]:
 class TransactionalProducer:
     """The transactions of one transactional id; used by one thread.
 
-    Every error that leaves a transaction in doubt ends in one of two: `AbortedError`, and the same
-    may be tried again; `FencedError`, and a new producer comes next.
+    Attributes:
+        leaving: Set it to stop waiting for brokers that don't answer.
+        producer: The client; produce with it inside of `transact`.
     """
 
     def __init__(self, config: Mapping[str, Any], owner: str) -> None:
-        """A producer of `config`; `owner` is who dies at its crash points (`streams.crash`)."""
+        """Prepare a producer of `config`; `owner` begins the names of its crash points."""
         self.leaving = threading.Event()
         self.producer = Producer(dict(config))
         self._owner = owner
@@ -53,11 +54,21 @@ class TransactionalProducer:
         """Fence every earlier producer of this transactional id.
 
         An earlier commit has finished when this returns.
+
+        Raises:
+            GaveUpError: `leaving` was set while the brokers didn't answer.
+            KafkaException: the brokers refuse.
         """
         self._settle(self.producer.init_transactions)
 
     def transact(self, produce: Callable[[], None]) -> None:
-        """Commit what `produce` produces, in one transaction."""
+        """Commit what `produce` produces, in one transaction.
+
+        Raises:
+            AbortedError: nothing was written: the same may be tried again.
+            FencedError: this producer can't go on: make a new one.
+            GaveUpError: `leaving` was set while the brokers didn't answer.
+        """
         try:
             self.producer.begin_transaction()
             produce()
@@ -75,19 +86,19 @@ class TransactionalProducer:
         crash_at(f"{self._owner}_after_commit")
 
     def close(self) -> None:
-        """Forget what was not committed; the next life fences it anyway."""
-        with suppress(KafkaException):  # a fenced producer says so once more
+        """Drop what was not committed; the next producer of the id aborts it anyway."""
+        with suppress(KafkaException):  # a fenced producer raises once more
             self.producer.purge()
             self.producer.flush(0)
 
     def _flush(self) -> None:
-        """Serve delivery callbacks until all is written; what wasn't, the commit reports."""
+        """Serve delivery callbacks until all is written; the commit reports what was not."""
         end = monotonic() + _TIMEOUT_S
         while self.producer.flush(_PATIENCE_S) and monotonic() < end:
             self._check_leaving()
 
     def _settle(self, call: Callable[[float], None]) -> None:
-        """Repeat a call that librdkafka says may be repeated, until it says something else."""
+        """Repeat a call until it succeeds, or fails in a way that librdkafka says is final."""
         while True:
             try:
                 call(_PATIENCE_S)

@@ -48,14 +48,13 @@ class Source:
         self.places: frozenset[TopicPlace] | None = None
         self.is_started = False
         self._limiter = logs.Limiter()
-        instance = settings.group_instance_id
         self._consumer = group_member(
             settings,
             settings.read_model_group,
             logger,
             enable_partition_eof=True,
             queued_max_messages_kbytes=_FETCHED_KIB,
-            **({} if instance is None else {"group_instance_id": instance}),
+            group_instance_id=settings.group_instance_id,
         )
 
     def join(self, topics: Iterable[str]) -> None:

@@ -72,7 +72,6 @@ class Sources:
         self._committed: dict[TopicPlace, int] = {}
         self._before_loss = before_loss
         self._limiter = logs.Limiter()
-        instance = settings.group_instance_id
         self._consumer = group_member(
             settings,
             settings.router_group,
@@ -81,7 +80,7 @@ class Sources:
             enable_partition_eof=True,
             queued_max_messages_kbytes=_FETCHED_KIB,
             on_commit=self._on_commit,
-            **({} if instance is None else {"group_instance_id": instance}),
+            group_instance_id=settings.group_instance_id,
         )
         self._consumer.subscribe(
             list(settings.routed_topics),
