@@ -1,1 +1,1 @@
-"""Stage 1: events to commands. Stateless: it may be killed, repeated and doubled at any time."""
+"""Stage 1 routes events as commands. It has no state: it may be killed or run twice at any time."""

@@ -1,6 +1,6 @@
-"""Drafts to command batches, per partition and in the order in which they come.
+"""Packs drafts into command batches, per partition and in their order.
 
-A batch has at most 500 commands and 256 KiB, or one entry, however large: an entry is never split.
+A batch has at most 500 commands and 256 KiB. An entry is never split: alone it may be larger.
 """
 
 from collections import Counter
@@ -27,9 +27,10 @@ from topology.records import (
     Update,
 )
 
+# A partition of `commands`, and a command batch for it.
 Encoded: TypeAlias = tuple[int, bytes]
 
-# Upper bounds of what msgpack takes for the fixed part of each.
+# Upper bounds of the bytes that msgpack takes for the fixed parts.
 _ENTRY_BYTES: Final = 48
 _COMMAND_BYTES: Final = 96
 _KEY_BYTES: Final = 40
@@ -39,7 +40,7 @@ _LARGEST_ENTRY: Final = limits.MESSAGE_BYTES - 4 * _BATCH_BYTES
 
 
 class Progress(Struct, frozen=True):
-    """How far one source is complete: see `Complete`."""
+    """Up to which offset and received time (ms) a source is complete: see `Complete`."""
 
     topic: str
     partition: int
@@ -72,10 +73,10 @@ class Batches:
         self._commands: Counter[type[Command]] = Counter()
 
     def add(self, record: Record, drafts: dict[int, Draft]) -> Rejection | None:
-        """Take one record's output for all partitions; or the reason why none of it is taken."""
+        """Take a record's drafts, by partition; or the reason why none of them is taken."""
         for draft in drafts.values():
             draft.size = size = _size(draft)
-            # What is measured is smaller than the bound, but takes time.
+            # The true size is smaller than the bound, but takes time to find.
             if size + len(draft.definitions) * limits.FUNCTION_BYTES > _LARGEST_ENTRY:
                 measured = len(_encode(draft))
                 if measured > _LARGEST_ENTRY:
@@ -85,7 +86,7 @@ class Batches:
         return None
 
     def take(self) -> tuple[list[Encoded], Counter[type[Command]]]:
-        """Every batch so far, in order, and how many commands of each type they have."""
+        """The batches since the last call, in order, and their number of commands by type."""
         for partition, batch in self._open.items():
             self._close(partition, batch)
         taken = self._closed, self._commands
@@ -141,21 +142,22 @@ class Batches:
 
 
 def progress_batch(progress: Sequence[Progress], topic_ids: Mapping[str, bytes]) -> bytes:
-    """The command batch that says how far a router is complete, the same for all partitions."""
-    names = dict.fromkeys(one.topic for one in progress)
+    """The command batch that tells any partition how far the sources of a router are complete."""
+    names = dict.fromkeys(source.topic for source in progress)
     index = {name: number for number, name in enumerate(names)}
     return codec.COMMANDS.encode(
         CommandBatch(
             topics=tuple(Topic(name, topic_ids[name]) for name in names),
             progress=tuple(
-                Complete(index[one.topic], one.partition, one.offset, one.time) for one in progress
+                Complete(index[source.topic], source.partition, source.offset, source.time)
+                for source in progress
             ),
         )
     )
 
 
 def _renumbered(batch: _Open, draft: Draft) -> list[Command]:
-    """A draft's commands with definitions as the batch counts them, which has each of them once."""
+    """A draft's commands with the numbers that its definitions have in the batch."""
     numbers = []
     for definition in draft.definitions:
         number = batch.numbers.setdefault(_identity(definition), len(batch.bodies))
@@ -189,7 +191,7 @@ def _identity(definition: Definition) -> tuple[str, int]:
 
 
 def _new_definitions(batch: _Open, definitions: Sequence[Definition]) -> int:
-    """What the definitions take that the batch doesn't have yet."""
+    """The bytes that the definitions take which the batch doesn't have yet."""
     size = 0
     for definition in definitions:
         if _identity(definition) not in batch.numbers:
@@ -198,7 +200,7 @@ def _new_definitions(batch: _Open, definitions: Sequence[Definition]) -> int:
 
 
 def _size(draft: Draft) -> int:
-    """An upper bound of what the draft takes, its definitions not counted."""
+    """An upper bound of the bytes that a draft takes without its definitions."""
     size = _ENTRY_BYTES + len(draft.event)
     for command in draft.commands:
         size += _COMMAND_BYTES

@@ -1,6 +1,7 @@
-"""CloudEvents 1.0 on Kafka: structured (one JSON object) and binary (attributes in `ce_` headers).
+"""Reads CloudEvents 1.0: structured (one JSON object) and binary (attributes in `ce_` headers).
 
-type is the event's name, id its id, time its ts; the other attributes are kept under `cloudevent`.
+The attribute `type` becomes the event's name, `id` its id and `time` its ts; the other attributes
+are kept under `cloudevent`.
 """
 
 from typing import Final
@@ -11,7 +12,7 @@ from streams.router.record import Document, Event, Record, RecordHeaders, Reject
 _STRUCTURED: Final = "application/cloudevents+json"
 _FAMILY: Final = "application/cloudevents"
 _PREFIX: Final = "ce_"
-# What becomes a part of the event itself.
+# Attributes that become parts of the event itself.
 _MOVED: Final = frozenset({"type", "id", "time", "data"})
 
 
@@ -19,7 +20,7 @@ def is_structured(headers: RecordHeaders) -> bool:
     """Whether the value is a whole CloudEvent.
 
     Raises:
-        RejectedError: It is one in a form that isn't read, such as a batch or Avro.
+        RejectedError: the CloudEvent has a form that isn't read, such as a batch or Avro.
     """
     content_type = _content_type(headers)
     if content_type.startswith(_FAMILY) and content_type != _STRUCTURED:
@@ -34,10 +35,10 @@ def is_binary(headers: RecordHeaders) -> bool:
 
 
 def read_structured(record: Record, limit: int) -> Event:
-    """The event of a structured CloudEvent.
+    """The event of a structured CloudEvent; `limit` is its largest size in bytes.
 
     Raises:
-        RejectedError: It is none.
+        RejectedError: the value is no such CloudEvent.
     """
     attributes = documents.load(record.value, limit)
     if "data_base64" in attributes:
@@ -46,10 +47,10 @@ def read_structured(record: Record, limit: int) -> Event:
 
 
 def read_binary(record: Record, limit: int) -> Event:
-    """The event of a binary CloudEvent, whose value is the data.
+    """The event of a binary CloudEvent, whose value is the data; `limit` as above.
 
     Raises:
-        RejectedError: It is none.
+        RejectedError: headers and value are no such CloudEvent.
     """
     headers = record.headers or []
     content_type = _content_type(headers)
@@ -79,7 +80,7 @@ def _event(attributes: Document, data: Document, received: int, limit: int) -> E
 
 
 def _content_type(headers: RecordHeaders) -> str:
-    """The media type without its parameters, in lower case; empty where none is given."""
+    """The media type without its parameters, in lower case; empty if there is none."""
     for name, value in headers:
         if value is not None and name.lower() == "content-type":
             return _text(name, value).partition(";")[0].strip().lower()

@@ -1,6 +1,6 @@
-"""Bytes to JSON objects that can be carried on exactly, and the values in them.
+"""Reads JSON objects that can be passed on exactly, and the values of events in them.
 
-This is on the path of every event, so what is rare is looked for by what is cheap.
+Every event comes through here, so cheap tests decide whether an expensive one is needed.
 """
 
 import json
@@ -14,7 +14,7 @@ from streams.router.record import Document, RejectedError
 from topology import limits
 from topology.keys import TIME_END_MS
 
-# Deeper JSON is read by orjson, but neither it nor most consumers write or read it again.
+# orjson reads deeper JSON, but can't write it, and most consumers can't read it.
 NESTING: Final = 200
 # Every level takes two brackets.
 _NESTING_BYTES: Final = 2 * NESTING
@@ -22,8 +22,8 @@ _LARGEST: Final = 2**63 - 1
 _SMALLEST: Final = -(2**63)
 # Digits and sign of both; longer numbers have more than 64 bits.
 _LONGEST: Final = 20
-# orjson reads integers beyond 64 bits as doubles, without a word. All of them have so many digits
-# and few events have; looking for it in this form takes a quarter of what a pattern takes.
+# orjson silently reads integers beyond 64 bits as doubles. All of them have at least 19 digits, and
+# few events have so many in a row; this search takes a quarter of the time of a pattern.
 _LONG_RUN: Final = b"0" * 19
 _LONG_NUMBER: Final = re.compile(rb"[\[:,\s]-?[0-9]{19}")  # text has a quote or letter before it
 _DIGITS_TO_ZERO: Final = bytes(ord("0") if chr(byte).isdecimal() else 32 for byte in range(256))
@@ -45,8 +45,8 @@ def load(value: bytes | None, limit: int) -> Document:
     """The JSON object of some bytes.
 
     Raises:
-        RejectedError: They are none, too many, nested too deeply, or hold a number that can't be
-            carried on exactly.
+        RejectedError: the bytes are no JSON object, more than `limit`, nested too deeply, or hold a
+            number that can't be passed on exactly.
     """
     if value is None:
         raise RejectedError("no_value", "the record has no value")
@@ -60,7 +60,7 @@ def load(value: bytes | None, limit: int) -> Document:
         raise RejectedError("not_an_object", f"not a JSON object but a {kind_of(document)}")
     if len(value) > _NESTING_BYTES and value.count(b"[") + value.count(b"{") > NESTING:
         _check_nesting(document)
-    # Two looks, each cheaper than the next: ids of many digits are common, such numbers are not.
+    # The cheaper test first: ids of many digits are common, such numbers are not.
     if _LONG_RUN in value.translate(_DIGITS_TO_ZERO) and _LONG_NUMBER.search(value):
         _check_integers(value)
     return document
@@ -70,7 +70,7 @@ def dump(document: Document, limit: int) -> bytes:
     """The JSON of a document that was read by `load` and then added to.
 
     Raises:
-        RejectedError: It is too large now.
+        RejectedError: the JSON has more than `limit` bytes.
     """
     body = orjson.dumps(document)
     if len(body) > limit:
@@ -132,7 +132,7 @@ def time_ms(value: object) -> int:
         return value
     if type(value) is str and _RFC_3339.fullmatch(value.upper()):
         try:
-            # Whole milliseconds by integers: a double is off by one now and then.
+            # By integers: with doubles some results would be off by a millisecond.
             since = datetime.fromisoformat(value.upper()) - _EPOCH
         except ValueError:
             pass
@@ -147,7 +147,7 @@ def time_ms(value: object) -> int:
 
 
 def kind_of(value: object) -> str:
-    """What JSON calls a value."""
+    """JSON's name for the type of a value."""
     return _KINDS.get(type(value), "value")
 
 
@@ -159,7 +159,7 @@ def _shown(value: object) -> str:
 
 
 def _check_integers(value: bytes) -> None:
-    # Its digits may lie in a string or after a point: only a parser knows.
+    # The digits may be part of a string or a fraction: only a parser can tell.
     json.loads(value.decode(), parse_int=_checked)
 
 

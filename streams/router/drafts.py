@@ -1,4 +1,4 @@
-"""What one record gives, before it is put into batches."""
+"""The commands of one record before they are put into batches."""
 
 from msgspec import Struct
 
@@ -7,11 +7,11 @@ from topology.records import Command, Definition
 
 
 class Draft(Struct):
-    """One record's whole output for one partition.
+    """The output of one record for one partition.
 
     Attributes:
-        commands: In order; a register's `definition` counts in `definitions` of this draft.
-        event: The event's JSON, where a command needs it.
+        commands: In order; the `definition` of a `Register` is an index into `definitions`.
+        event: The event's JSON; empty where no command needs it.
         definitions: The versions of the functions of which runs are registered.
         size: An upper bound of the bytes; set by `Batches`.
     """
@@ -23,11 +23,11 @@ class Draft(Struct):
 
 
 class Routed(Struct):
-    """One record's whole output.
+    """The output of one record.
 
     Attributes:
         drafts: By partition.
-        rejections: Why the record goes to the dead letters as well.
+        rejections: Why the record also goes to the dead letters.
         errors: Functions whose condition had no answer, and why (S16).
     """
 
@@ -36,13 +36,13 @@ class Routed(Struct):
     errors: tuple[tuple[str, str], ...] = ()
 
     def draft(self, partition: int) -> Draft:
-        """The draft for a partition, a new one where there is none."""
-        found = self.drafts.get(partition)
-        if found is None:
-            found = self.drafts[partition] = Draft()
-        return found
+        """The draft for a partition; made if there is none yet."""
+        draft = self.drafts.get(partition)
+        if draft is None:
+            draft = self.drafts[partition] = Draft()
+        return draft
 
 
 def rejected(rejection: Rejection) -> Routed:
-    """The output of a record that can't be taken at all."""
+    """The output of a record that is refused as a whole."""
     return Routed({}, (rejection,))

@@ -1,4 +1,4 @@
-"""What a router tells about itself: metrics, health and the rare log line."""
+"""A router's figures: its metrics, its health checks and log lines about them."""
 
 import time
 from collections.abc import Collection
@@ -31,23 +31,23 @@ class Figures:
 
     @property
     def waited_s(self) -> float:
-        """How long nothing could be done."""
+        """For how long the router has been waiting, in seconds."""
         return time.monotonic() - self._moved_at
 
     def moved(self) -> None:
-        """A round was done."""
+        """Note that a round is done."""
         if self._waits_for is not None and self.waited_s > _STUCK_S:
             _log.info("Routing goes on", waited_s=round(self.waited_s))
         self._moved_at, self._waits_for = time.monotonic(), None
 
     def waiting(self, reason: str) -> None:
-        """A round can't be done for now."""
+        """Note why no round can be done for now."""
         self._waits_for = reason
         if self.waited_s > _STUCK_S and self._limiter.admit(reason) is not None:
             _log.warning("Routing has to wait", reason=reason, waited_s=round(self.waited_s))
 
     def count(self, output: Output) -> None:
-        """Count a round's output, and log what was refused once a minute and kind."""
+        """Count a round's output; log triggers without an answer, once a minute and function."""
         metrics, counts = self._metrics, output.counts
         outcomes = {
             "routed": counts.routed,
@@ -68,22 +68,22 @@ class Figures:
                 _log.warning("A trigger has no answer", function=slug, error=error, held=held)
 
     def late(self, topic: str) -> None:
-        """Count a record that is older than what was said to be complete."""
+        """Count a record of a time that had already been called complete."""
         self._metrics.late.labels(topic).inc()
 
     def skew(self, received: int, now: int) -> None:
-        """Note the newest record's time, where it was read at once."""
+        """Note how far the time of a record that was read at once is from now (both ms)."""
         self._metrics.clock_skew.set((received - now) / 1_000)
 
     def lag(self, place: TopicPlace, position: int | None, high: int) -> None:
-        """Note how much of a source is not yet routed."""
+        """Note how many records of a source are not yet routed: `high` is its end."""
         lag = max(0, high - (position or 0))
         self._places.add(place)
         self._metrics.source(*place).set(lag)
         self._progress.seen(place, position or 0, lag)
 
     def owned(self, places: Collection[TopicPlace]) -> None:
-        """Watch these sources from now on; the others went to other routers."""
+        """Watch these sources from now on; other routers have the rest."""
         for place in self._places.difference(places):
             self._metrics.forget_source(*place)
             self._progress.forget(place)

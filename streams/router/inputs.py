@@ -16,7 +16,7 @@ _WHOLE: Final = "$"
 
 
 class NameMapping(Protocol):
-    """Where the name of an event is: one of the three."""
+    """Where the name of an event is: exactly one of the three is set."""
 
     @property
     def const(self) -> str | None:
@@ -24,11 +24,11 @@ class NameMapping(Protocol):
 
     @property
     def field(self) -> str | None:
-        """A dotted path to it."""
+        """A dotted path to the name."""
 
     @property
     def header(self) -> str | None:
-        """The header that holds it."""
+        """The header that holds the name."""
 
 
 class InputMapping(Protocol):
@@ -36,7 +36,7 @@ class InputMapping(Protocol):
 
     @property
     def name(self) -> NameMapping | None:
-        """Where the name is; None: the records are events already."""
+        """Where the name is; None where the records are events already."""
 
     @property
     def data(self) -> str:
@@ -44,7 +44,7 @@ class InputMapping(Protocol):
 
     @property
     def id(self) -> str | None:
-        """Where the id is; None: the record's place is its id."""
+        """Where the id is; None where the record's position is the id."""
 
     @property
     def user(self) -> str | None:
@@ -52,7 +52,7 @@ class InputMapping(Protocol):
 
 
 def reader(mapping: InputMapping, limit: int = limits.EVENT_BYTES) -> Reader:
-    """What reads the records of one input."""
+    """The function that reads the records of an input; an event has at most `limit` bytes."""
     if mapping.name is not None:
         return _mapped(mapping, mapping.name, limit)
 
@@ -63,7 +63,7 @@ def reader(mapping: InputMapping, limit: int = limits.EVENT_BYTES) -> Reader:
 
 
 def plain_reader(limit: int = limits.EVENT_BYTES) -> Reader:
-    """What reads the records of an input that are plain JSON whatever their headers say."""
+    """The function that reads an input's records as plain JSON, whatever their headers say."""
 
     def read(record: Record) -> Event | Rejection:
         return read_plain(record, limit)
@@ -72,7 +72,7 @@ def plain_reader(limit: int = limits.EVENT_BYTES) -> Reader:
 
 
 def read_event(record: Record, limit: int = limits.EVENT_BYTES) -> Event | Rejection:
-    """Read a record that is an event already: plain JSON, or a CloudEvent in either mode."""
+    """Read a record that is an event already: plain JSON, or a CloudEvent of either form."""
     if record.headers is None:
         return read_plain(record, limit)
     try:
@@ -93,7 +93,7 @@ def read_plain(record: Record, limit: int = limits.EVENT_BYTES) -> Event | Rejec
         name = document.get("name")
         id_ = document.get("id")
         ts = document.get("ts")
-        # The usual event has all that it needs: its bytes are passed on as they are.
+        # The usual event is complete: its bytes are passed on as they are.
         if (
             type(name) is str
             and 0 < len(name) <= limits.EVENT_NAME_CHARS
@@ -111,12 +111,12 @@ def read_plain(record: Record, limit: int = limits.EVENT_BYTES) -> Event | Rejec
 
 
 def default_id(record: Record) -> str:
-    """The id of an event that has none: its place, which stays the same when it is read again."""
+    """The id of an event without one: its position, which is the same whenever it is read."""
     return f"{record.topic}-{record.partition}-{record.offset}"
 
 
 def _completed(record: Record, document: Document, limit: int) -> Event:
-    """The event with what it lacks: data, id and ts."""
+    """The event with the parts that it lacks: data, id or ts."""
     name = documents.name(document.get("name"))
     id_, ts = document.get("id"), document.get("ts")
     document["data"] = documents.data(document.get("data"))
@@ -131,7 +131,7 @@ def _mapped(mapping: InputMapping, names: NameMapping, limit: int) -> Reader:
 
     def read(record: Record) -> Event | Rejection | None:
         if record.value is None:
-            return None  # a tombstone of a compacted topic says nothing that an event could
+            return None  # a tombstone of a compacted topic is no event
         try:
             whole = documents.load(record.value, limit)
             name = documents.name(name_of(record, whole))
@@ -164,8 +164,8 @@ def _name_reader(names: NameMapping) -> Callable[[Record, Document], object]:
 
 
 def _header(record: Record, name: str) -> str | None:
-    for found, value in record.headers or ():
-        if found == name and value is not None:
+    for header, value in record.headers or ():
+        if header == name and value is not None:
             try:
                 return value.decode()
             except UnicodeDecodeError:
@@ -174,7 +174,7 @@ def _header(record: Record, name: str) -> str | None:
 
 
 def _mapped_id(value: object) -> str:
-    # Users' own topics number things more often than not.
+    # Ids in users' own topics are often numbers.
     return documents.identity(str(value) if type(value) is int else value)
 
 
@@ -187,7 +187,7 @@ def _path(dotted: str | None) -> tuple[str, ...] | None:
 
 
 def _dig(value: object, path: tuple[str, ...] | None) -> object:
-    """The value under a path; None where it is missing."""
+    """The value at a path; None where there is none."""
     for segment in path or ():
         if type(value) is not dict:
             return None

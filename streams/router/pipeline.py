@@ -1,4 +1,4 @@
-"""Records in, command batches and dead letters out: all that a router does, but for Kafka.
+"""Turns records into command batches and dead letters: a router's work without Kafka.
 
 A topic's records take one of four ways: events of an input, run updates, requests, replayed events.
 """
@@ -28,7 +28,7 @@ STAGE: Final = "router"
 
 
 class Counts(Struct):
-    """What happened to the records: by topic, commands by type, refusals by kind."""
+    """How many records were routed, ignored and refused, by topic; and rejections, by kind."""
 
     routed: Counter[str] = field(default_factory=Counter)
     ignored: Counter[str] = field(default_factory=Counter)
@@ -37,7 +37,7 @@ class Counts(Struct):
 
 
 class Output(Struct):
-    """What is to be written, in this order, and what is to be counted and logged.
+    """The output of a round: what to write, in this order, and what to count and log.
 
     Attributes:
         batches: Partition and bytes of each command batch.
@@ -55,7 +55,7 @@ class Output(Struct):
 
 
 class Pipeline:
-    """Routes the records of the topics that have a way in `ways`."""
+    """Routes records; `ways` has the way of every topic, `topic_ids` its id."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Pipeline:
         self._reset()
 
     def feed(self, records: Iterable[Record], functions: Functions) -> None:
-        """Route records; those of one source in their order."""
+        """Route records; those of one source must be in their order."""
         ways, add = self._ways, self._batches.add
         routed_topics: list[str] = []
         ignored_topics: list[str] = []
@@ -96,11 +96,11 @@ class Pipeline:
         self._counts.ignored.update(ignored_topics)
 
     def refuse(self, record: Record, rejection: Rejection) -> None:
-        """Send a record to the dead letters without looking at it."""
+        """Send a record to the dead letters without routing it."""
         self._refuse(record, (rejection,))
 
     def take(self) -> Output:
-        """All output since the last call."""
+        """The output since the last call."""
         batches, commands = self._batches.take()
         output = Output(batches, self._dead_letters, self._counts, commands, self._errors)
         self._reset()
@@ -112,7 +112,7 @@ class Pipeline:
         self._errors: list[tuple[str, str]] = []
 
     def _refuse(self, record: Record, rejections: tuple[Rejection, ...]) -> None:
-        """One dead letter, however many reasons it has."""
+        """Make one dead letter, however many reasons there are."""
         self._counts.dead[record.topic] += 1
         self._counts.rejections[rejections[0].kind] += 1
         origin = Origin(
@@ -127,7 +127,7 @@ class Pipeline:
             origin,
             stage=STAGE,
             kind=rejections[0].kind,
-            message="; ".join(one.message for one in rejections),
+            message="; ".join(rejection.message for rejection in rejections),
             limit=self._message_limit,
         )
         self._dead_letters.append(letter)
@@ -164,8 +164,8 @@ def replayed_way(router: EventRouter, limit: int) -> Way:
 def ways_of(settings: Settings, event_limit: int = limits.EVENT_BYTES) -> dict[str, Way]:
     """The ways of all topics that routers read, by full name.
 
-    Our own cancelled events have CloudEvents headers beside a whole event as their value, so where
-    their topic is an input it is read as plain JSON.
+    The value of a `function.cancelled` event is a whole event, though its headers are those of a
+    binary CloudEvent: where its topic is an input, the records are read as plain JSON.
     """
     router = EventRouter(settings.partitions, settings.cancelled_event_name)
     own = settings.topic(topics.CANCELLED)

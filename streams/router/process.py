@@ -1,18 +1,18 @@
 """The router's loop: the one place that says in which order things are read, written and committed.
 
 1. read records
-2. wait until the functions are known that were valid when the records were received
-3. route them, in memory
+2. wait until all functions are known that were valid when the records were received
+3. route the records, in memory
 4. write their command batches and dead letters, in order
-5. note, per source, how far that was
-6. twice a second: write to every partition how far each source is complete. Same producer, so the
-   claim lies behind the entries that it speaks for
-7. flush: the brokers have all of it
-8. commit the offsets of 5
+5. note the new offset of each source
+6. twice a second: write to every partition how far each source is complete, with the same producer,
+   so that this claim lies behind the entries that it speaks of
+7. flush: wait until the brokers have acknowledged every record
+8. commit the offsets of step 5
 
-A crash after 1 to 7 repeats what was read since the last 8: the same entries in the same order,
-which joiners skip. A record that the broker refuses ends the process before 8. Sources that go to
-another router pass through 7 and 8 first.
+After a crash in steps 1 to 7 the next router repeats the records since the last step 8. It writes
+the same entries in the same order, and joiners skip them. A record that a broker refuses ends the
+process before step 8. Steps 7 and 8 also come before a source goes to another router.
 """
 
 import logging
@@ -44,9 +44,9 @@ from topology import limits, topics
 # Records per round: enough to fill batches, few enough that a round takes some 20 ms.
 _ROUND: Final = 2_000
 _IDLE_S: Final = 0.05
-# How much younger than a received time the view of `functions` may not be: see `_known`.
+# By how much the clocks of brokers may differ: see `_known`.
 _CLOCK_SLACK_MS: Final = 1_000
-# Without records nobody waits for the functions, but then Kafka is away.
+# After so long without news of the functions Kafka must be away.
 _STALE_S: Final = 5.0
 _UNKNOWN: Final = "the functions are not known up to now"
 _GRACE_S: Final = 10.0
@@ -59,11 +59,12 @@ def run_router(settings: Settings, stop: threading.Event | None = None) -> None:
     """Route until SIGTERM or SIGINT, or until `stop` is set; serves metrics and health meanwhile.
 
     Raises:
-        CountermandError: It can't go on. Nothing is lost: the next router repeats what is open.
+        CountermandError: the router can't go on. Nothing is lost: the next router repeats what was
+            not committed.
     """
     stop = threading.Event() if stop is None else stop
     metrics, health = Metrics(), Health()
-    figures = Figures(settings, metrics, health)  # before anybody can ask whether we are ready
+    figures = Figures(settings, metrics, health)  # adds the health checks that the server shows
     with (
         stopped_by_signals(stop),
         rare_collections(),
@@ -74,7 +75,7 @@ def run_router(settings: Settings, stop: threading.Event | None = None) -> None:
 
 
 class Router:
-    """One router; `run` returns when it was stopped and all that it read is committed."""
+    """A router; `run` returns when it was stopped and everything it read is committed."""
 
     def __init__(
         self,
@@ -83,7 +84,7 @@ class Router:
         figures: Figures,
         stop: threading.Event,
     ) -> None:
-        """Connect to Kafka; `report` says which topics there are, and how large events may be."""
+        """Connect to Kafka; `report` has the topics, and how large events may be."""
         logger = logging.getLogger(f"{__name__}.kafka")
         self._partitions = settings.partitions
         self._topic_ids = {name: report.topics[name].id for name in settings.routed_topics}
@@ -112,7 +113,7 @@ class Router:
         """Route until stopped.
 
         Raises:
-            CountermandError: It can't go on.
+            CountermandError: the router can't go on.
         """
         try:
             self._functions.load()
@@ -148,7 +149,7 @@ class Router:
             self._settle(wait=False)  # 7, 8
 
     def _await_functions(self, received: int) -> bool:
-        """Wait until the functions are known as of `received`; False where we are to stop first."""
+        """Wait until the functions are known as of `received`; False if told to stop meanwhile."""
         while not self._known(received):
             self._functions.poll(_IDLE_S)
             self._sender.serve()
@@ -158,11 +159,11 @@ class Router:
         return True
 
     def _known(self, received: int) -> bool:
-        """Whether no version is missing that routes records received then.
+        """Whether every version of functions is known that routes records received then.
 
-        Such a version was appended 2 s before (`VALID_FROM_DELAY_MS`) or earlier, so it is enough
-        to have read, less the brokers' clock differences, all that was there 2 s before. A record
-        from the future (a producer's clock) counts as received now: waiting would stop the rest.
+        A version is appended at least 2 s before it is valid (`VALID_FROM_DELAY_MS`), so the topic
+        must have been read as of 2 s before `received`, or later if brokers' clocks differ. A time
+        in the future, from a producer's clock, counts as now: waiting would hold up all records.
         """
         now = now_ms()
         fresh = now - (time.monotonic() - self._functions.fresh_at) * 1_000
@@ -189,7 +190,8 @@ class Router:
         if 0 < len(intake.records) < _ROUND:
             self._figures.skew(intake.received, now)
         for place, record in intake.last.items():
-            # One that was taken from us while we read may be routed, but is no longer spoken for.
+            # A source that went to another router meanwhile: its records may be routed twice, but
+            # only its owner claims how far it is complete.
             if place in owned:
                 owned[place].read(record.offset, record.received, now)
         for place, end in intake.ends.items():
@@ -204,7 +206,7 @@ class Router:
                     self._figures.late(record.topic)
 
     def _mark(self) -> None:
-        """Tell every partition how far the sources are complete, and ask where they end now."""
+        """Write to every partition how far the sources are complete; ask where the sources end."""
         self._marked_at = time.monotonic()
         owned = self._sources.owned
         self._figures.owned(owned.keys())
@@ -222,10 +224,10 @@ class Router:
         ]
         if progress:
             marker = batches.progress_batch(progress, self._topic_ids)
-            self._sender.send_batches((one, marker) for one in range(self._partitions))
+            self._sender.send_batches((number, marker) for number in range(self._partitions))
 
     def _settle(self, *, wait: bool) -> None:
-        """Flush, then commit: never the other way round."""
+        """Flush, and only then commit."""
         self._sender.flush()
         if self._written:
             crash.crash_at("router_after_flush")

@@ -1,4 +1,4 @@
-"""One record on its way through the router: as it was read, as an event, or as refused."""
+"""A record on its way through a router: as read, as an event, or as refused."""
 
 from typing import Any, TypeAlias
 
@@ -9,7 +9,7 @@ RecordHeaders: TypeAlias = list[tuple[str, bytes | None]]
 
 
 class Record(Struct, frozen=True):
-    """One record as Kafka gave it; `topic` is the full name, `received` its timestamp in ms."""
+    """A record as Kafka gave it; `topic` is the full name, `received` its timestamp in ms."""
 
     topic: str
     partition: int
@@ -21,7 +21,7 @@ class Record(Struct, frozen=True):
 
 
 class Event(Struct, frozen=True):
-    """A normalised event: `document` holds at least name, data, id and ts; `body` is its JSON."""
+    """A complete event: `document` has at least name, data, id and ts (ms); `body` is its JSON."""
 
     name: str
     id: str
@@ -31,14 +31,14 @@ class Event(Struct, frozen=True):
 
 
 class Rejection(Struct, frozen=True):
-    """Why a record goes to the dead letters: a fixed word for metrics, and a sentence."""
+    """Why a record goes to the dead letters: a word for metrics, and a sentence."""
 
     kind: str
     message: str
 
 
 class RejectedError(Exception):
-    """The way from nested checks to the one place that answers with a rejection."""
+    """Carries a rejection from nested checks to the function that returns it."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)

@@ -1,7 +1,7 @@
-"""Records of `replayed` to commands: a run starts afresh, as if its event were received now (S29).
+"""Routes records of `replayed`: a run starts anew, as if its event were received now (S29).
 
-It triggers that function only, whatever the triggers of its newest version say, and cancels
-nothing.
+The event starts a run of that function alone, whatever the triggers of the newest version say, and
+cancels nothing.
 """
 
 import orjson
@@ -16,7 +16,7 @@ from topology.records import Replayed
 def route_replayed(
     record: Record, router: EventRouter, functions: Functions, limit: int = limits.EVENT_BYTES
 ) -> Routed:
-    """The commands of one replayed run; none where its function is gone."""
+    """The commands that start a run anew; none where its function is gone."""
     value = record.value or b""
     if len(value) > limit:
         return rejected(Rejection("too_large", f"{len(value)} bytes: at most {limit}"))

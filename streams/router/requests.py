@@ -1,4 +1,4 @@
-"""Records of `requests` to commands (design 2.4): spread to the partitions that they are about."""
+"""Routes records of `requests` (design 2.4) to the partitions that they are about."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, Final
@@ -31,7 +31,7 @@ from topology.records import (
 
 
 def route_request(record: Record, partitions: int, limit: int = limits.EVENT_BYTES) -> Routed:
-    """The commands of one request: at a run's home, or everywhere."""
+    """The command of a request: for the home of its run, or for all partitions."""
     value = record.value or b""
     try:
         if len(value) > limit:
@@ -122,7 +122,7 @@ _READERS: Final[dict[str, tuple[type[msgspec.Struct], Callable[[Request, Any], C
 
 
 def _range(after: int, before: int) -> tuple[int, int]:
-    """Two times, both exclusive; what lies before all or beyond all is brought to their ends."""
+    """Two exclusive bounds (ms), moved into the range of times that keys can hold."""
     return max(0, after), min(max(0, before), keys.TIME_END_MS - 1)
 
 

@@ -1,6 +1,6 @@
-"""Events to commands: which runs an event starts, which it may cancel, and which partitions decide.
+"""Routes events: which runs an event starts, which it may cancel, and which partitions decide.
 
-Pure: the same event, seen with the same functions, gives the same commands, so repeats do no harm.
+Pure: the same event and the same functions always give the same commands, so repeats do no harm.
 """
 
 from collections.abc import Iterable
@@ -18,17 +18,20 @@ _NO_REPLAY: Final = (b"", b"", 0)
 
 
 class Functions(Protocol):
-    """The functions; `streams.functions.registry.Registry` is one."""
+    """The functions as of a time; `streams.functions.registry.Registry` implements it."""
 
     def routes(self, event_name: str, received: int) -> tuple[FunctionRoute, ...]:
-        """By function, what events of this name, received then, may trigger and cancel."""
+        """What events of this name, received then (ms), may start and cancel, by function."""
 
     def version_at(self, slug: str, received: int) -> CompiledFunction | None:
-        """The version of a function that is valid for what is received then."""
+        """The version of a function that is valid for events received then (ms); None: none is."""
 
 
 class EventRouter:
-    """Routes events to `partitions` partitions; `cancelled_name` is the name of our own events."""
+    """Routes events to `partitions` partitions.
+
+    `cancelled_name` is the name of the events that Countermand itself writes about cancelled runs.
+    """
 
     __slots__ = ("_cancelled_name", "_partitions")
 
@@ -44,8 +47,8 @@ class EventRouter:
             matches = () if way.cancels is None else way.cancels.matches(event.document)
             function = way.triggered
             if function is not None and self._starts(function, record, event, routed):
-                # What the event cancels of the function that it starts is sent on by the new run's
-                # home: only there it is known whether the event is a repeat (S10).
+                # The home of the new run sends on what the event cancels of the same function: only
+                # the home knows whether the event is a repeat (S10).
                 self._register(function, record, event, matches, routed)
             elif matches:
                 cancels += matches
@@ -64,7 +67,7 @@ class EventRouter:
             routed.errors += ((function.slug, str(error)),)
             return False
         if event.name == self._cancelled_name and _of_run(event) == function.slug:
-            return False  # or each cancellation would start a run to be cancelled
+            return False  # otherwise a cancelled run could start runs without end
         if event.ts > record.received + function.function.pending_for_ms:
             message = (
                 f"{function.slug}: ts lies over {function.function.pending_for_ms} ms (pending_for)"
@@ -82,10 +85,10 @@ class EventRouter:
         replay: tuple[bytes, bytes, int],
         routed: Routed,
     ) -> None:
-        """Start a run of a function once more; `replay`: of which run, by which request, when."""
+        """Start a run anew; `replay` has the old run's id, the request's id, the dispatch time."""
         self._register(function, record, event, (), routed, replay)
 
-    def _register(  # noqa: PLR0913, PLR0917  # what a run is made of
+    def _register(  # noqa: PLR0913, PLR0917  # a record of these would cost every run an object
         self,
         function: CompiledFunction,
         record: Record,
@@ -108,7 +111,7 @@ class EventRouter:
         draft = routed.drafts.get(home)
         if draft is None:
             draft = routed.drafts[home] = Draft([], event.body, [])
-        draft.event = event.body  # one that was made for a listener has none yet
+        draft.event = event.body  # a draft that was made for a listener has none yet
         draft.commands.append(
             Register(
                 len(draft.definitions),
@@ -123,7 +126,7 @@ class EventRouter:
         )
         draft.definitions.append(function.definition)
         if len(listeners) > 1:
-            remote = [one for one in listeners if rules[one.rule].scan_key is None]
+            remote = [listener for listener in listeners if rules[listener.rule].scan_key is None]
             self._listen(run_id, home, remote, routed)
 
     def _listen(
@@ -134,18 +137,18 @@ class EventRouter:
             partition = keys.partition_of_key(listener.key, self._partitions)
             if partition != home:
                 by_partition.setdefault(partition, []).append(listener)
-        for partition, found in by_partition.items():
-            routed.draft(partition).commands.append(Listen(run_id, tuple(found)))
+        for partition, there in by_partition.items():
+            routed.draft(partition).commands.append(Listen(run_id, tuple(there)))
 
     def _cancel(self, event: Event, matches: Iterable[Match], routed: Routed) -> None:
         by_partition: dict[int, list[Match]] = {}
         for match in matches:
             for partition in self._reached(match):
                 by_partition.setdefault(partition, []).append(match)
-        for partition, found in by_partition.items():
+        for partition, there in by_partition.items():
             draft = routed.draft(partition)
             draft.event = event.body
-            draft.commands.append(Cancel(tuple(found)))
+            draft.commands.append(Cancel(tuple(there)))
 
     def _reached(self, match: Match) -> Iterable[int]:
         if match.everywhere:
@@ -154,5 +157,5 @@ class EventRouter:
 
 
 def _of_run(event: Event) -> object:
-    """The function whose run our own event `function.cancelled` is about."""
+    """The slug of the function of whose run a `function.cancelled` event tells."""
     return event.document["data"].get("function_id")

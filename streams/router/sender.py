@@ -1,4 +1,4 @@
-"""The router's producer: everything in order, nothing lost without the process knowing."""
+"""The router's producer: it keeps the order, and no record is lost unnoticed."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -15,10 +15,10 @@ from streams.router.batches import Encoded
 from streams.settings import Settings
 from topology import limits, topics
 
-# What may wait for the brokers' answers, of all partitions together.
+# The most that waits for acknowledgements, of all partitions together.
 _IN_FLIGHT_KIB: Final = 64 * 1024
 _IN_FLIGHT_RECORDS: Final = 100_000
-# Records were gathered when they were read; what is behind them needn't wait once more.
+# Records are gathered when they are read, so that batches needn't wait once more.
 _LINGER_MS: Final = 0
 _WAIT_S: Final = 0.1
 # librdkafka's partition of a record whose key decides.
@@ -29,26 +29,26 @@ _Headers: TypeAlias = list[tuple[str, str | bytes | None]]
 class Sender:
     """Writes command batches and dead letters.
 
-    Every partition gets its records in the order in which they were sent, without a hole: a record
-    that a broker refuses is fatal to the producer (`enable.gapless.guarantee`), so none sent after
-    it is written, and every call raises from then on. A broker that doesn't answer is waited for
-    without end; what waits is bounded, so reading stops too.
+    Every partition gets its records in the order in which they were sent, without a gap: a record
+    that a broker refuses is fatal to the producer (`enable.gapless.guarantee`). No later record is
+    written, and every later call raises. A broker that doesn't answer is waited for without end;
+    the number of waiting records is bounded, so reading stops, too.
 
     Raises (all methods):
-        RouterError: A record was refused.
+        RouterError: a record was refused.
     """
 
     def __init__(
         self, settings: Settings, logger: logging.Logger, while_waiting: Callable[[], None]
     ) -> None:
-        """Connect; `while_waiting` is called ten times a second where the broker holds us up."""
+        """Connect; `while_waiting` is called ten times a second while brokers don't answer."""
         self._commands = settings.topic(topics.COMMANDS)
         self._dead_letters = settings.topic(topics.DEAD_LETTERS)
         self._while_waiting = while_waiting
         self._failure: KafkaError | None = None
         self._producer = idempotent_producer(
-            # Below this level each start also warns that gapless is experimental. That a broker is
-            # away, `Figures` says.
+            # At a lower level each start would warn that `gapless` is experimental. `Figures` logs
+            # that a broker is away.
             clients.librdkafka(settings, log_level=clients.CRITICAL, logger=logger),
             enable_gapless_guarantee=True,
             message_timeout_ms=0,
@@ -73,12 +73,12 @@ class Sender:
             self._send(self._dead_letters, letter.value, key=letter.key, headers=headers)
 
     def serve(self) -> None:
-        """Take the brokers' answers."""
+        """Handle the acknowledgements that have come."""
         with self._refusals():
             self._producer.poll(0)
 
     def flush(self) -> None:
-        """Wait until the brokers have everything that was sent."""
+        """Wait until the brokers have acknowledged every record."""
         while True:
             with self._refusals():
                 waiting = self._producer.flush(_WAIT_S)
@@ -87,7 +87,7 @@ class Sender:
             self._while_waiting()
 
     def close(self) -> None:
-        """Give up what the brokers don't have yet: nobody was told that they have it."""
+        """Drop the records that aren't acknowledged: nothing that depends on them is committed."""
         with suppress(RouterError), self._refusals():
             self._producer.purge()
             self._producer.poll(0)
@@ -116,7 +116,7 @@ class Sender:
 
     @contextmanager
     def _refusals(self) -> Iterator[None]:
-        """Raise what was refused, by whichever way the client tells it."""
+        """Raise an error of the block, or one that a callback has noted."""
         try:
             yield
         except KafkaException as error:
@@ -129,7 +129,7 @@ class Sender:
             self._failure = error
 
     def _on_error(self, error: KafkaError) -> None:
-        # Others are told again and again while librdkafka mends them by itself.
+        # librdkafka repeats other errors again and again until it has mended them.
         if error.fatal() and self._failure is None:
             self._failure = error
 

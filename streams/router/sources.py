@@ -1,4 +1,4 @@
-"""The router's consumer: which sources it owns, and what it reads of them."""
+"""The router's consumer: the sources that it owns, and their records."""
 
 import logging
 from collections.abc import Callable
@@ -22,8 +22,8 @@ _FETCHED_KIB: Final = 64 * 1024
 _GATHER_S: Final = 0.008
 
 _RECEIVED: Final = attrgetter("received")
-# Called like this, an exception that the binding leaves behind is seen at once: a plain call of the
-# method doesn't look for it once the interpreter has specialised it.
+# The client may return headers and leave an exception behind. A call like this raises it; a plain
+# method call, once the interpreter has specialised it, doesn't.
 _HEADERS: Final = methodcaller("headers")
 
 BeforeLoss: TypeAlias = Callable[[], None]
@@ -31,12 +31,12 @@ _log = logs.get(__name__)
 
 
 class Intake(Struct):
-    """What one look at the consumer gave.
+    """The messages of one read.
 
     Attributes:
         records: In order, per source.
-        unreadable: Records whose headers no client can read: their names are not UTF-8.
-        ends: Per source, where it ends: all before was read, markers of transactions too.
+        unreadable: Records whose headers can't be read, since a name is not UTF-8.
+        ends: The offset of each source's end: all before was read, also markers of transactions.
     """
 
     records: list[Record] = []
@@ -45,25 +45,25 @@ class Intake(Struct):
 
     @property
     def last(self) -> dict[TopicPlace, Record]:
-        """Per source, its last record."""
-        found = {(one.topic, one.partition): one for one in self.records}
-        for one in self.unreadable:
-            place = one.topic, one.partition
-            if place not in found or found[place].offset < one.offset:
-                found[place] = one
-        return found
+        """The last record of each source."""
+        last = {(record.topic, record.partition): record for record in self.records}
+        for record in self.unreadable:
+            place = record.topic, record.partition
+            if place not in last or last[place].offset < record.offset:
+                last[place] = record
+        return last
 
     @property
     def received(self) -> int:
-        """The latest received time of all records; 0 where there are none."""
+        """The latest received time (ms) of all records; 0 where there are none."""
         return max(map(_RECEIVED, self.records), default=0)
 
 
 class Sources:
     """The sources that this router owns, as a member of the routers' group.
 
-    Cooperative: a source that stays isn't interrupted when another router comes or goes, so the
-    watermark is held up by those alone that move.
+    Rebalances are cooperative: when a router comes or goes, only the sources that move are
+    interrupted and hold up the watermark.
     """
 
     def __init__(self, settings: Settings, logger: logging.Logger, before_loss: BeforeLoss) -> None:
@@ -90,7 +90,7 @@ class Sources:
         )
 
     def read(self, most: int, timeout_s: float) -> Intake:
-        """Whatever comes within some ms of a first record; at most so many."""
+        """At most `most` messages: those that come within some ms of a first one."""
         intake = Intake()
         add = intake.records.append
         for message in fetch(self._consumer, most, timeout_s, _GATHER_S):
@@ -101,23 +101,23 @@ class Sources:
             try:
                 headers = _HEADERS(message)
             except (SystemError, UnicodeDecodeError):
-                # The binding stumbles over half a list; the message itself is whole.
+                # The client fails at one header; the rest of the message can be read.
                 intake.unreadable.append(_record(message, None))
             else:
                 add(_record(message, headers))
         return intake
 
     def commit(self) -> None:
-        """Commit what was routed of every source; all of it must have been written before.
+        """Commit the offset of every source; what was routed before it must have been written.
 
-        Not waited for: if it fails, more is repeated after a crash, and nothing else.
+        Nobody waits for the answer: where a commit fails, a crash only repeats more.
         """
         offsets = self._uncommitted()
         if offsets:
             self._consumer.commit(offsets=offsets, asynchronous=True)
 
     def commit_and_wait(self) -> None:
-        """Commit, where the next reader is to start from there at once."""
+        """Commit and wait, so that the next owner of the sources starts there."""
         offsets = self._uncommitted()
         if not offsets:
             return
@@ -127,7 +127,7 @@ class Sources:
             _log.warning("The last offsets were not committed", error=error.args[0].str())
 
     def close(self) -> None:
-        """Leave the group, so that others get the sources at once."""
+        """Leave the group, so that other routers get the sources at once."""
         self._consumer.close()
 
     def _take_error(self, message: Fetched, error: KafkaError, intake: Intake) -> None:
@@ -136,7 +136,7 @@ class Sources:
             return
         raise_fatal(error, "the inputs", RouterError)
         if self._limiter.admit(error.code()) is not None:
-            # librdkafka mends by itself what can be mended; the watermark waits meanwhile.
+            # librdkafka recovers by itself; meanwhile the watermark waits.
             _log.warning("Kafka reports trouble with the inputs", error=error.str())
 
     def _uncommitted(self) -> list[TopicPartition]:
@@ -149,8 +149,8 @@ class Sources:
         return offsets
 
     def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        for one in partitions:
-            self.owned[one.topic, one.partition] = SourceProgress()
+        for place in partitions:
+            self.owned[place.topic, place.partition] = SourceProgress()
         if partitions:
             _log.info("Sources were assigned", sources=_named(partitions), owned=len(self.owned))
 
@@ -159,13 +159,13 @@ class Sources:
         self._drop(partitions)
 
     def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        # Somebody else may have them already, so there is nothing to commit.
+        # Another router may have the sources already, so there is nothing to commit.
         self._drop(partitions)
 
     def _drop(self, partitions: list[TopicPartition]) -> None:
-        for one in partitions:
-            self.owned.pop((one.topic, one.partition), None)
-            self._committed.pop((one.topic, one.partition), None)
+        for place in partitions:
+            self.owned.pop((place.topic, place.partition), None)
+            self._committed.pop((place.topic, place.partition), None)
         if partitions:
             _log.info("Sources were given up", sources=_named(partitions), owned=len(self.owned))
 
@@ -190,4 +190,4 @@ def _record(message: Fetched, headers: RecordHeaders | None) -> Record:
 
 
 def _named(partitions: list[TopicPartition]) -> str:
-    return ", ".join(sorted(f"{one.topic}/{one.partition}" for one in partitions))
+    return ", ".join(sorted(f"{place.topic}/{place.partition}" for place in partitions))

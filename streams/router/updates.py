@@ -1,4 +1,4 @@
-"""Records of `run-updates` to commands (design 2.3): what a worker says about runs."""
+"""Routes records of `run-updates` (design 2.3): what workers say about runs."""
 
 from typing import Final
 
@@ -16,7 +16,7 @@ _LARGEST_ATTEMPT: Final = 2**31 - 1
 
 
 def route_update(record: Record, partitions: int, limit: int = limits.EVENT_BYTES) -> Routed:
-    """The commands of one run update: at its home, or everywhere if only its event is known."""
+    """The commands of a run update: for its run's home, or everywhere if only the event is known."""
     value = record.value or b""
     try:
         if len(value) > limit:
@@ -55,7 +55,7 @@ def _update(update: RunUpdate, partitions: int) -> Routed:
 
 
 def _heartbeat(update: RunUpdate, partitions: int) -> Routed:
-    """One command per run that the worker still has, at the run's home."""
+    """A command for each run that the worker still has, for the run's home."""
     if not update.worker:
         raise _wrong("worker", "a heartbeat says whose it is")
     if update.run_id is not UNSET or update.event_id is not UNSET:
@@ -74,7 +74,7 @@ def _heartbeat(update: RunUpdate, partitions: int) -> Routed:
 
 
 def _check(update: RunUpdate) -> None:
-    """Refuse what is too long, or stands where it means nothing."""
+    """Refuse fields that are too long, or have no meaning with this status."""
     _check_length("worker", update.worker, limits.WORKER_CHARS)
     _check_length("step", update.step or "", limits.STEP_CHARS)
     if update.run_id is not UNSET and update.status == "running" and not update.worker:
@@ -100,7 +100,7 @@ def _run_id(text: object) -> bytes:
 
 
 def _event_key(update: RunUpdate) -> bytes:
-    """By which event a worker knows its run, where it doesn't know the run's id."""
+    """The key of the run's event, for a worker that doesn't know the run's id."""
     function_id, event_id = update.function_id, update.event_id
     if not function_id or not event_id:
         raise RejectedError("no_run", "run_id is needed, or both function_id and event_id")
