@@ -79,6 +79,11 @@ def partition_of_run(run_id: bytes, partitions: int) -> int:
     return (run_id[6] << 8 | run_id[7]) % partitions
 
 
+def is_home_key(key: bytes, run_id: bytes) -> bool:
+    """Whether a listener's match key may be the one that decided a run's home."""
+    return key[:2] == run_id[6:8]
+
+
 def received_ms(run_id: bytes) -> int:
     """When the run's trigger event was received, in ms."""
     return int.from_bytes(run_id[:6], "big")

@@ -27,21 +27,6 @@ class Status(StrEnum):
     EXPIRED = "expired"
 
 
-# One byte for each, where a status is a row's whole value.
-LETTERS: Final[dict[Status, bytes]] = {
-    Status.SCHEDULED: b"s",
-    Status.RUNNING: b"r",
-    Status.SLEEPING: b"z",
-    Status.COMPLETED: b"c",
-    Status.FAILED: b"f",
-    Status.CANCELLED: b"x",
-    Status.SKIPPED: b"k",
-    Status.EXPIRED: b"e",
-}
-# Scheduled too, and nothing has happened to it since it was registered: it has no row of its own.
-REGISTERED: Final = b"n"
-
-
 class Cause(StrEnum):
     """Why a run was cancelled."""
 
@@ -68,7 +53,8 @@ MOVES: Final[Mapping[str, frozenset[Status]]] = {
 }
 
 UNFINISHED: Final = frozenset({Status.SCHEDULED, Status.RUNNING, Status.SLEEPING})
-ENDED: Final = frozenset(Status) - UNFINISHED
+# Plain texts, as decoded records have them: a look-up of one costs least.
+ENDED: Final = frozenset(status.value for status in Status if status not in UNFINISHED)
 
 
 def may_move(before: str, after: Status) -> bool:

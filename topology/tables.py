@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-from topology.keys import function_digest, received_ms
+from topology.keys import RUN_ID_BYTES, function_digest, received_ms
 from topology.records import (
     CancelEvent,
     CancelRuns,
@@ -20,6 +20,7 @@ from topology.records import (
     Replay,
     Update,
 )
+from topology.statuses import UNFINISHED, Status
 
 
 class Space(bytes, Enum):
@@ -44,14 +45,55 @@ class Space(bytes, Enum):
     BY_FUNCTION = b"g"  # digest of the function, run id; value: a letter for the status
 
 
-DERIVED: Final = frozenset({b"t", b"i", b"g"})
-HELD: Final = frozenset({b"h", b"m", b"u", b"p"})
-# What is scanned lies under the space's byte and one digest or run id.
-PREFIX_BYTES: Final = 17
+DERIVED: Final = frozenset({Space.TIMER, Space.BY_EVENT, Space.BY_FUNCTION})
+
+# Sets of spaces by their numbers: a key is in one of them if `key[0]` is in the set.
+RUN_SPACES: Final = frozenset({Space.EVENT[0], Space.RUN[0]})
+HELD_SPACES: Final = frozenset(
+    {Space.HELD_CANCEL[0], Space.HELD_MATCH[0], Space.HELD_UNLISTEN[0], Space.HELD_UPDATE[0]}
+)
+# Those that are scanned under a prefix: the space's byte and 16 bytes of a digest or a run id.
+SCANNED_SPACES: Final = HELD_SPACES | {Space.LISTENER[0], Space.FAN_OUT[0]}
+
+# What all keys of a space begin with; `LISTENERS + match_key` is a prefix to be scanned.
+EVENTS: Final = Space.EVENT.value
+LISTENERS: Final = Space.LISTENER.value
+HELD_CANCELS: Final = Space.HELD_CANCEL.value
+HELD_MATCHES: Final = Space.HELD_MATCH.value
+HELD_UPDATES: Final = Space.HELD_UPDATE.value
+FAN_OUTS: Final = Space.FAN_OUT.value
+REQUESTS: Final = Space.REQUEST.value
+TIMERS: Final = Space.TIMER.value
+
+# Where parts of a key lie: `key[LISTENER_RUN]` is the run id in a listener's key.
+PREFIX: Final = slice(17)
+LISTENER_RUN: Final = slice(17, 33)
+LISTENER_RULE: Final = 33
+LISTED_RUN: Final = slice(17, 33)  # of a run in its function's list
+FAN_OUT_MATCH_KEY: Final = slice(1, 17)
+RUN_OF_ROW: Final = slice(1, 17)  # of an event's row and of a run's
+TIMER_ROW: Final = slice(9, None)  # the key of the row that a timer concerns
+_UNTIL: Final = slice(17, 25)  # of a held cancel and a held update
 
 APPLIED_KEY: Final = Space.APPLIED.value
 BARRIER_KEY: Final = Space.BARRIER.value
 CHECKPOINT_KEY: Final = Space.CHECKPOINT.value
+
+# The whole value of a run in its function's list, by the text of its status.
+LETTERS: Final[dict[str, bytes]] = {
+    Status.SCHEDULED.value: b"s",
+    Status.RUNNING.value: b"r",
+    Status.SLEEPING.value: b"z",
+    Status.COMPLETED.value: b"c",
+    Status.FAILED.value: b"f",
+    Status.CANCELLED.value: b"x",
+    Status.SKIPPED.value: b"k",
+    Status.EXPIRED.value: b"e",
+}
+# Scheduled too, and nothing has happened to the run since it was registered: it has no `RunRow`.
+REGISTERED: Final = b"n"
+UNFINISHED_LETTERS: Final = frozenset(LETTERS[status] for status in UNFINISHED) | {REGISTERED}
+
 CHECKPOINT_FORMAT: Final = 2
 
 
@@ -267,6 +309,11 @@ def by_function_prefix(slug: str) -> bytes:
     return b"g" + function_digest(slug)
 
 
+def by_function_from(slug: str, received: int) -> bytes:
+    """Where in a function's list the runs begin that were received at a time or later."""
+    return b"g" + function_digest(slug) + received.to_bytes(6, "big")
+
+
 def by_function_key(slug: str, run_id: bytes) -> bytes:
     """The key of a run in its function's list, which is in the order of received times."""
     return b"g" + function_digest(slug) + run_id
@@ -290,14 +337,24 @@ def held_update_key(event_key: bytes, until: int, position: Position) -> bytes:
 def held_until(key: bytes) -> int:
     """The time that the watermark must pass before a held row goes; it is in the row's key."""
     if key[:1] in (b"h", b"p"):
-        return int.from_bytes(key[PREFIX_BYTES : PREFIX_BYTES + 8], "big")
+        return int.from_bytes(key[_UNTIL], "big")
     assert key[:1] in (b"m", b"u"), "only held rows wait for the watermark"
-    return received_ms(key[1:PREFIX_BYTES])
+    return received_ms(key[1:])
 
 
 def timer_key(due: int, row_key: bytes) -> bytes:
     """The key of a timer: when, and for which row."""
     return b"t" + due.to_bytes(8, "big") + row_key
+
+
+def timers_until(watermark: int) -> bytes:
+    """The key before which all timers lie that a watermark has passed."""
+    return timer_key(watermark, b"")
+
+
+def run_ids(listed: bytes) -> list[bytes]:
+    """The ids in an event's list of runs."""
+    return [listed[at : at + RUN_ID_BYTES] for at in range(0, len(listed), RUN_ID_BYTES)]
 
 
 def position_key(position: Position) -> bytes:

@@ -31,14 +31,12 @@ from topology import codec, tables
 from topology.tables import Checkpoint, RequestRow
 
 _MIB: Final = 1024 * 1024
-_HELD: Final = frozenset(b"hmup")
 # Often enough that no quiet partition's checkpoint grows too old to be used.
 _FLUSH_S: Final = 600.0
-_WORK: Final = b"w"[0]
-_REQUEST: Final = b"q"[0]
-_TRACKED: Final = _HELD | {_WORK, _REQUEST}
-_TIMER: Final = b"t"[0]
-_PREFIX: Final = tables.PREFIX_BYTES
+_WORK: Final = tables.FAN_OUTS[0]
+_REQUEST: Final = tables.REQUESTS[0]
+_TIMER: Final = tables.TIMERS[0]
+_TRACKED: Final = tables.HELD_SPACES | {_WORK, _REQUEST}
 
 log = logs.get(__name__)
 
@@ -100,14 +98,14 @@ class Store:
         self._held: Counter[bytes] = Counter()
         self._work: set[bytes] = set()
         self._requests: dict[bytes, RequestRow] = {}
-        self._timers_from = b"t"
+        self._timers_from = tables.TIMERS
         self._flushed_at = monotonic()
-        for space in _HELD:
+        for space in tables.HELD_SPACES:
             for key, _ in self.scan(bytes([space]), bytes([space])):
-                self._held[key[:_PREFIX]] += 1
-        for key, _ in self.scan(b"w", b"w"):
+                self._held[key[tables.PREFIX]] += 1
+        for key, _ in self.scan(tables.FAN_OUTS, tables.FAN_OUTS):
             self._work.add(key)
-        for key, value in self.scan(b"q", b"q"):
+        for key, value in self.scan(tables.REQUESTS, tables.REQUESTS):
             self._track_request(key, value)
 
     def get(self, key: bytes) -> bytes | None:
@@ -135,7 +133,7 @@ class Store:
     def due(self, watermark: int, limit: int) -> list[bytes]:
         """Keys of timers that the watermark has passed, earliest first."""
         found: list[bytes] = []
-        bounds = _up_to(tables.timer_key(watermark, b""))
+        bounds = _up_to(tables.timers_until(watermark))
         rows = self._db.iter(bounds)
         rows.seek(self._timers_from)
         while rows.valid():
@@ -146,7 +144,7 @@ class Store:
             found.append(key)
             rows.next()
         _check(rows)
-        self._timers_from = tables.timer_key(watermark, b"")
+        self._timers_from = tables.timers_until(watermark)
         return found
 
     def undo_due(self, timers: list[bytes]) -> None:
@@ -236,7 +234,7 @@ class Store:
             self._track_request(key, value)
             return
         existed = self.get(key) is not None
-        prefix = key[:_PREFIX]
+        prefix = key[tables.PREFIX]
         self._held[prefix] += (value is not None) - existed
         if self._held[prefix] <= 0:
             del self._held[prefix]

@@ -7,6 +7,7 @@ import pytest
 from streams.errors import FencedError
 from tests.support.driver import Driver
 from topology import keys, limits
+from topology.tables import Space
 
 FUNCTIONS = """
 functions:
@@ -257,9 +258,9 @@ def test_a_request_leaves_nothing_behind() -> None:
     driver = Driver(FUNCTIONS)
     driver.cancel_runs(SLUG)
     driver.advance("1s")
-    assert driver.rows(b"q")
+    assert driver.rows(Space.REQUEST)
     driver.advance("25h")
-    assert driver.rows(b"q") == []
+    assert driver.rows(Space.REQUEST) == []
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.support.driver import Driver
+from topology.tables import Space
 
 FUNCTIONS = """
 functions:
@@ -193,4 +194,4 @@ def test_a_pause_leaves_nothing_behind() -> None:
     resume(driver)
     driver.advance("1s")
     driver.advance("25h")
-    assert driver.rows(b"q") == []
+    assert driver.rows(Space.REQUEST) == []

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.support.driver import Driver
-from topology import keys, limits
+from topology import keys, limits, tables
 
 FUNCTIONS = """
 functions:
@@ -52,7 +52,7 @@ def test_s02_a_run_id_says_when_and_where() -> None:
     run_id = keys.run_id_bytes(one["run_id"])
     assert keys.received_ms(run_id) == first.received
     home = driver.partitions[keys.partition_of_run(run_id, 5)]
-    assert home.store.get(b"e" + run_id) is not None
+    assert home.store.get(tables.event_row_key(run_id)) is not None
 
 
 def test_s02_another_router_gives_a_run_the_same_id() -> None:

@@ -7,7 +7,8 @@ import pytest
 from streams.errors import DefinitionError
 from streams.functions.definition import read_text
 from tests.support.driver import Driver
-from topology import limits
+from topology import limits, tables
+from topology.tables import Space
 
 ONE_RULE = """
 functions:
@@ -145,12 +146,12 @@ def test_a_run_that_ended_listens_nowhere() -> None:
     """What listens elsewhere goes when its run ends, so that nothing piles up."""
     driver = driver_of(f'if: "{EITHER}"')
     run = driver.event("report/requested", user="u1", team="t1")
-    assert len({key[:17] for key, _ in driver.rows(b"l")}) == 2
+    assert len({key[tables.PREFIX] for key, _ in driver.rows(Space.LISTENER)}) == 2
 
     driver.update("completed", run)
     driver.advance("1s")
 
-    assert driver.rows(b"l") == driver.rows(b"u") == []
+    assert driver.rows(Space.LISTENER) == driver.rows(Space.HELD_UNLISTEN) == []
 
 
 def test_a_listen_that_comes_again_leaves_no_ghost() -> None:
@@ -158,12 +159,12 @@ def test_a_listen_that_comes_again_leaves_no_ghost() -> None:
     driver = driver_of(f'if: "{EITHER}"')
     run = driver.event("report/requested", user="u1", team="t1")
     driver.update("completed", run)
-    assert driver.rows(b"l") == []
+    assert driver.rows(Space.LISTENER) == []
 
     driver.event("report/requested", id=run.id, at=run.received, user="u1", team="t1")
     driver.advance("1s")
 
-    assert driver.rows(b"l") == driver.rows(b"u") == []
+    assert driver.rows(Space.LISTENER) == driver.rows(Space.HELD_UNLISTEN) == []
 
 
 def test_s35_an_event_is_routed_by_the_version_valid_when_it_was_received() -> None:

@@ -8,6 +8,7 @@ from streams.joiner.decide.transaction import Input, room
 from tests.support.driver import Driver
 from topology import limits
 from topology.records import Unlisten
+from topology.tables import Space
 
 FUNCTIONS = """
 functions:
@@ -60,7 +61,7 @@ def test_a_cancel_of_many_runs_goes_in_slices(cancel: str) -> None:
     forwarded = cancel == "account/closed"
     most = limits.INTAKE_COMMANDS if forwarded else limits.SLICE_DECISIONS
     assert max(cancels_per_transaction(driver)) <= most
-    assert driver.rows(b"w") == []
+    assert driver.rows(Space.FAN_OUT) == []
 
 
 def test_commands_of_other_keys_do_not_wait_for_a_fan_out() -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from tests.support.driver import Driver
 from topology import limits
+from topology.tables import Space
 
 MINUTE = limits.MINUTE_MS
 DAY = limits.DAY_MS
@@ -170,7 +171,7 @@ def test_s30_no_run_goes_before_24_hours_after_receipt() -> None:
     driver.advance(to=run.received + DAY)
 
     assert driver.status(run) == "cancelled"
-    assert len(driver.rows(b"e")) == 1
+    assert len(driver.rows(Space.EVENT)) == 1
 
 
 @pytest.mark.parametrize("with_disk", [False, True])

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.support.driver import Driver, Sent
+from topology.tables import Space
 
 FUNCTIONS = """
 functions:
@@ -208,11 +209,11 @@ def test_an_update_by_event_id_waits_for_its_run(driver: Driver) -> None:
 def test_an_update_by_an_unknown_event_id_goes_with_the_watermark(driver: Driver) -> None:
     """An update whose event never started a run is ignored and counted once it can't any more."""
     driver.update("completed", function_id="reports-generate", event_id="nobody")
-    assert driver.rows(b"p")
+    assert driver.rows(Space.HELD_UPDATE)
 
     driver.advance("1s")
 
-    assert driver.rows(b"p") == []
+    assert driver.rows(Space.HELD_UPDATE) == []
     assert driver.count("ignored_updates", "unknown_event") == len(driver.partitions)
 
 

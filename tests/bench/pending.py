@@ -24,7 +24,7 @@ from tests.bench import load
 from tests.bench.bench import Bench
 from tests.bench.deployment import Deployment, WebService, say, until
 from tests.bench.probe import Pace, Probe, percentile
-from topology import codec
+from topology import codec, tables
 from topology.tables import Checkpoint
 
 FEW: Final = 10_000
@@ -145,7 +145,7 @@ def _events_alone(partitions: list[Path], scratch: Path) -> int:
     for path in partitions:
         store = Store(path, Memory(256))
         rows: dict[bytes, bytes | None] = {}
-        for key, value in store.scan(b"e", b"e"):
+        for key, value in store.scan(tables.EVENTS, tables.EVENTS):
             rows[key] = codec.EVENT_ROWS.decode(value).event
             if len(rows) == _ROWS_AT_ONCE:
                 alone.write(alone.batch(rows, {}, Checkpoint(b"", 0, 0)))

@@ -12,7 +12,8 @@ from tests.support import oracle
 from tests.support.driver import Driver
 from tests.support.oracle import Occurrence
 from tests.support.rows import MemoryRows
-from topology.tables import Checkpoint
+from topology import tables
+from topology.tables import Checkpoint, Space
 
 FUNCTIONS: Final = """
 functions:
@@ -102,7 +103,8 @@ def test_any_interleaving_cancels_what_the_oracle_says(
     read_in_any_order(driver, choices)
 
     assert cancelled(driver) == sorted(oracle.cancelled(read_text(FUNCTIONS), occurrences))
-    assert driver.rows(b"h") == driver.rows(b"m") == driver.rows(b"u") == []
+    assert driver.rows(Space.HELD_CANCEL) == driver.rows(Space.HELD_MATCH) == []
+    assert driver.rows(Space.HELD_UNLISTEN) == []
 
 
 @settings(max_examples=60, deadline=None)
@@ -145,6 +147,6 @@ def test_what_routers_repeat_changes_nothing(
 
     after = [dict(one.store.rows) for one in driver.partitions]
     for rows in (*before, *after):
-        rows.pop(b"a", None)
+        rows.pop(tables.APPLIED_KEY, None)
     assert before == after
     assert len(driver.cluster.records("runs")) + len(driver.cluster.records("cancelled")) == outputs

@@ -10,11 +10,13 @@ from tests.simulation.world import World
 from tests.support import oracle
 from tests.support.oracle import RunName
 from tests.support.rows import MemoryRows
-from topology.tables import Checkpoint
+from topology.tables import Checkpoint, Space
 
 _MONTHS_MS = 60 * 24 * 60 * 60 * 1000
 # What stays when every run is gone: applied, barrier, sources, functions.
-_KEPT = frozenset(b"absf")
+_KEPT = frozenset(
+    space[0] for space in (Space.APPLIED, Space.BARRIER, Space.SOURCE, Space.FUNCTION)
+)
 
 
 def findings(world: World) -> list[str]:

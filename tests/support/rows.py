@@ -44,7 +44,7 @@ class MemoryRows:
 
     def due(self, watermark: int, limit: int) -> list[bytes]:
         """Keys of timers that the watermark has passed, earliest first."""
-        begin, end = bisect_left(self._keys, b"t"), tables.timer_key(watermark, b"")
+        begin, end = bisect_left(self._keys, tables.TIMERS), tables.timers_until(watermark)
         return self._keys[begin : min(begin + limit, bisect_left(self._keys, end))]
 
     def undo_due(self, timers: list[bytes]) -> None:
@@ -53,12 +53,13 @@ class MemoryRows:
     def work(self, after: bytes) -> list[bytes]:
         """Keys of the work rows in hand, those beyond `after` first."""
         scanning = [key for key, row in self.requests().items() if row.scanning]
-        found = [*scanning, *(key for key, _ in self.scan(b"w", b"w"))]
+        found = [*scanning, *(key for key, _ in self.scan(tables.FAN_OUTS, tables.FAN_OUTS))]
         return sorted(found, key=lambda key: (key <= after, key))
 
     def requests(self) -> Mapping[bytes, RequestRow]:
         """The requests that aren't over."""
-        rows = {key: codec.REQUEST_ROWS.decode(row) for key, row in self.scan(b"q", b"q")}
+        scanned = self.scan(tables.REQUESTS, tables.REQUESTS)
+        rows = {key: codec.REQUEST_ROWS.decode(row) for key, row in scanned}
         return {key: row for key, row in rows.items() if not row.over}
 
     def batch(

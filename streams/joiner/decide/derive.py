@@ -6,15 +6,11 @@ A derived row is never in the changelog; a restore makes the same ones again.
 from collections.abc import Callable, Mapping
 
 from topology import codec, tables
-from topology.statuses import ENDED, LETTERS, REGISTERED
-from topology.tables import EventRow, RunRow
+from topology.statuses import ENDED
+from topology.tables import LETTERS, REGISTERED, EventRow, RunRow
 
 Get = Callable[[bytes], bytes | None]
 Rows = dict[bytes, bytes | None]
-
-_ENDED = frozenset(str(status) for status in ENDED)
-_LETTERS = {str(status): letter for status, letter in LETTERS.items()}
-_RUN_SPACES = (b"e", b"r")
 
 
 def run_rows(run_id: bytes, event: EventRow, run: RunRow | None) -> dict[bytes, bytes]:
@@ -31,9 +27,9 @@ def run_rows(run_id: bytes, event: EventRow, run: RunRow | None) -> dict[bytes, 
     else:
         rows = {
             tables.timer_key(run.due, tables.event_row_key(run_id)): b"",
-            by_function: _LETTERS[run.status],
+            by_function: LETTERS[run.status],
         }
-        if run.status in _ENDED:
+        if run.status in ENDED:
             return rows
     for one in event.listeners:
         rows[tables.listener_key(one.key, run_id, one.rule)] = b""
@@ -42,12 +38,12 @@ def run_rows(run_id: bytes, event: EventRow, run: RunRow | None) -> dict[bytes, 
 
 def moved_rows(run_id: bytes, event: EventRow, old: RunRow, new: RunRow) -> Rows:
     """What `run_rows` of a run's new row has otherwise than that of the one before."""
-    rows: Rows = {tables.by_function_key(event.slug, run_id): _LETTERS[new.status]}
+    rows: Rows = {tables.by_function_key(event.slug, run_id): LETTERS[new.status]}
     if new.due != old.due:
         event_key = tables.event_row_key(run_id)
         rows[tables.timer_key(old.due, event_key)] = None
         rows[tables.timer_key(new.due, event_key)] = b""
-    if new.status in _ENDED and old.status not in _ENDED:
+    if new.status in ENDED and old.status not in ENDED:
         for one in event.listeners:
             rows[tables.listener_key(one.key, run_id, one.rule)] = None
     return rows
@@ -57,7 +53,7 @@ def event_list(runs: bytes | None, run_id: bytes, *, present: bool) -> bytes | N
     """The list of an event's runs with one more, or one less; None when empty."""
     if not runs:
         return run_id if present else None
-    ids = [runs[at : at + 16] for at in range(0, len(runs), 16)]
+    ids = tables.run_ids(runs)
     if run_id in ids:
         ids.remove(run_id)
     if present:
@@ -73,16 +69,15 @@ def restored(get: Get, facts: Mapping[bytes, bytes | None]) -> Rows:
     derived: Rows = {}
     done = set()
     for key, value in facts.items():
-        space = key[:1]
-        if space in _RUN_SPACES:
-            run_id = key[1:]
+        if key[0] in tables.RUN_SPACES:
+            run_id = key[tables.RUN_OF_ROW]
             if run_id not in done:
                 done.add(run_id)
                 _restore_run(get, facts, run_id, derived)
-        elif space in tables.HELD:
+        elif key[0] in tables.HELD_SPACES:
             timer = tables.timer_key(tables.held_until(key), key)
             derived[timer] = None if value is None else b""
-        elif space == b"q":
+        elif key[:1] == tables.REQUESTS:
             for timer in request_timer(key, get(key)):
                 derived[timer] = None
             for timer in request_timer(key, value):

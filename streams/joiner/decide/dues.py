@@ -1,14 +1,10 @@
 """When something happens to a run by itself (S27, S30, leases, wake-ups, a `ts` in the future)."""
 
-from typing import Final
-
 from streams.functions.compiled import CompiledFunction
 from topology import limits
 from topology.records import Function
 from topology.statuses import ENDED, Status
 from topology.tables import EventRow, RunRow
-
-_ENDED: Final = frozenset(str(status) for status in ENDED)
 
 
 def first_due(received: int, dispatch_at: int, function: Function) -> int:
@@ -22,7 +18,7 @@ def first_due(received: int, dispatch_at: int, function: Function) -> int:
 def next_due(event: EventRow, row: RunRow, compiled: CompiledFunction) -> int:
     """The earliest time at which something happens to a run by itself."""
     function = compiled.function
-    if row.status in _ENDED:
+    if row.status in ENDED:
         gone = max(row.ended_at + function.retention_ms, event.received + limits.DEDUPE_MS)
         lingers = row.status == Status.CANCELLED and row.lease_until and not row.stopped_at
         return min(gone, row.lease_until) if lingers else gone

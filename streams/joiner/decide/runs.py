@@ -3,8 +3,6 @@
 All status changes go through `change`.
 """
 
-from typing import Final
-
 import msgspec
 import orjson
 
@@ -13,12 +11,8 @@ from streams.joiner.decide import announcements, derive, dues
 from streams.joiner.decide.view import Context, View
 from topology import codec, keys, tables
 from topology.records import Json, Listener, Register, Request, Unlisten
-from topology.statuses import ENDED, LETTERS, REGISTERED, UNFINISHED, Cause, Status, may_move
-from topology.tables import EventRow, RunRow
-
-_ENDED: Final = frozenset(str(status) for status in ENDED)
-# Of the letters in a function's list: those of runs that may still be cancelled.
-UNFINISHED_LETTERS: Final = frozenset(LETTERS[status] for status in UNFINISHED) | {REGISTERED}
+from topology.statuses import ENDED, Cause, Status, may_move
+from topology.tables import REGISTERED, EventRow, RunRow
 
 
 class Run:
@@ -34,7 +28,7 @@ class Run:
     @property
     def ended(self) -> bool:
         """Whether its status never changes again."""
-        return self.row.status in _ENDED
+        return self.row.status in ENDED
 
 
 def load(view: View, run_id: bytes) -> Run | None:
@@ -219,7 +213,7 @@ def remove(view: View, run: Run) -> None:
 
 def home_key(event: EventRow, run_id: bytes) -> bytes:
     """The key that decided a run's home: its first indexed listener's, else its event key."""
-    if event.listeners and event.listeners[0].key[:2] == run_id[6:8]:
+    if event.listeners and keys.is_home_key(event.listeners[0].key, run_id):
         return event.listeners[0].key
     return event.event_key
 

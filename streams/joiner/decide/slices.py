@@ -10,15 +10,12 @@ from streams.joiner.decide.requests import Tally
 from streams.joiner.decide.view import View
 from topology import codec, keys, limits, tables
 from topology.records import CancelRuns, Pause
-from topology.tables import FanOutRow, RequestRow
-
-_MATCH_KEY = slice(1, 17)
-_RUN = slice(17, 33)  # of a by-function key
+from topology.tables import LISTED_RUN, FanOutRow, RequestRow
 
 
 def work(view: View, key: bytes) -> None:
     """Do the next slice of a work row."""
-    if key[:1] == b"w":
+    if key[:1] == tables.FAN_OUTS:
         _fan_out(view, key)
     else:
         _scan(view, view.requests[key])
@@ -29,7 +26,9 @@ def _fan_out(view: View, key: bytes) -> None:
     value = view.get(key)
     assert value is not None, "a work row in hand exists"
     row = codec.FAN_OUT_ROWS.decode(value)
-    cursor = cancel_events.fan_out_slice(view, row.cancel, key[_MATCH_KEY], row.cursor)
+    cursor = cancel_events.fan_out_slice(
+        view, row.cancel, key[tables.FAN_OUT_MATCH_KEY], row.cursor
+    )
     if cursor is None:
         view.put(key, None)
     else:
@@ -66,8 +65,8 @@ def _next_runs(  # noqa: PLR0913, PLR0917  # the parts of a range
     `decide` takes a run's id and the letter of its status, and says how many decisions that was.
     """
     prefix = tables.by_function_prefix(slug)
-    cursor = cursor or prefix + (after + 1).to_bytes(6, "big")
-    end = prefix + before.to_bytes(6, "big")
+    cursor = cursor or tables.by_function_from(slug, after + 1)
+    end = tables.by_function_from(slug, before)
     decisions = 0
     for scanned, (key, letter) in enumerate(view.scan(prefix, cursor)):
         if key >= end:
@@ -78,7 +77,7 @@ def _next_runs(  # noqa: PLR0913, PLR0917  # the parts of a range
             or view.bytes >= limits.SLICE_BYTES
         ):
             return cursor, False
-        decisions += decide(key[_RUN], letter)
+        decisions += decide(key[LISTED_RUN], letter)
         cursor = key
     return cursor, True
 

@@ -4,22 +4,22 @@ from streams.joiner.decide import dues, requests, runs
 from streams.joiner.decide.commands import pauses
 from streams.joiner.decide.runs import Run
 from streams.joiner.decide.view import View
-from topology import limits
+from topology import limits, tables
 from topology.records import Pause
 from topology.statuses import Cause, Status
 
 
 def fire(view: View, row_key: bytes) -> None:
     """A timer came due: held rows go, runs and requests take their next step."""
-    if row_key[:1] == b"q":
+    if row_key[:1] == tables.REQUESTS:
         _fire_request(view, row_key)
         return
-    if row_key[:1] != b"e":
-        if row_key[:1] == b"p":
+    if row_key[:1] != tables.EVENTS:
+        if row_key[:1] == tables.HELD_UPDATES:
             view.count("ignored_updates", "unknown_event")
         view.put(row_key, None)
         return
-    run = runs.load(view, row_key[1:])
+    run = runs.load(view, row_key[tables.RUN_OF_ROW])
     assert run is not None, "a timer's run has a row"
     if run.ended:
         _fire_ended(view, run)

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from streams.errors import StoreError
 from streams.joiner.decide import entries, forwarded, requests, slices, timers
 from streams.joiner.decide.view import View
-from topology import limits
+from topology import limits, tables
 from topology.records import CommandBatch, Forward, ForwardedMatch
 
 
@@ -72,7 +72,7 @@ def decide_batch(
         if view.bytes >= limits.SLICE_BYTES:
             break
         view.derive(timer, None)
-        timers.fire(view, timer[9:])
+        timers.fire(view, timer[tables.TIMER_ROW])
     for key in work[:1]:
         slices.work(view, key)
     left = limits.INTAKE_COMMANDS

@@ -16,8 +16,9 @@ Headers: TypeAlias = list[tuple[str, str | bytes | None]]
 
 # Where a scan sees this transaction's own rows. Lists of functions aren't among them: they are
 # scanned before there are any, or but for what timers changed, and every run found is looked at.
-_SCANNED: Final = frozenset(b"lhmupw")
-_HELD: Final = frozenset(b"hmup")
+_SCANNED: Final = tables.SCANNED_SPACES
+_HELD: Final = tables.HELD_SPACES
+_PREFIX: Final = tables.PREFIX
 
 
 class Rows(Protocol):
@@ -145,7 +146,7 @@ class View:
     def put(self, key: bytes, value: bytes | None) -> None:
         """Write a fact, or delete it with None; its own timer, if it has one, follows."""
         if key[0] in _SCANNED:
-            self._under.setdefault(key[:17], []).append(key)
+            self._under.setdefault(key[_PREFIX], []).append(key)
             if key[0] in _HELD:
                 timer = tables.timer_key(tables.held_until(key), key)
                 self.derived[timer] = None if value is None else b""
@@ -155,7 +156,7 @@ class View:
     def derive(self, key: bytes, value: bytes | None) -> None:
         """Write a derived row, or delete it with None."""
         if key[0] in _SCANNED:
-            self._under.setdefault(key[:17], []).append(key)
+            self._under.setdefault(key[_PREFIX], []).append(key)
         self.derived[key] = value
 
     def derive_rows(self, rows: Mapping[bytes, bytes | None]) -> None:
@@ -164,7 +165,7 @@ class View:
         self.derived.update(rows)
         for key in rows:
             if key[0] in _SCANNED:
-                under.setdefault(key[:17], []).append(key)
+                under.setdefault(key[_PREFIX], []).append(key)
 
     def scan(self, prefix: bytes, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Rows under a prefix of 17 bytes, beyond the key `after`, in the order of their keys."""
@@ -186,9 +187,9 @@ class View:
 
     def scan_run(self, match_key: bytes, run_id: bytes) -> Iterator[tuple[bytes, bytes]]:
         """The listeners of one run under one match key."""
-        prefix = b"l" + match_key
+        prefix = tables.LISTENERS + match_key
         for key, value in self.scan(prefix, prefix + run_id):
-            if key[17:33] != run_id:
+            if key[tables.LISTENER_RUN] != run_id:
                 return
             yield key, value
 

@@ -13,7 +13,6 @@ from topology.statuses import ENDED, Status
 # A transaction that began with so much of its lease left has ended, or was aborted by the
 # coordinator (which looks every ten seconds), before another worker can have the run.
 MARGIN_S = limits.TRANSACTION_TIMEOUT_MS / 1000 + 10
-_ENDED = frozenset(str(status) for status in ENDED)
 
 
 class Phase(Enum):
@@ -117,4 +116,4 @@ def _on_leaving(held: Held, record: RunRecord) -> Verdict:
 
 def has_ended(status: str) -> bool:
     """Whether a run of this status never goes on."""
-    return status in _ENDED
+    return status in ENDED

@@ -12,9 +12,6 @@ from topology.records import CancelEvent, ForwardedMatch, Match
 from topology.statuses import Cause
 from topology.tables import EventRow, FanOutRow, HeldCancel, HeldMatch
 
-_RUN = slice(17, 33)  # of a listener's key
-_RULE = 33
-
 
 def cancel(view: View, event: CancelEvent, matches: tuple[Match, ...]) -> None:
     """A cancel event meets who waits under its keys, and is held for who comes (S11)."""
@@ -37,11 +34,11 @@ def fan_out_slice(view: View, event: CancelEvent, match_key: bytes, cursor: byte
     """
     away: dict[int, list[tuple[bytes, int]]] = {}
     full = False
-    for done, (key, _) in enumerate(view.scan(b"l" + match_key, cursor)):
+    for done, (key, _) in enumerate(view.scan(tables.LISTENERS + match_key, cursor)):
         if done >= limits.SLICE_DECISIONS or view.bytes >= limits.SLICE_BYTES:
             full = True
             break
-        run_id, rule = key[_RUN], key[_RULE]
+        run_id, rule = key[tables.LISTENER_RUN], key[tables.LISTENER_RULE]
         if view.is_home(run_id):
             cancel_run(view, event, run_id, rule)
         else:
@@ -55,7 +52,7 @@ def fan_out_slice(view: View, event: CancelEvent, match_key: bytes, cursor: byte
 
 def held_cancels(view: View, match_key: bytes) -> Iterator[CancelEvent]:
     """The cancels under a key that came before a new listener (S11)."""
-    for _, value in view.held(b"h" + match_key):
+    for _, value in view.held(tables.HELD_CANCELS + match_key):
         held = codec.HELD_ROWS.decode(value)
         assert isinstance(held, HeldCancel)
         yield held.cancel

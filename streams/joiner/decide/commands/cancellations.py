@@ -13,7 +13,7 @@ from streams.joiner.decide.view import Context, View
 from topology import limits, tables
 from topology.records import CancelRun, CancelRuns, StopCancellation
 from topology.statuses import Cause
-from topology.tables import EventRow, RequestRow
+from topology.tables import UNFINISHED_LETTERS, EventRow, RequestRow
 
 # A condition that the reference evaluates takes some 0.3 ms: fewer of them fit into a slice.
 _SLOW: Final = 10
@@ -56,7 +56,7 @@ def decider(view: View, command: CancelRuns, tally: Tally) -> Callable[[bytes, b
 
     def decide(run_id: bytes, letter: bytes) -> int:
         tally.scanned += 1
-        event = runs.event_of(view, run_id) if letter in runs.UNFINISHED_LETTERS else None
+        event = runs.event_of(view, run_id) if letter in UNFINISHED_LETTERS else None
         if event is None:
             tally.already_ended += 1
             return 0

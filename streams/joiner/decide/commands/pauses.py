@@ -16,7 +16,7 @@ from streams.joiner.decide.runs import Run
 from streams.joiner.decide.view import Context, View
 from topology.records import Pause, Resume
 from topology.statuses import Cause, Status
-from topology.tables import RequestRow
+from topology.tables import UNFINISHED_LETTERS, RequestRow
 
 NOW: Final = "now"
 LATER: Final = "later"
@@ -57,7 +57,7 @@ def decider(view: View, row: RequestRow, tally: Tally) -> Callable[[bytes, bytes
 
     def decide(run_id: bytes, letter: bytes) -> int:
         tally.scanned += 1
-        run = runs.load(view, run_id) if letter in runs.UNFINISHED_LETTERS else None
+        run = runs.load(view, run_id) if letter in UNFINISHED_LETTERS else None
         if run is None or run.ended:
             tally.already_ended += 1
             return int(run is not None)

@@ -47,8 +47,7 @@ def _first_occurrence(
 ) -> EventRow | None:
     """The run of the same event id and home key, if there is one within a day (S3)."""
     home = command.listeners[0].key if _indexed(command) else command.event_key
-    for at in range(0, len(listed), keys.RUN_ID_BYTES):
-        run_id = listed[at : at + keys.RUN_ID_BYTES]
+    for run_id in tables.run_ids(listed):
         value = view.get(tables.event_row_key(run_id))
         assert value is not None, "a listed run has a row"
         event = codec.EVENT_ROWS.decode(value)
@@ -59,7 +58,7 @@ def _first_occurrence(
 
 
 def _indexed(command: Register) -> bool:
-    return bool(command.listeners) and command.listeners[0].key[:2] == command.run_id[6:8]
+    return bool(command.listeners) and keys.is_home_key(command.listeners[0].key, command.run_id)
 
 
 def _cancel_by_same_event(
@@ -87,20 +86,20 @@ def _cancel_by_same_event(
 
 def _meet_held(view: View, run_id: bytes, event: EventRow) -> None:
     """What came before the run: matches of other partitions, cancels, updates by event id."""
-    if view.may_hold(b"m" + run_id):
+    if view.may_hold(tables.HELD_MATCHES + run_id):
         _meet_held_matches(view, runs.registered(view, run_id))
     for listener in event.listeners:
-        if view.may_hold(b"h" + listener.key):
+        if view.may_hold(tables.HELD_CANCELS + listener.key):
             run = runs.registered(view, run_id)
             for cancel in cancel_events.held_cancels(view, listener.key):
                 cancel_events.decide_match(view, cancel, run, listener.rule)
-    if view.may_hold(b"p" + event.event_key):
+    if view.may_hold(tables.HELD_UPDATES + event.event_key):
         update.meet_held_updates(view, run_id, event.event_key)
 
 
 def _meet_held_matches(view: View, run: Run) -> None:
     """Cancels that found this run's listeners before the run itself was registered (S11)."""
-    for key, value in view.held(b"m" + run.id):
+    for key, value in view.held(tables.HELD_MATCHES + run.id):
         held = codec.HELD_ROWS.decode(value)
         assert isinstance(held, HeldMatch)
         for rule in held.rules:

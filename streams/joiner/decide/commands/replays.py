@@ -7,8 +7,7 @@ from streams.joiner.decide import announcements, requests, runs
 from streams.joiner.decide.requests import Tally
 from streams.joiner.decide.view import Context, View
 from topology.records import Replay
-from topology.statuses import LETTERS, Status
-from topology.tables import RequestRow
+from topology.tables import LETTERS, RequestRow
 
 
 def replay(view: View, context: Context, command: Replay) -> None:
@@ -21,7 +20,7 @@ def decider(
     view: View, row: RequestRow, command: Replay, tally: Tally
 ) -> Callable[[bytes, bytes], int]:
     """What a replay does to each run of its scan."""
-    wanted = frozenset(LETTERS[Status(status)] for status in command.statuses)
+    wanted = frozenset(LETTERS[status] for status in command.statuses)
 
     def decide(run_id: bytes, letter: bytes) -> int:
         tally.scanned += 1

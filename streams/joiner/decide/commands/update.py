@@ -5,7 +5,7 @@ import msgspec
 from streams.joiner.decide import runs
 from streams.joiner.decide.runs import Run
 from streams.joiner.decide.view import Context, View
-from topology import codec, keys, tables
+from topology import codec, tables
 from topology.records import Update
 from topology.statuses import Status, may_move
 from topology.tables import HeldUpdate, RunRow
@@ -30,7 +30,7 @@ def update(view: View, context: Context, command: Update) -> None:
 
 def meet_held_updates(view: View, run_id: bytes, event_key: bytes) -> None:
     """Apply the updates by event id that came before their run."""
-    for key, value in view.held(b"p" + event_key):
+    for key, value in view.held(tables.HELD_UPDATES + event_key):
         held = codec.HELD_ROWS.decode(value)
         assert isinstance(held, HeldUpdate)
         view.put(key, None)
@@ -155,8 +155,7 @@ def _holds(holder: str, worker: str) -> bool:
 def _newest_unfinished(view: View, command: Update) -> Run | None:
     """The newest unfinished run of an event, by received time, replays included."""
     listed = view.get(tables.by_event_key(command.event_key)) or b""
-    ids = [listed[at : at + keys.RUN_ID_BYTES] for at in range(0, len(listed), keys.RUN_ID_BYTES)]
-    for run_id in sorted(ids, reverse=True):
+    for run_id in sorted(tables.run_ids(listed), reverse=True):
         run = runs.load(view, run_id)
         if run is not None and not run.ended:
             return run
