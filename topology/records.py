@@ -5,7 +5,6 @@ internal: msgpack arrays that routers write and joiners read, and that joiners w
 Times are ms integers, ids of runs are 16 bytes inside (`topology.keys`) and 26 characters outside.
 """
 
-from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 from msgspec import UNSET, Raw, Struct, UnsetType, field
@@ -412,9 +411,6 @@ class Replayed(Struct, frozen=True, kw_only=True):
     replay_id: str
     dispatch_at: int = 0
     v: int = 1
-
-
-Headers: TypeAlias = Mapping[str, bytes]
 
 
 class StepFailure(Struct, frozen=True, kw_only=True):

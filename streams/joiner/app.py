@@ -19,8 +19,8 @@ from streams.crash import crash_at
 from streams.errors import CountermandError
 from streams.health import Health, Kind, Progress
 from streams.joiner.changelog import Changelog, Log
-from streams.joiner.decide.entries import Source
-from streams.joiner.decide.view import Place
+from streams.joiner.decide.partition import Partition
+from streams.joiner.decide.sources import Source
 from streams.joiner.figures import Report
 from streams.joiner.flow import Flow
 from streams.joiner.processor import PartitionProcessor, Parts, TopicIds
@@ -127,8 +127,8 @@ class Joiner:
             transactions=lambda: Transactions(config, names, partition, self._turn),
             turn=self._turn,
         )
-        place = Place(partition, self._partitions, settings.cancelled_event_name)
-        return PartitionProcessor(place, parts, flow, report, predecessor)
+        which = Partition(partition, self._partitions, settings.cancelled_event_name)
+        return PartitionProcessor(which, parts, flow, report, predecessor)
 
     def _refresh_sources(self) -> None:
         try:

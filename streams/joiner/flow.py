@@ -15,7 +15,7 @@ from typing import Final, Protocol, TypeAlias
 from faust.types import TP
 
 from streams import logs
-from streams.joiner.decide.entries import Source
+from streams.joiner.decide.sources import Source
 from streams.joiner.inbox import Record
 from streams.joiner.processor import PartitionProcessor
 

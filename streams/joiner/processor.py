@@ -35,9 +35,12 @@ from streams.errors import (
     LostInputError,
 )
 from streams.joiner.changelog import Changelog
-from streams.joiner.decide.entries import Source
+from streams.joiner.decide.functions import Functions
+from streams.joiner.decide.output import Output
+from streams.joiner.decide.partition import Partition
+from streams.joiner.decide.sources import Source
 from streams.joiner.decide.transaction import Input, PoisonError, decide_batch, room
-from streams.joiner.decide.view import Functions, Output, Place, View
+from streams.joiner.decide.view import View
 from streams.joiner.figures import Report
 from streams.joiner.forwards import ForwardReader
 from streams.joiner.inbox import Inbox
@@ -103,16 +106,16 @@ class PartitionProcessor:
 
     def __init__(
         self,
-        place: Place,
+        partition: Partition,
         parts: Parts,
         stream: Stream,
         report: Report,
         predecessor: threading.Thread | None,
     ) -> None:
-        """Process `place`, once `predecessor` is gone."""
+        """Process `partition`, once `predecessor` is gone."""
         self.inbox = Inbox()
         self.full = False
-        self._place = place
+        self._partition = partition
         self._parts = parts
         self._stream = stream
         self._report = report
@@ -122,7 +125,7 @@ class PartitionProcessor:
         self._taken = -1
         self._marked = -1
         self.thread = threading.Thread(
-            target=self._run, name=f"partition-{place.partition}", daemon=True
+            target=self._run, name=f"partition-{partition.number}", daemon=True
         )
 
     def start(self) -> None:
@@ -183,7 +186,7 @@ class PartitionProcessor:
             life.callback(self._drop_inbox)
             reader.start()
             self._report.ready(applied)
-            self._stream.ready(self._place.partition, applied.commands + 1)
+            self._stream.ready(self._partition.number, applied.commands + 1)
             self._work(store, transactions, applied)  # 4 to 6
 
     def _drop_inbox(self) -> None:
@@ -216,7 +219,7 @@ class PartitionProcessor:
             ):
                 topic = self._parts.topics[name]
                 low, high = consumer.get_watermark_offsets(
-                    TopicPartition(topic, self._place.partition), timeout=30
+                    TopicPartition(topic, self._partition.number), timeout=30
                 )
                 _check_offset(topic, offset, low, high, same=not before or before == now)
         finally:
@@ -225,7 +228,7 @@ class PartitionProcessor:
     def _forward_reader(self, applied: AppliedRow) -> ForwardReader:
         topic = self._parts.topics["forwards"]
         return ForwardReader(
-            self._parts.client, topic, self._place.partition, applied.forwards + 1, self.inbox
+            self._parts.client, topic, self._partition.number, applied.forwards + 1, self.inbox
         )
 
     def _work(self, store: Store, transactions: Transactions, applied: AppliedRow) -> None:
@@ -258,7 +261,7 @@ class PartitionProcessor:
     def _take(self, most: int, timeout_s: float, applied: AppliedRow) -> list[Input]:
         commands, forwards = self.inbox.take(most, timeout_s)
         if self.full and self.inbox.has_room():
-            self._stream.has_room(self._place.partition)
+            self._stream.has_room(self._partition.number)
         self._report.queued(self.inbox.bytes)
         taken = []
         for offset, value in commands:
@@ -284,7 +287,7 @@ class PartitionProcessor:
         """Step 4; a command that can't be decided becomes a dead letter, the rest goes on."""
         while True:
             now = int(time() * 1000)
-            view = View(store, self._place, self._functions, now, applied.watermark)
+            view = View(store, self._partition, self._functions, now, applied.watermark)
             try:
                 reached = decide_batch(view, inputs, self._stream.sources(), due, work)
             except PoisonError as error:
@@ -337,7 +340,7 @@ class PartitionProcessor:
         return applied
 
     def _where(self) -> dict[str, object]:
-        return {"partition": self._place.partition}
+        return {"partition": self._partition.number}
 
 
 def _applied(store: Store) -> AppliedRow:

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from streams.joiner.decide.commands import register
+from streams.joiner.decide.context import Context
 from streams.joiner.decide.transaction import PoisonError
-from streams.joiner.decide.view import Context, View
+from streams.joiner.decide.view import View
 from tests.support.driver import Driver
 from topology import codec, limits
 from topology.records import CommandBatch, Entry, Listen

@@ -5,7 +5,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from streams.errors import AbortedError, FencedError
-from streams.joiner.decide.view import Output
+from streams.joiner.decide.output import Output
 from streams.joiner.store import Store
 from tests.simulation.faults import Crash, Faults
 from tests.support.logs import LogTransactions
@@ -96,7 +96,7 @@ class ShortInbox(LogInbox):
 
     def __init__(self, partition: StepwisePartition, setting: Setting, random: Random) -> None:
         """Give what a partition has not applied yet."""
-        super().__init__(setting, partition._place.partition, partition.applied)
+        super().__init__(setting, partition._partition.number, partition.applied)
         self._random = random
 
     def take(self, room: int, timeout_s: float) -> tuple[list[Any], list[Any]]:

@@ -6,6 +6,7 @@ from typing import Any, Final
 from unittest import mock
 
 from streams.joiner.decide import derive, requests
+from streams.joiner.decide.sources import Sources
 from streams.joiner.decide.view import View
 from tests.simulation.joiners import CrashingTransactions
 from tests.simulation.routers import Router
@@ -20,7 +21,7 @@ class _WritesFirst(StepwisePartition):
     def _commit(self, store: Any, transactions: Any, view: View, applied: AppliedRow) -> AppliedRow:
         """Step 6 before step 5, and then the rest."""
         row = {tables.APPLIED_KEY: codec.APPLIED_ROWS.encode(applied)}
-        end = self._setting.cluster.log("state", self._place.partition).end + len(view.changed) + 1
+        end = self._setting.cluster.log("state", self._partition.number).end + len(view.changed) + 1
         checkpoint = self._parts.changelog.checkpoint(end)
         store.write(store.batch(view.changed | row, view.derived, checkpoint))
         return super()._commit(store, transactions, view, applied)
@@ -53,13 +54,13 @@ def commits_outputs_apart() -> Iterator[None]:
 def forgets_repeats() -> Iterator[None]:
     """An entry that was applied already is decided again."""
 
-    def source(self: View, topic_id: bytes, partition: int) -> Any:
+    def applied(self: Sources, topic_id: bytes, partition: int) -> Any:
         found = original(self, topic_id, partition)
         found.offset = -1
         return found
 
-    original = View._source
-    with mock.patch.object(View, "_source", source):
+    original = Sources._applied
+    with mock.patch.object(Sources, "_applied", applied):
         yield
 
 

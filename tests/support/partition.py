@@ -10,7 +10,9 @@ from typing import Any, NamedTuple, cast
 from unittest import mock
 
 from streams.joiner.changelog import Changelog, Log
-from streams.joiner.decide.view import Output, Place, View
+from streams.joiner.decide.output import Output
+from streams.joiner.decide.partition import Partition
+from streams.joiner.decide.view import View
 from streams.joiner.figures import Report
 from streams.joiner.inbox import Inbox, Record
 from streams.joiner.processor import PartitionProcessor, Parts, TopicIds, _applied
@@ -185,7 +187,7 @@ class StepwisePartition(PartitionProcessor):
             turn=Lock(),
         )
         super().__init__(
-            Place(partition, setting.partitions), parts, cast("Any", self), self.recorded, None
+            Partition(partition, setting.partitions), parts, cast("Any", self), self.recorded, None
         )
 
     @property
@@ -221,7 +223,7 @@ class StepwisePartition(PartitionProcessor):
         return self._setting.sources()
 
     def _inbox(self) -> LogInbox:
-        return LogInbox(self._setting, self._place.partition, self.applied)
+        return LogInbox(self._setting, self._partition.number, self.applied)
 
 
 def in_memory(setting: Setting, partition: int, path: Path | None = None) -> StepwisePartition:

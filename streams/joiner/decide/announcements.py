@@ -4,18 +4,16 @@ Every registration and every cancel makes some, so they are put together as text
 own bytes. Slugs, apps and topics have no character that JSON would escape; all else is encoded.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 import orjson
 
-from streams.joiner.decide.view import Headers, View
+from streams.joiner.decide.output import Headers
+from streams.joiner.decide.view import View
 from topology import keys
 from topology.records import CancelRun, CancelRuns, Pause, Replay, Request
 from topology.tables import Counts, EventRow, RequestRow, RunRow
-
-if TYPE_CHECKING:
-    from streams.joiner.decide.runs import Run
 
 _TYPES: Final = {CancelRuns: "cancel_runs", Pause: "pause", Replay: "replay"}
 _NOTHING: Final = Counts()
@@ -106,17 +104,19 @@ def failed_on(view: View, request_id: bytes, run_id: bytes, error: str) -> None:
     view.emit("request-progress", key.encode(), orjson.dumps(record), [])
 
 
-def replayed(view: View, run: "Run", replay_id: bytes, dispatch_at: int) -> None:
-    """A run's event, to be routed once more (design 2)."""
-    text = keys.run_id_text(run.id)
+def replayed(
+    view: View, run_id: bytes, event: EventRow, replay_id: bytes, dispatch_at: int
+) -> None:
+    """A run's event, to be routed once more (design 2); `dispatch_at`: ms, or 0 for at once."""
+    text = keys.run_id_text(run_id)
     value = b'{"v":1,"function_id":"%b","replay_of":"%b","replay_id":"%b"%b,"event":%b}' % (
-        run.event.slug.encode(),
+        event.slug.encode(),
         text.encode(),
         keys.run_id_text(replay_id).encode(),
         b',"dispatch_at":%d' % dispatch_at if dispatch_at else b"",
-        run.event.event,
+        event.event,
     )
-    view.emit("replayed", text.encode(), value, [("function-id", run.event.slug)])
+    view.emit("replayed", text.encode(), value, [("function-id", event.slug)])
 
 
 def removed(view: View, run_id: bytes, slug: str) -> None:

@@ -1,4 +1,4 @@
-"""One command batch, entry by entry; sources and the watermark move on."""
+"""One entry of a command batch: its commands, in their order."""
 
 from collections.abc import Callable, Collection
 from typing import Final
@@ -12,7 +12,8 @@ from streams.joiner.decide.commands import (
     replays,
     update,
 )
-from streams.joiner.decide.view import Context, View
+from streams.joiner.decide.context import Context
+from streams.joiner.decide.view import View
 from topology.records import (
     Cancel,
     CancelEvent,
@@ -20,7 +21,6 @@ from topology.records import (
     CancelRuns,
     Command,
     CommandBatch,
-    Complete,
     Entry,
     Listen,
     Pause,
@@ -29,11 +29,8 @@ from topology.records import (
     Replay,
     Resume,
     StopCancellation,
-    Topic,
     Update,
 )
-
-Source = tuple[bytes, int]
 
 
 def decide_entry(
@@ -44,7 +41,7 @@ def decide_entry(
     The commands whose numbers are in `refused` failed before and are left out.
     """
     topic = batch.topics[entry.topic]
-    if not view.advance(topic.id, entry.partition, entry.offset):
+    if not view.sources.advance(topic.id, entry.partition, entry.offset):
         view.count("repeated_entries")
         return
     position = Position(topic.name, topic.id, entry.partition, entry.offset)
@@ -75,17 +72,3 @@ _DECIDERS: Final[dict[type[Command], Callable[..., None]]] = {
     Resume: pauses.resume,
     Replay: replays.replay,
 }
-
-
-def complete(
-    view: View,
-    topics: tuple[Topic, ...],
-    sources: tuple[Complete, ...],
-    expected: frozenset[Source],
-) -> None:
-    """Note how far a router is complete; the watermark is the minimum over all sources."""
-    for report in sources:
-        view.complete(topics[report.topic].id, report.partition, report.offset, report.time)
-    if expected:
-        lowest = min(view.complete_until(topic_id, partition) for topic_id, partition in expected)
-        view.watermark = max(view.watermark, lowest)

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 
 from streams.errors import StoreError
 from streams.joiner.decide import entries, forwarded, requests, slices, timers
+from streams.joiner.decide.sources import Source
 from streams.joiner.decide.view import View
 from topology import limits, tables
 from topology.records import CommandBatch, Forward, ForwardedMatch
@@ -57,7 +58,7 @@ def room(inputs: Sequence[Input]) -> int:
 def decide_batch(
     view: View,
     inputs: Sequence[Input],
-    sources: frozenset[entries.Source],
+    sources: frozenset[Source],
     due: Sequence[bytes] = (),
     work: Sequence[bytes] = (),
 ) -> list[int]:
@@ -83,8 +84,10 @@ def decide_batch(
         if at < source.size:
             break
         if isinstance(source.body, CommandBatch):
-            entries.complete(view, source.body.topics, source.body.progress, sources)
-    view.write_sources()
+            view.sources.complete(source.body.topics, source.body.progress)
+            view.watermark = max(view.watermark, view.sources.complete_until(sources))
+    for key, row in view.sources.changed_rows():
+        view.put(key, row)
     requests.tell(view)
     return reached
 

@@ -1,18 +1,18 @@
 """What one transaction sees and does: rows below, its own writes above, and what goes out."""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Final, Protocol, TypeAlias
+from collections.abc import Iterator, Mapping
+from typing import Final, Protocol
 
 import orjson
-from msgspec import Struct
 
-from streams import matching
-from streams.functions.compiled import TRIGGER_VARIABLES, CompiledFunction, compile_definition
-from topology import codec, keys, tables
-from topology.records import CancelEvent, Definition, Forward, Json, Position, Unlisten
-from topology.tables import RequestRow, SourceRow
-
-Headers: TypeAlias = list[tuple[str, str | bytes | None]]
+from streams.functions.compiled import CompiledFunction
+from streams.joiner.decide.functions import Functions
+from streams.joiner.decide.output import Headers, Output
+from streams.joiner.decide.partition import Partition
+from streams.joiner.decide.sources import Sources
+from topology import tables
+from topology.records import Definition, Forward, Json, Unlisten
+from topology.tables import RequestRow
 
 # Where a scan sees this transaction's own rows. Lists of functions aren't among them: they are
 # scanned before there are any, or but for what timers changed, and every run found is looked at.
@@ -37,81 +37,21 @@ class Rows(Protocol):
         """The requests that aren't over, by their rows' keys."""
 
 
-class Output(Struct, frozen=True):
-    """One record for a topic's partition of the same number.
-
-    `topic` is the name without its prefix.
-    """
-
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
-
-
-class Place(Struct, frozen=True):
-    """Which partition of how many, and what its cancelled events are called."""
-
-    partition: int
-    partitions: int
-    cancelled_name: str = "function.cancelled"
-
-
-class Functions:
-    """What is compiled once for the life of a partition's processor."""
-
-    def __init__(self) -> None:
-        self._compiled: dict[tuple[str, int], CompiledFunction] = {}
-        self._conditions: dict[str, matching.Expression] = {}
-
-    def get(self, slug: str, version: int, body: Callable[[], bytes]) -> CompiledFunction:
-        """The compiled version; `body` gives its JSON where it isn't compiled yet."""
-        compiled = self._compiled.get((slug, version))
-        if compiled is None:
-            compiled = compile_definition(Definition(slug, version, body()))
-            self._compiled[slug, version] = compiled
-        return compiled
-
-    def condition(self, text: str) -> matching.Expression:
-        """The compiled condition of a request."""
-        condition = self._conditions.get(text)
-        if condition is None:
-            condition = self._conditions[text] = matching.parse(text, TRIGGER_VARIABLES)
-        return condition
-
-
-class Context(Struct, frozen=True):
-    """Where the command at hand comes from: its input record."""
-
-    position: Position
-    received: int
-    event: bytes
-
-
-class _Source:
-    """How far a source is applied, as far as a view has come."""
-
-    __slots__ = ("changed", "offset", "time")
-
-    def __init__(self, row: SourceRow) -> None:
-        self.offset = row.offset
-        self.time = row.time
-        self.changed = False
-
-
 class View:
     """One batch's state and effects; thrown away if its transaction aborts."""
 
     def __init__(
-        self, rows: Rows, place: Place, functions: Functions, now: int, watermark: int
+        self, rows: Rows, partition: Partition, functions: Functions, now: int, watermark: int
     ) -> None:
-        """A view on `rows` of one partition.
+        """A view on the `rows` of one partition.
 
         `now` is the wall clock in ms, only ever written, never compared.
         """
-        self.partition = place.partition
-        self.partitions = place.partitions
-        self.cancelled_name = place.cancelled_name
+        self.partition = partition.number
+        self.partitions = partition.of
+        self.cancelled_name = partition.cancelled_name
+        self.functions = functions
+        self.sources = Sources(rows.get)
         self.now = now
         self.watermark = watermark
         self.changed: dict[bytes, bytes | None] = {}  # facts: to the changelog
@@ -127,9 +67,7 @@ class View:
         self.bytes = 0
         self.number = 0  # of the command at hand in its entry
         self._rows = rows
-        self._functions = functions
         self._under: dict[bytes, list[bytes]] = {}
-        self._sources: dict[tuple[bytes, int], _Source] = {}
         self._learned: dict[tuple[str, int], CompiledFunction] = {}
         self._parsed: dict[bytes, Json] = {}
 
@@ -185,14 +123,6 @@ class View:
         for key in mine[at:]:
             yield from self._own(key)
 
-    def scan_run(self, match_key: bytes, run_id: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """The listeners of one run under one match key."""
-        prefix = tables.LISTENERS + match_key
-        for key, value in self.scan(prefix, prefix + run_id):
-            if key[tables.LISTENER_RUN] != run_id:
-                return
-            yield key, value
-
     def held(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
         """Held rows under a prefix; cheap where there are none, which is the rule."""
         return list(self.scan(prefix)) if self.may_hold(prefix) else []
@@ -206,47 +136,6 @@ class View:
         if value is not None:
             yield key, value
 
-    # Sources
-
-    def advance(self, topic_id: bytes, partition: int, offset: int) -> bool:
-        """A source's record is applied; False where it was already."""
-        source = self._sources.get((topic_id, partition)) or self._source(topic_id, partition)
-        if offset <= source.offset:
-            return False
-        source.offset = offset
-        source.changed = True
-        return True
-
-    def complete(self, topic_id: bytes, partition: int, offset: int, time: int) -> None:
-        """A source has nothing more to come up to an offset, and to a time."""
-        source = self._source(topic_id, partition)
-        if offset > source.offset or time > source.time:
-            source.offset = max(source.offset, offset)
-            source.time = max(source.time, time)
-            source.changed = True
-
-    def complete_until(self, topic_id: bytes, partition: int) -> int:
-        """Up to which time a source is complete; -1: it never said so."""
-        return self._source(topic_id, partition).time
-
-    def write_sources(self) -> None:
-        """Put the rows of all sources that advanced.
-
-        Once per batch, since each advances at every entry.
-        """
-        for (topic_id, partition), source in self._sources.items():
-            if source.changed:
-                row = SourceRow(source.offset, source.time)
-                self.put(tables.source_key(topic_id, partition), codec.SOURCE_ROWS.encode(row))
-
-    def _source(self, topic_id: bytes, partition: int) -> _Source:
-        source = self._sources.get((topic_id, partition))
-        if source is None:
-            value = self._rows.get(tables.source_key(topic_id, partition))
-            row = codec.SOURCE_ROWS.decode(value) if value is not None else SourceRow()
-            source = self._sources[topic_id, partition] = _Source(row)
-        return source
-
     # Functions and events
 
     def function(self, slug: str, version: int) -> CompiledFunction:
@@ -257,7 +146,7 @@ class View:
             assert row is not None, f"no version {version} of {slug} in this partition"
             return row
 
-        return self._functions.get(slug, version, body)
+        return self.functions.get(slug, version, body)
 
     def learn(self, definition: Definition) -> CompiledFunction:
         """The version that a run registers with; kept as a row from its first run on."""
@@ -267,14 +156,10 @@ class View:
             key = tables.function_key(definition.slug, definition.version)
             if self.get(key) is None:
                 self.put(key, definition.body)
-            compiled = self._learned[version] = self._functions.get(
+            compiled = self._learned[version] = self.functions.get(
                 *version, lambda: definition.body
             )
         return compiled
-
-    def condition(self, text: str) -> matching.Expression:
-        """The compiled condition of a request; it was checked before it came here."""
-        return self._functions.condition(text)
 
     def parsed(self, event: bytes) -> Json:
         """The event of its JSON; parsed once per batch."""
@@ -306,12 +191,3 @@ class View:
     def passed(self, time: int) -> bool:
         """Whether nothing received at `time` or before is still to come."""
         return self.watermark > time
-
-    def is_home(self, run_id: bytes) -> bool:
-        """Whether this partition decides the run's status."""
-        return keys.partition_of_run(run_id, self.partitions) == self.partition
-
-
-def event_id(view: View, cancel: CancelEvent) -> str:
-    """The id of a cancel event."""
-    return str(view.parsed(cancel.event)["id"])

@@ -6,7 +6,7 @@ from streams.errors import EvaluationError
 from streams.functions.compiled import CompiledRule
 from streams.joiner.decide import runs
 from streams.joiner.decide.runs import Run
-from streams.joiner.decide.view import View, event_id
+from streams.joiner.decide.view import View
 from topology import codec, keys, limits, tables
 from topology.records import CancelEvent, ForwardedMatch, Match
 from topology.statuses import Cause
@@ -39,10 +39,10 @@ def fan_out_slice(view: View, event: CancelEvent, match_key: bytes, cursor: byte
             full = True
             break
         run_id, rule = key[tables.LISTENER_RUN], key[tables.LISTENER_RULE]
-        if view.is_home(run_id):
+        home = keys.partition_of_run(run_id, view.partitions)
+        if home == view.partition:
             cancel_run(view, event, run_id, rule)
         else:
-            home = keys.partition_of_run(run_id, view.partitions)
             away.setdefault(home, []).append((run_id, rule))
         cursor = key
     for home, hits in away.items():
@@ -101,7 +101,7 @@ def _matches(view: View, event: CancelEvent, run: Run, rule: CompiledRule) -> bo
         return False
     if not _in_time(event, run.event, rule.early_cancel_ms):
         return False
-    if keys.event_key(run.event.slug, event_id(view, event)) == run.event.event_key:
+    if keys.event_key(run.event.slug, str(view.parsed(event.event)["id"])) == run.event.event_key:
         return False
     if not rule.needs_evaluation:
         return True

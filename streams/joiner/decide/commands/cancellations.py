@@ -7,9 +7,10 @@ import msgspec
 
 from streams.errors import EvaluationError
 from streams.joiner.decide import announcements, requests, runs
+from streams.joiner.decide.context import Context
 from streams.joiner.decide.requests import Tally
 from streams.joiner.decide.runs import Run
-from streams.joiner.decide.view import Context, View
+from streams.joiner.decide.view import View
 from topology import limits, tables
 from topology.records import CancelRun, CancelRuns, StopCancellation
 from topology.statuses import Cause
@@ -96,14 +97,14 @@ def meet_late(view: View, run: Run) -> None:
 def _work(view: View, command: CancelRuns) -> int:
     """How many decisions one counts for: some conditions take a hundred times as long as others."""
     text = command.condition
-    return 1 if text is None or view.condition(text).compiled else _SLOW
+    return 1 if text is None or view.functions.condition(text).compiled else _SLOW
 
 
 def _fitting(view: View, command: CancelRuns, tally: Tally) -> Callable[[bytes, EventRow], bool]:
     """Whether a run's event is one that a cancellation asks for."""
     if command.condition is None:
         return lambda _run_id, _event: True
-    evaluate, request_id = view.condition(command.condition).evaluate, command.request.id
+    evaluate, request_id = view.functions.condition(command.condition).evaluate, command.request.id
 
     def fits(run_id: bytes, event: EventRow) -> bool:
         try:

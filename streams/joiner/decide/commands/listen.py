@@ -1,7 +1,8 @@
 """`listen` and `unlisten`: runs with another home wait here under some of their match keys."""
 
 from streams.joiner.decide.commands import cancel_events
-from streams.joiner.decide.view import Context, View
+from streams.joiner.decide.context import Context
+from streams.joiner.decide.view import View
 from topology import codec, keys, tables
 from topology.records import ForwardedMatch, Listen, Unlisten
 from topology.tables import HeldUnlisten, ListenerRow
@@ -25,8 +26,19 @@ def unlisten(view: View, command: Unlisten) -> None:
     They may come once more even where they came before: with a repeat received in the same ms.
     """
     for match_key in command.keys:
-        for key, _ in list(view.scan_run(match_key, command.run_id)):
+        for key in _listeners(view, match_key, command.run_id):
             view.put(key, None)
     if not view.passed(keys.received_ms(command.run_id)):
         held = HeldUnlisten(command.keys)
         view.put(tables.held_unlisten_key(command.run_id), codec.HELD_ROWS.encode(held))
+
+
+def _listeners(view: View, match_key: bytes, run_id: bytes) -> list[bytes]:
+    """The keys of a run's listeners under one match key."""
+    prefix = tables.LISTENERS + match_key
+    found = []
+    for key, _ in view.scan(prefix, prefix + run_id):
+        if key[tables.LISTENER_RUN] != run_id:
+            break
+        found.append(key)
+    return found

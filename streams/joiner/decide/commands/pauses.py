@@ -11,9 +11,10 @@ from typing import Final
 import msgspec
 
 from streams.joiner.decide import requests, runs
+from streams.joiner.decide.context import Context
 from streams.joiner.decide.requests import Tally
 from streams.joiner.decide.runs import Run
-from streams.joiner.decide.view import Context, View
+from streams.joiner.decide.view import View
 from topology.records import Pause, Resume
 from topology.statuses import Cause, Status
 from topology.tables import UNFINISHED_LETTERS, RequestRow

@@ -2,8 +2,9 @@
 
 from streams.joiner.decide import runs
 from streams.joiner.decide.commands import cancel_events, cancellations, pauses, update
+from streams.joiner.decide.context import Context
 from streams.joiner.decide.runs import Run
-from streams.joiner.decide.view import Context, View
+from streams.joiner.decide.view import View
 from topology import codec, keys, limits, tables
 from topology.records import CancelEvent, Definition, ForwardedCancel, Match, Register
 from topology.tables import EventRow, HeldMatch

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from hashlib import blake2b
 
 from streams.joiner.decide import announcements, requests, runs
+from streams.joiner.decide.context import Context
 from streams.joiner.decide.requests import Tally
-from streams.joiner.decide.view import Context, View
+from streams.joiner.decide.view import View
 from topology.records import Replay
 from topology.tables import LETTERS, RequestRow
 
@@ -34,7 +35,7 @@ def decider(
             tally.take(run_id)
             return 1
         dispatch_at = row.received + _share(run_id, command.spread_ms) if command.spread_ms else 0
-        announcements.replayed(view, run, command.request.id, dispatch_at)
+        announcements.replayed(view, run_id, run.event, command.request.id, dispatch_at)
         tally.replayed += 1
         return 1
 
