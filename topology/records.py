@@ -5,7 +5,9 @@ internal: msgpack arrays that routers write and joiners read, and that joiners w
 Times are ms integers, ids of runs are 16 bytes inside (`topology.keys`) and 26 characters outside.
 """
 
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Mapping
+from operator import attrgetter
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
@@ -221,7 +223,9 @@ class Complete(Struct, array_like=True, frozen=True):
     time: int
 
 
-Asked: TypeAlias = CancelRuns | StopCancellation | CancelRun | Pause | Resume | Replay
+# Requests that a joiner works off in slices, each with a row; it decides the others at once.
+LongRequest: TypeAlias = CancelRuns | Pause | Replay
+Asked: TypeAlias = LongRequest | StopCancellation | CancelRun | Resume
 Command: TypeAlias = Register | Listen | Cancel | Update | Asked
 
 
@@ -400,6 +404,38 @@ class ReplayBody(Struct, frozen=True, kw_only=True):
     spread: int = 0
     name: str | None = None
     dry_run: bool = False
+
+
+class RequestType(NamedTuple):
+    """What a type of request has in its record, and as which command it goes to the joiners.
+
+    `slug` takes the function's slug from the body; None where a request is about no function.
+    """
+
+    body: type[Struct]
+    command: type[Asked]
+    slug: Callable[[Any], str] | None = None
+
+
+CANCEL_RUNS: Final = "cancel_runs"
+PAUSE: Final = "pause"
+RESUME: Final = "resume"
+REPLAY: Final = "replay"
+
+REQUEST_TYPES: Final[Mapping[str, RequestType]] = {
+    CANCEL_RUNS: RequestType(CancelRunsBody, CancelRuns, attrgetter("slug")),
+    "stop_cancellation": RequestType(StopCancellationBody, StopCancellation),
+    "cancel_run": RequestType(CancelRunBody, CancelRun),
+    PAUSE: RequestType(PauseBody, Pause, attrgetter("function_id")),
+    RESUME: RequestType(ResumeBody, Resume, attrgetter("function_id")),
+    REPLAY: RequestType(ReplayBody, Replay, attrgetter("function_id")),
+}
+# The name of a request's type, by the class of its body or of its command.
+REQUEST_NAMES: Final[Mapping[type[Struct], str]] = {
+    kind: name
+    for name, request in REQUEST_TYPES.items()
+    for kind in (request.body, request.command)
+}
 
 
 class Replayed(Struct, frozen=True, kw_only=True):

@@ -13,11 +13,9 @@ from msgspec import Struct
 from topology.keys import RUN_ID_BYTES, function_digest, received_ms
 from topology.records import (
     CancelEvent,
-    CancelRuns,
     Listener,
-    Pause,
+    LongRequest,
     Position,
-    Replay,
     Update,
 )
 from topology.statuses import UNFINISHED, Status
@@ -236,7 +234,7 @@ class RequestRow(Struct, array_like=True, frozen=True):
     `resumed_at`: when a pause's `resume` was received (0: not yet).
     """
 
-    command: CancelRuns | Pause | Replay
+    command: LongRequest
     received: int
     state: str
     scanning: bool

@@ -9,7 +9,6 @@ from sqlalchemy import Connection, RowMapping, select
 from streams import durations
 from streams.api.fields import Answer, Json, Row, Time, time_text
 from streams.api.progress import CancelCounts, Progress, State
-from streams.api.request_writer import PAUSE, RESUME
 from streams.database.schema import REQUESTS
 from streams.functions.changes import Difference, RuleReport, rule_reports
 from streams.functions.definition import as_document
@@ -103,11 +102,11 @@ class AppliedFunction(Answer):
 
 def find_pause(connection: Connection, slug: str) -> RowMapping | None:
     """The request that a function is paused by; None where it isn't."""
-    kinds = REQUESTS.c.type.in_((PAUSE, RESUME))
+    kinds = REQUESTS.c.type.in_((records.PAUSE, records.RESUME))
     query = select(REQUESTS).where(REQUESTS.c.function_id == slug, kinds)
     newest = query.order_by(REQUESTS.c.received_at.desc(), REQUESTS.c.request_id.desc()).limit(1)
     row = connection.execute(newest).mappings().one_or_none()
-    return None if row is None or row["type"] == RESUME else row
+    return None if row is None or row["type"] == records.RESUME else row
 
 
 def summary(version: Version, pause_row: RowMapping | None) -> dict[str, Any]:

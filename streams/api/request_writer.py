@@ -1,6 +1,6 @@
 """Writes requests to Kafka: first who wants what, then the record, then its row to be read."""
 
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Engine
@@ -17,28 +17,7 @@ from streams.errors import KafkaRefusedError, UnreachableError
 from streams.read_model.rows import request_row
 from streams.settings import Settings
 from topology import topics
-from topology.records import (
-    CancelRunBody,
-    CancelRunsBody,
-    PauseBody,
-    ReplayBody,
-    RequestRecord,
-    ResumeBody,
-    StopCancellationBody,
-)
-
-CANCEL_RUNS: Final = "cancel_runs"
-PAUSE: Final = "pause"
-RESUME: Final = "resume"
-REPLAY: Final = "replay"
-_TYPES: Final[dict[type[msgspec.Struct], str]] = {
-    CancelRunsBody: CANCEL_RUNS,
-    StopCancellationBody: "stop_cancellation",
-    CancelRunBody: "cancel_run",
-    PauseBody: PAUSE,
-    ResumeBody: RESUME,
-    ReplayBody: REPLAY,
-}
+from topology.records import REQUEST_NAMES, RequestRecord
 
 
 class RequestWriter:
@@ -86,7 +65,7 @@ def request_record(call: Call, body: msgspec.Struct) -> bytes:
     """The record of a request."""
     record = RequestRecord(
         request_id=call.id,
-        type=_TYPES[type(body)],
+        type=REQUEST_NAMES[type(body)],
         requested_by=call.key.name,
         reason=call.reason,
         at=call.at,

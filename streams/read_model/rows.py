@@ -12,7 +12,7 @@ from msgspec.json import Decoder
 
 from topology import codec
 from topology.codec import CodecError
-from topology.records import CancelRunsBody, PauseBody, ReplayBody, RequestRecord, ResumeBody
+from topology.records import REQUEST_TYPES, RequestRecord
 
 Row: TypeAlias = tuple[Any, ...]
 
@@ -88,15 +88,6 @@ _runs: Final = Decoder(_Run)
 _events: Final = Decoder(_Event)
 _progress: Final = Decoder(_Progress)
 _failures: Final = Decoder(_Failure)
-
-# Whose body names a function; the others are about a run or a request.
-_ABOUT_FUNCTIONS: Final[dict[str, type[PauseBody | ResumeBody | ReplayBody]]] = {
-    "pause": PauseBody,
-    "resume": ResumeBody,
-    "replay": ReplayBody,
-}
-_CANCEL_RUNS: Final = "cancel_runs"
-_OTHERS: Final = frozenset({"cancel_run", "stop_cancellation"})
 
 
 def run_row(value: bytes) -> Row:
@@ -224,13 +215,10 @@ def progress_key(key: bytes) -> Row:
 
 def _function(kind: str, body: Raw) -> str | None:
     """The slug of the function that a request is about; None where it is about none."""
-    if kind == _CANCEL_RUNS:
-        return codec.decode_json(body, CancelRunsBody).slug
-    if kind in _ABOUT_FUNCTIONS:
-        return codec.decode_json(body, _ABOUT_FUNCTIONS[kind]).function_id
-    if kind not in _OTHERS:
+    of = REQUEST_TYPES.get(kind)
+    if of is None:
         raise CodecError(f"unknown type {kind[:64]!r}")
-    return None
+    return None if of.slug is None else of.slug(codec.decode_json(body, of.body))
 
 
 def _json(raw: Raw) -> str | None:

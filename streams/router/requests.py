@@ -1,9 +1,7 @@
 """Routes records of `requests` (design 2.4) to the partitions that they are about."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final
-
-import msgspec
+from typing import Any, Final, TypeAlias
 
 from streams import matching
 from streams.errors import ExpressionError
@@ -12,6 +10,7 @@ from streams.router.drafts import Routed, rejected
 from streams.router.record import Record, RejectedError, Rejection
 from topology import codec, keys, limits
 from topology.records import (
+    REQUEST_TYPES,
     CancelRun,
     CancelRunBody,
     CancelRuns,
@@ -54,17 +53,16 @@ def _reached(command: Command, partitions: int) -> Iterable[int]:
 
 
 def _command(record: RequestRecord) -> Command:
-    reader = _READERS.get(record.type)
-    if reader is None:
-        message = f"type {record.type[:64]!r} is none of {', '.join(sorted(_READERS))}"
+    kind = REQUEST_TYPES.get(record.type)
+    if kind is None:
+        message = f"type {record.type[:64]!r} is none of {', '.join(sorted(REQUEST_TYPES))}"
         raise RejectedError("unknown_request", message)
     if len((record.reason or "").encode()) > limits.REASON_BYTES:
         raise _wrong("reason", f"at most {limits.REASON_BYTES} bytes")
     if len(record.requested_by) > limits.ACTOR_CHARS:
         raise _wrong("requested_by", f"at most {limits.ACTOR_CHARS} characters")
     request = Request(_id(record.request_id), record.requested_by, record.reason)
-    kind, read = reader
-    return read(request, codec.decode_json(record.body, kind))
+    return _COMMANDS[kind.body](request, codec.decode_json(record.body, kind.body))
 
 
 def _cancel_runs(request: Request, body: CancelRunsBody) -> CancelRuns:
@@ -111,13 +109,15 @@ def _replay(request: Request, body: ReplayBody) -> Replay:
     )
 
 
-_READERS: Final[dict[str, tuple[type[msgspec.Struct], Callable[[Request, Any], Command]]]] = {
-    "cancel_runs": (CancelRunsBody, _cancel_runs),
-    "stop_cancellation": (StopCancellationBody, _stop),
-    "cancel_run": (CancelRunBody, _cancel_run),
-    "pause": (PauseBody, _pause),
-    "resume": (ResumeBody, _resume),
-    "replay": (ReplayBody, _replay),
+# Makes the command of a request from its body, an instance of the class that it stands under.
+ToCommand: TypeAlias = Callable[[Request, Any], Command]
+_COMMANDS: Final[dict[type, ToCommand]] = {
+    CancelRunsBody: _cancel_runs,
+    StopCancellationBody: _stop,
+    CancelRunBody: _cancel_run,
+    PauseBody: _pause,
+    ResumeBody: _resume,
+    ReplayBody: _replay,
 }
 
 

@@ -1,13 +1,16 @@
 """Cancels with many matches go in slices, and no transaction grows beyond its bounds."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from streams.joiner.decide.entries import _DECIDERS
+from streams.joiner.decide.kinds import KINDS
 from streams.joiner.decide.transaction import Input, room
 from tests.support.driver import Driver
 from topology import limits
-from topology.records import Unlisten
+from topology.records import Command, LongRequest, Register, Unlisten
 from topology.tables import Space
 
 FUNCTIONS = """
@@ -152,3 +155,9 @@ def test_what_is_taken_is_bounded_by_commands_and_by_bytes() -> None:
     assert room([filled]) == 0
     filled.done = 7
     assert room([filled]) == 7
+
+
+def test_every_command_has_a_handler() -> None:
+    """A kind of command that nobody decides on, or works off, would fail when it comes."""
+    assert set(KINDS) == set(get_args(LongRequest))
+    assert {*_DECIDERS, Register} == set(get_args(Command))

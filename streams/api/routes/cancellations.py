@@ -42,13 +42,12 @@ from streams.api.paging import (
 )
 from streams.api.problems import ProblemError
 from streams.api.progress import CancelCounts, Progress, State, read_progress, summed
-from streams.api.request_writer import CANCEL_RUNS
 from streams.api.requests import RequestListing, find_request, list_requests
 from streams.api.run_model import Run, received_between, run_fields
 from streams.api.service import CurrentService
 from streams.database.schema import FAILURES, RUNS
 from topology import codec
-from topology.records import CancelRunsBody, StopCancellationBody
+from topology.records import CANCEL_RUNS, CancelRunsBody, StopCancellationBody
 
 # There is one environment; scripts written for Inngest read the field.
 ENVIRONMENT: Final = "00000000-0000-0000-0000-000000000000"

@@ -33,7 +33,6 @@ from streams.api.operations import operation
 from streams.api.paging import Envelope, Page, envelope, page
 from streams.api.problems import FieldError, ProblemError, invalid
 from streams.api.progress import Progress, ReplayCounts, State, read_progress, summed
-from streams.api.request_writer import REPLAY
 from streams.api.requests import RequestListing, find_request, list_requests
 from streams.api.routes import cancellations
 from streams.api.service import CurrentService, Service
@@ -146,7 +145,7 @@ def _check_spread(spread_ms: int, version: Version) -> None:
 def list_(service: CurrentService, asked: Annotated[RequestListing, Query()]) -> Page[Replay]:
     """Replays, the newest first."""
     with service.engine.connect() as connection:
-        rows, last_id = list_requests(connection, REPLAY, asked)
+        rows, last_id = list_requests(connection, records.REPLAY, asked)
         ids = [row["request_id"] for row in rows]
         progress = read_progress(connection, ids, service.settings.partitions)
     return page([replay(row, progress[row["request_id"]]) for row in rows], last_id)
@@ -156,7 +155,7 @@ def list_(service: CurrentService, asked: Annotated[RequestListing, Query()]) ->
 def get(replay_id: Ulid, service: CurrentService) -> Envelope[Replay]:
     """One replay with its counts so far."""
     with service.engine.connect() as connection:
-        row = find_request(connection, REPLAY, replay_id)
+        row = find_request(connection, records.REPLAY, replay_id)
         if row is None:
             raise ProblemError(HTTPStatus.NOT_FOUND, "replay_not_found", "Replay not found")
         progress = read_progress(connection, [replay_id], service.settings.partitions)

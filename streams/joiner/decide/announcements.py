@@ -12,17 +12,16 @@ import orjson
 from streams.joiner.decide.output import Headers
 from streams.joiner.decide.view import View
 from topology import keys
-from topology.records import CancelRun, CancelRuns, Pause, Replay, Request
+from topology.records import REQUEST_NAMES, CancelRun, Json, LongRequest
 from topology.tables import Counts, EventRow, RequestRow, RunRow
 
-_TYPES: Final = {CancelRuns: "cancel_runs", Pause: "pause", Replay: "replay"}
-_NOTHING: Final = Counts()
+_JSON: Final = ("false", "true")
 _ERROR = b'{"name":"Error","message":"function cancelled","error":"function cancelled"}'
 
 
 def scheduled(view: View, run_id: bytes, event: EventRow, app: str) -> None:
     """A run as it was registered."""
-    dispatch = _json(not event.dispatch_at)
+    dispatch = _JSON[not event.dispatch_at]
     state = f'"scheduled","seq":1,"attempt":1,"dispatch":{dispatch},"at":{event.received}'
     text, head = _head(run_id, event, app, state)
     _emit(view, text, event, head, b"}")
@@ -32,7 +31,7 @@ def changed(  # noqa: PLR0913, PLR0917  # the parts of a run
     view: View, run_id: bytes, event: EventRow, row: RunRow, status_before: str | None, app: str
 ) -> None:
     """A run as it is now."""
-    dispatch = _json(row.dispatch and row.status == "scheduled")
+    dispatch = _JSON[row.dispatch and row.status == "scheduled"]
     state = f'"{row.status}","seq":{row.seq},"attempt":{row.attempt},"dispatch":{dispatch}'
     rest = _changes(row, status_before) if row.seq > 1 else b"}"
     text, head = _head(run_id, event, app, f'{state},"at":{row.at}')
@@ -75,19 +74,13 @@ def cancelled(view: View, run_id: bytes, event: EventRow, before: RunRow, cause:
 
 def progress(view: View, row: RequestRow) -> None:
     """How far a request is in this partition (design 2.4)."""
-    _progress(
-        view,
-        row.command.request,
-        _TYPES[type(row.command)],
-        row.state,
-        counts=row.counts,
-        sample=row.sample,
-    )
+    sample = [keys.run_id_text(run_id) for run_id in row.sample]
+    _progress(view, row.command, row.state, _result(None, row.counts, sample))
 
 
 def run_answered(view: View, command: CancelRun, outcome: str) -> None:
     """What came of the request to cancel one run."""
-    _progress(view, command.request, "cancel_run", "done", outcome=outcome)
+    _progress(view, command, "done", _result(outcome, Counts(), []))
 
 
 def failed_on(view: View, request_id: bytes, run_id: bytes, error: str) -> None:
@@ -124,26 +117,19 @@ def removed(view: View, run_id: bytes, slug: str) -> None:
     view.emit("runs", keys.run_id_text(run_id).encode(), None, [("function-id", slug)])
 
 
-def _progress(  # noqa: PLR0913  # the parts of the record
-    view: View,
-    request: Request,
-    kind: str,
-    state: str,
-    *,
-    outcome: str | None = None,
-    counts: Counts = _NOTHING,
-    sample: tuple[bytes, ...] = (),
-) -> None:
-    text = keys.run_id_text(request.id)
+def _result(outcome: str | None, counts: Counts, sample: list[str]) -> Json:
+    return {"outcome": outcome, **msgspec.structs.asdict(counts), "sample": sample}
+
+
+def _progress(view: View, command: LongRequest | CancelRun, state: str, result: Json) -> None:
+    text = keys.run_id_text(command.request.id)
     record = {
         "v": 1,
         "request_id": text,
         "partition": view.partition,
-        "type": kind,
+        "type": REQUEST_NAMES[type(command)],
         "state": state,
-        "outcome": outcome,
-        **msgspec.structs.asdict(counts),
-        "sample": [keys.run_id_text(run_id) for run_id in sample],
+        **result,
         "updated_at": view.now,
         "error": None,
     }
@@ -172,10 +158,6 @@ def _links(event: EventRow) -> str:
 def _emit(view: View, text: str, event: EventRow, head: str, rest: bytes) -> None:
     value = b"".join((head.encode(), event.event, rest))
     view.emit("runs", text.encode(), value, [("function-id", event.slug)])
-
-
-def _json(flag: bool) -> str:  # noqa: FBT001  # the value itself, not an option
-    return "true" if flag else "false"
 
 
 def _changes(row: RunRow, status_before: str | None) -> bytes:

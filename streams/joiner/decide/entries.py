@@ -9,24 +9,21 @@ from streams.joiner.decide.commands import (
     listen,
     pauses,
     register,
-    replays,
     update,
 )
 from streams.joiner.decide.context import Context
+from streams.joiner.decide.kinds import KINDS
 from streams.joiner.decide.view import View
 from topology.records import (
     Cancel,
     CancelEvent,
     CancelRun,
-    CancelRuns,
     Command,
     CommandBatch,
     Entry,
     Listen,
-    Pause,
     Position,
     Register,
-    Replay,
     Resume,
     StopCancellation,
     Update,
@@ -65,10 +62,8 @@ _DECIDERS: Final[dict[type[Command], Callable[..., None]]] = {
     Cancel: _cancel,
     Listen: listen.listen,
     Update: update.update,
-    CancelRuns: cancellations.cancel_runs,
     StopCancellation: cancellations.stop_cancellation,
     CancelRun: cancellations.cancel_run,
-    Pause: pauses.pause,
     Resume: pauses.resume,
-    Replay: replays.replay,
+    **{command: kind.begin for command, kind in KINDS.items()},
 }

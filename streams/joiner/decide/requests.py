@@ -3,18 +3,21 @@
 All changes go through `write`; what people are told of them goes out once per transaction.
 """
 
-from collections.abc import Iterator
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from typing import TypeAlias, TypeVar
 
 import msgspec
 
 from streams.joiner.decide import announcements, derive
 from streams.joiner.decide.view import View
 from topology import codec, limits, tables
-from topology.records import CancelRuns, Pause, Replay
+from topology.records import CancelRuns, LongRequest, Replay
 from topology.tables import Counts, RequestRow
 
-Kind = TypeVar("Kind", CancelRuns, Pause, Replay)
+C = TypeVar("C", bound=LongRequest)
+# Decides on one run of a scan, from its id and the letter of its status in its function's list;
+# returns for how many of a slice's decisions that counts.
+Decide: TypeAlias = Callable[[bytes, bytes], int]
 
 RUNNING = "running"
 QUEUED = "queued"
@@ -54,7 +57,7 @@ class Tally:
         )
 
 
-def is_new(view: View, command: CancelRuns | Pause | Replay) -> bool:
+def is_new(view: View, command: LongRequest) -> bool:
     """Whether the request wasn't seen before; whoever isn't sure that it was written repeats it."""
     if view.get(tables.request_key(command.request.id)) is None:
         return True
@@ -95,7 +98,17 @@ def forget(view: View, key: bytes) -> None:
     view.put(key, None)
 
 
-def of_function(view: View, kind: type[Kind], slug: str) -> Iterator[tuple[RequestRow, Kind]]:
+def write_done(view: View, row: RequestRow) -> None:
+    """Write the row of a request that is done: no other run can come into its range."""
+    write(view, finish(row, DONE))
+
+
+def range_asked(_row: RequestRow, command: CancelRuns | Replay) -> tuple[int, int]:
+    """The received times (ms) between which a command asks for runs, both exclusive."""
+    return command.after, command.before
+
+
+def of_function(view: View, kind: type[C], slug: str) -> Iterator[tuple[RequestRow, C]]:
     """The requests of a kind that apply to a function now, with what they ask."""
     for row in list(view.requests.values()):
         command = row.command

@@ -2,10 +2,10 @@
 
 from streams.joiner.decide import dues, requests, runs
 from streams.joiner.decide.commands import pauses
+from streams.joiner.decide.kinds import KINDS
 from streams.joiner.decide.runs import Run
 from streams.joiner.decide.view import View
 from topology import limits, tables
-from topology.records import Pause
 from topology.statuses import Cause, Status
 
 
@@ -31,10 +31,8 @@ def _fire_request(view: View, key: bytes) -> None:
     row = view.requests.get(key)
     if row is None:
         requests.forget(view, key)
-    elif isinstance(row.command, Pause):
-        pauses.fire(view, row)
     else:
-        requests.write(view, requests.finish(row, requests.DONE))
+        KINDS[type(row.command)].fire(view, row)
 
 
 def _fire_ended(view: View, run: Run) -> None:

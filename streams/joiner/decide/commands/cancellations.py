@@ -8,7 +8,7 @@ import msgspec
 from streams.errors import EvaluationError
 from streams.joiner.decide import announcements, requests, runs
 from streams.joiner.decide.context import Context
-from streams.joiner.decide.requests import Tally
+from streams.joiner.decide.requests import Decide, Tally
 from streams.joiner.decide.runs import Run
 from streams.joiner.decide.view import View
 from topology import limits, tables
@@ -50,7 +50,7 @@ def cancel_run(view: View, context: Context, command: CancelRun) -> None:
     announcements.run_answered(view, command, outcome)
 
 
-def decider(view: View, command: CancelRuns, tally: Tally) -> Callable[[bytes, bytes], int]:
+def decider(view: View, _row: RequestRow, command: CancelRuns, tally: Tally) -> Decide:
     """What a cancellation does to each run of its scan."""
     fits, meet = _fitting(view, command, tally), _meeting(view, command, tally)
     work = _work(view, command)

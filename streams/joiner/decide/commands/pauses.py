@@ -5,16 +5,16 @@ paused when it was received. That is known once the watermark has passed it: the
 was received earlier can come any more.
 """
 
-from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
 from streams.joiner.decide import requests, runs
 from streams.joiner.decide.context import Context
-from streams.joiner.decide.requests import Tally
+from streams.joiner.decide.requests import Decide, Tally
 from streams.joiner.decide.runs import Run
 from streams.joiner.decide.view import View
+from topology import keys
 from topology.records import Pause, Resume
 from topology.statuses import Cause, Status
 from topology.tables import UNFINISHED_LETTERS, RequestRow
@@ -36,11 +36,10 @@ def pause(view: View, context: Context, command: Pause) -> None:
 
 def resume(view: View, context: Context, command: Resume) -> None:
     """End a function's pauses: what has not happened yet doesn't happen."""
-    for row, _ in requests.of_function(view, Pause, command.function):
-        if row.resumed_at:
+    for paused, _ in requests.of_function(view, Pause, command.function):
+        if paused.resumed_at:
             continue
-        if row.state not in requests.FINISHED:
-            row = _planless(row)  # noqa: PLW2901  # the same pause, with less to do
+        row = paused if paused.state in requests.FINISHED else _planless(paused)
         # Runs that were received before are skipped all the same, so it applies until the
         # watermark has passed.
         due = 0 if row.scanning else context.received
@@ -52,7 +51,13 @@ def covers(view: View, slug: str, received: int) -> bool:
     return any(_lasts(row, received) for row, _ in requests.of_function(view, Pause, slug))
 
 
-def decider(view: View, row: RequestRow, tally: Tally) -> Callable[[bytes, bytes], int]:
+def received(row: RequestRow, _command: Pause) -> tuple[int, int]:
+    """The received times (ms) between which a pause looks at runs, both exclusive."""
+    # One that cancels nothing yet keeps back those that were received after it.
+    return 0 if row.state == requests.RUNNING else row.received, keys.TIME_END_MS - 1
+
+
+def decider(view: View, row: RequestRow, _command: Pause, tally: Tally) -> Decide:
     """What a pause does to each run of its scan."""
     cause = runs.cause(Cause.PAUSE, request=row.command.request)
 

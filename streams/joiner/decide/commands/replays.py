@@ -1,11 +1,10 @@
 """Replays: runs that ended start afresh, through the router, like events received now (S29)."""
 
-from collections.abc import Callable
 from hashlib import blake2b
 
 from streams.joiner.decide import announcements, requests, runs
 from streams.joiner.decide.context import Context
-from streams.joiner.decide.requests import Tally
+from streams.joiner.decide.requests import Decide, Tally
 from streams.joiner.decide.view import View
 from topology.records import Replay
 from topology.tables import LETTERS, RequestRow
@@ -17,9 +16,7 @@ def replay(view: View, context: Context, command: Replay) -> None:
         requests.write(view, RequestRow(command, context.received, requests.RUNNING, scanning=True))
 
 
-def decider(
-    view: View, row: RequestRow, command: Replay, tally: Tally
-) -> Callable[[bytes, bytes], int]:
+def decider(view: View, row: RequestRow, command: Replay, tally: Tally) -> Decide:
     """What a replay does to each run of its scan."""
     wanted = frozenset(LETTERS[status] for status in command.statuses)
 
@@ -40,6 +37,11 @@ def decider(
         return 1
 
     return decide
+
+
+def scanned(_view: View, row: RequestRow, _command: Replay) -> RequestRow:
+    """Every run in the range was met: the replay is done."""
+    return requests.finish(row, requests.DONE)
 
 
 def _share(run_id: bytes, spread_ms: int) -> int:

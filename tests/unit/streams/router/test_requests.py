@@ -7,9 +7,10 @@ import pytest
 
 from streams.router.drafts import Routed
 from streams.router.record import Record
-from streams.router.requests import route_request
+from streams.router.requests import _COMMANDS, route_request
 from topology import keys, limits
 from topology.records import (
+    REQUEST_TYPES,
     CancelRun,
     CancelRuns,
     Pause,
@@ -141,3 +142,8 @@ def test_a_request_beyond_the_limit_is_refused() -> None:
     """Requests have a size limit like events."""
     [rejection] = route_bytes(b" " * (limits.EVENT_BYTES + 1)).rejections
     assert "at most" in rejection.message
+
+
+def test_every_type_of_request_becomes_a_command() -> None:
+    """A type in the table of requests without a way to read it would fail when it comes."""
+    assert set(_COMMANDS) == {kind.body for kind in REQUEST_TYPES.values()}
