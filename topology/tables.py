@@ -145,8 +145,8 @@ class RunRow(Struct, array_like=True, frozen=True):
     """What changes of a run. Without a row a run is scheduled, at its first attempt, seq 1.
 
     `due` is the run's only timer: the earliest time at which something happens to it by itself.
-    `held`: its function was paused, and the watermark hasn't passed it (S28). `cancellation` is the
-    id of the one that cancelled it.
+    `kept_back`: its function was paused, and the watermark hasn't passed it (S28).
+    `cancellation` is the id of the one that cancelled it.
     """
 
     status: str
@@ -164,7 +164,7 @@ class RunRow(Struct, array_like=True, frozen=True):
     last_step: str = ""
     error: tuple[str, str] | None = None
     cause: bytes = b""
-    held: bool = False
+    kept_back: bool = False
     cancellation: bytes = b""
 
 

@@ -168,7 +168,7 @@ class CompiledFunction:
             return False
         return not conditions or _any_true(conditions, event)
 
-    def register(self, event: Event, received: int) -> tuple[Listener, ...]:
+    def listeners(self, event: Event, received: int) -> tuple[Listener, ...]:
         """What a run of this trigger event waits under, over all rules.
 
         Those with an equality come first: the first of them is the run's home key. The others wait

@@ -291,13 +291,13 @@ class PartitionProcessor:
             try:
                 reached = decide_batch(view, inputs, self._stream.sources(), due, work)
             except PoisonError as error:
-                if error.place in error.source.refused:
+                if error.place in error.record.refused:
                     raise  # leaving the command out didn't help: stop, say so, skip nothing
                 log.exception("A command can't be decided", **self._where(), error=str(error))
-                error.source.refused[error.place] = str(error)
+                error.record.refused[error.place] = str(error)
                 continue
-            for source, at in zip(inputs, reached, strict=False):
-                _emit_refused(view, self._parts.topics, source, at)
+            for record, at in zip(inputs, reached, strict=False):
+                _emit_refused(view, self._parts.topics, record, at)
             return view, reached
 
     def _next(
@@ -305,13 +305,13 @@ class PartitionProcessor:
     ) -> AppliedRow:
         """How far the partition is once this view is committed."""
         commands, forwards = applied.commands, applied.forwards
-        done = [source for source, at in zip(inputs, reached, strict=False) if at == source.size]
-        for source in done:
-            if isinstance(source.body, CommandBatch):
-                commands = source.offset
+        done = [record for record, at in zip(inputs, reached, strict=False) if at == record.size]
+        for record in done:
+            if isinstance(record.body, CommandBatch):
+                commands = record.offset
             else:
-                forwards = source.offset
-        if not any(isinstance(source.body, tuple) for source in inputs[len(done) :]):
+                forwards = record.offset
+        if not any(isinstance(record.body, tuple) for record in inputs[len(done) :]):
             # Markers count too: retention may take them with the records before them.
             forwards = max(forwards, self._marked)
         return AppliedRow(
@@ -364,23 +364,23 @@ def _check_offset(topic: str, applied: int, low: int, high: int, *, same: bool) 
 
 
 def _advance(inputs: list[Input], reached: list[int]) -> None:
-    for source, at in zip(inputs, reached, strict=False):
-        source.done = at
+    for record, at in zip(inputs, reached, strict=False):
+        record.done = at
     while inputs and inputs[0].done == inputs[0].size and reached:
         inputs.pop(0)
         reached.pop(0)
 
 
-def _emit_refused(view: View, topics: Mapping[str, str], source: Input, at: int) -> None:
-    for (entry, _), error in source.refused.items():
-        if not source.done <= entry < at:
+def _emit_refused(view: View, topics: Mapping[str, str], record: Input, at: int) -> None:
+    for (entry, _), error in record.refused.items():
+        if not record.done <= entry < at:
             continue
-        if isinstance(source.body, CommandBatch):
-            refused = source.body.entries[entry]
-            topic = source.body.topics[refused.topic].name
+        if isinstance(record.body, CommandBatch):
+            refused = record.body.entries[entry]
+            topic = record.body.topics[refused.topic].name
             origin = Origin(topic, refused.partition, refused.offset, None, refused.event)
         else:
-            origin = Origin(topics["forwards"], view.partition, source.offset)
+            origin = Origin(topics["forwards"], view.partition, record.offset)
         letter = dead_letter(origin, stage="joiner", kind="undecidable", message=error)
         view.outputs.append(Output("dead-letters", letter.key, letter.value, [*letter.headers]))
         view.count("dead_letters", "undecidable")

@@ -101,7 +101,7 @@ class EventRouter:
         received = record.received
         replay_of, replay_id, due = replay
         event_key = keys.event_key(function.slug, event.id)
-        listeners = function.register(event.document, received)
+        listeners = function.listeners(event.document, received)
         rules = function.rules
         indexed = bool(listeners) and rules[listeners[0].rule].scan_key is None
         home_key = listeners[0].key if indexed else event_key

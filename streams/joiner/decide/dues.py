@@ -29,7 +29,7 @@ def due_times(event: EventRow, row: RunRow, compiled: CompiledFunction) -> list[
     """When what happens to an unfinished run by itself (S27, S30, leases, wake-ups, `ts`)."""
     function = compiled.function
     times = [(event.received + function.pending_for_ms, "expire")]
-    if row.held:
+    if row.kept_back:
         times.append((event.received, "release"))
     if (
         row.status == Status.SCHEDULED

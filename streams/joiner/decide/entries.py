@@ -63,7 +63,7 @@ _DECIDERS: Final[dict[type[Command], Callable[..., None]]] = {
     Listen: listen.listen,
     Update: update.update,
     StopCancellation: cancellations.stop_cancellation,
-    CancelRun: cancellations.cancel_run,
+    CancelRun: cancellations.cancel_one,
     Resume: pauses.resume,
     **{command: kind.begin for command, kind in KINDS.items()},
 }

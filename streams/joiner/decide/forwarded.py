@@ -15,7 +15,7 @@ def forwarded(view: View, command: Forward) -> None:
                     # Only a home knows how large its runs are: the rest comes once more.
                     view.forward(view.partition, ForwardedMatch(event, hits[number:]))
                     return
-                cancel_events.cancel_run(view, event, run_id, rule)
+                cancel_events.match_run(view, event, run_id, rule)
         case ForwardedCancel(cancel=event, matches=matches):
             cancel_events.cancel(view, event, matches)
         case Unlisten():

@@ -119,9 +119,9 @@ def begin(view: View, run_id: bytes, event: EventRow, app: str) -> None:
     announcements.scheduled(view, run_id, event, app)
 
 
-def begin_held(view: View, run_id: bytes, event: EventRow, compiled: CompiledFunction) -> None:
+def begin_kept_back(view: View, run_id: bytes, event: EventRow, compiled: CompiledFunction) -> None:
     """Announce a new run that isn't dispatched, since its function is paused (S28)."""
-    row = msgspec.structs.replace(as_registered(event), dispatch=False, held=True)
+    row = msgspec.structs.replace(as_registered(event), dispatch=False, kept_back=True)
     row = msgspec.structs.replace(row, due=dues.next_due(event, row, compiled))
     view.put(tables.run_row_key(run_id), codec.RUN_ROWS.encode(row))
     view.derive_rows(derive.run_rows(run_id, event, row))

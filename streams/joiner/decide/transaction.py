@@ -39,9 +39,9 @@ class Input:
 class PoisonError(Exception):
     """A decision raised; nothing of the view counts. `place` is what to leave out the next time."""
 
-    def __init__(self, source: Input, place: tuple[int, int], error: Exception) -> None:
+    def __init__(self, record: Input, place: tuple[int, int], error: Exception) -> None:
         super().__init__(f"{type(error).__name__}: {error}")
-        self.source = source
+        self.record = record
         self.place = place
 
 
@@ -78,13 +78,13 @@ def decide_batch(
         slices.work(view, key)
     left = limits.INTAKE_COMMANDS
     reached = []
-    for source in inputs:
-        at, left = _decide_from(view, source, source.done, left)
+    for record in inputs:
+        at, left = _decide_from(view, record, record.done, left)
         reached.append(at)
-        if at < source.size:
+        if at < record.size:
             break
-        if isinstance(source.body, CommandBatch):
-            view.sources.complete(source.body.topics, source.body.progress)
+        if isinstance(record.body, CommandBatch):
+            view.sources.complete(record.body.topics, record.body.progress)
             view.watermark = max(view.watermark, view.sources.complete_until(sources))
     for key, row in view.sources.changed_rows():
         view.put(key, row)
@@ -92,35 +92,35 @@ def decide_batch(
     return reached
 
 
-def _decide_from(view: View, source: Input, at: int, left: int) -> tuple[int, int]:
+def _decide_from(view: View, record: Input, at: int, left: int) -> tuple[int, int]:
     """Decide from entry, or forwarded command, `at` on; how far that is, and how many are left."""
-    decide = _decide_entry if isinstance(source.body, CommandBatch) else _decide_forward
-    size = source.size
+    decide = _decide_entry if isinstance(record.body, CommandBatch) else _decide_forward
+    size = record.size
     try:
         while at < size and left > 0 and view.bytes < limits.SLICE_BYTES:
             view.number = 0
-            left -= decide(view, source, at)
+            left -= decide(view, record, at)
             at += 1
     except StoreError:
         raise  # no command is to blame for the disk
     except Exception as error:  # whatever it is, one bad command must not stop a partition
-        raise PoisonError(source, (at, view.number), error) from error
+        raise PoisonError(record, (at, view.number), error) from error
     return at, left
 
 
-def _decide_entry(view: View, source: Input, at: int) -> int:
+def _decide_entry(view: View, record: Input, at: int) -> int:
     """Decide one entry; how many commands that was."""
-    batch = source.body
+    batch = record.body
     assert isinstance(batch, CommandBatch)
     entry = batch.entries[at]
-    entries.decide_entry(view, batch, entry, source.refused_at(at))
+    entries.decide_entry(view, batch, entry, record.refused_at(at))
     return len(entry.commands)
 
 
-def _decide_forward(view: View, source: Input, at: int) -> int:
+def _decide_forward(view: View, record: Input, at: int) -> int:
     """Decide one forwarded command; how many commands that was."""
-    assert not isinstance(source.body, CommandBatch)
-    command = source.body[at]
-    if not source.refused_at(at):
+    assert not isinstance(record.body, CommandBatch)
+    command = record.body[at]
+    if not record.refused_at(at):
         forwarded.forwarded(view, command)
     return len(command.hits) if isinstance(command, ForwardedMatch) else 1

@@ -41,7 +41,7 @@ def fan_out_slice(view: View, event: CancelEvent, match_key: bytes, cursor: byte
         run_id, rule = key[tables.LISTENER_RUN], key[tables.LISTENER_RULE]
         home = keys.partition_of_run(run_id, view.partitions)
         if home == view.partition:
-            cancel_run(view, event, run_id, rule)
+            match_run(view, event, run_id, rule)
         else:
             away.setdefault(home, []).append((run_id, rule))
         cursor = key
@@ -58,7 +58,7 @@ def held_cancels(view: View, match_key: bytes) -> Iterator[CancelEvent]:
         yield held.cancel
 
 
-def cancel_run(view: View, event: CancelEvent, run_id: bytes, rule: int) -> None:
+def match_run(view: View, event: CancelEvent, run_id: bytes, rule: int) -> None:
     """At a run's home: cancel it, if the event really matches it."""
     run = runs.load(view, run_id)
     if run is None:

@@ -36,7 +36,7 @@ def stop_cancellation(view: View, _: Context, command: StopCancellation) -> None
         requests.write(view, requests.finish(row, requests.STOPPED))
 
 
-def cancel_run(view: View, context: Context, command: CancelRun) -> None:
+def cancel_one(view: View, context: Context, command: CancelRun) -> None:
     """Cancel one run, and say what came of it (S26)."""
     run = runs.load(view, command.run_id)
     if run is None:

@@ -67,7 +67,7 @@ def decider(view: View, row: RequestRow, _command: Pause, tally: Tally) -> Decid
         if run is None or run.ended:
             tally.already_ended += 1
             return int(run is not None)
-        if not run.row.held:
+        if not run.row.kept_back:
             _meet(view, row, run, tally, cause)
         return 1
 
@@ -119,17 +119,17 @@ def fire(view: View, row: RequestRow) -> None:
 def release(view: View, run: Run) -> None:
     """The watermark has passed a run that was kept back: it is skipped, or goes on."""
     if covers(view, run.event.slug, run.event.received):
-        runs.change(view, run, Status.SKIPPED, ended_at=view.now, dispatch=False, held=False)
+        runs.change(view, run, Status.SKIPPED, ended_at=view.now, dispatch=False, kept_back=False)
         return
     waits = run.event.dispatch_at and not view.passed(run.event.dispatch_at)
-    runs.change(view, run, Status.SCHEDULED, dispatch=not waits, held=False)
+    runs.change(view, run, Status.SCHEDULED, dispatch=not waits, kept_back=False)
 
 
 def _meet(view: View, row: RequestRow, run: Run, tally: Tally, cause: bytes) -> None:
     """Keep a run back that nobody has started; others are unfinished ones."""
     if run.event.received > row.received and not run.row.started_at:
         if _lasts(row, run.event.received):
-            runs.change(view, run, Status.SCHEDULED, dispatch=False, held=True)
+            runs.change(view, run, Status.SCHEDULED, dispatch=False, kept_back=True)
     elif row.state == requests.RUNNING:
         tally.matched += 1
         runs.cancel(view, run, Cause.PAUSE, cause)

@@ -23,7 +23,7 @@ def register(view: View, context: Context, command: Register, definition: Defini
     if first is None:
         event = runs.register(view, context, command, compiled, listed)
         if view.requests and pauses.covers(view, event.slug, event.received):
-            runs.begin_held(view, command.run_id, event, compiled)
+            runs.begin_kept_back(view, command.run_id, event, compiled)
         else:
             runs.begin(view, command.run_id, event, compiled.function.app)
         if command.cancels:

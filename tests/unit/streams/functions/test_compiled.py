@@ -113,7 +113,7 @@ def test_a_run_and_its_cancel_meet_under_one_key() -> None:
     """The key of a match rule comes from the same path of both events."""
     function = compiled(CancelRule(event="order/dropped", match="data.id"))
     expected = keys.MatchKeys("shop-ship", "order/dropped", [("data", "id")]).key(b"so-1")
-    assert function.register(placed(id="o-1"), 50) == (Listener(expected, 0, 0),)
+    assert function.listeners(placed(id="o-1"), 50) == (Listener(expected, 0, 0),)
     found = CancelKinds([function]).matches("order/dropped", event("order/dropped", id="o-1"))
     assert found == (Match(expected, 0),)
 
@@ -123,7 +123,7 @@ def test_equal_numbers_have_one_key_and_other_types_another() -> None:
     function = compiled(CancelRule(event="order/dropped", match="data.id"))
 
     def key(value: object) -> bytes:
-        return function.register(placed(id=value), 0)[0].key
+        return function.listeners(placed(id=value), 0)[0].key
 
     assert key(1) == key(1.0)
     assert len({key(1), key("1"), key(True), key(1.5)}) == 4
@@ -133,7 +133,7 @@ def test_equal_numbers_have_one_key_and_other_types_another() -> None:
 def test_a_missing_or_null_value_gives_neither_listener_nor_match(data: dict[str, Any]) -> None:
     """S14: such an equality is false, so there is nothing to wait or look under."""
     function = compiled(CancelRule(event="order/dropped", match="data.id"))
-    assert function.register(placed(**data), 0) == ()
+    assert function.listeners(placed(**data), 0) == ()
     dropped = event("order/dropped", **data)
     assert CancelKinds([function]).matches("order/dropped", dropped) == ()
 
@@ -144,7 +144,7 @@ def test_a_value_nested_beyond_comparison_gives_no_key() -> None:
     for _ in range(500):
         deep = [deep]
     function = compiled(CancelRule(event="order/dropped", match="data.id"))
-    assert function.register(placed(id=deep), 0) == ()
+    assert function.listeners(placed(id=deep), 0) == ()
 
 
 def test_each_branch_of_an_or_has_its_key() -> None:
@@ -152,9 +152,9 @@ def test_each_branch_of_an_or_has_its_key() -> None:
     rule = CancelRule(event="c", if_="event.data.a == async.data.a || event.data.b == async.data.b")
     function = compiled(rule)
     assert [kind.paths for kind in function.rules[0].kinds] == [(("data", "a"),), (("data", "b"),)]
-    both = function.register(placed(a=1, b=2), 0)
+    both = function.listeners(placed(a=1, b=2), 0)
     assert len({listener.key for listener in both}) == 2
-    assert function.register(placed(b=2), 0) == both[1:]
+    assert function.listeners(placed(b=2), 0) == both[1:]
     kinds = CancelKinds([function])
     assert [match.key for match in kinds.matches("c", event("c", b=2))] == [both[1].key]
 
@@ -163,8 +163,8 @@ def test_branches_that_meet_under_one_key_give_one_listener() -> None:
     """Two event paths against one cancel path may hold the same value."""
     rule = CancelRule(event="c", if_="event.data.a == async.data.x || event.data.b == async.data.x")
     function = compiled(rule)
-    assert len(function.register(placed(a=1, b=1), 0)) == 1
-    assert len(function.register(placed(a=1, b=2), 0)) == 2
+    assert len(function.listeners(placed(a=1, b=1), 0)) == 1
+    assert len(function.listeners(placed(a=1, b=2), 0)) == 2
     assert len(CancelKinds([function]).matches("c", event("c", x=1))) == 1
 
 
@@ -189,7 +189,7 @@ def test_a_rule_without_equality_waits_under_its_scan_key() -> None:
     rule = function.rules[0]
     expected = keys.scan_key("shop-ship", "c")
     assert (rule.kinds, rule.scan_key) == ((), expected)
-    assert function.register(placed(), 5) == (Listener(expected, 0, 0),)
+    assert function.listeners(placed(), 5) == (Listener(expected, 0, 0),)
     assert CancelKinds([function]).matches("c", event("c")) == (Match(expected, 0, True),)
 
 
@@ -200,8 +200,8 @@ def test_indexed_listeners_come_first_and_keep_their_rule() -> None:
         CancelRule(event="c", match="data.id"),
         CancelRule(event="d", match="data.user"),
     )
-    assert [found.rule for found in function.register(placed(id=1, user=2), 0)] == [1, 2, 0]
-    assert [found.rule for found in function.register(placed(user=2), 0)] == [2, 0]
+    assert [found.rule for found in function.listeners(placed(id=1, user=2), 0)] == [1, 2, 0]
+    assert [found.rule for found in function.listeners(placed(user=2), 0)] == [2, 0]
 
 
 def test_a_timeout_bounds_the_listener() -> None:
@@ -211,7 +211,7 @@ def test_a_timeout_bounds_the_listener() -> None:
         CancelRule(event="b", match="data.id", timeout_at=9_000),
         CancelRule(event="c", match="data.id"),
     )
-    assert [found.until for found in function.register(placed(id=1), 1_000)] == [1_500, 9_000, 0]
+    assert [found.until for found in function.listeners(placed(id=1), 1_000)] == [1_500, 9_000, 0]
 
 
 def test_the_whole_expression_decides() -> None:
