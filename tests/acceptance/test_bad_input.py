@@ -4,11 +4,9 @@ from random import Random
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from streams.joiner.decide.commands import register
-from streams.joiner.decide.context import Context
 from streams.joiner.decide.transaction import PoisonError
-from streams.joiner.decide.view import View
 from tests.support.driver import Driver
 from topology import codec, limits
 from topology.records import CommandBatch, Entry, Listen
@@ -147,22 +145,21 @@ def test_a_batch_of_an_unknown_version_stops_its_partition(driver: Driver) -> No
     assert driver.partitions[0].applied.commands == -1
 
 
-def test_a_command_that_can_not_be_decided_is_a_dead_letter(
-    driver: Driver, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_command_that_can_not_be_decided_is_a_dead_letter() -> None:
     """One poisonous command doesn't stop a partition: the others of its batch go on."""
-    with driver.unread():
-        runs = [driver.event("report/requested", reportId=f"r{number}") for number in range(3)]
-
-    decide = register.register
-
-    def poisoned(view: View, context: Context, *rest: Any) -> None:
-        if b"r1" in context.event:
-            raise RuntimeError("poison")
-        decide(view, context, *rest)
-
-    monkeypatch.setattr(register, "register", poisoned)
-    driver.read()
+    driver = Driver(FUNCTIONS, partitions=1)
+    with driver.down():
+        with driver.unread():
+            runs = [driver.event("report/requested", reportId=f"r{number}") for number in range(3)]
+        driver.read()
+        log = driver.cluster.log("commands", 0)
+        batch = codec.COMMANDS.decode(log.records[-1].value or b"")
+        first, poisoned, last = batch.entries
+        (register,) = poisoned.commands
+        # The batch has no such definition.
+        poisoned = replace(poisoned, commands=(replace(register, definition=1),))
+        batch = replace(batch, entries=(first, poisoned, last))
+        log.records[-1] = log.records[-1]._replace(value=codec.COMMANDS.encode(batch))
 
     assert [bool(driver.runs(run)) for run in runs] == [True, False, True]
     (letter,) = driver.dead_letters()
