@@ -1,14 +1,15 @@
-"""celpy's parser, and its tree without the wrappers: all that is used of lark.
+"""A parser of celpy's grammar, and its trees without wrappers: the only module that calls lark.
 
-The parser is taken out of celpy's process-wide singleton: whoever creates a celpy Environment with
-the other runner first would otherwise decide the class of our trees.
+celpy itself keeps one parser per process, whose trees are of the class that the first celpy
+Environment asked for. The parser here is built from the same grammar and belongs to nobody else.
 """
 
+import re
 from functools import cache
+from importlib.resources import files
 from threading import Lock
 from typing import Final, TypeAlias, cast
 
-from celpy.celparser import CELParser
 from lark import Lark, Token, Tree
 from lark.exceptions import LarkError, UnexpectedInput
 
@@ -55,27 +56,26 @@ def span_of(tree: Syntax) -> Span:
     return (tree.meta.start_pos, tree.meta.end_pos)
 
 
-class _Parser(CELParser):
-    @staticmethod
-    def ambiguous_literals(token: Token) -> Token:
-        """Tell true and false from names, as celpy does, but keep where they stand."""
-        if token.value in {"true", "false"}:
-            return Token.new_borrow_pos("BOOL_LIT", token.value, token)
-        return token
-
-
 @cache
 def _parser() -> Lark:
-    others = CELParser.CEL_PARSER
-    # Through setattr, so that the type checker sees the constructor fill it again.
-    setattr(CELParser, "CEL_PARSER", None)  # noqa: B010
-    try:
-        _Parser(tree_class=Tree)
-        parser = CELParser.CEL_PARSER
-    finally:
-        CELParser.CEL_PARSER = others
-    assert parser is not None
-    return parser
+    """Build the parser with the options of celpy's own."""
+    return Lark(
+        files("celpy").joinpath("cel.lark").read_text("utf-8"),
+        parser="lalr",
+        start="expr",
+        g_regex_flags=re.MULTILINE,
+        lexer_callbacks={"IDENT": _name_or_boolean},
+        propagate_positions=True,
+        maybe_placeholders=False,
+        priority="invert",
+    )
+
+
+def _name_or_boolean(token: Token) -> Token:
+    """Tell true and false from names, as celpy does, but keep their place in the text."""
+    if token.value in {"true", "false"}:
+        return Token.new_borrow_pos("BOOL_LIT", token.value, token)
+    return token
 
 
 def _syntax_error(text: str, error: UnexpectedInput) -> ExpressionError:

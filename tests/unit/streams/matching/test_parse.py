@@ -203,7 +203,7 @@ def test_no_text_takes_exponential_time(text: str) -> None:
 
 
 def test_celpy_neither_changes_nor_is_changed_by_this_process() -> None:
-    """The parser of celpy is a singleton with the trees of its first runner; ours is our own."""
+    """Expressions are parsed by a parser of their own, whatever runner celpy has been given."""
     environment = Environment(runner_class=CompiledRunner)
     limit = sys.getrecursionlimit()
     assert Expression("event.a == 1", EVENT).evaluate({"a": 1}, None)
