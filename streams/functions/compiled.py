@@ -243,11 +243,6 @@ class CancelKinds:
         """What events of this name may cancel; None: nothing."""
         return self._matchers.get(event_name)
 
-    def matches(self, event_name: str, event: Event) -> tuple[Match, ...]:
-        """The keys under which the event may find runs; none for a name that no rule has."""
-        matcher = self._matchers.get(event_name)
-        return () if matcher is None else matcher.matches(event)
-
 
 def _key(keys: MatchKeys, values: tuple[Any, ...] | None) -> bytes | None:
     if values is None:

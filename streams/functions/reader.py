@@ -1,6 +1,5 @@
 """Reads the topic `functions` into a registry, and knows how fresh the registry is."""
 
-import logging
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -19,6 +18,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
     OffsetSpec,
 )
 
+from streams import logs
 from streams.errors import RegistryError, TopicsError, UnreachableError
 from streams.functions.registry import Registry
 from streams.kafka import codes
@@ -40,7 +40,7 @@ _ABSENT: Final = (
     codes.UNKNOWN_PARTITION,
 )
 
-_log = logging.getLogger(__name__)
+log = logs.get(__name__)
 
 
 class RegistryReader:
@@ -198,7 +198,7 @@ class RegistryReader:
         if error.code() == codes.OUT_OF_LOG or error.fatal():
             raise RegistryError(f"{self._topic} can't be read on: {error.str()}. Restart")
         if not repeated:
-            _log.warning(f"Reading {self._topic} has to wait: {error.str()}")
+            log.warning("Functions can't be read now", topic=self._topic, error=error.str())
 
     def _refuse_shorter(self, end: int) -> None:
         raise RegistryError(

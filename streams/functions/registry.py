@@ -5,12 +5,12 @@ one offset has the same, whenever it began to read. A version routes events rece
 time plus 2 s on; it stays for its cancel rules when a newer one takes over, until it is tombstoned.
 """
 
-import logging
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from streams import logs
 from streams.errors import DefinitionError, ExpressionError
 from streams.functions.compiled import (
     CancelKinds,
@@ -24,7 +24,7 @@ from topology.records import Definition
 # Events of late partitions look back a little; each view takes one entry per function and event.
 _VIEWS: Final = 16
 
-_log = logging.getLogger(__name__)
+log = logs.get(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class Registry:
                 self._entries.setdefault(slug, _Entry()).add(Version(name, compiled))
         except (ValueError, DefinitionError, ExpressionError) as error:
             self.damaged += 1
-            _log.warning(f"The function at offset {offset}, key {key!r}, is ignored: {error}")
+            log.warning("A function is ignored", offset=offset, key=str(key), error=str(error))
         self._forget_views()
 
     def at(self, received: int) -> View:
@@ -120,11 +120,6 @@ class Registry:
     def version_at(self, slug: str, received: int) -> CompiledFunction | None:
         """The version that an event received then may trigger; it may trigger nothing."""
         return self.at(received).functions.get(slug)
-
-    def kept(self, received: int) -> Iterator[CompiledFunction]:
-        """All versions whose cancel rules count for an event received then."""
-        for entry in self._entries.values():
-            yield from entry.valid_at(received)
 
     def versions(self, slug: str) -> tuple[Version, ...]:
         """All versions of a function, the newest last."""
@@ -191,10 +186,11 @@ class _Entry:
 
     def add(self, version: Version) -> None:
         if self.owned and self.owned[0].identity != version.identity:
-            _log.warning(
-                f"{version.key} is ignored: {version.compiled.slug} is app and id "
-                f"{self.owned[0].identity}, not {version.identity}"
+            (app, id_), (other_app, other_id) = self.owned[0].identity, version.identity
+            reason = (
+                f"its slug is that of app {app}, id {id_}, not of app {other_app}, id {other_id}"
             )
+            log.warning("A function is ignored", key=version.key, error=reason)
             self.ignored.append(version)
         else:
             self.owned.append(version)

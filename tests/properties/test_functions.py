@@ -104,7 +104,6 @@ def seen(registry: Registry, received: int) -> object:
     event = {"name": "c", "data": {"x": 1, "y": 1, "z": 1}}
     return (
         {slug: version.version for slug, version in view.functions.items()},
-        sorted(version.version for version in registry.kept(received)),
         {
             (name, route.slug): (
                 route.triggered is not None,

@@ -27,10 +27,6 @@ class Offsets:
         for part in (self._read, self._open, self._committed):
             part.pop(partition, None)
 
-    def open_records(self) -> int:
-        """How many records are worked on."""
-        return sum(map(len, self._open.values()))
-
     def uncommitted(self) -> dict[int, int]:
         """Per partition the offset to commit, where it moved since the last call."""
         moved = {}
