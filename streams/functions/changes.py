@@ -11,6 +11,7 @@ from streams.functions.compiled import CompiledRule, compile_definition
 from streams.functions.definition import as_document
 from streams.functions.registry import Registry, Version
 from topology import codec, limits
+from topology.keys import Path
 from topology.records import Definition, Function, Json
 
 
@@ -157,7 +158,7 @@ def _report(rule: CompiledRule) -> RuleReport:
     )
 
 
-def path_text(path: matching.Path) -> str:
+def path_text(path: Path) -> str:
     """A path of members as people write it: `data.reportId`."""
     parts = [
         f".{part}" if isinstance(part, str) and part.isidentifier() else f"[{part!r}]"

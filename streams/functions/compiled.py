@@ -5,9 +5,9 @@ Kafka client. The same version gives the same keys everywhere: they depend on th
 event's name and the paths alone, never on the version or the place of a rule.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from streams import matching
 from streams.errors import DefinitionError, EvaluationError
@@ -16,8 +16,7 @@ from topology import codec
 from topology.keys import MatchKeys, Path, scan_key
 from topology.records import CancelRule, Definition, Function, Listener, Match, Trigger
 
-Event: TypeAlias = dict[str, Any]
-Extractor: TypeAlias = Callable[[Event], tuple[Any, ...] | None]
+Event: TypeAlias = matching.Document
 
 TRIGGER_VARIABLES: Final = frozenset({"event"})
 
@@ -38,8 +37,8 @@ class KeyKind:
     def __init__(self, slug: str, event: str, branch: matching.Branch) -> None:
         self.paths: tuple[Path, ...] = branch.async_paths
         self.keys = MatchKeys(slug, event, self.paths)
-        self.event_values: Extractor = matching.extractor(branch.event_paths)
-        self.async_values: Extractor = matching.extractor(self.paths)
+        self.event_values: matching.Extractor = matching.extractor(branch.event_paths)
+        self.async_values: matching.Extractor = matching.extractor(self.paths)
 
     def run_key(self, event: Event) -> bytes | None:
         """Where a run of this trigger event waits; None: no cancel can match (S14)."""
@@ -244,7 +243,7 @@ class CancelKinds:
         return self._matchers.get(event_name)
 
 
-def _key(keys: MatchKeys, values: tuple[Any, ...] | None) -> bytes | None:
+def _key(keys: MatchKeys, values: matching.Values | None) -> bytes | None:
     if values is None:
         return None
     try:

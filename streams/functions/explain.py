@@ -20,6 +20,7 @@ from streams.functions.compiled import (
 )
 from streams.functions.definition import read_function
 from topology import codec
+from topology.keys import Path
 from topology.records import Definition, Json
 
 _SHOWN_CHARS: Final = 120
@@ -149,12 +150,12 @@ def _key_values(branch: matching.Branch, event: Event) -> tuple[KeyValue, ...]:
     )
 
 
-def _named(event: str, path: matching.Path) -> str:
+def _named(event: str, path: Path) -> str:
     text = path_text(path)
     return event + (text if text.startswith("[") else f".{text}")
 
 
-def _value(path: matching.Path, event: Event) -> Json:
+def _value(path: Path, event: Event) -> Json:
     found = matching.values((path,), event)
     return None if found is None else found[0]
 

@@ -5,16 +5,17 @@ may return too much but never omits; `Expression.evaluate` decides; `Expression.
 celpy's answer, against which both are tested (S14 to S17).
 """
 
-from streams.matching.canonical import canonical, extractor, values
+from streams.matching.canonical import Document, Extractor, Values, canonical, extractor, values
 from streams.matching.equality import Branch
 from streams.matching.expression import Coverage, Expression, coverage, match_expression, parse
-from streams.matching.nodes import Path
 
 __all__ = [
     "Branch",
     "Coverage",
+    "Document",
     "Expression",
-    "Path",
+    "Extractor",
+    "Values",
     "canonical",
     "coverage",
     "extractor",

@@ -6,14 +6,18 @@ doesn't matter. Strings are taken as they are, without Unicode normalisation.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias, TypeGuard
 
 from streams.errors import EvaluationError
 from streams.matching import limits
-from streams.matching.nodes import Path
+from topology.keys import Path
+from topology.records import Json
 
-Document: TypeAlias = dict[str, Any]
-Values: TypeAlias = tuple[Any, ...]
+# An event as decoded JSON.
+Document: TypeAlias = dict[str, Json]
+# What the paths of a rule lead to in one event, in their order.
+Values: TypeAlias = tuple[Json, ...]
+# From an event to such values; None where one of them is missing or null.
 Extractor: TypeAlias = Callable[[Document], Values | None]
 
 
@@ -28,7 +32,7 @@ def values(paths: tuple[Path, ...], document: Document) -> Values | None:
     return tuple(found)
 
 
-def dig(path: Path, value: Any) -> Any:  # noqa: ANN401 (any JSON value)
+def dig(path: Path, value: Json) -> Json:
     """Give the value under one path, or None where it is missing or null."""
     for segment in path:
         if isinstance(segment, str):
@@ -44,7 +48,7 @@ def dig(path: Path, value: Any) -> Any:  # noqa: ANN401 (any JSON value)
 
 def extractor(paths: tuple[Path, ...]) -> Extractor:
     """Prepare `values` for some paths: the form for hot loops."""
-    members = [path for path in paths if len(path) == 2 and not _has_index(path)]  # noqa: PLR2004
+    members = [path for path in paths if _is_member_of_member(path)]
     if len(members) != len(paths):
         return lambda document: values(paths, document)
     if len(members) == 1:
@@ -52,11 +56,14 @@ def extractor(paths: tuple[Path, ...]) -> Extractor:
     return _many_members(members)
 
 
-def _has_index(path: Path) -> bool:
-    return any(isinstance(segment, int) for segment in path)
+def _is_member_of_member(path: Path) -> TypeGuard[tuple[str, str]]:
+    match path:
+        case (str(), str()):
+            return True
+    return False
 
 
-def _one_member(outer: Any, inner: Any) -> Extractor:  # noqa: ANN401 (segments of a path)
+def _one_member(outer: str, inner: str) -> Extractor:
     def extract(document: Document) -> Values | None:
         try:
             value = document[outer][inner]
@@ -68,7 +75,7 @@ def _one_member(outer: Any, inner: Any) -> Extractor:  # noqa: ANN401 (segments 
     return extract
 
 
-def _many_members(members: list[Any]) -> Extractor:
+def _many_members(members: list[tuple[str, str]]) -> Extractor:
     def extract(document: Document) -> Values | None:
         try:
             found = tuple([document[outer][inner] for outer, inner in members])
@@ -101,7 +108,7 @@ def canonical(values: Values) -> bytes:
         return text.encode("utf-8", "surrogatepass")
 
 
-def _encode(value: Any, depth: int) -> str:  # noqa: ANN401 (any JSON value)
+def _encode(value: Json, depth: int) -> str:
     """Encode so that no encoding is a prefix of another."""
     kind = type(value)
     if kind is str:
@@ -116,7 +123,7 @@ def _encode(value: Any, depth: int) -> str:  # noqa: ANN401 (any JSON value)
     return "n" if value is None else _container(value, depth + 1)
 
 
-def _container(value: Any, depth: int) -> str:  # noqa: ANN401 (any JSON value)
+def _container(value: Json, depth: int) -> str:
     if depth > limits.VALUE_DEPTH:
         raise EvaluationError(f"values nested over {limits.VALUE_DEPTH} levels can't be compared")
     if type(value) is list:

@@ -10,10 +10,13 @@ from typing import Any, Final, TypeAlias
 from streams.errors import EvaluationError
 from streams.matching import limits, operators
 from streams.matching.canonical import Document
-from streams.matching.nodes import Path
+from topology.keys import Path
+from topology.records import Json
 
-Closure: TypeAlias = Callable[[Document, Any], Any]
-Predicate: TypeAlias = Callable[[Document, Any], bool]
+# The cancel event, None for the condition of a trigger; inside a macro (cancel event, item).
+Scope: TypeAlias = Any
+Closure: TypeAlias = Callable[[Document, Scope], Json]
+Predicate: TypeAlias = Callable[[Document, Scope], bool]
 
 # What a subscript raises where a member is missing, or where its container is no container.
 _MISSING: Final = (KeyError, TypeError, IndexError)
@@ -22,7 +25,7 @@ _MISSING: Final = (KeyError, TypeError, IndexError)
 def boolean(inner: Closure) -> Predicate:
     """Make any result but a boolean an error (S16)."""
 
-    def checked(event: Document, async_: Any) -> bool:  # noqa: ANN401 (see Closure)
+    def checked(event: Document, async_: Scope) -> bool:
         value = inner(event, async_)
         if value is True or value is False:
             return bool(value)
@@ -38,10 +41,11 @@ def inverted(inner: Predicate) -> Predicate:
 
 def conjunction(operands: tuple[Predicate, ...]) -> Predicate:
     """Answer false if any operand is false, else raise if any does, else true."""
-    if len(operands) == 2:  # noqa: PLR2004 (the usual rule: a loop costs half as much again)
-        return _both(*operands)
+    match operands:
+        case first, second:  # The usual rule: a loop costs half as much again.
+            return _both(first, second)
 
-    def all_of(event: Document, async_: Any) -> bool:  # noqa: ANN401 (see Closure)
+    def all_of(event: Document, async_: Scope) -> bool:
         error = None
         for operand in operands:
             try:
@@ -57,7 +61,7 @@ def conjunction(operands: tuple[Predicate, ...]) -> Predicate:
 
 
 def _both(first: Predicate, second: Predicate) -> Predicate:
-    def both(event: Document, async_: Any) -> bool:  # noqa: ANN401 (see Closure)
+    def both(event: Document, async_: Scope) -> bool:
         try:
             if not first(event, async_):
                 return False
@@ -73,7 +77,7 @@ def _both(first: Predicate, second: Predicate) -> Predicate:
 def disjunction(operands: tuple[Predicate, ...]) -> Predicate:
     """Answer true if any operand is true, else raise if any does, else false."""
 
-    def any_of(event: Document, async_: Any) -> bool:  # noqa: ANN401 (see Closure)
+    def any_of(event: Document, async_: Scope) -> bool:
         error = None
         for operand in operands:
             try:
@@ -95,7 +99,7 @@ def conjunct(event_path: Path, async_path: Path) -> Predicate:
             return _member_conjunct(outer, inner, async_outer, async_inner)
     from_event, from_async = _getter(event_path), _getter(async_path)
 
-    def compared(event: Document, async_: Any) -> bool:  # noqa: ANN401 (see Closure)
+    def compared(event: Document, async_: Scope) -> bool:
         try:
             left, right = from_event(event), from_async(async_)
         except _MISSING:
@@ -109,7 +113,7 @@ def _member_conjunct(outer: str, inner: str, async_outer: str, async_inner: str)
     """Compare `event.a.b == async.c.d`, the usual rule, without a further call."""
     equal = operators.equal
 
-    def compared(event: Document, async_: Any) -> bool:  # noqa: ANN401 (see Closure)
+    def compared(event: Document, async_: Scope) -> bool:
         try:
             left, right = event[outer][inner], async_[async_outer][async_inner]
         except _MISSING:
@@ -127,13 +131,13 @@ def reference(variable: str, path: Path, *, in_macro: bool) -> Closure:
     message = f"no such member: {shown}"
     getter = _getter(path)
 
-    def from_event(event: Document, _async: Any) -> Any:  # noqa: ANN401 (see Closure)
+    def from_event(event: Document, _async: Scope) -> Json:
         try:
             return getter(event)
         except _MISSING:
             raise EvaluationError(message) from None
 
-    def from_async(_event: Document, async_: Any) -> Any:  # noqa: ANN401 (see Closure)
+    def from_async(_event: Document, async_: Scope) -> Json:
         try:
             return getter(async_)
         except _MISSING:
@@ -148,7 +152,7 @@ def item(path: Path) -> Closure:
     """Read a member of a macro's item."""
     getter = _getter(path)
 
-    def from_item(_event: Document, scope: Any) -> Any:  # noqa: ANN401 (see Closure)
+    def from_item(_event: Document, scope: Scope) -> Json:
         try:
             return getter(scope[1])
         except _MISSING:
@@ -157,7 +161,7 @@ def item(path: Path) -> Closure:
     return from_item
 
 
-def _getter(path: Path) -> Callable[[Any], Any]:
+def _getter(path: Path) -> Callable[[Json], Json]:
     match path:
         case ():
             return lambda document: document
@@ -168,7 +172,7 @@ def _getter(path: Path) -> Callable[[Any], Any]:
         case (str(first), str(second), str(third)):
             return lambda document: document[first][second][third]
 
-    def get(document: Any) -> Any:  # noqa: ANN401 (any JSON value)
+    def get(document: Json) -> Json:
         for segment in path:
             if type(segment) is int and type(document) is not list:
                 raise TypeError  # Python would index into a string
@@ -178,17 +182,17 @@ def _getter(path: Path) -> Callable[[Any], Any]:
     return get
 
 
-def one(apply: Callable[[Any], Any], operand: Closure) -> Closure:
+def one(apply: Callable[[Json], Json], operand: Closure) -> Closure:
     """Apply an operator to one operand."""
     return lambda event, async_: apply(operand(event, async_))
 
 
-def two(apply: Callable[[Any, Any], Any], left: Closure, right: Closure) -> Closure:
+def two(apply: operators.Operation, left: Closure, right: Closure) -> Closure:
     """Apply an operator to two operands."""
     return lambda event, async_: apply(left(event, async_), right(event, async_))
 
 
-def named(apply: Callable[[Any, str], Any], operand: Closure, name: str) -> Closure:
+def named(apply: Callable[[Json, str], Json], operand: Closure, name: str) -> Closure:
     """Apply an operator to an operand and a name."""
     return lambda event, async_: apply(operand(event, async_), name)
 
@@ -228,7 +232,7 @@ def ordering(symbol: str, left: Closure, right: Closure, known: object) -> Predi
         return two(apply, left, right)
     compare = operators.COMPARISONS[symbol]
 
-    def compared(event: Document, async_: Any) -> bool:  # noqa: ANN401 (see Closure)
+    def compared(event: Document, async_: Scope) -> bool:
         value = left(event, async_)
         kind = type(value)
         if kind is int or kind is float:
@@ -241,7 +245,7 @@ def ordering(symbol: str, left: Closure, right: Closure, known: object) -> Predi
 def among(left: Closure, texts: frozenset[str]) -> Predicate:
     """Answer `left in ["a", "b"]`."""
 
-    def answered(event: Document, async_: Any) -> bool:  # noqa: ANN401 (see Closure)
+    def answered(event: Document, async_: Scope) -> bool:
         value = left(event, async_)
         return type(value) is str and value in texts
 
@@ -252,7 +256,7 @@ def macro(name: str, receiver: Closure, body: Closure) -> Closure:
     """Apply `all`, `exists`, `exists_one`, `filter` or `map` to the items of a list or map."""
     apply = _MACROS[name]
 
-    def applied(event: Document, async_: Any) -> Any:  # noqa: ANN401 (see Closure)
+    def applied(event: Document, async_: Scope) -> Json:
         items = receiver(event, async_)
         if type(items) is not list and type(items) is not dict:
             raise EvaluationError(f"{name} needs a list or a map")
@@ -263,7 +267,7 @@ def macro(name: str, receiver: Closure, body: Closure) -> Closure:
     return applied
 
 
-def _exists(body: Predicate, event: Document, async_: object, items: list[Any]) -> bool:
+def _exists(body: Predicate, event: Document, async_: Scope, items: list[Json]) -> bool:
     error = None
     for value in items:
         try:
@@ -276,23 +280,23 @@ def _exists(body: Predicate, event: Document, async_: object, items: list[Any]) 
     return False
 
 
-def _all(body: Predicate, event: Document, async_: object, items: list[Any]) -> bool:
+def _all(body: Predicate, event: Document, async_: Scope, items: list[Json]) -> bool:
     return not _exists(inverted(body), event, async_, items)
 
 
-def _filter(body: Predicate, event: Document, async_: object, items: list[Any]) -> list[Any]:
+def _filter(body: Predicate, event: Document, async_: Scope, items: list[Json]) -> list[Json]:
     return [value for value in items if body(event, (async_, value))]
 
 
-def _exists_one(body: Predicate, event: Document, async_: object, items: list[Any]) -> bool:
+def _exists_one(body: Predicate, event: Document, async_: Scope, items: list[Json]) -> bool:
     return len(_filter(body, event, async_, items)) == 1
 
 
-def _map(body: Closure, event: Document, async_: object, items: list[Any]) -> list[Any]:
+def _map(body: Closure, event: Document, async_: Scope, items: list[Json]) -> list[Json]:
     return [body(event, (async_, value)) for value in items]
 
 
-_MACROS: Final[dict[str, Callable[..., Any]]] = {
+_MACROS: Final[dict[str, Callable[[Closure, Document, Scope, list[Json]], Json]]] = {
     "all": _all,
     "exists": _exists,
     "exists_one": _exists_one,

@@ -6,7 +6,7 @@ sides, so the order of their operands can't be seen.
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Final, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
 from streams.matching import closures, operators
 from streams.matching.canonical import Document
@@ -32,7 +32,10 @@ from streams.matching.nodes import (
     Unary,
 )
 
+# From the trigger event and the cancel event, None for a trigger's condition, to the verdict.
 Evaluate: TypeAlias = Callable[[Document, Document | None], bool]
+# From a part that is not compiled to a closure that asks celpy.
+Fallback: TypeAlias = Callable[[Node], Closure]
 
 _ONE_OPERAND: Final = {"size": operators.size, **CONVERSIONS}
 _COMPILED_CALLS: Final = frozenset({*_ONE_OPERAND, *operators.TEXT})
@@ -47,15 +50,13 @@ def compiles(node: Node) -> bool:
     return all(compiles(child) for child in node.children())
 
 
-def closure_of(
-    node: Node, conjuncts: frozenset[Span], fallback: Callable[[Node], Closure]
-) -> Evaluate:
+def closure_of(node: Node, conjuncts: frozenset[Span], fallback: Fallback) -> Evaluate:
     """Compile a whole expression; `conjuncts` are the places of its equality conjuncts (S14)."""
     return _Compiler(conjuncts, fallback).predicate(node)
 
 
 class _Compiler:
-    def __init__(self, conjuncts: frozenset[Span], fallback: Callable[[Node], Closure]) -> None:
+    def __init__(self, conjuncts: frozenset[Span], fallback: Fallback) -> None:
         self._conjuncts = conjuncts
         self._fallback = fallback
         self._bound: str | None = None
@@ -78,8 +79,7 @@ class _Compiler:
 
     def value(self, node: Node) -> Closure:
         """Compile where any value will do; the node holds nothing that needs celpy."""
-        build: Callable[[_Compiler, Any], Closure] = self._builders[type(node)]
-        return build(self, node)
+        return self._builders[type(node)](self, node)
 
     def _literal(self, node: Literal) -> Closure:
         value = node.value

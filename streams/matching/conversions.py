@@ -7,9 +7,10 @@ beyond 64 bits.
 import math
 import re
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from streams.errors import EvaluationError
+from topology.records import Json
 
 _INTEGER: Final = re.compile(r"[-+]?[0-9]{1,19}")
 _DOUBLE: Final = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,4})?")
@@ -21,18 +22,19 @@ _BOOLEANS: Final = {
 _PLAIN: Final = 1e21
 
 
-def _to_int(value: Any) -> int:  # noqa: ANN401 (any JSON value)
+def _to_int(value: object) -> int:
     if type(value) is int:
         return value
-    finite = type(value) is float and math.isfinite(value)
-    if finite or (type(value) is str and _INTEGER.fullmatch(value)):
+    if (type(value) is float and math.isfinite(value)) or (
+        type(value) is str and _INTEGER.fullmatch(value)
+    ):
         number = int(value)
         if -(2**63) <= number < 2**63:
             return number
     raise EvaluationError("int: no answer for this value")
 
 
-def _to_double(value: Any) -> float:  # noqa: ANN401 (any JSON value)
+def _to_double(value: object) -> float:
     if type(value) is int or type(value) is float:
         return float(value)
     if type(value) is str and _DOUBLE.fullmatch(value):
@@ -40,7 +42,7 @@ def _to_double(value: Any) -> float:  # noqa: ANN401 (any JSON value)
     raise EvaluationError("double: no answer for this value")
 
 
-def _to_string(value: Any) -> str:  # noqa: ANN401 (any JSON value)
+def _to_string(value: object) -> str:
     if type(value) is str:
         return value
     if type(value) is bool:
@@ -52,16 +54,16 @@ def _to_string(value: Any) -> str:  # noqa: ANN401 (any JSON value)
     raise EvaluationError("string: no answer for this value")
 
 
-def _to_bool(value: Any) -> bool:  # noqa: ANN401 (any JSON value)
+def _to_bool(value: object) -> bool:
     known = value if type(value) is bool else None
     if type(value) is str:
         known = _BOOLEANS.get(value)
     if known is None:
         raise EvaluationError("bool: no answer for this value")
-    return bool(known)
+    return known
 
 
-CONVERSIONS: Final[dict[str, Callable[[Any], Any]]] = {
+CONVERSIONS: Final[dict[str, Callable[[object], Json]]] = {
     "int": _to_int,
     "double": _to_double,
     "string": _to_string,

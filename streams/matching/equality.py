@@ -7,7 +7,8 @@ branch is true only where all its conjuncts are, and an expression only where on
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from streams.matching.nodes import And, Binary, Node, Or, Path, Reference, Span
+from streams.matching.nodes import And, Binary, Node, Or, Reference, Span
+from topology.keys import Path
 
 Pair = tuple[Path, Path]
 

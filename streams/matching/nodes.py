@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import TypeAlias
 
-Path: TypeAlias = tuple[str | int, ...]
+from topology.keys import Path
+
 Span: TypeAlias = tuple[int, int]
 
 

@@ -7,20 +7,23 @@ though Python's are. What CEL has no answer for raises EvaluationError.
 import math
 import operator
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final, TypeAlias
 
 from streams.errors import EvaluationError
 from streams.matching import limits
 from streams.matching.patterns import found
+from topology.records import Json
 
-# The values are any JSON value throughout this module.
-Value = Any
+# From two operands to the verdict.
+Comparison: TypeAlias = Callable[[Json, Json], bool]
+# From two operands to the result.
+Operation: TypeAlias = Callable[[Json, Json], Json]
 
 _INT64_MIN: Final = -(2**63)
 _INT64_MAX: Final = 2**63 - 1
 
 
-def equal(left: Value, right: Value, depth: int = 0) -> bool:
+def equal(left: Json, right: Json, depth: int = 0) -> bool:
     """Compare by value (S15); different types are different, except for the two of numbers."""
     kind = type(left)
     if kind is str:
@@ -32,7 +35,7 @@ def equal(left: Value, right: Value, depth: int = 0) -> bool:
     return left is right
 
 
-def _deep_equal(left: Value, right: Value, depth: int) -> bool:
+def _deep_equal(left: Json, right: Json, depth: int) -> bool:
     if depth > limits.VALUE_DEPTH:
         raise EvaluationError(f"values nested over {limits.VALUE_DEPTH} levels can't be compared")
     if len(left) != len(right):
@@ -44,7 +47,7 @@ def _deep_equal(left: Value, right: Value, depth: int) -> bool:
     )
 
 
-COMPARISONS: Final[dict[str, Callable[[Value, Value], bool]]] = {
+COMPARISONS: Final[dict[str, Comparison]] = {
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
@@ -52,10 +55,10 @@ COMPARISONS: Final[dict[str, Callable[[Value, Value], bool]]] = {
 }
 
 
-def _ordering(symbol: str) -> Callable[[Value, Value], bool]:
+def _ordering(symbol: str) -> Comparison:
     compare = COMPARISONS[symbol]
 
-    def ordered(left: Value, right: Value) -> bool:
+    def ordered(left: Json, right: Json) -> bool:
         kind, other = type(left), type(right)
         if kind is int or kind is float:
             if other is int or other is float:
@@ -70,7 +73,7 @@ def _ordering(symbol: str) -> Callable[[Value, Value], bool]:
 ORDERINGS: Final = {symbol: _ordering(symbol) for symbol in COMPARISONS}
 
 
-def contains(item: Value, container: Value) -> bool:
+def contains(item: Json, container: Json) -> bool:
     """Answer `item in container`: a member of a list by equality, of a map by its key."""
     if type(container) is dict:
         return type(item) is str and item in container
@@ -79,7 +82,7 @@ def contains(item: Value, container: Value) -> bool:
     raise no_overload("in", item, container)
 
 
-def index(container: Value, key: Value) -> Value:
+def index(container: Json, key: Json) -> Json:
     """Answer `container[key]`; a list takes integers, written as int or double."""
     if type(container) is dict:
         if type(key) is str and key in container:
@@ -93,29 +96,29 @@ def index(container: Value, key: Value) -> Value:
     raise no_overload("[]", container, key)
 
 
-def member(container: Value, name: str) -> Value:
+def member(container: Json, name: str) -> Json:
     """Answer `container.name`."""
     if type(container) is dict and name in container:
         return container[name]
     raise EvaluationError(f"no such member: {name}")
 
 
-def has(container: Value, name: str) -> bool:
+def has(container: Json, name: str) -> bool:
     """Answer `has(container.name)`: whether the map has the member, be it null."""
     if type(container) is dict:
         return name in container
     raise EvaluationError(f"has: {_type_name(container)} has no members")
 
 
-def size(value: Value) -> int:
+def size(value: Json) -> int:
     """Count characters, items or members."""
     if type(value) in {str, list, dict}:
         return len(value)
     raise EvaluationError(f"size: no such overload for {_type_name(value)}")
 
 
-def _text(name: str, answer: Callable[[str, str], bool]) -> Callable[..., bool]:
-    def tested(text: Value, part: Value) -> bool:
+def _text(name: str, answer: Callable[[str, str], bool]) -> Comparison:
+    def tested(text: Json, part: Json) -> bool:
         if type(text) is str and type(part) is str:
             return answer(text, part)
         raise no_overload(name, text, part)
@@ -131,7 +134,7 @@ TEXT: Final = {
 }
 
 
-def negate(value: Value) -> Value:
+def negate(value: Json) -> Json:
     """Answer `-value`."""
     if type(value) is float:
         return -value
@@ -140,7 +143,7 @@ def negate(value: Value) -> Value:
     raise EvaluationError(f"-: no such overload for {_type_name(value)}")
 
 
-def add(left: Value, right: Value) -> Value:
+def add(left: Json, right: Json) -> Json:
     """Add two numbers of one type, or join two strings or lists."""
     kind = type(left)
     if kind is type(right):
@@ -157,8 +160,8 @@ def add(left: Value, right: Value) -> Value:
 
 def _arithmetic(
     symbol: str, ints: Callable[[int, int], int], floats: Callable[[float, float], float] | None
-) -> Callable[..., Value]:
-    def calculated(left: Value, right: Value) -> Value:
+) -> Operation:
+    def calculated(left: Json, right: Json) -> Json:
         kind = type(left)
         if kind is type(right):
             if kind is int:
@@ -209,13 +212,13 @@ def _bounded(value: int) -> int:
     raise EvaluationError("an integer beyond 64 bits")
 
 
-def no_overload(symbol: str, left: Value, right: Value) -> EvaluationError:
+def no_overload(symbol: str, left: Json, right: Json) -> EvaluationError:
     """Say that CEL has no such operation for these types."""
     return EvaluationError(
         f"{symbol}: no such overload for {_type_name(left)} and {_type_name(right)}"
     )
 
 
-def _type_name(value: Value) -> str:
+def _type_name(value: Json) -> str:
     names = {str: "string", int: "int", float: "double", bool: "bool", list: "list", dict: "map"}
     return names.get(type(value), "null")

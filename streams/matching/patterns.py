@@ -1,23 +1,35 @@
 """Regular expressions of `matches`: RE2, which takes linear time for any pattern."""
 
 from functools import lru_cache
-from typing import Any
+from typing import Protocol
 
 import re2
 
 from streams.matching import limits
 
 
+class Pattern(Protocol):
+    """A compiled pattern of re2, which ships no types."""
+
+    def search(self, text: str) -> object | None:
+        """Find the pattern anywhere in a text."""
+
+
 @lru_cache(maxsize=limits.CACHED_EXPRESSIONS)
-def compiled(pattern: str) -> Any:  # noqa: ANN401 (re2 has no types)
-    """Compile a pattern; ValueError where RE2 refuses it."""
+def compiled(pattern: str) -> Pattern:
+    """Compile a pattern.
+
+    Raises:
+        ValueError: RE2 refuses the pattern; the message says why.
+    """
     options = re2.Options()
     options.log_errors = False
     try:
-        return re2.compile(pattern, options=options)
+        matcher: Pattern = re2.compile(pattern, options=options)
     except re2.error as error:
         reason = error.args[0] if error.args else "malformed"
         raise ValueError(reason.decode() if isinstance(reason, bytes) else str(reason)) from None
+    return matcher
 
 
 def found(text: str, pattern: str) -> bool:

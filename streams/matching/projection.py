@@ -5,9 +5,11 @@ is read is converted.
 """
 
 from collections.abc import Iterator
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from streams.matching.nodes import Has, Node, Path, Reference
+from streams.matching.nodes import Has, Node, Reference
+from topology.keys import Path
+from topology.records import Json
 
 # Members to keep; None keeps a value whole.
 Projection: TypeAlias = "dict[str, Projection] | None"
@@ -21,7 +23,7 @@ def projection_of(node: Node, variable: str) -> Projection:
     return kept
 
 
-def project(value: Any, kept: Projection) -> Any:  # noqa: ANN401 (any JSON value)
+def project(value: Json, kept: Projection) -> Json:
     """Leave out of a value what is not read; what is missing stays missing."""
     if kept is None or type(value) is not dict:
         return value

@@ -7,7 +7,7 @@ runner turns `async` into invalid Python and writes into module globals.
 """
 
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from celpy.celtypes import BoolType, ListType, MapType, Value
 from celpy.evaluation import Activation, CELEvalError, Evaluator, Result
@@ -56,11 +56,11 @@ class Program:
             return bool(value)
         raise EvaluationError("the result is not a boolean")
 
-    def closure(self, node: Node) -> Callable[[Document, Document | None], Any]:
+    def closure(self, node: Node) -> Callable[[Document, Document | None], object]:
         """Give a closure of a part that is not compiled; its caller wants a boolean."""
         of_event, of_async = projection_of(node, "event"), projection_of(node, "async")
 
-        def evaluate(event: Document, async_: Document | None) -> Any:  # noqa: ANN401
+        def evaluate(event: Document, async_: Document | None) -> object:
             value = self._value(node.span, project(event, of_event), project(async_, of_async))
             return bool(value) if isinstance(value, BoolType) else value
 
@@ -128,7 +128,7 @@ class _Evaluator(Evaluator):
         for side in (left, right):
             if side is None or isinstance(side, CELEvalError):
                 return BoolType(0)
-        return cast("Result", strict_equal(left, right))
+        return strict_equal(left, right)
 
     def literal(self, tree: Syntax) -> Result:
         """Read a literal as the compiler does: celpy drops newlines within long strings."""

@@ -5,10 +5,10 @@ size of null. Written apart from `operators`, so that each tests the other.
 """
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from fractions import Fraction
 from math import isfinite
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from celpy.celtypes import (
     BoolType,
@@ -24,7 +24,7 @@ from celpy.celtypes import (
 from celpy.evaluation import CELFunction
 
 from streams.matching import limits
-from streams.matching.operators import divide_doubles
+from streams.matching.operators import Comparison, Operation, divide_doubles
 from streams.matching.patterns import found
 from streams.matching.reference_types import CONVERSIONS, no_overload, strict
 
@@ -32,9 +32,11 @@ _TIMES: Final = (TimestampType, DurationType)
 
 
 def _same(left: Value, right: Value, depth: int = 0) -> bool:
-    if isinstance(left, ListType | MapType):
-        return type(left) is type(right) and _same_items(left, right, depth + 1)
     match left, right:
+        case (ListType(), ListType()):
+            return _same_lists(left, right, depth + 1)
+        case (MapType(), MapType()):
+            return _same_maps(left, right, depth + 1)
         case (IntType() | DoubleType(), IntType() | DoubleType()):
             return _same_number(cast("float", left), cast("float", right))
         case (None, None):
@@ -43,15 +45,23 @@ def _same(left: Value, right: Value, depth: int = 0) -> bool:
     return isinstance(left, comparable) and type(left) is type(right) and bool(left == right)
 
 
-def _same_items(left: Any, right: Any, depth: int) -> bool:  # noqa: ANN401 (two lists or maps)
+def _same_lists(left: ListType, right: ListType, depth: int) -> bool:
+    _check_depth(depth)
+    return len(left) == len(right) and all(
+        _same(a, b, depth) for a, b in zip(left, right, strict=True)
+    )
+
+
+def _same_maps(left: MapType, right: MapType, depth: int) -> bool:
+    _check_depth(depth)
+    return set(left) == set(right) and all(
+        _same(value, right[key], depth) for key, value in left.items()
+    )
+
+
+def _check_depth(depth: int) -> None:
     if depth > limits.VALUE_DEPTH:
         raise ValueError("values are nested too deeply to be compared")
-    if isinstance(left, ListType):
-        pairs = list(zip(left, right, strict=False))
-        return len(left) == len(right) and all(_same(a, b, depth) for a, b in pairs)
-    if set(left) != set(right):
-        return False
-    return all(_same(value, right[key], depth) for key, value in left.items())
 
 
 def _same_number(left: float, right: float) -> bool:
@@ -71,7 +81,7 @@ def _different(left: Value, right: Value) -> Value:
     return BoolType(not _same(left, right))
 
 
-def _ordering(compare: Callable[[Any, Any], bool]) -> CELFunction:
+def _ordering(compare: Comparison) -> CELFunction:
     def ordered(left: Value, right: Value) -> Value:
         match left, right:
             case (BoolType(), BoolType()):
@@ -89,7 +99,7 @@ def _ordering(compare: Callable[[Any, Any], bool]) -> CELFunction:
     return strict(ordered)
 
 
-def _compare_numbers(compare: Callable[[Any, Any], bool], left: float, right: float) -> bool:
+def _compare_numbers(compare: Comparison, left: float, right: float) -> bool:
     if isfinite(left) and isfinite(right):
         return compare(Fraction(left), Fraction(right))
     return compare(float(left), float(right))
@@ -138,7 +148,7 @@ def _negate(value: Value) -> Value:
     raise no_overload(value)
 
 
-def _arithmetic(calculate: Callable[[Any, Any], Any], *allowed: type) -> CELFunction:
+def _arithmetic(calculate: Operation, *allowed: type) -> CELFunction:
     def calculated(left: Value, right: Value) -> Value:
         match left, right:
             case (IntType(), IntType()):
@@ -161,16 +171,17 @@ _add_numbers: Final = _arithmetic(operator.add, DoubleType, DurationType)
 def _add(left: Value, right: Value) -> Value:
     match left, right:
         case (StringType(), StringType()):
-            return StringType(_joined(left, right))
+            _check_length(left, right)
+            return StringType(str(left) + str(right))
         case (ListType(), ListType()):
-            return ListType(_joined(left, right))
+            _check_length(left, right)
+            return ListType([*left, *right])
     return cast("Value", _add_numbers(left, right))
 
 
-def _joined(left: Any, right: Any) -> Any:  # noqa: ANN401 (two strings or two lists)
+def _check_length(left: Sized, right: Sized) -> None:
     if len(left) + len(right) > limits.CONCATENATION_LENGTH:
         raise ValueError("the result is too long")
-    return operator.add(left, right)
 
 
 FUNCTIONS: Final[dict[str, CELFunction]] = {

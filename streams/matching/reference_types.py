@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
 from math import isfinite
-from typing import Any, Final
+from typing import Final
 
 from celpy.celtypes import (
     BoolType,
@@ -24,6 +24,8 @@ from celpy.celtypes import (
 )
 from celpy.evaluation import CELEvalError, CELFunction, Result
 
+from topology.records import Json
+
 _INTEGER: Final = re.compile(r"[-+]?[0-9]{1,19}")
 _DOUBLE: Final = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,4})?")
 _RFC3339: Final = re.compile(
@@ -35,7 +37,7 @@ _FALSE: Final = frozenset({"false", "False", "FALSE", "f", "0"})
 _PLAIN_DOUBLE: Final = 1e21
 
 
-def to_cel(value: Any) -> Value:  # noqa: ANN401 (any JSON value)
+def to_cel(value: Json) -> Value:
     """Give a JSON value its type in celpy; in a loop, as a document may be nested deep."""
     result = _shallow(value)
     pending = [(value, result)]
@@ -51,7 +53,7 @@ def to_cel(value: Any) -> Value:  # noqa: ANN401 (any JSON value)
     return result
 
 
-def _shallow(value: Any) -> Value:  # noqa: ANN401 (any JSON value)
+def _shallow(value: Json) -> Value:
     if type(value) is int:
         # Not IntType(value): it refuses what JSON may hold above 2^63.
         return int.__new__(IntType, value)
@@ -59,7 +61,7 @@ def _shallow(value: Any) -> Value:  # noqa: ANN401 (any JSON value)
     return None if build is None else build(value)
 
 
-_TYPES: Final[dict[type, Callable[[Any], Value]]] = {
+_TYPES: Final[dict[type, Callable[[Json], Value]]] = {
     bool: BoolType,
     float: DoubleType,
     str: StringType,
@@ -68,7 +70,7 @@ _TYPES: Final[dict[type, Callable[[Any], Value]]] = {
 }
 
 
-def strict(function: Callable[..., Value]) -> Callable[..., Any]:
+def strict(function: Callable[..., Value]) -> CELFunction:
     """Pass errors on as values, as celpy wants them, and make errors of what can't be answered."""
 
     @wraps(function)
