@@ -10,8 +10,8 @@ from streams.durations import format_duration, format_instant
 from streams.errors import DefinitionError, ExpressionError
 from streams.functions import source as documents
 from streams.functions.compiled import TRIGGER_VARIABLES
-from streams.functions.fields import Fields, Report
-from streams.functions.problems import Problem
+from streams.functions.fields import Fields, Problems
+from streams.functions.problems import FieldPath, Problem
 from topology import codec, limits
 from topology.records import CancelRule, Function, Json, Trigger
 
@@ -72,13 +72,13 @@ def read_function(definition: Mapping[str, Json]) -> Function:
     Raises:
         DefinitionError: With every wrong field.
     """
-    report = Report("")
+    problems = Problems("")
     try:
-        function = _function(documents.from_value(definition), (), report)
+        function = _function(documents.from_value(definition), (), problems)
     except RecursionError:
         raise DefinitionError([Problem((), "nested too deeply", "syntax")]) from None
-    if report.problems or function is None:
-        raise DefinitionError(report.problems)
+    if problems.noted or function is None:
+        raise DefinitionError(problems.noted)
     return function
 
 
@@ -106,17 +106,17 @@ class _Collected:
         self._functions: dict[str, tuple[Function, str]] = {}
 
     def add_text(self, text: str, source: str) -> None:
-        root, problems = documents.parse_text(text, source)
-        self.problems += problems
+        root, of_syntax = documents.parse_text(text, source)
+        self.problems += of_syntax
         if root is None:
             return
-        report = Report(source)
-        fields = Fields(root, (), ("functions",), report)
+        problems = Problems(source)
+        fields = Fields(root, (), ("functions",), problems)
         for item, path in fields.items("functions", MOST_FUNCTIONS, required=True):
-            function = _function(item, path, report)
+            function = _function(item, path, problems)
             if function is not None:
-                self._keep(function, f"{source}:{item.line}", path, item.line, report)
-        self.problems += report.problems
+                self._keep(function, f"{source}:{item.line}", path, item.line, problems)
+        self.problems += problems.noted
 
     def result(self) -> tuple[Function, ...]:
         if self.problems:
@@ -124,7 +124,7 @@ class _Collected:
         return tuple(function for function, _ in self._functions.values())
 
     def _keep(
-        self, function: Function, place: str, path: documents.Path, line: int, report: Report
+        self, function: Function, place: str, path: FieldPath, line: int, problems: Problems
     ) -> None:
         other, first = self._functions.setdefault(function.slug, (function, place))
         if other is not function:
@@ -132,18 +132,18 @@ class _Collected:
             what = f"{function.slug} is already " + (
                 "defined" if same else f"the name of app {other.app}, id {other.id}"
             )
-            report.add((*path, "id"), line, f"{what} ({first})", "duplicate")
+            problems.add((*path, "id"), line, f"{what} ({first})", "duplicate")
 
 
-def _function(item: documents.Item, path: documents.Path, report: Report) -> Function | None:
-    before = len(report.problems)
-    fields = Fields(item, path, _FUNCTION, report)
+def _function(item: documents.Item, path: FieldPath, problems: Problems) -> Function | None:
+    before = len(problems.noted)
+    fields = Fields(item, path, _FUNCTION, problems)
     app = fields.name("app", _NAME, _NAME_MEANING, limits.SLUG_CHARS)
     id_ = fields.name("id", _NAME, _NAME_MEANING, limits.SLUG_CHARS)
-    triggers = _triggers(fields, report)
+    triggers = _triggers(fields, problems)
     names = frozenset(trigger.event for trigger in triggers)
     rules = [
-        _rule(Fields(rule, place, _RULE, report), names)
+        _rule(Fields(rule, place, _RULE, problems), names)
         for rule, place in fields.items("cancel_on", limits.CANCEL_RULES)
     ]
     timeouts = fields.fields("timeouts", _TIMEOUTS)
@@ -159,13 +159,13 @@ def _function(item: documents.Item, path: documents.Path, report: Report) -> Fun
         retention_ms=fields.duration("retention") or limits.RETENTION_MS,
     )
     _check_size(function, fields)
-    return function if len(report.problems) == before else None
+    return function if len(problems.noted) == before else None
 
 
-def _triggers(fields: Fields, report: Report) -> tuple[Trigger, ...]:
+def _triggers(fields: Fields, problems: Problems) -> tuple[Trigger, ...]:
     found = []
     for item, path in fields.items("triggers", limits.TRIGGERS, required=True):
-        trigger = Fields(item, path, _TRIGGER, report)
+        trigger = Fields(item, path, _TRIGGER, problems)
         event = trigger.text("event", limits.EVENT_NAME_CHARS, required=True)
         condition = trigger.expression("if", TRIGGER_VARIABLES, limits.FUNCTION_BYTES)
         if_ = None if condition is None else condition.text
@@ -180,7 +180,7 @@ def _rule(fields: Fields, triggers: frozenset[str]) -> CancelRule:
     all_runs = fields.flag("all_runs")
     timeout_ms, timeout_at = fields.duration_or_instant("timeout")
     early_cancel_ms = fields.duration("early_cancel") or 0
-    _check_scope(fields, all_runs)
+    _check_scope(fields, all_runs=all_runs)
     if fields.has("early_cancel"):
         scans = all_runs is True or (expression is not None and not expression.indexed)
         _check_early_cancel(fields, scans=scans, triggering=event in triggers)
@@ -207,7 +207,7 @@ def _match(fields: Fields) -> str | None:
     return path
 
 
-def _check_scope(fields: Fields, all_runs: bool | None) -> None:  # noqa: FBT001  # three states
+def _check_scope(fields: Fields, *, all_runs: bool | None) -> None:
     scopes = [name for name in ("match", "if") if fields.has(name)]
     if fields.has("all_runs") and all_runs is not False:
         scopes.append("all_runs")

@@ -7,38 +7,40 @@ from typing import Final
 
 from streams import durations, matching
 from streams.errors import ExpressionError
-from streams.functions.problems import Problem
-from streams.functions.source import Item, Kind, Path
+from streams.functions.problems import FieldPath, Problem
+from streams.functions.source import Item, Kind
 
 # Beside the camelCase form of every name.
 _OTHER_NAMES: Final = {"app_id": "app", "appId": "app"}
 
 
-class Report:
-    """The problems of one source."""
+class Problems:
+    """The problems of one source, in the order in which they are noticed."""
 
     def __init__(self, source: str) -> None:
         self.source = source
-        self.problems: list[Problem] = []
+        self.noted: list[Problem] = []
 
     def add(
-        self, path: Path, line: int, message: str, code: str = "invalid", at: int | None = None
+        self, path: FieldPath, line: int, message: str, code: str = "invalid", at: int | None = None
     ) -> None:
         """Note what is wrong with the field at `path`; `at` is a place in its expression."""
-        self.problems.append(Problem(path, message, code, self.source, line, at))
+        self.noted.append(Problem(path, message, code, self.source, line, at))
 
 
 class Fields:
     """The fields of one mapping: each under its own name or its alias, none unknown."""
 
-    def __init__(self, item: Item, path: Path, names: tuple[str, ...], report: Report) -> None:
+    def __init__(
+        self, item: Item, path: FieldPath, names: tuple[str, ...], problems: Problems
+    ) -> None:
         self.line = item.line
         self._usable = item.kind is Kind.MAPPING
         self._path = path
-        self._report = report
+        self._problems = problems
         self._given: dict[str, tuple[str, Item]] = {}
         if not self._usable:
-            report.add(path, item.line, f"must be a mapping, not {item.kind.value}", "type")
+            problems.add(path, item.line, f"must be a mapping, not {item.kind.value}", "type")
             return
         known = {_camel(name): name for name in names} | {name: name for name in names}
         known |= {other: name for other, name in _OTHER_NAMES.items() if name in names}
@@ -48,14 +50,14 @@ class Fields:
     def refuse(self, name: str, message: str, code: str = "invalid", at: int | None = None) -> None:
         """Note what is wrong with a field, under the name that it was given by."""
         written, item = self._given.get(name, (name, None))
-        self._report.add(
+        self._problems.add(
             (*self._path, written), self.line if item is None else item.line, message, code, at
         )
 
     def refuse_whole(self, message: str, code: str) -> None:
         """Note what is wrong with the mapping as a whole, if it is one."""
         if self._usable:
-            self._report.add(self._path, self.line, message, code)
+            self._problems.add(self._path, self.line, message, code)
 
     def has(self, name: str) -> bool:
         """Whether the field is given; an explicit null is not."""
@@ -136,7 +138,9 @@ class Fields:
         place = f"{line}column {error.column} of the expression"
         self.refuse(name, f"{error.message} ({place})", "expression", error.position)
 
-    def items(self, name: str, most: int, *, required: bool = False) -> Iterator[tuple[Item, Path]]:
+    def items(
+        self, name: str, most: int, *, required: bool = False
+    ) -> Iterator[tuple[Item, FieldPath]]:
         """The items of a list, each with its path."""
         item = self._item(name, Kind.LIST, required=required)
         if item is None:
@@ -154,7 +158,7 @@ class Fields:
         item = self._item(name, Kind.MAPPING)
         written = self._given[name][0] if name in self._given else name
         found = Item(Kind.MAPPING, self.line) if item is None else item
-        return Fields(found, (*self._path, written), names, self._report)
+        return Fields(found, (*self._path, written), names, self._problems)
 
     def _take(self, written: str, item: Item, known: dict[str, str]) -> None:
         path = (*self._path, written)
@@ -163,10 +167,10 @@ class Fields:
             close = get_close_matches(written, known, 1, 0.5)
             names = ", ".join(dict.fromkeys(known.values()))
             hint = f"did you mean {close[0]}?" if close else f"there are {names}"
-            self._report.add(path, item.line, f"unknown key: {hint}", "unknown")
+            self._problems.add(path, item.line, f"unknown key: {hint}", "unknown")
         elif name in self._given:
             other = self._given[name][0]
-            self._report.add(path, item.line, f"is also given as {other}: keep one of them")
+            self._problems.add(path, item.line, f"is also given as {other}: keep one of them")
         elif item.kind is not Kind.NOTHING:
             self._given[name] = (written, item)
 

@@ -1,6 +1,10 @@
 """What is wrong with a definition, and where."""
 
 from dataclasses import dataclass
+from typing import TypeAlias
+
+# Names of fields as they were written, and places in lists from 0.
+FieldPath: TypeAlias = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -8,7 +12,7 @@ class Problem:
     """One wrong thing in a definition.
 
     Attributes:
-        path: The field: names as they were written, and places in lists from 0.
+        path: The field.
         message: What is wrong, and what to do.
         code: The kind of problem, for programs.
         source: The file, or empty.
@@ -16,7 +20,7 @@ class Problem:
         position: The place in an expression from 0, or None.
     """
 
-    path: tuple[str | int, ...]
+    path: FieldPath
     message: str
     code: str = "invalid"
     source: str = ""

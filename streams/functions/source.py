@@ -4,14 +4,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, TypeAlias
+from typing import Final
 
 import yaml
 
-from streams.functions.problems import Problem
+from streams.functions.problems import FieldPath, Problem
 from topology.records import Json
-
-Path: TypeAlias = tuple[str | int, ...]
 
 _TAG: Final = "tag:yaml.org,2002:"
 # YAML 1.1 reads instants and the keys `=` and `<<` as other types; here they are text.
@@ -98,7 +96,7 @@ class _Converter:
         self._done: dict[int, Item] = {}
         self._open: set[int] = set()
 
-    def item(self, node: yaml.Node, path: Path, line: int) -> Item:
+    def item(self, node: yaml.Node, path: FieldPath, line: int) -> Item:
         if id(node) in self._open:
             self._report(path, line, "an alias can't contain itself")
             return Item(Kind.NOTHING, line)
@@ -108,7 +106,7 @@ class _Converter:
             self._open.remove(id(node))
         return self._done[id(node)]
 
-    def _convert(self, node: yaml.Node, path: Path, line: int) -> Item:
+    def _convert(self, node: yaml.Node, path: FieldPath, line: int) -> Item:
         if isinstance(node, yaml.MappingNode):
             return Item(Kind.MAPPING, line, members=tuple(self._members(node, path)))
         if isinstance(node, yaml.SequenceNode):
@@ -119,7 +117,7 @@ class _Converter:
             return Item(Kind.LIST, line, items=tuple(items))
         return self._scalar(node, path, line)
 
-    def _members(self, node: yaml.MappingNode, path: Path) -> list[tuple[str, Item]]:
+    def _members(self, node: yaml.MappingNode, path: FieldPath) -> list[tuple[str, Item]]:
         members: dict[str, Item] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1
@@ -133,7 +131,7 @@ class _Converter:
                 members[name] = self.item(value, (*path, name), line)
         return list(members.items())
 
-    def _scalar(self, node: yaml.Node, path: Path, line: int) -> Item:
+    def _scalar(self, node: yaml.Node, path: FieldPath, line: int) -> Item:
         tag = node.tag.removeprefix(_TAG)
         if tag in _TEXT_TAGS:
             return Item(Kind.TEXT, line, self._whole(node.value))
@@ -150,5 +148,5 @@ class _Converter:
         """Text with the surrogate pairs of JSON escapes joined, as YAML doesn't."""
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
-    def _report(self, path: Path, line: int, message: str) -> None:
+    def _report(self, path: FieldPath, line: int, message: str) -> None:
         self.problems.append(Problem(path, message, "syntax", self._source, line))

@@ -8,6 +8,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, Message
 from ulid_transform import ulid_now
 
+from streams.clock import Clock, now_ms
 from streams.errors import NotFoundError, RegistryError
 from streams.functions.changes import Change, Difference, compare, superseded
 from streams.functions.reader import RegistryReader
@@ -22,12 +23,12 @@ _CLOCKS_MS: Final = limits.MINUTE_MS
 
 
 @dataclass(frozen=True, slots=True)
-class Clock:
-    """The time, as writing needs it; tests bring their own."""
+class Timing:
+    """How a writer reads clocks and waits, in seconds but for `now_ms`; tests bring their own."""
 
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
-    now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    now_ms: Clock = now_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Applied:
     removed: int
 
 
-SYSTEM_CLOCK: Final = Clock()
+SYSTEM_TIMING: Final = Timing()
 
 
 def plan_functions(
@@ -62,7 +63,7 @@ def apply_functions(
     config: Mapping[str, Any],
     topic: str,
     functions: Sequence[Function],
-    clock: Clock = SYSTEM_CLOCK,
+    timing: Timing = SYSTEM_TIMING,
 ) -> Applied:
     """Write the versions that differ from the newest, and remove those that no run needs.
 
@@ -73,7 +74,7 @@ def apply_functions(
         config: librdkafka's settings of the connection.
         topic: The full name of the topic `functions`.
         functions: The functions as they shall be; others stay as they are.
-        clock: The time.
+        timing: Clocks, and how to wait.
 
     Raises:
         RefusedError: A slug belongs to another app and id; nothing is written.
@@ -83,15 +84,15 @@ def apply_functions(
         registry = reader.load()
     differences = compare(registry, functions)
     wanted = [one.function for one in differences if one.change is not Change.UNCHANGED]
-    gone = list(superseded(registry, clock.now_ms()))
+    gone = list(superseded(registry, timing.now_ms()))
     _write(config, topic, [*map(_record, wanted), *((one.key, None) for one in gone)])
-    if wanted or _any_recent(registry, functions, clock):
-        _wait_until_valid(clock)
+    if wanted or _any_recent(registry, functions, timing):
+        _wait_until_valid(timing)
     return Applied(differences, len(gone))
 
 
 def delete_function(
-    config: Mapping[str, Any], topic: str, slug: str, clock: Clock = SYSTEM_CLOCK
+    config: Mapping[str, Any], topic: str, slug: str, timing: Timing = SYSTEM_TIMING
 ) -> None:
     """Stop a function from starting runs; pending ones stay cancellable.
 
@@ -112,7 +113,7 @@ def delete_function(
     last = newest.compiled.function
     marker = Function(app=last.app, id=last.id, pending_for_ms=last.pending_for_ms)
     _write(config, topic, [_record(marker)])
-    _wait_until_valid(clock)
+    _wait_until_valid(timing)
 
 
 def list_functions(config: Mapping[str, Any], topic: str) -> tuple[Version, ...]:
@@ -159,14 +160,14 @@ def _text(key: bytes | str | None) -> str:
     return key.decode() if isinstance(key, bytes) else str(key)
 
 
-def _any_recent(registry: Registry, functions: Iterable[Function], clock: Clock) -> bool:
+def _any_recent(registry: Registry, functions: Iterable[Function], timing: Timing) -> bool:
     """Whether one of the functions has a version that may not be valid yet."""
     newest = (registry.newest(function.slug) for function in functions)
     valid = [one.compiled.valid_from for one in newest if one is not None]
-    return max(valid, default=0) + _CLOCKS_MS > clock.now_ms()
+    return max(valid, default=0) + _CLOCKS_MS > timing.now_ms()
 
 
-def _wait_until_valid(clock: Clock) -> None:
-    until = clock.monotonic() + limits.VALID_FROM_DELAY_MS / limits.SECOND_MS
-    while (left := until - clock.monotonic()) > 0:
-        clock.sleep(left)
+def _wait_until_valid(timing: Timing) -> None:
+    until = timing.monotonic() + limits.VALID_FROM_DELAY_MS / limits.SECOND_MS
+    while (left := until - timing.monotonic()) > 0:
+        timing.sleep(left)

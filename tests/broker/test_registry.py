@@ -12,11 +12,12 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
     NewTopic,
 )
 
+from streams import clock
 from streams.errors import NotFoundError, RefusedError, RegistryError, TopicsError, UnreachableError
 from streams.functions.changes import Change
 from streams.functions.reader import RegistryReader
 from streams.functions.writer import (
-    Clock,
+    Timing,
     apply_functions,
     delete_function,
     list_functions,
@@ -35,20 +36,20 @@ LATER_MS = limits.PENDING_FOR_MS + 2 * limits.DAY_MS
 class Time:
     """A clock that a test turns; sleeping only moves it on."""
 
-    clock: Clock = field(init=False)
+    timing: Timing = field(init=False)
     passed: float = 0.0
     offset_ms: int = 0
     slept: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.clock = Clock(lambda: self.passed, self._sleep, self._now_ms)
+        self.timing = Timing(lambda: self.passed, self._sleep, self._now_ms)
 
     def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.passed += seconds
 
     def _now_ms(self) -> int:
-        return Clock().now_ms() + self.offset_ms
+        return clock.now_ms() + self.offset_ms
 
 
 @pytest.fixture
@@ -91,9 +92,9 @@ def function(id_: str = "ship", match: str = "data.id") -> Function:
 def test_a_function_is_written_once(config: dict[str, Any], topic: str) -> None:
     """Applying the same file again writes nothing; a change writes the next version."""
     time = Time()
-    first = apply_functions(config, topic, [function(), function("pack")], time.clock)
-    again = apply_functions(config, topic, [function(), function("pack")], time.clock)
-    changed = apply_functions(config, topic, [function(match="data.no")], time.clock)
+    first = apply_functions(config, topic, [function(), function("pack")], time.timing)
+    again = apply_functions(config, topic, [function(), function("pack")], time.timing)
+    changed = apply_functions(config, topic, [function(match="data.no")], time.timing)
     assert [one.change for one in first.differences] == [Change.NEW, Change.NEW]
     assert [one.change for one in again.differences] == [Change.UNCHANGED, Change.UNCHANGED]
     (difference,) = changed.differences
@@ -114,9 +115,9 @@ def test_a_version_is_its_offset_and_valid_after_its_append(
     config: dict[str, Any], topic: str
 ) -> None:
     """The broker's clock decides from when on a version routes."""
-    before = Clock().now_ms()
-    apply_functions(config, topic, [function("pack"), function()], Time().clock)
-    after = Clock().now_ms()
+    before = clock.now_ms()
+    apply_functions(config, topic, [function("pack"), function()], Time().timing)
+    after = clock.now_ms()
     pack, ship = list_functions(config, topic)
     assert (pack.compiled.version, ship.compiled.version) == (0, 1)
     appended = ship.compiled.valid_from - limits.VALID_FROM_DELAY_MS
@@ -130,19 +131,19 @@ def test_apply_returns_two_seconds_after_the_acknowledgement(
 ) -> None:
     """S35: and also where another call has only just written what it found."""
     time = Time()
-    apply_functions(config, topic, [function()], time.clock)
+    apply_functions(config, topic, [function()], time.timing)
     assert time.slept == [2.0]
-    apply_functions(config, topic, [function()], time.clock)
+    apply_functions(config, topic, [function()], time.timing)
     assert time.slept == [2.0, 2.0]
     time.offset_ms = 10 * limits.MINUTE_MS
-    apply_functions(config, topic, [function()], time.clock)
+    apply_functions(config, topic, [function()], time.timing)
     assert time.slept == [2.0, 2.0]
 
 
 def test_what_apply_wrote_is_valid_when_it_returns(config: dict[str, Any], topic: str) -> None:
     """S35, with real time: an event received from now on is routed by the version."""
     apply_functions(config, topic, [function()])
-    now = Clock().now_ms()
+    now = clock.now_ms()
     with RegistryReader(config, topic) as opened:
         (route,) = opened.load().routes("order/placed", now)
     assert route.slug == "shop-ship"
@@ -151,12 +152,12 @@ def test_what_apply_wrote_is_valid_when_it_returns(config: dict[str, Any], topic
 def test_versions_superseded_long_ago_are_tombstoned(config: dict[str, Any], topic: str) -> None:
     """They stay as long as a run of theirs can be pending, and a day."""
     time = Time()
-    apply_functions(config, topic, [function()], time.clock)
+    apply_functions(config, topic, [function()], time.timing)
     changed = [function(match="data.no")]
-    assert apply_functions(config, topic, changed, time.clock).removed == 0
+    assert apply_functions(config, topic, changed, time.timing).removed == 0
     time.offset_ms = LATER_MS
-    assert apply_functions(config, topic, changed, time.clock).removed == 1
-    assert apply_functions(config, topic, changed, time.clock).removed == 0
+    assert apply_functions(config, topic, changed, time.timing).removed == 1
+    assert apply_functions(config, topic, changed, time.timing).removed == 0
     with RegistryReader(config, topic) as opened:
         registry = opened.load()
     assert [one.compiled.version for one in registry.versions("shop-ship")] == [1]
@@ -167,22 +168,22 @@ def test_a_deleted_function_starts_nothing_and_cancels_still(
 ) -> None:
     """Its pending runs keep their rules until none can be left; then it is gone altogether."""
     time = Time()
-    apply_functions(config, topic, [function(), function("pack")], time.clock)
-    delete_function(config, topic, "shop-ship", time.clock)
+    apply_functions(config, topic, [function(), function("pack")], time.timing)
+    delete_function(config, topic, "shop-ship", time.timing)
     assert [one.compiled.slug for one in list_functions(config, topic)] == ["shop-pack"]
     with pytest.raises(NotFoundError):
-        delete_function(config, topic, "shop-ship", time.clock)
+        delete_function(config, topic, "shop-ship", time.timing)
     with pytest.raises(NotFoundError):
-        delete_function(config, topic, "unknown", time.clock)
+        delete_function(config, topic, "unknown", time.timing)
     with RegistryReader(config, topic) as opened:
-        later = Clock().now_ms() + limits.MINUTE_MS
+        later = clock.now_ms() + limits.MINUTE_MS
         registry = opened.load()
     placed = {route.slug for route in registry.routes("order/placed", later) if route.triggered}
     dropped = {route.slug for route in registry.routes("order/dropped", later) if route.cancels}
     assert placed == {"shop-pack"}
     assert dropped == {"shop-pack", "shop-ship"}
     time.offset_ms = LATER_MS
-    assert apply_functions(config, topic, [], time.clock).removed == 2
+    assert apply_functions(config, topic, [], time.timing).removed == 2
 
 
 def test_a_plan_writes_nothing(config: dict[str, Any], topic: str) -> None:
@@ -196,10 +197,10 @@ def test_a_plan_writes_nothing(config: dict[str, Any], topic: str) -> None:
 def test_a_slug_of_another_function_is_refused(config: dict[str, Any], topic: str) -> None:
     """App shop-a with id b is not app shop with id a-b, and nothing of the call is written."""
     time = Time()
-    apply_functions(config, topic, [function("a-b")], time.clock)
+    apply_functions(config, topic, [function("a-b")], time.timing)
     other = Function(app="shop-a", id="b", triggers=(Trigger(event="e"),))
     with pytest.raises(RefusedError, match="already the name of app shop, id a-b"):
-        apply_functions(config, topic, [function("c"), other], time.clock)
+        apply_functions(config, topic, [function("c"), other], time.timing)
     assert len(list_functions(config, topic)) == 1
 
 
@@ -211,7 +212,7 @@ def test_a_reader_hears_news_and_stays_fresh(
     assert reader.load().slugs() == ()
     assert reader.fresh
     loaded_at = reader.fresh_at
-    apply_functions(config, topic, [function()], Time().clock)
+    apply_functions(config, topic, [function()], Time().timing)
     polls = 0
     while not reader.registry.slugs() and polls < 500:
         reader.poll(0.02)
@@ -231,7 +232,7 @@ def test_damaged_records_stop_nobody(
     for key, value in ((b"a-b/X", b"{"), (b"\xff", b"x"), (b"a-b/Y", b'{"app":"a","id":"c"}')):
         producer.produce(topic, value, key)
     assert producer.flush(10) == 0
-    apply_functions(config, topic, [function()], Time().clock)
+    apply_functions(config, topic, [function()], Time().timing)
     registry = reader.load()
     assert (registry.damaged, registry.slugs()) == (3, ("shop-ship",))
 
@@ -248,7 +249,7 @@ def test_a_missing_topic_is_named(config: dict[str, Any]) -> None:
 def test_a_topic_that_goes_stops_its_reader(config: dict[str, Any]) -> None:
     """A view of records that are no longer there must not route, made anew or not."""
     name = make_topic(config, unique_name("functions"))
-    apply_functions(config, name, [function(), function("pack")], Time().clock)
+    apply_functions(config, name, [function(), function("pack")], Time().timing)
     with RegistryReader(config, name) as opened:
         opened.load()
         admin = AdminClient(config)
