@@ -1,13 +1,35 @@
 """Documents point at what exists."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from streams.matching import limits as of_expressions
 from tests.repo import tree
+from topology import limits
 
+KIB = 1024
+MIB = 1024 * KIB
+# What documents say of a bound, word for word.
+BOUNDS = [
+    (
+        "docs/semantics.md",
+        f"at most {limits.SLICE_DECISIONS} decisions and {limits.SLICE_BYTES // MIB} MiB",
+    ),
+    ("docs/semantics.md", f"plus {limits.REQUEST_SLACK_MS // limits.SECOND_MS} s"),
+    ("docs/semantics.md", f"({limits.PAUSE_AFTER_MS // limits.DAY_MS} days by default)"),
+    ("docs/semantics.md", f"within {limits.DEDUPE_MS // limits.HOUR_MS} hours"),
+    ("docs/semantics.md", f"At most {of_expressions.EXPRESSION_BYTES // KIB} KiB"),
+    ("docs/semantics.md", f"{of_expressions.NODES} nodes, {of_expressions.NESTING} levels"),
+    ("docs/architecture.md", f"at most {limits.SLICE_DECISIONS} decisions each"),
+    ("docs/decisions/0005-requests-are-rows.md", f"have {limits.SLICE_DECISIONS} decisions"),
+    ("docs/inputs.md", f"a name over {limits.EVENT_NAME_CHARS} characters"),
+    ("docs/inputs.md", f"over {limits.EVENT_BYTES // KIB} KiB"),
+    ("docs/sdk.md", f"at most {limits.STEP_RESULT_BYTES // KIB} KiB"),
+]
 DECISIONS = "docs/decisions"
 DECISION = re.compile(DECISIONS + r"/(\d{4})")
 LINK = re.compile(r"\[[^\]]*\]\(<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)")
@@ -64,6 +86,27 @@ def test_no_link_is_dead() -> None:
         if path.suffix == ".md"
         for dead in dead_links(path, text, tree.ROOT)
     ] == []
+
+
+@pytest.mark.parametrize(("page", "words"), BOUNDS)
+def test_the_bounds_that_documents_give_are_those_of_the_code(page: str, words: str) -> None:
+    """A bound that changes in the code changes in the pages that give it, too."""
+    assert words in (tree.ROOT / page).read_text(encoding="utf-8")
+
+
+def test_the_words_about_the_bench_agree_with_its_figures() -> None:
+    """What README.md concludes from the last line of `make bench` follows from that line."""
+    text = (tree.ROOT / "README.md").read_text(encoding="utf-8")
+    printed = re.search(r'^\{"events_per_s".*?^```$', text, re.MULTILINE | re.DOTALL)
+    assert printed is not None
+    figures = json.loads(printed[0].removesuffix("```"))
+    speed = figures["events_per_s"]
+    quix, streams = (speed["countermand"] / speed[peer] for peer in ("quix", "kafka_streams"))
+    bulk = round(figures["bulk_1m"]["runs_per_s"], -3)
+    words = " ".join(text.split())
+    assert f"{quix:.1f} times the speed of Quix Streams" in words
+    assert f"{streams:.1f} times that of Kafka Streams" in words
+    assert f"it reaches {bulk:,};" in words
 
 
 def test_changelog_starts_with_what_comes_next() -> None:
