@@ -99,6 +99,8 @@ class Report:
             self._gauges.watermark_age.set(max(0.0, time() - applied.watermark / 1000))
         for delay_ms in view.cancel_delays_ms:
             metrics.cancel_latency.observe(delay_ms / 1000)
+        for kind, number in view.applied.items():
+            metrics.commands.labels("applied", kind.__name__.lower()).inc(number)
         for name, number in view.counts.items():
             self._count(name, number)
         for slug, rule, error in view.evaluation_errors:
@@ -116,10 +118,10 @@ class Report:
                 metrics.runs_by_status[Status(status)].inc(number)
             case ("ignored_updates", reason):
                 metrics.updates_ignored.labels(reason).inc(number)
-            case ("evaluation_errors",):
-                metrics.evaluation_errors.inc(number)
             case ("dead_letters", reason):
                 for _ in range(number):
                     metrics.dead_letter("joiner", reason)
+            case (simple,) if simple in metrics.decisions:
+                metrics.decisions[simple].inc(number)
             case _:
-                metrics.commands.labels("applied", name[0]).inc(number)
+                raise KeyError(f"decisions count {name}, and no metric shows it")

@@ -43,9 +43,11 @@ def decide_entry(
         return
     position = Position(topic.name, topic.id, entry.partition, entry.offset)
     context = Context(position, entry.received, entry.event)
+    applied = view.applied
     for number, command in enumerate(entry.commands):
         if number not in refused:
             view.number = number
+            applied[type(command)] += 1
             if type(command) is Register:
                 definition = batch.definitions[command.definition]
                 register.register(view, context, command, definition)

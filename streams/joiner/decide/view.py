@@ -1,5 +1,6 @@
 """What one transaction sees and does: rows below, its own writes above, and what goes out."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Final, Protocol
 
@@ -11,7 +12,7 @@ from streams.joiner.decide.output import Headers, Output
 from streams.joiner.decide.partition import Partition
 from streams.joiner.decide.sources import Sources
 from topology import tables
-from topology.records import Definition, Forward, Json, Unlisten
+from topology.records import Command, Definition, Forward, Json, Unlisten
 from topology.tables import RequestRow
 
 # Where a scan sees this transaction's own rows. Lists of functions aren't among them: they are
@@ -59,6 +60,7 @@ class View:
         self.outputs: list[Output] = []
         self.forwards: dict[int, list[Forward]] = {}
         self.counts: dict[tuple[str, ...], int] = {}
+        self.applied: defaultdict[type[Command], int] = defaultdict(int)
         self.cancel_delays_ms: list[int] = []
         self.evaluation_errors: list[tuple[str, int, str]] = []
         self.requests = dict(rows.requests())  # that aren't over

@@ -1,0 +1,125 @@
+"""What the joiner's decisions count comes out in metrics, each under a name of its own."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from streams.joiner import figures
+from streams.joiner.decide import entries
+from streams.joiner.decide.view import Functions, Place, View
+from streams.joiner.figures import Report
+from streams.joiner.store import Store
+from streams.metrics import Metrics
+from tests.support.rows import MemoryRows
+from topology.records import CommandBatch, Entry, Listen, Register, Request, Resume, Topic
+from topology.statuses import Cause, Status
+from topology.tables import AppliedRow
+
+JOINER = Path(figures.__file__).parent
+# A label for each name that has one.
+LABELS = {
+    "cancels": Cause.EVENT,
+    "runs": Status.SCHEDULED,
+    "ignored_updates": "ended",
+    "dead_letters": "undecidable",
+}
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    """The metrics of a process, without those of its platform."""
+    return Metrics(CollectorRegistry())
+
+
+def a_view() -> View:
+    """A view of a partition without rows."""
+    return View(MemoryRows(), Place(0, 1), Functions(), 0, 0)
+
+
+def commit(metrics: Metrics, view: View) -> dict[str, float]:
+    """Count a committed transaction; the counters that it moved, by their names and labels."""
+    before = counters(metrics)
+    Report(metrics, 0).committed(view, AppliedRow(), cast("Store", MemoryRows()))
+    moved = counters(metrics)
+    moved.pop("countermand_transactions_total committed")
+    return {name: value for name, value in moved.items() if value != before.get(name, 0)}
+
+
+def counters(metrics: Metrics) -> dict[str, float]:
+    """Every counter's value."""
+    return {
+        " ".join([sample.name, *sample.labels.values()]): sample.value
+        for family in metrics.registry.collect()
+        if family.type == "counter"
+        for sample in family.samples
+        if sample.name.endswith("_total")
+    }
+
+
+def counted() -> Iterator[tuple[str, int]]:
+    """The names that the joiner's code counts, each with its number of labels."""
+    for file in sorted(JOINER.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "view.count":
+                name, *labels = node.args
+                assert isinstance(name, ast.Constant), f"{file} counts a name made at run time"
+                yield str(name.value), len(labels)
+
+
+def test_every_counted_name_has_a_metric_of_its_own(metrics: Metrics) -> None:
+    """Each moves one counter by one, and no two move the same."""
+    names = dict(counted())
+    moved = []
+    for name, labels in names.items():
+        view = a_view()
+        view.count(name, *[LABELS[name] for _ in range(labels)])
+        [(metric, value)] = commit(metrics, view).items()
+        assert value == 1
+        moved.append(metric)
+    assert len(set(moved)) == len(names) > 10
+    assert not [metric for metric in moved if "commands_total" in metric]
+
+
+def test_no_metric_waits_for_a_name_that_nobody_counts(metrics: Metrics) -> None:
+    """What the code no longer counts leaves the table too."""
+    assert set(metrics.decisions) == {name for name, labels in counted() if not labels}
+
+
+def test_applied_commands_are_counted_by_type(metrics: Metrics) -> None:
+    """Under the labels that routers use."""
+    view = a_view()
+    view.applied[Register] += 2
+    view.applied[Listen] += 1
+    assert commit(metrics, view) == {
+        "countermand_commands_total applied register": 2,
+        "countermand_commands_total applied listen": 1,
+    }
+
+
+def test_repeated_and_refused_commands_are_not_applied(metrics: Metrics) -> None:
+    """Each counts once, when it is decided."""
+    view = a_view()
+    request = Request(b"r" * 16, "somebody")
+    commands = (Resume(request, "app-first"), Resume(request, "app-second"))
+    batch = CommandBatch(
+        topics=(Topic("requests", b"i" * 16),), entries=(Entry(0, 0, 7, 1, b"", commands),)
+    )
+    entries.decide_entry(view, batch, batch.entries[0], refused={1})
+    entries.decide_entry(view, batch, batch.entries[0])
+    assert commit(metrics, view) == {
+        "countermand_commands_total applied resume": 1,
+        "countermand_repeated_entries_total": 1,
+    }
+
+
+@pytest.mark.parametrize("name", [("unheard_of",), ("removed", "label"), ("runs",)])
+def test_an_unknown_name_raises(metrics: Metrics, name: tuple[str, ...]) -> None:
+    """It is not counted as something else."""
+    view = a_view()
+    view.count(*name)
+    with pytest.raises(KeyError, match=name[0]):
+        commit(metrics, view)
