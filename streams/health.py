@@ -1,6 +1,6 @@
 """Whether a process is live and ready: named checks, without a clock or a web framework of its own.
 
-Live answers "would a restart help": only `Progress` fails it, never a rebalance or a slow broker.
+Live answers "would a restart help": only `StallCheck` fails it, never a rebalance or a slow broker.
 Ready answers "does it do its work now".
 """
 
@@ -25,7 +25,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Report:
+class Answer:
     """The answer to one question: what fails, by the name of its check."""
 
     kind: Kind
@@ -59,22 +59,18 @@ class Health:
         """Ask `check` for every answer to `kind`; another one of that name is replaced."""
         self._checks[kind][name] = check
 
-    def remove(self, kind: Kind, name: str) -> None:
-        """Ask a check no more; one that isn't there is fine."""
-        self._checks[kind].pop(name, None)
-
-    def report(self, kind: Kind) -> Report:
+    def answer(self, kind: Kind) -> Answer:
         """Ask every check of one kind; one that raises has failed."""
         checks = dict(self._checks[kind])
         answers = {name: _asked(check) for name, check in checks.items()}
         failing = {name: answer for name, answer in answers.items() if answer is not None}
-        return Report(kind, tuple(checks), failing)
+        return Answer(kind, tuple(checks), failing)
 
 
 def health_page(health: Health, kind: str) -> tuple[int, bytes]:
     """The status and JSON body of `/healthz/<kind>`."""
-    report = health.report(Kind(kind))
-    return report.status, report.body()
+    answer = health.answer(Kind(kind))
+    return answer.status, answer.body()
 
 
 @dataclass
@@ -84,7 +80,7 @@ class _Watch:
 
 
 @dataclass
-class Progress:
+class StallCheck:
     """Whether work moves: a check for `Kind.LIVE`.
 
     Each key (a partition) stands still only while it lags, isn't paused, and its position doesn't

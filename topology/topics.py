@@ -196,6 +196,5 @@ TOPICS: Final = (
     EVENTS, CANCELS, FUNCTIONS, RUN_UPDATES, REQUESTS, COMMANDS, FORWARDS, REPLAYED, STATE, RUNS,
     STEPS, CANCELLED, REQUEST_PROGRESS, DEAD_LETTERS,
 )  # fmt: skip
-BY_NAME: Final = {topic.name: topic for topic in TOPICS}
 # Besides the inputs: what routers read, so what the watermark waits for.
 ROUTED: Final = (REPLAYED, RUN_UPDATES, REQUESTS)

@@ -2,13 +2,11 @@
 
 import asyncio
 import threading
-from contextlib import suppress
 from typing import Final
 
 import faust
 import uvloop
 from confluent_kafka import KafkaException
-from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.web import Request, Response
 from faust.web import View as WebView
@@ -17,16 +15,17 @@ from streams import logs, web
 from streams.collector import rare_collections
 from streams.crash import crash_at
 from streams.errors import CountermandError
-from streams.health import Health, Kind, Progress
+from streams.health import Health, Kind, StallCheck
 from streams.joiner.changelog import Changelog, Log
 from streams.joiner.decide.partition import Partition
 from streams.joiner.decide.sources import Source
-from streams.joiner.figures import Report
+from streams.joiner.faust_app import create_app
+from streams.joiner.figures import Figures
 from streams.joiner.flow import Flow
 from streams.joiner.processor import PartitionProcessor, Parts, TopicIds
 from streams.joiner.store import Memory
 from streams.joiner.transaction import Transactions
-from streams.kafka import clients, faust_client
+from streams.kafka import clients
 from streams.kafka.admin import admin_client, describe_topics
 from streams.kafka.topics import check_topics
 from streams.kafka.transactional import producer_config
@@ -36,10 +35,6 @@ from topology import topics
 
 _REFRESH_S: Final = 10.0
 _LOOK_S: Final = 1.0
-_FETCH_BYTES: Final = 4 * 1024 * 1024
-# Above it Faust stops partitions and may forget to start them again. The agent never waits, so
-# what is buffered stays small; the processors' inboxes are what is bounded.
-_BUFFERED: Final = 1_000_000
 
 log = logs.get(__name__)
 
@@ -58,8 +53,8 @@ class Joiner:
         self.settings = settings
         self.metrics = Metrics()
         self.health = Health()
-        self.progress = Progress(settings.stall_timeout.total_seconds())
-        self.reports: dict[int, Report] = {}
+        self.stalls = StallCheck(settings.stall_timeout.total_seconds())
+        self.figures: dict[int, Figures] = {}
         names = {spec.name: settings.topic(spec) for spec in topics.TOPICS}
         self._topics = names
         ids = {
@@ -73,8 +68,9 @@ class Joiner:
         self._turn = threading.Lock()
         self.flow = Flow(names["commands"], lambda: self.app.consumer, self._processor)
         self._refresh_sources()
-        self.app = _create_app(self)
-        self.health.add(Kind.LIVE, "progress", self.progress)
+        self.app = create_app(settings, self.flow)
+        _wire(self.app, self)
+        self.health.add(Kind.LIVE, "progress", self.stalls)
         self.health.add(Kind.READY, "partitions", self._unready)
 
     def assigned(self, partitions: set[int]) -> None:
@@ -85,9 +81,9 @@ class Joiner:
     def revoked(self, partitions: set[int]) -> None:
         """Partitions of `commands` are no longer ours."""
         self.flow.revoke(partitions)
-        for partition in partitions & set(self.reports):
-            self.reports.pop(partition).gone()
-            self.progress.forget(partition)
+        for partition in partitions & set(self.figures):
+            self.figures.pop(partition).gone()
+            self.stalls.forget(partition)
             self.metrics.forget_source(self._topics["commands"], partition)
 
     async def look_after(self) -> None:
@@ -96,11 +92,11 @@ class Joiner:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_LOOK_S)
-            for partition, report in list(self.reports.items()):
+            for partition, figures in list(self.figures.items()):
                 lag = self.flow.lag(partition)
                 self.metrics.source(self._topics["commands"], partition).set(lag)
-                self.progress.seen(
-                    partition, report.applied.commands, lag if report.is_ready else 0
+                self.stalls.seen(
+                    partition, figures.applied.commands, lag if figures.is_ready else 0
                 )
             if loop.time() - refreshed > _REFRESH_S:
                 refreshed = loop.time()
@@ -109,7 +105,7 @@ class Joiner:
     def _processor(
         self, partition: int, flow: Flow, predecessor: threading.Thread | None
     ) -> PartitionProcessor:
-        report = self.reports[partition] = Report(self.metrics, partition)
+        figures = self.figures[partition] = Figures(self.metrics, partition)
         settings, names = self.settings, self._topics
         client = clients.librdkafka(settings)
         config = client | producer_config(settings.transactional_id(partition))
@@ -128,7 +124,7 @@ class Joiner:
             turn=self._turn,
         )
         which = Partition(partition, self._partitions, settings.cancelled_event_name)
-        return PartitionProcessor(which, parts, flow, report, predecessor)
+        return PartitionProcessor(which, parts, flow, figures, predecessor)
 
     def _refresh_sources(self) -> None:
         try:
@@ -143,15 +139,15 @@ class Joiner:
 
     def _unready(self) -> str | None:
         waiting = {
-            number: report.problem or "restoring"
-            for number, report in self.reports.items()
-            if not report.is_ready
+            number: figures.problem or "restoring"
+            for number, figures in self.figures.items()
+            if not figures.is_ready
         }
         if waiting:
             return ", ".join(
                 f"partition {number}: {problem}" for number, problem in sorted(waiting.items())
             )
-        return None if self.reports else "no partitions assigned yet"
+        return None if self.figures else "no partitions assigned yet"
 
 
 def run_joiner(settings: Settings) -> None:
@@ -171,68 +167,6 @@ def run_joiner(settings: Settings) -> None:
     )
     with rare_collections():
         worker.execute_from_commandline()
-
-
-def _create_app(joiner: Joiner) -> faust.App:
-    settings = joiner.settings
-
-    class Thread(driver.AIOKafkaConsumerThread):
-        """Ends also while the brokers are away, when aiokafka's close lets out its own cancel."""
-
-        async def on_thread_stop(self) -> None:
-            with suppress(asyncio.CancelledError):
-                await super().on_thread_stop()
-
-    class Consumer(driver.Consumer):
-        """Faust's consumer; where it would go back to committed offsets, it goes to ours."""
-
-        def _new_consumer_thread(self) -> Thread:
-            return Thread(self, loop=self.loop, beacon=self.beacon)
-
-        async def perform_seek(self) -> None:
-            positions = joiner.flow.positions()
-            if positions:
-                await self.seek_wait(positions)
-
-    class Transport(driver.Transport):
-        """Brings our consumer along."""
-
-    Transport.Consumer = Consumer
-
-    class App(faust.App):
-        """Closes the partitions when the process is told to stop: Faust sends no revoke then."""
-
-        async def on_stop(self) -> None:
-            await asyncio.to_thread(joiner.flow.close)
-            await super().on_stop()
-
-    session_s = settings.session_timeout.total_seconds()
-    app = App(
-        settings.joiner_group,
-        **faust_client.faust(settings),
-        store="memory://",
-        datadir=str(settings.state_dir / "faust"),
-        topic_allow_declare=False,
-        topic_disable_leader=True,
-        broker_session_timeout=session_s,
-        broker_heartbeat_interval=session_s / 5,
-        broker_request_timeout=max(90, session_s + 30),  # Faust refuses less than the session's
-        broker_client_id=settings.application_id,
-        consumer_group_instance_id=settings.group_instance_id,
-        consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=_FETCH_BYTES,
-        stream_wait_empty=False,
-        stream_buffer_maxsize=_BUFFERED,
-        worker_redirect_stdouts=False,
-        web_enabled=True,
-        web_bind=settings.web_host,
-        web_host=settings.web_host,
-        web_port=settings.web_port,
-        web_tables_enabled=False,
-    )
-    app.transport = Transport(app.conf.broker_consumer, app)
-    _wire(app, joiner)
-    return app
 
 
 def _wire(app: faust.App, joiner: Joiner) -> None:

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import time
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
@@ -26,7 +26,7 @@ _LOST: Final = (
     codes.UNKNOWN_PARTITION,
 )
 
-Report = Callable[[int], None]
+Progress: TypeAlias = Callable[[int], None]
 """Told how many records are still to restore."""
 
 
@@ -49,7 +49,7 @@ class Changelog:
         self._turn = turn
 
     def restore(
-        self, path: Path, memory: Memory, barrier: int, report: Report, stop: Callable[[], bool]
+        self, path: Path, memory: Memory, barrier: int, progress: Progress, stop: Callable[[], bool]
     ) -> Store:
         """The rows as of `barrier`: the offset of a record committed after everything that counts.
 
@@ -61,7 +61,7 @@ class Changelog:
             wipe(path)
             store = Store(path, memory)
         try:
-            self._read(store, barrier, report, stop)
+            self._read(store, barrier, progress, stop)
         except BaseException:
             store.close()
             raise
@@ -88,7 +88,9 @@ class Changelog:
         same = checkpoint.topic_id == self._topic_id and checkpoint.offset <= barrier
         return same and age < self._tombstones_ms / 2
 
-    def _read(self, store: Store, barrier: int, report: Report, stop: Callable[[], bool]) -> None:
+    def _read(
+        self, store: Store, barrier: int, progress: Progress, stop: Callable[[], bool]
+    ) -> None:
         checkpoint = store.checkpoint()
         position = checkpoint.offset if checkpoint is not None else 0
         consumer = follower(
@@ -111,7 +113,7 @@ class Changelog:
                     # Only what is there: `consume` would wait for as many as it may take.
                     messages = [first, *consumer.consume(_READ_AT_ONCE, 0)]
                     position = self._apply(store, messages)
-                    report(max(0, barrier + 1 - position))
+                    progress(max(0, barrier + 1 - position))
         finally:
             consumer.close()
 

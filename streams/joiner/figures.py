@@ -17,7 +17,7 @@ _errors = logs.Limiter()
 _MEASURE_S: Final = 5.0
 
 
-class Report:
+class Figures:
     """The figures of one partition; called from its processor's thread."""
 
     def __init__(self, metrics: Metrics, partition: int) -> None:

@@ -187,10 +187,6 @@ class Flow:
                 slot.patience_s = min(2 * slot.patience_s, _PATIENCE_S)
                 self._reposition(f"partition {tp.partition} stood still at {slot.expected}")
 
-    def partitions(self) -> dict[int, PartitionProcessor]:
-        """The assigned partitions."""
-        return {partition: slot.processor for partition, slot in self._slots.items()}
-
     def close(self) -> None:
         """Stop every processor and wait until all are closed."""
         self.revoke(set(self._slots))

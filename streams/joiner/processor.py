@@ -41,7 +41,7 @@ from streams.joiner.decide.partition import Partition
 from streams.joiner.decide.sources import Source
 from streams.joiner.decide.transaction import Input, PoisonError, decide_batch, room
 from streams.joiner.decide.view import View
-from streams.joiner.figures import Report
+from streams.joiner.figures import Figures
 from streams.joiner.forwards import ForwardReader
 from streams.joiner.inbox import Inbox
 from streams.joiner.store import Memory, Store, wipe
@@ -109,7 +109,7 @@ class PartitionProcessor:
         partition: Partition,
         parts: Parts,
         stream: Stream,
-        report: Report,
+        figures: Figures,
         predecessor: threading.Thread | None,
     ) -> None:
         """Process `partition`, once `predecessor` is gone."""
@@ -118,7 +118,7 @@ class PartitionProcessor:
         self._partition = partition
         self._parts = parts
         self._stream = stream
-        self._report = report
+        self._figures = figures
         self._predecessor = predecessor
         self._stopping = threading.Event()
         self._functions = Functions()
@@ -150,29 +150,29 @@ class PartitionProcessor:
                 log.warning(
                     "Partition was fenced: it starts again", **self._where(), error=str(error)
                 )
-                self._report.fenced()
+                self._figures.fenced()
             except (LostInputError, codec.UnknownVersionError) as error:
                 log.error(  # noqa: TRY400  # the message says it all
                     "Partition stopped, nothing is skipped", **self._where(), error=str(error)
                 )
-                self._report.stopped(str(error))
+                self._figures.stopped(str(error))
                 pause = _LONG_PAUSE_S
             except DamagedStoreError as error:
                 log.exception("Rows are damaged: restored anew", **self._where(), error=str(error))
-                self._report.stopped(str(error))
+                self._figures.stopped(str(error))
                 wipe(self._parts.path)
             except Exception as error:  # must not die silently in a living process
                 log.exception(
                     "Partition failed: it starts again", **self._where(), error=str(error)
                 )
-                self._report.stopped(str(error))
+                self._figures.stopped(str(error))
             self._stopping.wait(pause)
 
     def _live(self) -> None:
         """One life of the partition: steps 1 to 6, and 7 at its end."""
-        self._report.starting()
+        self._figures.starting()
         with ExitStack() as life:  # 7: whatever one of these raises, the others are done too
-            life.callback(self._report.closed)
+            life.callback(self._figures.closed)
             transactions: Transactions = self._parts.transactions()
             transactions.leaving = self._stopping
             life.callback(transactions.close)
@@ -185,7 +185,7 @@ class PartitionProcessor:
             life.callback(reader.stop)
             life.callback(self._drop_inbox)
             reader.start()
-            self._report.ready(applied)
+            self._figures.ready(applied)
             self._stream.ready(self._partition.number, applied.commands + 1)
             self._work(store, transactions, applied)  # 4 to 6
 
@@ -200,7 +200,7 @@ class PartitionProcessor:
             self._parts.path,
             self._parts.memory,
             barrier,
-            self._report.restoring,
+            self._figures.restoring,
             self._stopping.is_set,
         )
         if self._stopping.is_set():
@@ -251,7 +251,7 @@ class PartitionProcessor:
                 )
             except AbortedError as error:
                 log.warning("Transaction aborted: decided again", **self._where(), error=str(error))
-                self._report.aborted()
+                self._figures.aborted()
                 store.undo_due(due)
                 continue
             worked = work[0] if work else worked
@@ -262,7 +262,7 @@ class PartitionProcessor:
         commands, forwards = self.inbox.take(most, timeout_s)
         if self.full and self.inbox.has_room():
             self._stream.has_room(self._partition.number)
-        self._report.queued(self.inbox.bytes)
+        self._figures.queued(self.inbox.bytes)
         taken = []
         for offset, value in commands:
             # While an earlier life ended, the stream may have brought what that was to take next.
@@ -329,14 +329,14 @@ class PartitionProcessor:
         """Steps 5 and 6."""
         view.put(tables.APPLIED_KEY, codec.APPLIED_ROWS.encode(applied))
         crash_at("joiner_before_transaction")
-        with self._report.transaction():
+        with self._figures.transaction():
             offset = transactions.commit(view.changed, view.outputs, view.forwards)  # 5
         with self._parts.turn:
             checkpoint = self._parts.changelog.checkpoint(offset + 1)
             batch = store.batch(view.changed, view.derived, checkpoint)
         store.write(batch)  # 6; RocksDB leaves the interpreter to others meanwhile
         crash_at("joiner_after_write")
-        self._report.committed(view, applied, store)
+        self._figures.committed(view, applied, store)
         return applied
 
     def _where(self) -> dict[str, object]:

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from typing import Final
 
 from streams import logs
-from streams.health import Health, Kind, Progress
+from streams.health import Health, Kind, StallCheck
 from streams.metrics import Metrics
 from streams.read_model.batch import Steps
 from streams.settings import Settings
@@ -23,13 +23,13 @@ class Figures:
     def __init__(self, settings: Settings, metrics: Metrics, health: Health) -> None:
         """Add the checks to `health`."""
         self._metrics = metrics
-        self._progress = Progress(settings.stall_timeout.total_seconds())
+        self._stalls = StallCheck(settings.stall_timeout.total_seconds())
         self._limiter = logs.Limiter()
         self._places: set[TopicPlace] = set()
         self._waits_for: str | None = _NOT_STARTED
         self._waits_since = time.monotonic()
         self._heard_at = time.monotonic()
-        health.add(Kind.LIVE, "progress", self._progress)
+        health.add(Kind.LIVE, "progress", self._stalls)
         health.add(Kind.READY, "reading", self._reading)
 
     def waiting(self, reason: str) -> None:
@@ -37,7 +37,7 @@ class Figures:
         if self._waits_for is None:
             self._waits_since = time.monotonic()
         self._waits_for = reason
-        self._progress.pause()
+        self._stalls.pause()
         held = self._limiter.admit(reason)
         if held is not None:
             _log.warning("The read model has to wait", reason=reason, held=held)
@@ -46,7 +46,7 @@ class Figures:
         """A round was done."""
         if self._waits_for is not None:
             self._waits_for = None
-            self._progress.resume()
+            self._stalls.resume()
 
     def wrote(self, steps: Steps, seconds: float, refused: int) -> None:
         """Count a batch that is written, with the rows that the database refused."""
@@ -74,13 +74,13 @@ class Figures:
         self._heard_at = time.monotonic()
         self._places.add(place)
         self._metrics.source(*place).set(lag)
-        self._progress.seen(place, position, lag)
+        self._stalls.seen(place, position, lag)
 
     def owned(self, places: Collection[TopicPlace]) -> None:
         """Watch these partitions from now on; the others went to another process."""
         for place in self._places.difference(places):
             self._metrics.forget_source(*place)
-            self._progress.forget(place)
+            self._stalls.forget(place)
         self._places = set(places)
 
     def _reading(self) -> str | None:

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from typing import Final
 
 from streams import logs
-from streams.health import Health, Kind, Progress
+from streams.health import Health, Kind, StallCheck
 from streams.metrics import Metrics
 from streams.router.pipeline import STAGE, Output
 from streams.settings import Settings
@@ -21,12 +21,12 @@ class Figures:
     def __init__(self, settings: Settings, metrics: Metrics, health: Health) -> None:
         """Add the router's checks to `health`."""
         self._metrics = metrics
-        self._progress = Progress(settings.stall_timeout.total_seconds())
+        self._stalls = StallCheck(settings.stall_timeout.total_seconds())
         self._limiter = logs.Limiter()
         self._places: set[TopicPlace] = set()
         self._moved_at = time.monotonic()
         self._waits_for: str | None = "the router has not started yet"
-        health.add(Kind.LIVE, "progress", self._progress)
+        health.add(Kind.LIVE, "progress", self._stalls)
         health.add(Kind.READY, "routing", self._routing)
 
     @property
@@ -80,13 +80,13 @@ class Figures:
         lag = max(0, high - (position or 0))
         self._places.add(place)
         self._metrics.source(*place).set(lag)
-        self._progress.seen(place, position or 0, lag)
+        self._stalls.seen(place, position or 0, lag)
 
     def owned(self, places: Collection[TopicPlace]) -> None:
         """Watch these sources from now on; other routers have the rest."""
         for place in self._places.difference(places):
             self._metrics.forget_source(*place)
-            self._progress.forget(place)
+            self._stalls.forget(place)
         self._places = set(places)
 
     def _routing(self) -> str | None:

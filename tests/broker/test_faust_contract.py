@@ -18,7 +18,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types.settings import Settings as FaustSettings
 from faust.web import View
 
-import streams.joiner.app
+import streams.joiner.faust_app
 from streams.joiner.flow import FaustConsumer
 
 ROOT = Path(__file__).parents[2]
@@ -79,11 +79,11 @@ def test_committed_offsets_are_sought_nowhere_else() -> None:
 
 def test_app_takes_our_settings() -> None:
     """Each setting that we give is one that Faust knows: an unknown one would be ignored."""
-    source = ast.parse(inspect.getsource(streams.joiner.app._create_app))
+    source = ast.parse(inspect.getsource(streams.joiner.faust_app.create_app))
     [call] = [
         node
         for node in ast.walk(source)
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "App"
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "FaustApp"
     ]
     given = {keyword.arg for keyword in call.keywords if keyword.arg}
     assert len(given) > 10

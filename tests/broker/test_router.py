@@ -397,8 +397,8 @@ def test_router_is_ready_once_it_routes(
 ) -> None:
     """Ready means that rounds are done; stopping is clean."""
     router = start(settings)
-    eventually(lambda: router.health.report(Kind.READY).ok)
-    assert router.health.report(Kind.LIVE).ok
+    eventually(lambda: router.health.answer(Kind.READY).ok)
+    assert router.health.answer(Kind.LIVE).ok
     router.stop()
     assert router.error is None
 
@@ -412,13 +412,13 @@ def test_broker_may_go_and_come_back(
         settings = prepared(broker.bootstrap_servers)
         produce(settings, mixed_load(0, 2_000))
         router = start(settings)
-        eventually(lambda: router.health.report(Kind.READY).ok)
+        eventually(lambda: router.health.answer(Kind.READY).ok)
         broker.kill()
-        eventually(lambda: not router.health.report(Kind.READY).ok, 60)
+        eventually(lambda: not router.health.answer(Kind.READY).ok, 60)
         broker.start()
         produce(settings, mixed_load(2_000, 3_000))
         wait_until_committed(settings)
-        eventually(lambda: router.health.report(Kind.READY).ok)
+        eventually(lambda: router.health.answer(Kind.READY).ok)
         router.stop()
         check_all_routed(settings)
 
@@ -430,8 +430,8 @@ def test_router_without_a_broker_can_be_stopped(
     with LocalBroker() as broker:
         settings = prepared(broker.bootstrap_servers)
         router = start(settings)
-        eventually(lambda: router.health.report(Kind.READY).ok)
+        eventually(lambda: router.health.answer(Kind.READY).ok)
         broker.kill()
-        eventually(lambda: not router.health.report(Kind.READY).ok, 60)
+        eventually(lambda: not router.health.answer(Kind.READY).ok, 60)
         router.stop()
         assert router.error is None

@@ -9,11 +9,11 @@ from threading import Lock
 from typing import Any, NamedTuple, cast
 from unittest import mock
 
-from streams.joiner.changelog import Changelog, Log
+from streams.joiner.changelog import Changelog, Log, Progress
 from streams.joiner.decide.output import Output
 from streams.joiner.decide.partition import Partition
 from streams.joiner.decide.view import View
-from streams.joiner.figures import Report
+from streams.joiner.figures import Figures
 from streams.joiner.inbox import Inbox, Record
 from streams.joiner.processor import PartitionProcessor, Parts, TopicIds, _applied
 from streams.joiner.store import Memory, Store
@@ -103,14 +103,14 @@ class LogChangelog(Changelog):
         path: Path,
         memory: Memory | None,
         barrier: int,
-        report: Callable[[int], None],
+        progress: Progress,
         stop: Callable[[], bool],
     ) -> Store:
         """The rows as of the barrier."""
         if memory is not None:
-            return super().restore(path, memory, barrier, report, stop)
+            return super().restore(path, memory, barrier, progress, stop)
         store = cast("Any", self._kept(barrier))
-        self._read(store, barrier, report, stop)
+        self._read(store, barrier, progress, stop)
         return cast("Store", store)
 
     def _kept(self, barrier: int) -> MemoryRows:
@@ -124,14 +124,14 @@ class LogChangelog(Changelog):
         return MemoryRows()
 
     def _read(
-        self, store: Store, barrier: int, report: Callable[[int], None], stop: Callable[[], bool]
+        self, store: Store, barrier: int, progress: Progress, stop: Callable[[], bool]
     ) -> None:
         checkpoint = store.checkpoint()
         position = 0 if checkpoint is None else checkpoint.offset
         while position <= barrier and not stop():
             messages = [Message(record) for record in self._log.read(position, self._batch())]
             position = self._apply(store, cast("Any", messages))
-            report(max(0, barrier + 1 - position))
+            progress(max(0, barrier + 1 - position))
 
 
 class Committed(NamedTuple):
@@ -142,8 +142,8 @@ class Committed(NamedTuple):
     size: int
 
 
-class RecordedReport(Report):
-    """The real report, which also remembers what it was told."""
+class RecordedFigures(Figures):
+    """The real figures, and all that they were told."""
 
     def __init__(self, metrics: Metrics, partition: int) -> None:
         super().__init__(metrics, partition)
@@ -174,7 +174,7 @@ class StepwisePartition(PartitionProcessor):
         path: Path | None = None,
     ) -> None:
         """Process `partition` of the setting's cluster."""
-        self.recorded = RecordedReport(Metrics(), partition)
+        self.recorded = RecordedFigures(Metrics(), partition)
         self._setting = setting
         parts = Parts(
             client={},

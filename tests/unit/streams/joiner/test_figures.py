@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from streams.joiner import figures
 from streams.joiner.decide import entries
 from streams.joiner.decide.view import Functions, Place, View
-from streams.joiner.figures import Report
+from streams.joiner.figures import Figures
 from streams.joiner.store import Store
 from streams.metrics import Metrics
 from tests.support.rows import MemoryRows
@@ -43,7 +43,7 @@ def a_view() -> View:
 def commit(metrics: Metrics, view: View) -> dict[str, float]:
     """Count a committed transaction; the counters that it moved, by their names and labels."""
     before = counters(metrics)
-    Report(metrics, 0).committed(view, AppliedRow(), cast("Store", MemoryRows()))
+    Figures(metrics, 0).committed(view, AppliedRow(), cast("Store", MemoryRows()))
     moved = counters(metrics)
     moved.pop("countermand_transactions_total committed")
     return {name: value for name, value in moved.items() if value != before.get(name, 0)}

@@ -1,0 +1,97 @@
+"""Faust's app, consumer and transport, changed where they would lose or repeat records.
+
+Why each change is needed: `docs/decisions/0001-faust-carries-the-stream.md`.
+"""
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+import faust
+from faust.transport.drivers import aiokafka as driver
+
+from streams.joiner.flow import Flow
+from streams.kafka import faust_client
+from streams.settings import Settings
+
+_FETCH_BYTES: Final = 4 * 1024 * 1024
+# Above this number Faust stops partitions and may forget to start them again. The agent never
+# waits, so few records are buffered; the inboxes of the processors bound what is in memory.
+_BUFFERED: Final = 1_000_000
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):
+    """A consumer's thread that also ends while the brokers are away.
+
+    aiokafka's `close` lets its own cancellation escape then.
+    """
+
+    async def on_thread_stop(self) -> None:
+        """Stop, whatever aiokafka cancels meanwhile."""
+        with suppress(asyncio.CancelledError):
+            await super().on_thread_stop()
+
+
+class Consumer(driver.Consumer):
+    """A consumer that goes on at the flow's positions, not at the committed offsets."""
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def perform_seek(self) -> None:
+        """Seek to the flow's positions; Faust calls this after every rebalance."""
+        assert isinstance(self.app, FaustApp)
+        positions = self.app.flow.positions()
+        if positions:
+            await self.seek_wait(positions)
+
+
+class Transport(driver.Transport):
+    """Faust's transport with our consumer."""
+
+    Consumer = Consumer
+
+
+class FaustApp(faust.App):
+    """Faust's app around a flow, which it closes when the process is told to stop.
+
+    Faust signals no revocation then.
+    """
+
+    flow: Flow
+
+    async def on_stop(self) -> None:
+        """Close all partitions first."""
+        await asyncio.to_thread(self.flow.close)
+        await super().on_stop()
+
+
+def create_app(settings: Settings, flow: Flow) -> FaustApp:
+    """The joiner's app around `flow`; agents, tasks and pages are still to be added."""
+    session_s = settings.session_timeout.total_seconds()
+    app = FaustApp(
+        settings.joiner_group,
+        **faust_client.faust(settings),
+        store="memory://",
+        datadir=str(settings.state_dir / "faust"),
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        broker_session_timeout=session_s,
+        broker_heartbeat_interval=session_s / 5,
+        broker_request_timeout=max(90, session_s + 30),  # Faust refuses less than the session's
+        broker_client_id=settings.application_id,
+        consumer_group_instance_id=settings.group_instance_id,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=_FETCH_BYTES,
+        stream_wait_empty=False,
+        stream_buffer_maxsize=_BUFFERED,
+        worker_redirect_stdouts=False,
+        web_enabled=True,
+        web_bind=settings.web_host,
+        web_host=settings.web_host,
+        web_port=settings.web_port,
+        web_tables_enabled=False,
+    )
+    app.flow = flow
+    app.transport = Transport(app.conf.broker_consumer, app)
+    return app
