@@ -10,7 +10,11 @@ from topology.topics import Partitions, TopicSpec
 
 
 class Stage(Struct, frozen=True, kw_only=True):
-    """One box of the picture: a process of Countermand, or somebody outside."""
+    """One box of the picture: a process or command of Countermand, or a program of its users.
+
+    `reads` and `writes` are the topics whose records it fetches and produces; `outside` marks what
+    runs users' code or by users' command; a `transactional` stage writes in transactions alone.
+    """
 
     name: str
     reads: tuple[TopicSpec, ...] = ()
@@ -20,9 +24,14 @@ class Stage(Struct, frozen=True, kw_only=True):
 
 
 USERS: Final = Stage(name="your services", writes=(topics.EVENTS, topics.CANCELS), outside=True)
-DEPLOYERS: Final = Stage(name="functions apply", writes=(topics.FUNCTIONS,), outside=True)
+DEPLOYERS: Final = Stage(
+    name="functions apply", reads=(topics.FUNCTIONS,), writes=(topics.FUNCTIONS,), outside=True
+)
 OPERATORS: Final = Stage(
-    name="dead-letters redrive", reads=(topics.DEAD_LETTERS,), writes=(topics.EVENTS,), outside=True
+    name="dead-letters redrive",
+    reads=(topics.DEAD_LETTERS,),
+    writes=(topics.EVENTS, topics.CANCELS, *topics.ROUTED),
+    outside=True,
 )
 API: Final = Stage(
     name="API",
@@ -35,8 +44,8 @@ READ_MODEL: Final = Stage(
 )
 WORKERS: Final = Stage(
     name="your workers",
-    reads=(topics.RUNS, topics.STEPS),
-    writes=(topics.RUN_UPDATES, topics.STEPS),
+    reads=(topics.FUNCTIONS, topics.RUNS, topics.STEPS, topics.CANCELLED),
+    writes=(topics.FUNCTIONS, topics.RUN_UPDATES, topics.STEPS, topics.DEAD_LETTERS),
     outside=True,
 )
 CLEANUP: Final = Stage(name="your cleanup consumers", reads=(topics.CANCELLED,), outside=True)
@@ -72,18 +81,25 @@ STAGES: Final = (
 )  # fmt: skip
 
 
-def problems() -> Iterator[str]:
-    """What contradicts the design; nothing, unless somebody changed a topic or a stage."""
+def writers(topic: TopicSpec) -> tuple[Stage, ...]:
+    """The stages that write a topic."""
+    return tuple(stage for stage in STAGES if topic in stage.writes)
+
+
+def problems(stages: tuple[Stage, ...] = STAGES) -> Iterator[str]:
+    """Each contradiction between `stages`, the topics and the design, as a sentence."""
     for topic in topics.TOPICS:
-        if not any(topic in stage.writes for stage in STAGES):
+        if not any(topic in stage.writes for stage in stages):
             yield f"{topic.name} has no writer"
-        if not any(topic in stage.reads for stage in STAGES):
+        if not any(topic in stage.reads for stage in stages):
             yield f"{topic.name} has no reader"
-    for topic in JOINER.writes + JOINER.reads:
-        if topic.partitions is not Partitions.SHARED:
-            yield f"{topic.name}: joiner p writes partition p, so its topics share one count"
-    if any(writer.transactional for writer in STAGES if topics.COMMANDS in writer.writes):
-        yield "commands must have contiguous offsets, so nobody writes it in transactions"
+    for stage in stages:
+        joins = topics.STATE in stage.writes
+        free = {t.name for t in stage.writes + stage.reads if t.partitions is not Partitions.SHARED}
+        if joins and free:
+            yield f"{', '.join(free)}: joiner p writes partition p, so its topics share one count"
+        if topics.COMMANDS in stage.writes and stage.transactional:
+            yield "commands must have contiguous offsets, so nobody writes it in transactions"
     if topics.STATE.cleanup != "compact":
         yield "state must be compacted and never expire: it is the only full copy of the rows"
     spaces = [space.value for space in tables.Space]
@@ -91,13 +107,13 @@ def problems() -> Iterator[str]:
         yield "spaces of rows are told apart by one byte each"
 
 
-def validate() -> None:
+def validate(stages: tuple[Stage, ...] = STAGES) -> None:
     """Check the wiring.
 
     Raises:
         ValueError: it contradicts the design; the message has every contradiction.
     """
-    found = list(problems())
+    found = list(problems(stages))
     if found:
         raise ValueError("\n".join(found))
 
@@ -108,9 +124,10 @@ def text() -> str:
     lines = ["TOPICS"]
     for topic in topics.TOPICS:
         kept = f"{topic.cleanup}, {topic.partitions.value}"
-        lines.append(
-            f"  {topic.name:<{width}}  {topic.content}  [{kept}; written by {topic.writers}]"
+        by = ", ".join(
+            stage.name + " in transactions" * stage.transactional for stage in writers(topic)
         )
+        lines.append(f"  {topic.name:<{width}}  {topic.content}  [{kept}; written by {by}]")
     lines.append("STAGES")
     for stage in STAGES:
         reads = ", ".join(topic.name for topic in stage.reads) or "-"

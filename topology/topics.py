@@ -31,7 +31,6 @@ class TopicSpec(Struct, frozen=True, kw_only=True):
     """One topic: its name without the prefix and how it must be made."""
 
     name: str
-    writers: str
     key: str
     content: str
     partitions: Partitions
@@ -57,7 +56,6 @@ _WEEK: Final = 7 * limits.DAY_MS
 
 EVENTS: Final = TopicSpec(
     name="events",
-    writers="users",
     key="any",
     content="events that may trigger functions, or cancel",
     partitions=Partitions.FREE,
@@ -68,7 +66,6 @@ EVENTS: Final = TopicSpec(
 )
 CANCELS: Final = TopicSpec(
     name="cancels",
-    writers="users",
     key="any",
     content="cancel events",
     partitions=Partitions.FREE,
@@ -79,7 +76,6 @@ CANCELS: Final = TopicSpec(
 )
 FUNCTIONS: Final = TopicSpec(
     name="functions",
-    writers="command line, API, SDK",
     key="<slug>/<ULID>",
     content="versions of functions",
     partitions=Partitions.ONE,
@@ -88,7 +84,6 @@ FUNCTIONS: Final = TopicSpec(
 )
 RUN_UPDATES: Final = TopicSpec(
     name="run-updates",
-    writers="workers",
     key="run id",
     content="claims, heartbeats, ends",
     partitions=Partitions.FREE,
@@ -98,7 +93,6 @@ RUN_UPDATES: Final = TopicSpec(
 )
 REQUESTS: Final = TopicSpec(
     name="requests",
-    writers="API",
     key="id of what is addressed",
     content="requests",
     partitions=Partitions.FREE,
@@ -108,7 +102,6 @@ REQUESTS: Final = TopicSpec(
 )
 COMMANDS: Final = TopicSpec(
     name="commands",
-    writers="routers",
     key="none",
     content="command batches",
     partitions=Partitions.SHARED,
@@ -117,7 +110,6 @@ COMMANDS: Final = TopicSpec(
 )
 FORWARDS: Final = TopicSpec(
     name="forwards",
-    writers="joiner, in transactions",
     key="none",
     content="commands for another partition",
     partitions=Partitions.SHARED,
@@ -126,7 +118,6 @@ FORWARDS: Final = TopicSpec(
 )
 REPLAYED: Final = TopicSpec(
     name="replayed",
-    writers="joiner, in transactions",
     key="original run id",
     content="events of replayed runs",
     partitions=Partitions.SHARED,
@@ -136,7 +127,6 @@ REPLAYED: Final = TopicSpec(
 )
 STATE: Final = TopicSpec(
     name="state",
-    writers="joiner, in transactions",
     key="row key",
     content="changelog of the joiner's tables",
     partitions=Partitions.SHARED,
@@ -149,7 +139,6 @@ STATE: Final = TopicSpec(
 )
 RUNS: Final = TopicSpec(
     name="runs",
-    writers="joiner, in transactions",
     key="run id",
     content="every status change of every run",
     partitions=Partitions.SHARED,
@@ -157,7 +146,6 @@ RUNS: Final = TopicSpec(
 )
 STEPS: Final = TopicSpec(
     name="steps",
-    writers="workers",
     key="run id and step",
     content="step results",
     partitions=Partitions.SHARED,
@@ -165,7 +153,6 @@ STEPS: Final = TopicSpec(
 )
 CANCELLED: Final = TopicSpec(
     name="cancelled",
-    writers="joiner, in transactions",
     key="run id",
     content="`function.cancelled` events",
     partitions=Partitions.SHARED,
@@ -175,7 +162,6 @@ CANCELLED: Final = TopicSpec(
 )
 REQUEST_PROGRESS: Final = TopicSpec(
     name="request-progress",
-    writers="joiner, in transactions",
     key="<request id>/<partition>",
     content="progress",
     partitions=Partitions.SHARED,
@@ -184,7 +170,6 @@ REQUEST_PROGRESS: Final = TopicSpec(
 )
 DEAD_LETTERS: Final = TopicSpec(
     name="dead-letters",
-    writers="router, joiner",
     key="original key",
     content="what could not be read, and why",
     partitions=Partitions.SHARED,
