@@ -191,7 +191,7 @@ class RegistryReader:
     def _refuse(self, error: KafkaError) -> None:
         repeated = self._last_error is not None and self._last_error.code() == error.code()
         self._last_error = error
-        if error.name() in _ABSENT:
+        if error.code() in _ABSENT:
             raise TopicsError(
                 f"the topic {self._topic} is missing: run `countermand topics create`"
             )

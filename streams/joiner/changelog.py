@@ -3,11 +3,11 @@
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from time import time
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
+from streams.clock import Clock, now_ms
 from streams.errors import DamagedStoreError
 from streams.joiner.decide import derive
 from streams.joiner.store import Memory, Store, wipe
@@ -42,11 +42,14 @@ class Log(NamedTuple):
 class Changelog:
     """The changelog of one partition."""
 
-    def __init__(self, config: Mapping[str, Any], log: Log, turn: threading.Lock) -> None:
+    def __init__(
+        self, config: Mapping[str, Any], log: Log, turn: threading.Lock, clock: Clock = now_ms
+    ) -> None:
         """Read `log` with a client of `config`; takes its `turn` to compute, not to wait."""
         self._config = config
         self._topic, self._topic_id, self._partition, self._tombstones_ms = log
         self._turn = turn
+        self._clock = clock
 
     def restore(
         self, path: Path, memory: Memory, barrier: int, progress: Progress, stop: Callable[[], bool]
@@ -84,7 +87,7 @@ class Changelog:
         return None
 
     def _fits(self, checkpoint: Checkpoint, barrier: int) -> bool:
-        age = time() * 1000 - checkpoint.time
+        age = self._clock() - checkpoint.time
         same = checkpoint.topic_id == self._topic_id and checkpoint.offset <= barrier
         return same and age < self._tombstones_ms / 2
 
@@ -138,7 +141,7 @@ class Changelog:
 
     def checkpoint(self, offset: int) -> Checkpoint:
         """What a disk notes beside rows that follow the changelog up to `offset` (exclusive)."""
-        return Checkpoint(self._topic_id, offset, int(time() * 1000))
+        return Checkpoint(self._topic_id, offset, self._clock())
 
 
 def _tolerate(error: KafkaError) -> None:

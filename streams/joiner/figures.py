@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from time import monotonic, time
+from time import monotonic
 from typing import Final
 
 from streams import logs
+from streams.clock import Clock, now_ms
 from streams.joiner.decide.view import View
 from streams.joiner.store import Store
 from streams.metrics import Metrics
@@ -20,9 +21,10 @@ _MEASURE_S: Final = 5.0
 class Figures:
     """The figures of one partition; called from its processor's thread."""
 
-    def __init__(self, metrics: Metrics, partition: int) -> None:
+    def __init__(self, metrics: Metrics, partition: int, clock: Clock = now_ms) -> None:
         self._metrics = metrics
         self._partition = partition
+        self._clock = clock
         self._gauges = metrics.partition(partition)
         self._started = monotonic()
         self._measured_at = 0.0
@@ -96,7 +98,7 @@ class Figures:
         metrics.transactions.labels("committed").inc()
         self._gauges.pending_runs.set(applied.pending)
         if applied.watermark:
-            self._gauges.watermark_age.set(max(0.0, time() - applied.watermark / 1000))
+            self._gauges.watermark_age.set(max(0, self._clock() - applied.watermark) / 1000)
         for delay_ms in view.cancel_delays_ms:
             metrics.cancel_latency.observe(delay_ms / 1000)
         for kind, number in view.applied.items():

@@ -19,13 +19,13 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from time import time
 from typing import Any, Final, NamedTuple, Protocol
 from uuid import uuid4
 
 from confluent_kafka import TopicPartition
 
 from streams import logs
+from streams.clock import Clock, now_ms
 from streams.crash import crash_at
 from streams.errors import (
     AbortedError,
@@ -82,6 +82,8 @@ class Parts(NamedTuple):
     changelog: Changelog
     transactions: Callable[[], Transactions]
     turn: threading.Lock
+    clock: Clock = now_ms
+    crash_at: Callable[[str], None] = crash_at
 
 
 class Stream(Protocol):
@@ -206,7 +208,7 @@ class PartitionProcessor:
         if self._stopping.is_set():
             store.close()
             raise Closed
-        crash_at("joiner_after_restore")
+        self._parts.crash_at("joiner_after_restore")
         return store
 
     def _check_input(self, applied: AppliedRow) -> None:
@@ -286,7 +288,7 @@ class PartitionProcessor:
     ) -> tuple[View, list[int]]:
         """Step 4; a command that can't be decided becomes a dead letter, the rest goes on."""
         while True:
-            now = int(time() * 1000)
+            now = self._parts.clock()
             view = View(store, self._partition, self._functions, now, applied.watermark)
             try:
                 reached = decide_batch(view, inputs, self._stream.sources(), due, work)
@@ -328,14 +330,14 @@ class PartitionProcessor:
     ) -> AppliedRow:
         """Steps 5 and 6."""
         view.put(tables.APPLIED_KEY, codec.APPLIED_ROWS.encode(applied))
-        crash_at("joiner_before_transaction")
+        self._parts.crash_at("joiner_before_transaction")
         with self._figures.transaction():
             offset = transactions.commit(view.changed, view.outputs, view.forwards)  # 5
         with self._parts.turn:
             checkpoint = self._parts.changelog.checkpoint(offset + 1)
             batch = store.batch(view.changed, view.derived, checkpoint)
         store.write(batch)  # 6; RocksDB leaves the interpreter to others meanwhile
-        crash_at("joiner_after_write")
+        self._parts.crash_at("joiner_after_write")
         self._figures.committed(view, applied, store)
         return applied
 

@@ -1,10 +1,7 @@
 """What goes wrong, drawn from one seed."""
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from random import Random
-from unittest import mock
 
 
 class Crash(Exception):  # noqa: N818  # not an error: the process is gone
@@ -35,12 +32,3 @@ class Faults:
         """Perhaps die here."""
         if self.happens(step):
             raise Crash(step)
-
-    @contextmanager
-    def rule(self) -> Iterator[None]:
-        """Let the joiner's own crash points ask here, and long work take many slices."""
-        with (
-            mock.patch("streams.joiner.processor.crash_at", self.crash_at),
-            mock.patch("topology.limits.SLICE_DECISIONS", 3),
-        ):
-            yield

@@ -132,14 +132,13 @@ class Joiners:
 
     def step(self, partition: int) -> bool:
         """Let a partition's owner work; whether it was alive all the time."""
-        with self._faults.rule():
-            owner = self.owners[partition]
-            if owner is None:
-                return self._start(partition)
-            if self._faults.happens("rebalance", 0.5):
-                self._replace(partition, owner)
-                return False
-            return self._work(partition, owner)
+        owner = self.owners[partition]
+        if owner is None:
+            return self._start(partition)
+        if self._faults.happens("rebalance", 0.5):
+            self._replace(partition, owner)
+            return False
+        return self._work(partition, owner)
 
     def linger(self) -> None:
         """Let one that lost its partition go on working: it is fenced, or was not yet."""
@@ -148,8 +147,7 @@ class Joiners:
         at = self._faults.random.randrange(len(self._zombies))
         partition, zombie = self._zombies[at]
         try:
-            with self._faults.rule():
-                zombie.processor.work()
+            zombie.processor.work()
         except Died as error:
             self._faults.happened["zombie_fenced"] += isinstance(error, FencedError)
             self._died(partition, zombie)

@@ -16,6 +16,8 @@ from topology import codec
 
 START_MS = 1_700_000_000_000
 _RATE = 0.02
+# So few that long work takes many slices.
+_SLICE_DECISIONS = 3
 
 
 class World:
@@ -39,7 +41,14 @@ class World:
             )
         ]
         sources = frozenset((ids[topic], number) for topic, number in places)
-        self.setting = Setting(self.cluster, self.clock, partitions, lambda: sources)
+        self.setting = Setting(
+            self.cluster,
+            self.clock,
+            partitions,
+            lambda: sources,
+            crash_at=self.faults.crash_at,
+            slice_decisions=_SLICE_DECISIONS,
+        )
         self.joiners = Joiners(self.setting, self.faults, StepwisePartition)
         self.traffic = Traffic(self.cluster, self.clock, random, input_partitions)
         self.routers = Routers(

@@ -1,14 +1,13 @@
 """The joiner's real partition processor, stepped by its caller: no thread, no client, no broker."""
 
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple, cast
-from unittest import mock
 
+from streams.crash import crash_at
 from streams.joiner.changelog import Changelog, Log, Progress
 from streams.joiner.decide.output import Output
 from streams.joiner.decide.partition import Partition
@@ -20,7 +19,7 @@ from streams.joiner.store import Memory, Store
 from streams.metrics import Metrics
 from tests.support.logs import Cluster, LogTransactions, Message, topic_id
 from tests.support.rows import MemoryRows
-from topology import topics
+from topology import limits, topics
 from topology.tables import AppliedRow
 
 Source = tuple[bytes, int]
@@ -33,23 +32,14 @@ class Idle(Exception):  # noqa: N818  # not an error: there is nothing to do for
 
 
 class Clock:
-    """The time of a test, in ms."""
+    """The time of a test, in ms; what takes a `streams.clock.Clock` can read it."""
 
     def __init__(self, now: int) -> None:
         self.now = now
 
-    @contextmanager
-    def rules(self) -> Iterator[None]:
-        """Let the joiner's code read this clock and no other."""
-        with (
-            mock.patch("streams.joiner.processor.time", self._seconds),
-            mock.patch("streams.joiner.changelog.time", self._seconds),
-            mock.patch("streams.joiner.figures.time", self._seconds),
-        ):
-            yield
-
-    def _seconds(self) -> float:
-        return self.now / 1000
+    def __call__(self) -> int:
+        """The time now."""
+        return self.now
 
 
 class Setting(NamedTuple):
@@ -60,6 +50,8 @@ class Setting(NamedTuple):
     partitions: int
     sources: Callable[[], frozenset[Source]]
     memory: Memory | None = None
+    crash_at: Callable[[str], None] = crash_at
+    slice_decisions: int = limits.SLICE_DECISIONS
 
 
 class LogInbox(Inbox):
@@ -93,7 +85,7 @@ class LogChangelog(Changelog):
     def __init__(self, setting: Setting, partition: int, batch: Callable[[], int]) -> None:
         """`batch` says how many records the next read gives."""
         log = Log("state", topic_id("state"), partition, TOMBSTONES_MS)
-        super().__init__({}, log, threading.Lock())
+        super().__init__({}, log, Lock(), setting.clock)
         self._log = setting.cluster.log("state", partition)
         self._batch = batch
         self.rows: MemoryRows | None = None
@@ -145,8 +137,8 @@ class Committed(NamedTuple):
 class RecordedFigures(Figures):
     """The real figures, and all that they were told."""
 
-    def __init__(self, metrics: Metrics, partition: int) -> None:
-        super().__init__(metrics, partition)
+    def __init__(self, metrics: Metrics, partition: int, clock: Clock) -> None:
+        super().__init__(metrics, partition, clock)
         self.counts: Counter[tuple[str, ...]] = Counter()
         self.transactions: list[Committed] = []
 
@@ -174,7 +166,7 @@ class StepwisePartition(PartitionProcessor):
         path: Path | None = None,
     ) -> None:
         """Process `partition` of the setting's cluster."""
-        self.recorded = RecordedFigures(Metrics(), partition)
+        self.recorded = RecordedFigures(Metrics(), partition, setting.clock)
         self._setting = setting
         parts = Parts(
             client={},
@@ -185,10 +177,11 @@ class StepwisePartition(PartitionProcessor):
             memory=cast("Memory", setting.memory),
             transactions=transactions,
             turn=Lock(),
+            clock=setting.clock,
+            crash_at=setting.crash_at,
         )
-        super().__init__(
-            Partition(partition, setting.partitions), parts, cast("Any", self), self.recorded, None
-        )
+        which = Partition(partition, setting.partitions, slice_decisions=setting.slice_decisions)
+        super().__init__(which, parts, cast("Any", self), self.recorded, None)
 
     @property
     def applied(self) -> AppliedRow:
@@ -203,14 +196,13 @@ class StepwisePartition(PartitionProcessor):
     def begin(self) -> None:
         """Fence, restore, and find out where to go on."""
         self.transactions = self._parts.transactions()
-        with self._setting.clock.rules():
-            self.transactions.begin_life()
-            self.store = self._restore(self.transactions)
+        self.transactions.begin_life()
+        self.store = self._restore(self.transactions)
         self.inbox = self._inbox()
 
     def work(self) -> None:
         """Decide, commit and write until there is nothing more to do."""
-        with self._setting.clock.rules(), suppress(Idle):
+        with suppress(Idle):
             self._work(self.store, self.transactions, self.applied)
 
     def end(self) -> None:

@@ -57,7 +57,7 @@ def _next_runs(view: View, cursor: bytes, end: bytes, decide: Decide) -> tuple[b
         if key >= end:
             return cursor, True
         if (
-            decisions >= limits.SLICE_DECISIONS
+            decisions >= view.slice_decisions
             or scanned >= limits.SLICE_SCANNED
             or view.bytes >= limits.SLICE_BYTES
         ):

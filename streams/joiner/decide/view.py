@@ -51,6 +51,7 @@ class View:
         self.partition = partition.number
         self.partitions = partition.of
         self.cancelled_name = partition.cancelled_name
+        self.slice_decisions = partition.slice_decisions
         self.functions = functions
         self.sources = Sources(rows.get)
         self.now = now

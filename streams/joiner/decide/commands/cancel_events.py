@@ -35,7 +35,7 @@ def fan_out_slice(view: View, event: CancelEvent, match_key: bytes, cursor: byte
     away: dict[int, list[tuple[bytes, int]]] = {}
     full = False
     for done, (key, _) in enumerate(view.scan(tables.LISTENERS + match_key, cursor)):
-        if done >= limits.SLICE_DECISIONS or view.bytes >= limits.SLICE_BYTES:
+        if done >= view.slice_decisions or view.bytes >= limits.SLICE_BYTES:
             full = True
             break
         run_id, rule = key[tables.LISTENER_RUN], key[tables.LISTENER_RULE]
