@@ -27,7 +27,11 @@ _ADVICE = (
 
 
 def ensure_jars(cache: BrokerCache, fetch: Fetch | None = None) -> None:
-    """Make every locked jar present and intact in the cache, fetching what is not."""
+    """Fetch every locked jar that is not in the cache, or differs from the lock.
+
+    Raises:
+        BrokerError: a jar can't be fetched.
+    """
     missing = cache.missing()
     if not missing:
         return
@@ -45,7 +49,7 @@ def maven_fetch(repositories: dict[str, str] | None = None) -> Fetch:
         repositories: Maven repositories by name; jgo's own default if None.
     """
     try:
-        from jgo.maven import MavenContext, PythonResolver  # noqa: PLC0415 - an extra
+        from jgo.maven import MavenContext, PythonResolver  # noqa: PLC0415  # an extra
     except ImportError as error:
         message = "The local broker needs an extra: pip install 'countermand[local]'"
         raise BrokerError(message) from error

@@ -62,12 +62,12 @@ def _start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
     with log.open("ab") as output:
         # preexec_fn is safe here: this process has a single thread, which also makes the
         # death signal mean this process and not one thread of it.
-        return subprocess.Popen(  # noqa: S603 - the parent's own command
+        return subprocess.Popen(  # noqa: S603  # the parent's own command
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            preexec_fn=_die_with_guard if sys.platform == "linux" else None,  # noqa: PLW1509
+            preexec_fn=_die_with_guard if sys.platform == "linux" else None,  # noqa: PLW1509  # see above
         )
 
 

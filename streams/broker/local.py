@@ -22,7 +22,7 @@ DEFAULT_START_TIMEOUT_S = 60.0
 
 
 class LocalBroker:
-    """A single-node Apache Kafka that lives no longer than this process.
+    """A single-node Apache Kafka that ends with this process, however that ends.
 
     As a context manager it runs inside the block. What it stores stays in `data_dir`
     for the next start; without one it is kept until `close` and then removed.
@@ -37,7 +37,7 @@ class LocalBroker:
         start_timeout_s: How long a start may take, download excluded.
     """
 
-    def __init__(  # noqa: PLR0913 - each is one independent setting of the broker
+    def __init__(  # noqa: PLR0913  # each is one independent setting of the broker
         self,
         data_dir: Path | None = None,
         port: int | None = None,
@@ -62,12 +62,12 @@ class LocalBroker:
 
     @property
     def bootstrap_servers(self) -> str:
-        """What a client needs as `bootstrap.servers`."""
+        """The value of a client's `bootstrap.servers`."""
         return f"{config.HOST}:{self._ports.broker}"
 
     @property
     def log_path(self) -> Path:
-        """The file with everything the JVM said."""
+        """The file with all output of the JVM."""
         return self.data_dir / LOG_NAME
 
     @property

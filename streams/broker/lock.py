@@ -1,4 +1,4 @@
-"""The lock file: which jars make up the broker, and what each one hashes to."""
+"""The lock file: the jars of the broker, each with its hash and size."""
 
 import hashlib
 from collections.abc import Iterable

@@ -13,13 +13,13 @@ _TRIES = 200
 
 
 def choose_ports(broker_port: int | None) -> Ports:
-    """The port asked for, or a free one, and another free one for the controller."""
+    """`port`, or a free port if None, for clients; another free port for the controller."""
     broker = broker_port if broker_port is not None else free_port()
     return Ports(broker, free_port(taken=broker))
 
 
 def free_port(taken: int | None = None) -> int:
-    """A port that nothing listens on now; whoever asked has to use it soon."""
+    """A port that nothing listens on now; another program may take it any time."""
     picker = random.SystemRandom()
     for _ in range(_TRIES):
         port = picker.randrange(_LOWEST, _HIGHEST)

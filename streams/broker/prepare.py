@@ -1,7 +1,7 @@
-"""Do ahead of time what would slow down a start: fetch, format, and train the JVM.
+"""Does ahead of time what would slow down a start: fetch, format, and train the JVM.
 
-A start works without it, but its first one fetches and formats. The archive of loaded
-classes is made only here, because it takes longer than one start saves.
+Without this the first start fetches and formats. The archive of loaded classes is made
+only here, because making it takes longer than one start saves.
 """
 
 from pathlib import Path

@@ -12,7 +12,7 @@ from streams.errors import BrokerError
 
 
 class GuardedProcess:
-    """A program that ends when asked to, and also when this process ends in any way."""
+    """A program that ends when asked to, and when this process ends, however that happens."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class GuardedProcess:
     def _order(self, order: bytes) -> int:
         pipe = self._guard.stdin
         assert pipe is not None
-        # A guard that has ended already left nobody to read the order.
+        # A guard that has ended already doesn't read the order.
         with contextlib.suppress(BrokenPipeError, ValueError):
             pipe.write(order)
         code = self._guard.wait()
@@ -76,7 +76,7 @@ def _start_guard(
     options = ["--parent", str(os.getpid()), "--log", str(log)]
     if remove_if_orphaned is not None:
         options += ["--remove", str(remove_if_orphaned)]
-    return subprocess.Popen(  # noqa: S603 - this package's own program
+    return subprocess.Popen(  # noqa: S603  # this package's own program
         [*launcher, *options, "--", *command],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

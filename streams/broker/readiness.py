@@ -16,7 +16,7 @@ from streams.errors import BrokerError
 _POLL_S = 0.02
 _CONNECT_TIMEOUT_S = 1.0
 _LOG_LINES = 20
-# The client says on standard error that it is refused a connection, which is expected here.
+# The client reports refused connections on standard error, but here they are expected.
 _silent = logging.getLogger(f"{__name__}.client")
 _silent.setLevel(logging.CRITICAL + 1)
 
@@ -33,7 +33,11 @@ class Contact:
 def wait_until_ready(
     process: GuardedProcess, contact: Contact, log: Path, timeout_s: float
 ) -> None:
-    """Return once the broker answers a client, or raise with the last lines of its log."""
+    """Return once the broker answers a client.
+
+    Raises:
+        BrokerError: it ends, or takes too long; the message has the end of its log.
+    """
     deadline = time.monotonic() + timeout_s
     ready = False
     while not ready:
@@ -74,5 +78,5 @@ def _answers(contact: Contact) -> bool:
         metadata = admin.list_topics(timeout=_CONNECT_TIMEOUT_S)
     except KafkaException:
         return False
-    # If the port is in use, it is another broker that answers until ours gives up.
+    # If the port is in use, another broker answers until this one gives up.
     return bool(metadata.brokers) and metadata.cluster_id == contact.cluster_id
