@@ -1,13 +1,14 @@
-"""Records of the inputs to events: plain JSON, CloudEvents, and users' own topics by a mapping.
+"""Reads records of inputs as events: plain JSON, CloudEvents, and users' topics by a mapping.
 
-A record that is no event is answered with the reason, never with an exception.
+For a record that is no event, readers return the reason; they never raise.
 """
 
 from collections.abc import Callable
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
 from streams.router import cloud_events, documents
 from streams.router.record import Document, Event, Record, RejectedError, Rejection
+from streams.settings.values import InputSpec, NameMapping
 from topology import limits
 from topology.keys import TIME_END_MS
 
@@ -15,43 +16,7 @@ Reader: TypeAlias = Callable[[Record], Event | Rejection | None]
 _WHOLE: Final = "$"
 
 
-class NameMapping(Protocol):
-    """Where the name of an event is: exactly one of the three is set."""
-
-    @property
-    def const(self) -> str | None:
-        """The name of every event of the topic."""
-
-    @property
-    def field(self) -> str | None:
-        """A dotted path to the name."""
-
-    @property
-    def header(self) -> str | None:
-        """The header that holds the name."""
-
-
-class InputMapping(Protocol):
-    """How the records of one topic become events; the paths are dotted, `$` is the whole value."""
-
-    @property
-    def name(self) -> NameMapping | None:
-        """Where the name is; None where the records are events already."""
-
-    @property
-    def data(self) -> str:
-        """Where the data is."""
-
-    @property
-    def id(self) -> str | None:
-        """Where the id is; None where the record's position is the id."""
-
-    @property
-    def user(self) -> str | None:
-        """Where the user is."""
-
-
-def reader(mapping: InputMapping, limit: int = limits.EVENT_BYTES) -> Reader:
+def reader(mapping: InputSpec, limit: int = limits.EVENT_BYTES) -> Reader:
     """The function that reads the records of an input; an event has at most `limit` bytes."""
     if mapping.name is not None:
         return _mapped(mapping, mapping.name, limit)
@@ -125,7 +90,7 @@ def _completed(record: Record, document: Document, limit: int) -> Event:
     return Event(name, id_, ts, document, documents.dump(document, limit))
 
 
-def _mapped(mapping: InputMapping, names: NameMapping, limit: int) -> Reader:
+def _mapped(mapping: InputSpec, names: NameMapping, limit: int) -> Reader:
     name_of = _name_reader(names)
     data_at, id_at, user_at = _path(mapping.data), _path(mapping.id), _path(mapping.user)
 

@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct, field
 
+from streams.functions.registry import Registry
 from streams.kafka.dead_letters import DeadLetter, Origin, dead_letter
 from streams.router import inputs
 from streams.router.batches import Batches, Encoded
@@ -16,14 +17,14 @@ from streams.router.drafts import Routed, rejected
 from streams.router.record import Event, Record, Rejection
 from streams.router.replayed import route_replayed
 from streams.router.requests import route_request
-from streams.router.route import EventRouter, Functions
+from streams.router.route import EventRouter
 from streams.router.updates import route_update
 from streams.settings import Settings
 from topology import limits, topics
 from topology.keys import TIME_END_MS
 from topology.records import Command
 
-Way: TypeAlias = Callable[[Record, Functions], Routed]
+Way: TypeAlias = Callable[[Record, Registry], Routed]
 STAGE: Final = "router"
 
 
@@ -68,7 +69,7 @@ class Pipeline:
         self._batches = Batches(topic_ids)
         self._reset()
 
-    def feed(self, records: Iterable[Record], functions: Functions) -> None:
+    def feed(self, records: Iterable[Record], functions: Registry) -> None:
         """Route records; those of one source must be in their order."""
         ways, add = self._ways, self._batches.add
         routed_topics: list[str] = []
@@ -137,7 +138,7 @@ def event_way(read: inputs.Reader, router: EventRouter) -> Way:
     """The way of an input's records."""
     route = router.route
 
-    def way(record: Record, functions: Functions) -> Routed:
+    def way(record: Record, functions: Registry) -> Routed:
         event = read(record)
         if isinstance(event, Event):
             return route(record, event, functions)

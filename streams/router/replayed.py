@@ -6,15 +6,16 @@ cancels nothing.
 
 import orjson
 
+from streams.functions.registry import Registry
 from streams.router.drafts import Routed, rejected
 from streams.router.record import Event, Record, Rejection
-from streams.router.route import EventRouter, Functions
+from streams.router.route import EventRouter
 from topology import codec, keys, limits
 from topology.records import Replayed
 
 
 def route_replayed(
-    record: Record, router: EventRouter, functions: Functions, limit: int = limits.EVENT_BYTES
+    record: Record, router: EventRouter, functions: Registry, limit: int = limits.EVENT_BYTES
 ) -> Routed:
     """The commands that start a run anew; none where its function is gone."""
     value = record.value or b""

@@ -4,27 +4,17 @@ Pure: the same event and the same functions always give the same commands, so re
 """
 
 from collections.abc import Iterable
-from typing import Final, Protocol
+from typing import Final
 
 from streams.errors import EvaluationError
 from streams.functions.compiled import CompiledFunction
-from streams.functions.registry import FunctionRoute
+from streams.functions.registry import Registry
 from streams.router.drafts import Draft, Routed
 from streams.router.record import Event, Record, Rejection
 from topology import keys
 from topology.records import Cancel, Listen, Listener, Match, Register
 
 _NO_REPLAY: Final = (b"", b"", 0)
-
-
-class Functions(Protocol):
-    """The functions as of a time; `streams.functions.registry.Registry` implements it."""
-
-    def routes(self, event_name: str, received: int) -> tuple[FunctionRoute, ...]:
-        """What events of this name, received then (ms), may start and cancel, by function."""
-
-    def version_at(self, slug: str, received: int) -> CompiledFunction | None:
-        """The version of a function that is valid for events received then (ms); None: none is."""
 
 
 class EventRouter:
@@ -39,7 +29,7 @@ class EventRouter:
         self._partitions = partitions
         self._cancelled_name = cancelled_name
 
-    def route(self, record: Record, event: Event, functions: Functions) -> Routed:
+    def route(self, record: Record, event: Event, functions: Registry) -> Routed:
         """The commands of one event, by partition."""
         routed = Routed()
         cancels: list[Match] = []
