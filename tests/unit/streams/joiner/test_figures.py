@@ -10,7 +10,9 @@ from prometheus_client import CollectorRegistry
 
 from streams.joiner import figures
 from streams.joiner.decide import entries
-from streams.joiner.decide.view import Functions, Place, View
+from streams.joiner.decide.functions import Functions
+from streams.joiner.decide.partition import Partition
+from streams.joiner.decide.view import View
 from streams.joiner.figures import Figures
 from streams.joiner.store import Store
 from streams.metrics import Metrics
@@ -37,7 +39,7 @@ def metrics() -> Metrics:
 
 def a_view() -> View:
     """A view of a partition without rows."""
-    return View(MemoryRows(), Place(0, 1), Functions(), 0, 0)
+    return View(MemoryRows(), Partition(0, 1), Functions(), 0, 0)
 
 
 def commit(metrics: Metrics, view: View) -> dict[str, float]:
