@@ -1,4 +1,4 @@
-"""Every error Countermand raises on purpose.
+"""Every error that Countermand raises on purpose.
 
     CountermandError
     ├── DefinitionError     a function's definition is wrong, in one or more places
@@ -20,7 +20,7 @@
     │   │   └── DamagedStoreError   what its disk holds can't be read
     │   └── LostInputError      its input is not where it left off: somebody must look
     ├── NotFoundError       what was named is not there
-    ├── RefusedError        it would do harm, or contradicts what is there
+    ├── RefusedError        what was asked for would do harm, or contradicts what is there
     └── MatchingError       an expression
         ├── ExpressionError     is refused when applied, with its place
         └── EvaluationError     has no answer for these events: no match, and counted
@@ -34,11 +34,11 @@ from streams.functions.problems import Problem
 
 
 class CountermandError(Exception):
-    """Base of every error Countermand raises on purpose."""
+    """Base of every error that Countermand raises on purpose."""
 
 
 class DefinitionError(CountermandError):
-    """A function's definition is wrong; `problems` has every wrong field of it."""
+    """A function's definition is wrong; `problems` has all its problems."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
@@ -58,11 +58,11 @@ class SettingsError(CountermandError):
 
 
 class TopicsError(CountermandError):
-    """A topic is missing, or made the wrong way; the message has the command that mends it."""
+    """A topic is missing or made the wrong way; the message has the command that mends it."""
 
 
 class UnreachableError(CountermandError):
-    """Kafka, or the command line's API, doesn't answer."""
+    """Kafka, or the API, doesn't answer."""
 
 
 class KafkaRefusedError(CountermandError):
@@ -70,7 +70,7 @@ class KafkaRefusedError(CountermandError):
 
 
 class DatabaseError(CountermandError):
-    """The SQL database doesn't answer, refuses, or is not as this release needs it."""
+    """The SQL database doesn't answer, refuses, or has another schema than this release needs."""
 
 
 class TopicRemadeError(CountermandError):
@@ -78,7 +78,7 @@ class TopicRemadeError(CountermandError):
 
 
 class RouterError(CountermandError):
-    """A router can't go on: it ends before it commits, and the next one repeats what is open."""
+    """A router can't go on: it ends before it commits, and the next router repeats its work."""
 
 
 class TransactionError(CountermandError):
@@ -94,9 +94,9 @@ class FencedError(TransactionError):
 
 
 class GaveUpError(TransactionError):
-    """The producer was told to stop while the brokers didn't answer; its successor finds out more.
+    """The producer was told to stop while the brokers didn't answer.
 
-    Whether the transaction was committed isn't known.
+    Whether the transaction was committed isn't known: the next producer of its id finds out.
     """
 
 
@@ -105,15 +105,15 @@ class JoinerError(CountermandError):
 
 
 class StoreError(JoinerError):
-    """A partition's disk refuses: the partition closes, and opens again."""
+    """A partition's disk refuses: the partition is closed, and opened again."""
 
 
 class DamagedStoreError(StoreError):
-    """What a partition's disk holds can't be read: it is wiped, since the changelog has it."""
+    """A partition's disk can't be read: it is wiped, since the changelog has all of it."""
 
 
 class LostInputError(JoinerError):
-    """A partition's input is not where it left off; going on would lose or repeat something."""
+    """A partition's input is not where it left off; going on would lose or repeat records."""
 
 
 class NotFoundError(CountermandError):
@@ -121,7 +121,7 @@ class NotFoundError(CountermandError):
 
 
 class RefusedError(CountermandError):
-    """It would do harm, or contradicts what is there."""
+    """What was asked for would do harm, or contradicts what is there."""
 
 
 class MatchingError(CountermandError):
@@ -143,4 +143,4 @@ class ExpressionError(MatchingError):
 
 
 class EvaluationError(MatchingError):
-    """An expression has no answer for these events: it doesn't match, and the caller counts it."""
+    """An expression has no answer for these events: no match, and the caller counts the error."""

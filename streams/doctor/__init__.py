@@ -1,1 +1,1 @@
-"""`countermand doctor`: what may keep this installation from working."""
+"""`countermand doctor`: checks what may keep this installation from working."""

@@ -1,4 +1,4 @@
-"""The checks of `countermand doctor` that need no broker, and how a check reports."""
+"""The checks of `countermand doctor` that need no broker, and the results of checks."""
 
 import os
 import resource
@@ -25,7 +25,7 @@ _PINNED: Final = ("faust-streaming", "mode-streaming", "aiokafka")
 
 
 class Verdict(StrEnum):
-    """How a check went."""
+    """The outcome of a check."""
 
     OK = "ok"
     WARNING = "warning"
@@ -34,7 +34,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Result:
-    """One check: what was found, and what to do unless all is well."""
+    """The result of a check: what it found, and what to do unless all is well."""
 
     name: str
     verdict: Verdict
@@ -46,7 +46,7 @@ Check = Callable[[Settings], Result]
 
 
 def run(settings: Settings, checks: Iterable[tuple[str, Check]]) -> Iterator[Result]:
-    """The results of checks in their order; one that raises has failed."""
+    """The results of checks, in their order; a check that raises has failed."""
     for name, check in checks:
         try:
             yield check(settings)
@@ -55,7 +55,7 @@ def run(settings: Settings, checks: Iterable[tuple[str, Check]]) -> Iterator[Res
 
 
 def state_dir(settings: Settings) -> Result:
-    """Whether the joiner can write and has room where it keeps RocksDB."""
+    """Whether the joiner can write to its state directory, and has room there."""
     folder = settings.state_dir
     remedy = "Set COUNTERMAND_STATE_DIR to a local disk that this user can write to"
     existing = next(place for place in (folder, *folder.parents) if place.exists())
@@ -73,7 +73,7 @@ def state_dir(settings: Settings) -> Result:
 
 
 def codecs(_settings: Settings) -> Result:
-    """Whether the joiner's client can read what producers compressed."""
+    """Whether the joiner's client knows all compressions that producers may use."""
     missing = [name for name in _CODECS if not getattr(codec, f"has_{name}")()]
     if missing:
         found = f"missing: {', '.join(missing)}"
@@ -92,7 +92,7 @@ def open_files(_settings: Settings) -> Result:
 
 
 def engine(_settings: Settings) -> Result:
-    """Whether the pinned libraries are those that the joiner is built on."""
+    """Whether the pinned libraries have the versions that the joiner is built on."""
     try:
         pins = dict(_pins(requires("countermand") or []))
     except PackageNotFoundError:

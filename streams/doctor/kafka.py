@@ -1,4 +1,4 @@
-"""The checks of `countermand doctor` that ask the brokers; they leave nothing behind to read."""
+"""The checks of `countermand doctor` that ask the brokers; they leave no readable record behind."""
 
 import asyncio
 import time
@@ -19,7 +19,7 @@ Delivered: TypeAlias = Callable[[KafkaError | None, Message], None]
 # By the number of a request, its lowest and highest version.
 Versions: TypeAlias = dict[int, tuple[int, int]]
 _PRODUCE: Final = 0
-# The highest version of Produce that a release serves.
+# Releases by the highest version of the Produce request that they serve.
 _RELEASES: Final = {9: "2.4 to 3.6", 10: "3.7", 11: "3.8 or 3.9", 12: "4.0", 13: "4.1 or later"}
 _OLDEST_PRODUCE: Final = 9
 _PROBE_S: Final = 10.0
@@ -35,7 +35,7 @@ def broker(settings: Settings) -> Result:
 
 
 def protocol(settings: Settings) -> Result:
-    """Whether the joiner's other client reaches them too, and which release they are."""
+    """Whether the joiner's other client reaches the brokers, too, and which release they have."""
     try:
         highest = asyncio.run(_highest_produce(settings))
     except Exception as error:  # noqa: BLE001  # aiokafka raises much that has no common base
@@ -49,7 +49,7 @@ def protocol(settings: Settings) -> Result:
 
 
 def topics_exist(settings: Settings) -> Result:
-    """Whether router and joiner would start on these topics."""
+    """Whether the processes would start on these topics."""
     report = inspect_topics(settings)
     wrong = report.errors or report.warnings
     if wrong:
@@ -60,7 +60,7 @@ def topics_exist(settings: Settings) -> Result:
 
 
 def clocks(settings: Settings) -> Result:
-    """How far the broker's clock is from this machine's, by a record that is never committed."""
+    """How far the broker's clock is from this machine's; the record for that is never committed."""
     topic = settings.topic(topics.CANCELLED)
     if topic not in describe_topics(admin_client(settings), [topic]):
         return Result("clocks", Verdict.WARNING, "not measured", "Run: countermand topics create")
@@ -88,7 +88,7 @@ KAFKA_CHECKS: Final[tuple[tuple[str, Check], ...]] = (
 
 
 def _skew(settings: Settings, topic: str) -> float | None:
-    """Broker's clock less ours, seconds; None where the topic doesn't carry the broker's.
+    """The broker's clock minus this machine's, in s; None if the topic isn't LogAppendTime.
 
     The record lies in a transaction that is aborted, so `read_committed` consumers never see it.
     """
@@ -114,7 +114,7 @@ def _skew(settings: Settings, topic: str) -> float | None:
     )
     producer.init_transactions(_PROBE_S)
     producer.begin_transaction()
-    _probe(producer, topic, delivered)  # the first one also opens connections
+    _probe(producer, topic, delivered)  # the first record also opens connections
     stamped.clear()
     before = time.time()
     _probe(producer, topic, delivered)

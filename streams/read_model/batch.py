@@ -1,4 +1,4 @@
-"""What a few ms of records change, gathered: per run and per request only the last counts."""
+"""Gathers the changes of the records of some ms: of each run and request only the last counts."""
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
@@ -22,7 +22,7 @@ _SLASH: Final = b"/"
 
 
 class Step(StrEnum):
-    """What is done with rows, in this order."""
+    """What is done with rows of a table, in this order."""
 
     REMOVE_RUN = "remove_run"
     ADD_RUN = "add_run"
@@ -34,8 +34,8 @@ class Step(StrEnum):
     SET_FAILURE = "set_failure"
 
 
-class Found(NamedTuple):
-    """A record, as far as it is looked at."""
+class Record(NamedTuple):
+    """The parts of a record that matter here; `received` is its time in ms."""
 
     key: bytes | None
     value: bytes | None
@@ -46,7 +46,7 @@ Steps: TypeAlias = list[tuple[Step, list[Row]]]
 
 
 class Batch:
-    """What a few records change."""
+    """The changes of a few records."""
 
     def __init__(self) -> None:
         # None: the run was removed, and nothing came after that.
@@ -56,11 +56,11 @@ class Batch:
         self._progress: dict[Row, Row | None] = {}
         self._failures: dict[Row, Row | None] = {}
 
-    def add_run(self, record: Found) -> None:
+    def add_run(self, record: Record) -> None:
         """Take a record of `runs`.
 
         Raises:
-            CodecError: it is none.
+            CodecError: the bytes are no such record.
         """
         if record.value is None:
             run_id = (record.key or b"").decode(errors="replace")
@@ -72,21 +72,21 @@ class Batch:
         if before is None or before[_SEQ] < row[_SEQ]:
             self._runs[row[0]] = row
 
-    def add_request(self, record: Found) -> None:
+    def add_request(self, record: Record) -> None:
         """Take a record of `requests`.
 
         Raises:
-            CodecError: it is none.
+            CodecError: the bytes are no such record.
         """
         if record.value is not None:
             row = request_row(record.key or b"", record.value, record.received)
             self._requests.setdefault(row[0], row)
 
-    def add_progress(self, record: Found) -> None:
-        """Take a record of `request-progress`: of a partition, or of a run without an answer.
+    def add_progress(self, record: Record) -> None:
+        """Take a record of `request-progress`: about a partition, or about a run without an answer.
 
         Raises:
-            CodecError: it is neither.
+            CodecError: the bytes are neither.
         """
         key = record.key or b""
         of_failure = key.count(_SLASH) == _SLASHES_OF_FAILURE
@@ -98,12 +98,12 @@ class Batch:
         rows[row[:2]] = row
 
     def steps(self) -> Steps:
-        """What to do with which rows, in order; never without rows."""
-        # In the order of their keys they lie closer together in the database.
+        """What to do with which rows, in order; each step has rows."""
+        # Sorted by their keys, so that they lie closer together in the database.
         changes = sorted(row for row in self._runs.values() if row is not None)
-        found: Mapping[Step, list[Row]] = {
+        rows: Mapping[Step, list[Row]] = {
             Step.REMOVE_RUN: [(run_id,) for run_id in self._removed],
-            # The first change of a run is never newer than what is there.
+            # A run's first change is never newer than a row that is there already.
             Step.ADD_RUN: [row for row in changes if row[_SEQ] == _FIRST],
             Step.CHANGE_RUN: [row for row in changes if row[_SEQ] != _FIRST],
             Step.ADD_REQUEST: list(self._requests.values()),
@@ -112,14 +112,14 @@ class Batch:
             Step.REMOVE_FAILURE: [key for key, row in self._failures.items() if row is None],
             Step.SET_FAILURE: [row for row in self._failures.values() if row is not None],
         }
-        return [(step, found[step]) for step in Step if found[step]]
+        return [(step, rows[step]) for step in Step if rows[step]]
 
 
-Adder: TypeAlias = Callable[[Batch, Found], None]
+Adder: TypeAlias = Callable[[Batch, Record], None]
 
 
 def adders(settings: Settings) -> dict[str, Adder]:
-    """What takes a record of each topic, by the topic's full name."""
+    """The method that takes a record of a topic, by the topic's full name."""
     return {
         settings.topic(topics.RUNS): Batch.add_run,
         settings.topic(topics.REQUESTS): Batch.add_request,

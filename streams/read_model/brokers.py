@@ -1,4 +1,4 @@
-"""What the brokers say about the topics that are read: their ids, ends and members."""
+"""Asks the brokers about the topics that are read: their ids, their ends and who reads them."""
 
 from collections.abc import Collection, Iterable
 from typing import Final
@@ -14,7 +14,7 @@ from streams.kafka.admin import TIMEOUT_S, TopicState, describe_topics, unreacha
 from streams.read_model.positions import TopicNow
 from topology.topics import TopicPlace
 
-# A topic that is cleaned up like this alone keeps every key for ever, but not that it was removed.
+# With this policy alone a topic keeps every key for ever, but its tombstones only for a while.
 _COMPACT: Final = "compact"
 
 
@@ -23,28 +23,28 @@ def describe(admin: AdminClient, names: Collection[str]) -> dict[str, TopicState
 
     Raises:
         UnreachableError: no broker answers.
-        KafkaRefusedError: one is missing.
+        KafkaRefusedError: a topic is missing.
     """
-    found = describe_topics(admin, names)
-    missing = sorted(set(names) - set(found))
+    states = describe_topics(admin, names)
+    missing = sorted(set(names) - set(states))
     if missing:
         raise KafkaRefusedError(f"{missing[0]} is missing. Run: countermand topics create")
-    return found
+    return states
 
 
 def topic_now(state: TopicState) -> TopicNow:
-    """What positions need to know of a topic."""
+    """The facts about a topic that tell whether positions are still valid."""
     forgets = state.config["cleanup.policy"] == _COMPACT
     after = int(state.config["delete.retention.ms"]) if forgets else None
     return TopicNow(state.id.hex(), after)
 
 
 def ends(admin: AdminClient, places: Iterable[TopicPlace]) -> dict[TopicPlace, int]:
-    """Where partitions end, as far as committed.
+    """The offsets at which the committed records of partitions end.
 
     Raises:
         UnreachableError: no broker answers.
-        KafkaRefusedError: they answer something else.
+        KafkaRefusedError: the brokers refuse.
     """
     wanted = {TopicPartition(*place): OffsetSpec.latest() for place in places}  # type: ignore[no-untyped-call]
     if not wanted:
@@ -53,17 +53,19 @@ def ends(admin: AdminClient, places: Iterable[TopicPlace]) -> dict[TopicPlace, i
         wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=TIMEOUT_S
     )
     try:
-        found = {(one.topic, one.partition): future.result() for one, future in futures.items()}
+        results = {
+            (place.topic, place.partition): future.result() for place, future in futures.items()
+        }
     except KafkaException as error:
         raise unreachable(error) from error
-    # An end below 0 is what a broken connection leaves, without any error.
-    if any(one.offset < 0 for one in found.values()):
+    # A broken connection leaves an end below 0, without any error.
+    if any(result.offset < 0 for result in results.values()):
         raise UnreachableError("Kafka doesn't say where its partitions end")
-    return {place: one.offset for place, one in found.items()}
+    return {place: result.offset for place, result in results.items()}
 
 
 def members(admin: AdminClient, group: str) -> int:
-    """How many consumers a group has.
+    """The number of consumers in a group.
 
     Raises:
         UnreachableError: no broker answers.

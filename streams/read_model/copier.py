@@ -1,12 +1,12 @@
-"""Copies records to rows: the one place that says in which order things are read and written.
+"""Copies records to rows: the one place that says in which order all is read and written.
 
-1. ask the brokers for the topics' ids and ends, and the database for the positions: read from there
+1. ask the brokers for the topics' ids and ends, and the database for the positions to read from
 2. read records for some ms
-3. translate them, and gather what they change
-4. one transaction: positions, if they are still where they were, and rows
+3. make rows of the records, and gather the changes
+4. in one transaction move the positions, if they are still where they were, and write the rows
 
-A crash before the commit of 4 reads the same records again; after it, they are behind the
-positions. Whatever fails, it begins again at 1.
+After a crash before the commit of step 4 the same records are read again; after the commit the
+positions are behind them. After any failure the copier begins again at step 1.
 """
 
 import time
@@ -21,7 +21,7 @@ from streams.clock import now_ms
 from streams.kafka.admin import TopicState
 from streams.kafka.consumers import Fetched
 from streams.read_model import brokers
-from streams.read_model.batch import Batch, Found, Steps, adders
+from streams.read_model.batch import Batch, Record, Steps, adders
 from streams.read_model.figures import Figures
 from streams.read_model.positions import Move, Position, Positions
 from streams.read_model.source import Intake, Source
@@ -36,9 +36,12 @@ _ROUND: Final = 2_000
 
 @dataclass
 class _Cursor:
-    """One partition: its position in the database, and how far it was read beyond that.
+    """How far one partition is read.
 
-    `reached` may lie further by markers of transactions; `as_of`: all until then was read.
+    Attributes:
+        position: Its position in the database.
+        reached: The offset up to which it was read, also past markers of transactions.
+        as_of: The time (ms) up to which it was read.
     """
 
     position: Position
@@ -46,7 +49,7 @@ class _Cursor:
     as_of: int
 
     def move(self) -> Move:
-        """What to write of it."""
+        """The move of the position to where reading is."""
         return Move(self.position, Position(self.reached, max(self.as_of, self.position.as_of)))
 
 
@@ -54,7 +57,7 @@ class Copier:
     """Copies what a source reads; used by one thread.
 
     Raises (start, copy):
-        DBAPIError: the database can't be used now.
+        DBAPIError: the database can't be used for now.
         UnreachableError: Kafka doesn't answer.
         KafkaRefusedError: Kafka refuses.
     """
@@ -77,22 +80,22 @@ class Copier:
         self.topics: dict[str, TopicState] = {}
 
     def start(self, places: Collection[TopicPlace]) -> None:
-        """Find out where these partitions are in the database, and read them from there.
+        """Read these partitions from their positions in the database.
 
         Raises:
-            DatabaseError: the database holds what was read of other topics.
+            DatabaseError: the database holds rows of other topics.
         """
         self.topics = brokers.describe(self._admin, self._adders)
-        found = {name: brokers.topic_now(state) for name, state in self.topics.items()}
-        positions = self._positions.start(brokers.ends(self._admin, places), found, now_ms())
+        topics = {name: brokers.topic_now(state) for name, state in self.topics.items()}
+        positions = self._positions.start(brokers.ends(self._admin, places), topics, now_ms())
         self._cursors = {
             place: _Cursor(position, position.next_offset, position.as_of)
             for place, position in positions.items()
         }
-        self._source.start({place: one.next_offset for place, one in positions.items()})
+        self._source.start({place: position.next_offset for place, position in positions.items()})
 
     def copy(self, timeout_s: float) -> int:
-        """Copy whatever comes within some ms; how many records that were."""
+        """Copy the records that come within some ms; gives their number."""
         intake = self._source.read(_ROUND, timeout_s)
         if not self._source.is_started:
             return 0
@@ -108,11 +111,11 @@ class Copier:
 
     @property
     def reached(self) -> Mapping[TopicPlace, int]:
-        """How far each partition was read; all but markers of transactions is in the database."""
+        """The offset up to which each partition was read; the database has the records before."""
         return {place: cursor.reached for place, cursor in self._cursors.items()}
 
     def saw_end(self, place: TopicPlace, at: int, high: int) -> None:
-        """Note where a partition ended at a time; what was read until there is up to date."""
+        """Note that a partition ended at `high` at a time (ms); read so far, it is up to date."""
         cursor = self._cursors.get(place)
         if cursor is not None:
             if cursor.reached >= high:
@@ -120,7 +123,7 @@ class Copier:
             self._figures.lag(place, cursor.reached, high)
 
     def refresh(self, after_ms: int) -> None:
-        """Write that positions are up to date that didn't move for longer than `after_ms`."""
+        """Write anew how old the positions are that didn't move for longer than `after_ms`."""
         old = {
             place: cursor.move()
             for place, cursor in self._cursors.items()
@@ -134,10 +137,10 @@ class Copier:
                 self._source.halt()
 
     def _gather(self, intake: Intake) -> tuple[Batch, dict[TopicPlace, Move]]:
-        """What was read, as rows; in memory alone.
+        """Gather the rows of a read and the moves of positions, in memory.
 
         Raises:
-            MovedError: A record lies before the position: it is another log.
+            MovedError: a record lies before the position, so the log is another one.
         """
         batch, touched, cursors, now = Batch(), set(), self._cursors, now_ms()
         for message in intake.messages:
@@ -156,7 +159,7 @@ class Copier:
 
     def _take(self, message: Fetched, topic: str, received: int, batch: Batch) -> None:
         try:
-            self._adders[topic](batch, Found(message.key(), message.value(), received))
+            self._adders[topic](batch, Record(message.key(), message.value(), received))
         except CodecError as error:
             self._figures.refused(topic, error)
 

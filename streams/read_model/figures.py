@@ -1,4 +1,4 @@
-"""What a read model tells about itself: metrics, health and the rare log line."""
+"""A read model's figures: its metrics, its health checks and log lines about them."""
 
 import time
 from collections.abc import Collection
@@ -11,7 +11,7 @@ from streams.read_model.batch import Steps
 from streams.settings import Settings
 from topology.topics import TopicPlace
 
-# Ends are asked for every second.
+# The brokers are asked for ends every second.
 _SILENT_S: Final = 15.0
 _NOT_STARTED: Final = "nothing is read yet"
 _log = logs.get(__name__)
@@ -33,7 +33,7 @@ class Figures:
         health.add(Kind.READY, "reading", self._reading)
 
     def waiting(self, reason: str) -> None:
-        """Nothing can be read or written for now; a restart wouldn't help."""
+        """Note why nothing can be read or written for now; a restart wouldn't help."""
         if self._waits_for is None:
             self._waits_since = time.monotonic()
         self._waits_for = reason
@@ -43,13 +43,13 @@ class Figures:
             _log.warning("The read model has to wait", reason=reason, held=held)
 
     def moved(self) -> None:
-        """A round was done."""
+        """Note that a round is done."""
         if self._waits_for is not None:
             self._waits_for = None
             self._stalls.resume()
 
     def wrote(self, steps: Steps, seconds: float, refused: int) -> None:
-        """Count a batch that is written, with the rows that the database refused."""
+        """Count a written batch, and the rows of it that the database refused."""
         self._metrics.read_model_batches.labels("written").inc()
         self._metrics.read_model_write.observe(seconds)
         for step, rows in steps:
@@ -57,7 +57,7 @@ class Figures:
         self._metrics.read_model_refused.labels("database").inc(refused)
 
     def dropped(self) -> None:
-        """Count a batch that somebody else has written."""
+        """Count a batch that was dropped, since another process writes the same records."""
         self._metrics.read_model_batches.labels("dropped").inc()
         _log.warning("Somebody else writes what is read here: the positions are read again")
 
@@ -69,7 +69,7 @@ class Figures:
             _log.warning("A record can't be read", topic=topic, error=str(error), held=held)
 
     def lag(self, place: TopicPlace, position: int, high: int) -> None:
-        """Note how much of a partition is not yet in the database."""
+        """Note how many records of a partition are not yet in the database: `high` is its end."""
         lag = max(0, high - position)
         self._heard_at = time.monotonic()
         self._places.add(place)
@@ -77,7 +77,7 @@ class Figures:
         self._stalls.seen(place, position, lag)
 
     def owned(self, places: Collection[TopicPlace]) -> None:
-        """Watch these partitions from now on; the others went to another process."""
+        """Watch these partitions from now on; other processes have the rest."""
         for place in self._places.difference(places):
             self._metrics.forget_source(*place)
             self._stalls.forget(place)

@@ -1,11 +1,11 @@
-"""How far each partition is in the database, and when that no longer means anything.
+"""Keeps how far each partition is copied, and finds out when that is no longer valid.
 
-Three things make rows worthless, and their topic is then read from its beginning:
+A topic is read from its beginning, and its old rows are dropped, in two cases:
 
-- the topic was deleted and made anew: another topic id, or a position beyond its end
-- of `runs`, reading paused for long: brokers forget the removal of a run after a day
-  (`delete.retention.ms`), so a run that was removed meanwhile would stay for ever. Half of that is
-  trusted
+- The topic was deleted and made anew: it has another id, or a position lies beyond its end.
+- Reading of `runs` paused for long. Brokers forget the removal of a run after a day
+  (`delete.retention.ms`), so a run that was removed meanwhile would stay for ever. A pause of half
+  that time is already too long.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,7 +22,7 @@ from streams.settings import Settings
 from topology import topics
 from topology.topics import TopicPlace
 
-# Where the rows of each topic are, by its name without the prefix.
+# The tables with the rows of each topic, by its name without the prefix.
 _TABLES: Final = {
     topics.RUNS.name: (RUNS,),
     topics.REQUESTS.name: (REQUESTS,),
@@ -36,8 +36,8 @@ class TopicNow:
     """A topic as the brokers have it.
 
     Attributes:
-        id: Of this life of it, as text.
-        forgets_after: For how long, in ms, it remembers that a key was removed; None: for ever.
+        id: Its id in hex; deleted and made anew, the topic has another id.
+        forgets_after: For how long, in ms, it keeps tombstones; None: for ever.
     """
 
     id: str
@@ -45,24 +45,24 @@ class TopicNow:
 
 
 class Position(NamedTuple):
-    """How far one partition is in the database, and as of when."""
+    """The next offset to copy of a partition, and the time (ms) up to which all is copied."""
 
     next_offset: int
     as_of: int
 
 
 class Move(NamedTuple):
-    """A position that a transaction is to change, if it is still where it was."""
+    """A change of a position that is only made if the position is still `before`."""
 
     before: Position
     after: Position
 
 
 class Positions:
-    """The table `positions`: one row per partition that was ever read."""
+    """The table `positions`: a row for each partition that was ever read."""
 
     def __init__(self, settings: Settings, engine: Engine) -> None:
-        """Those of the topics that these settings name."""
+        """The positions of the topics that these settings name."""
         self._engine = engine
         prefix = settings.topic_prefix
         self._tables = {prefix + name: tables for name, tables in _TABLES.items()}
@@ -73,10 +73,10 @@ class Positions:
         found: Mapping[str, TopicNow],
         now: int,
     ) -> dict[TopicPlace, Position]:
-        """Where to go on with these partitions, which end there; topics may have to start anew.
+        """Where to go on with the partitions of `ends`; a topic may have to begin anew.
 
         Raises:
-            DatabaseError: the database holds what was read of other topics.
+            DatabaseError: the database holds rows of other topics.
         """
         with writing(self._engine) as connection:
             self._refuse_others(connection)
@@ -94,7 +94,7 @@ class Positions:
             }
 
     def clear(self) -> None:
-        """Forget everything that was read."""
+        """Forget everything that was copied."""
         with writing(self._engine) as connection:
             for table in READ_MODEL:
                 _empty(connection, table)
@@ -132,7 +132,7 @@ def _rows(connection: Connection, topic: str) -> dict[TopicPlace, _Row]:
 def _worthless(
     rows: Mapping[TopicPlace, _Row], ends: Mapping[TopicPlace, int], topic: TopicNow, now: int
 ) -> str | None:
-    """Why what was read of a topic can't be kept; None where it can."""
+    """Why the rows of a topic can't be kept; None where they can."""
     if any(row.topic_id != topic.id for row in rows.values()):
         return "it was deleted and made anew"
     for place, row in rows.items():
@@ -148,19 +148,19 @@ def _worthless(
 def _begin(
     connection: Connection, topic: str, ends: Iterable[TopicPlace], topic_id: str, now: int
 ) -> None:
-    """Add what isn't there yet, at its beginning."""
+    """Add positions at the beginning for partitions without one."""
     there = _rows(connection, topic)
     new = [
-        {"topic": topic, "partition": one[1], "topic_id": topic_id, "next_offset": 0, "as_of": now}
-        for one in ends
-        if one[0] == topic and one not in there
+        {"topic": topic, "partition": number, "topic_id": topic_id, "next_offset": 0, "as_of": now}
+        for name, number in ends
+        if name == topic and (name, number) not in there
     ]
     if new:
         connection.execute(insert(POSITIONS), new)
 
 
 def _empty(connection: Connection, table: Table) -> None:
-    """Take all rows away, at once."""
+    """Delete all rows of a table at once."""
     if connection.dialect.name == POSTGRESQL:
         connection.execute(text(f"TRUNCATE {table.name}"))
     else:

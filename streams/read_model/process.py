@@ -1,4 +1,4 @@
-"""`countermand read-model run`: copies until it is told to stop, whatever happens meanwhile."""
+"""`countermand read-model run`: copies until told to stop, whatever fails meanwhile."""
 
 import logging
 import threading
@@ -39,11 +39,11 @@ def run_read_model(settings: Settings, stop: threading.Event | None = None) -> N
     """Copy until SIGTERM or SIGINT, or until `stop` is set; serves metrics and health meanwhile.
 
     Raises:
-        CountermandError: It can't start.
+        CountermandError: the read model can't start.
     """
     stop = threading.Event() if stop is None else stop
     metrics, health = Metrics(), Health()
-    figures = Figures(settings, metrics, health)  # before anybody can ask whether we are ready
+    figures = Figures(settings, metrics, health)  # adds the health checks that the server shows
     with (
         stopped_by_signals(stop),
         rare_collections(),
@@ -59,7 +59,7 @@ def run_read_model(settings: Settings, stop: threading.Event | None = None) -> N
 
 
 class ReadModel:
-    """One process of the read model; `run` returns when it was stopped."""
+    """A process of the read model; `run` returns when it was stopped."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class ReadModel:
         """Copy until stopped.
 
         Raises:
-            CountermandError: It can't go on: somebody must look.
+            CountermandError: the read model can't go on: an operator must look.
         """
         try:
             self._source.join(self._topics)
@@ -102,7 +102,7 @@ class ReadModel:
     def _round(self) -> None:
         if not self._source.is_started:
             if self._source.places is None:
-                self._source.read(1, _IDLE_S)  # lets the group give us some
+                self._source.read(1, _IDLE_S)  # lets the group assign partitions
                 return
             self._copier.start(self._source.places)
             ids = {name: state.id for name, state in self._copier.topics.items()}
@@ -115,7 +115,7 @@ class ReadModel:
             self._look()
 
     def _look(self) -> None:
-        """Compare with what the brokers have, and ask them anew."""
+        """Compare what was read with the brokers' answers, and ask again."""
         self._asked_at = time.monotonic()
         places = self._source.places or ()
         self._figures.owned(places)
@@ -130,7 +130,7 @@ class ReadModel:
             self._source.halt()
 
     def _wait(self, error: Exception) -> None:
-        """Begin anew after a pause, which grows; the partitions stay ours meanwhile."""
+        """Begin anew after a pause, longer each time; the partitions are kept meanwhile."""
         reason = error.orig if isinstance(error, DBAPIError) else error
         self._figures.waiting(" ".join(str(reason).split()))
         self._source.halt()

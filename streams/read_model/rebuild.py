@@ -1,7 +1,7 @@
-"""`countermand read-model rebuild`: forgets what was read from Kafka, and reads it again.
+"""`countermand read-model rebuild`: deletes the copies of Kafka's records, and copies them again.
 
-What is nowhere else stays: API keys, idempotency keys, the audit trail. A read model that runs at
-the same time does no harm: whoever finds a position moved by the other reads it again.
+Data that is nowhere else stays: API keys, idempotency keys, the audit trail. A read model that runs
+at the same time does no harm: each notices that the other has moved a position, and reads it again.
 """
 
 import logging
@@ -31,23 +31,23 @@ from topology.topics import TopicPlace
 _IDLE_S: Final = 0.1
 _SILENCE_S: Final = 60.0
 
-# Is told how many offsets are passed, and of how many.
+# Called with the number of offsets that are copied, and the number of all.
 Told = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """What a rebuild did: records read, and how long it took."""
+    """The result of a rebuild: how many records it copied, and how long it took."""
 
     records: int
     seconds: float
 
 
 def rebuild(settings: Settings, told: Told = lambda _done, _of: None) -> Rebuilt:
-    """Read everything that Kafka has now into empty tables; returns when it is all there.
+    """Copy all records that Kafka has now into empty tables.
 
     Raises:
-        RefusedError: a read model is at work on the same topics.
+        RefusedError: a read model runs on the same topics.
         UnreachableError: Kafka doesn't answer; run it again.
         DatabaseError: the database can't be used; run it again.
     """

@@ -1,4 +1,4 @@
-"""Deletes what is over for long, a little at a time, so that nobody waits for it."""
+"""Deletes runs and requests that ended long ago, in small portions, so that nobody waits."""
 
 import time
 from collections.abc import Callable
@@ -10,17 +10,17 @@ from streams.database.engine import writing
 from streams.database.schema import FAILURES, PROGRESS, REQUESTS, RUNS
 from streams.settings import Settings
 
-# More ended runs than a round of the copier brings.
+# More runs than end while the copier does one round.
 _MOST: Final = 1_000
 _PAUSE_S: Final = 60.0
-# Of a request in one partition: more is to come of it.
+# States of a request in a partition in which it isn't finished.
 _OPEN: Final = ("queued", "running")
 
 
 class Retention:
-    """Deletes ended runs, and requests that nobody works on, once they are older than the setting.
+    """Deletes ended runs and finished requests once they are older than the setting.
 
-    A run's age counts from its end, a request's from its receipt.
+    The age of a run counts from its end, that of a request from its receipt.
     """
 
     def __init__(
@@ -38,10 +38,10 @@ class Retention:
         self._next = monotonic()
 
     def step(self, now_ms: int) -> int:
-        """Delete a few where there is something to delete; how many runs and requests that were.
+        """Delete a few runs and requests, if it is time to look; gives their number.
 
         Raises:
-            DBAPIError: the database can't be used now.
+            DBAPIError: the database can't be used for now.
         """
         if self._monotonic() < self._next:
             return 0
@@ -58,7 +58,7 @@ class Retention:
         return len(runs) + len(requests)
 
     def _ids(self, wanted: Select[tuple[str]]) -> list[str]:
-        """What is found, read before anything is locked."""
+        """The ids that a query finds; read before anything is locked."""
         with self._engine.connect() as connection:
             return list(connection.scalars(wanted.limit(self._most)))
 
@@ -75,7 +75,7 @@ def _over_requests(before: int) -> Select[tuple[str]]:
 
 
 def _lost_progress(before: int) -> Select[tuple[str]]:
-    """Requests that are told of and not there: Kafka has forgotten them before their progress."""
+    """Requests of which only progress is left: Kafka forgot them before their progress."""
     there = exists().where(REQUESTS.c.request_id == PROGRESS.c.request_id)
     return (
         select(PROGRESS.c.request_id)

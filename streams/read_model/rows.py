@@ -1,7 +1,7 @@
-"""Records of `runs`, `requests` and `request-progress` to rows of the tables: no Kafka, no SQL.
+"""Makes rows of the records of `runs`, `requests` and `request-progress`; without Kafka or SQL.
 
-A row is a tuple in the order of its table's columns. Whatever a record holds beyond what a row
-needs is not decoded: events are kept as the text that they came as.
+A row is a tuple in the order of its table's columns. Only what a row needs is decoded: an event is
+kept as the text that came.
 """
 
 from typing import Any, Final, TypeAlias
@@ -16,7 +16,7 @@ from topology.records import REQUEST_TYPES, RequestRecord
 
 Row: TypeAlias = tuple[Any, ...]
 
-# PostgreSQL's texts can't hold it; JSON texts have it escaped.
+# PostgreSQL's texts can't hold this character; in JSON it is escaped.
 _NUL: Final = "\x00"
 _REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 _NULL: Final = b"null"
@@ -133,7 +133,7 @@ def run_row(value: bytes) -> Row:
 
 
 def request_row(key: bytes, value: bytes, received_at: int) -> Row:
-    """The row of a record of `requests`; routers know the same types.
+    """The row of a record of `requests`, of any type that routers know.
 
     Raises:
         CodecError: the record is not a request.
@@ -158,29 +158,29 @@ def request_row(key: bytes, value: bytes, received_at: int) -> Row:
 
 
 def progress_row(value: bytes) -> Row:
-    """The row of a record of `request-progress` that tells how far a partition is.
+    """The row of a record of `request-progress` about a partition.
 
     Raises:
         CodecError: the bytes are not such a record.
     """
     try:
-        found = _progress.decode(value)
+        progress = _progress.decode(value)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise CodecError(f"not a progress: {error}") from error
     return (
-        found.request_id,
-        found.partition,
-        found.state,
-        found.outcome,
-        found.scanned,
-        found.matched,
-        found.cancelled,
-        found.replayed,
-        found.already_ended,
-        found.failed,
-        msgspec.json.encode(found.sample).decode(),
-        _text(found.error),
-        found.updated_at,
+        progress.request_id,
+        progress.partition,
+        progress.state,
+        progress.outcome,
+        progress.scanned,
+        progress.matched,
+        progress.cancelled,
+        progress.replayed,
+        progress.already_ended,
+        progress.failed,
+        msgspec.json.encode(progress.sample).decode(),
+        _text(progress.error),
+        progress.updated_at,
     )
 
 
@@ -191,16 +191,16 @@ def failure_row(value: bytes) -> Row:
         CodecError: the bytes are not such a record.
     """
     try:
-        found = _failures.decode(value)
+        failure = _failures.decode(value)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise CodecError(f"not a failure: {error}") from error
-    return found.request_id, found.run_id, _text(found.failed)
+    return failure.request_id, failure.run_id, _text(failure.failed)
 
 
 def progress_key(key: bytes) -> Row:
-    """What a key of `request-progress` names: a request's partition, or a run of a request.
+    """What a key of `request-progress` names: (request, partition), or (request, run) of a failure.
 
-    A partition is a number in the row; that of a failure doesn't count, since a run has one home.
+    A failure's partition is left out, since a run has one home.
 
     Raises:
         CodecError: the key names neither.

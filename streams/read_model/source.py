@@ -1,6 +1,6 @@
-"""Reads the three topics from where the database is, as one of the read model's consumer group.
+"""Reads the three topics from the positions in the database, as a member of a consumer group.
 
-The group only shares the partitions out. It never stores an offset: those are in the database.
+The group only distributes the partitions. Offsets are stored in the database alone.
 """
 
 import logging
@@ -17,18 +17,18 @@ from streams.settings import Settings
 from topology.topics import TopicPlace
 
 _FETCHED_KIB: Final = 64 * 1024
-# What comes within this time of a first record is written together with it.
+# Records that come within this time of a first one are written together with it.
 _GATHER_S: Final = 0.03
 _log = logs.get(__name__)
 
 
 @dataclass
 class Intake:
-    """What one look at the consumer gave.
+    """The messages of one read.
 
     Attributes:
         messages: Records, in order per partition.
-        ends: Where partitions end: all before was read, markers of transactions too.
+        ends: The offsets of partitions' ends: all before was read, also markers of transactions.
     """
 
     messages: list[Fetched] = field(default_factory=list)
@@ -36,15 +36,15 @@ class Intake:
 
 
 class Source:
-    """A consumer that reads nothing before `start` has said from where.
+    """A consumer that reads nothing until `start` has given the offsets.
 
     Attributes:
-        places: The partitions that are ours, if any; None while the group hasn't said so.
-        is_started: Whether all of them are read; false again after each change of them.
+        places: The partitions of this member; None until the group has assigned them.
+        is_started: Whether these partitions are read; false after each new assignment.
     """
 
     def __init__(self, settings: Settings, logger: logging.Logger) -> None:
-        """Connect; `join` or `start` comes next."""
+        """Connect; call `join` or `start` next."""
         self.places: frozenset[TopicPlace] | None = None
         self.is_started = False
         self._limiter = logs.Limiter()
@@ -78,15 +78,15 @@ class Source:
         self.is_started = True
 
     def halt(self) -> None:
-        """Read nothing until `start`; the partitions stay ours."""
+        """Read nothing until `start`; the member keeps its partitions."""
         self._consumer.assign([])
         self.is_started = False
 
     def read(self, most: int, timeout_s: float) -> Intake:
-        """Whatever comes within some ms of a first record; at most so many.
+        """At most `most` messages: those that come within some ms of a first one.
 
-        What was read of partitions that went away meanwhile is in it too: it can't be written,
-        since their positions move.
+        Among them may be records of partitions that another member got meanwhile. They can't be
+        written, since that member moves the positions.
         """
         intake = Intake()
         add = intake.messages.append
@@ -99,7 +99,7 @@ class Source:
         return intake
 
     def close(self) -> None:
-        """Leave the group, so that others get the partitions at once."""
+        """Leave the group, so that other members get the partitions at once."""
         self._consumer.close()
 
     def _take_error(self, message: Fetched, error: KafkaError, intake: Intake) -> None:
@@ -108,15 +108,15 @@ class Source:
             return
         raise_fatal(error, "The topics")
         if self._limiter.admit(error.code()) is not None:
-            # librdkafka mends by itself what can be mended.
+            # librdkafka recovers by itself.
             _log.warning("Kafka reports trouble with the topics", error=error.str())
 
     def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self.places = frozenset((one.topic, one.partition) for one in partitions)
+        self.places = frozenset((place.topic, place.partition) for place in partitions)
         self.halt()
         _log.info("Partitions were assigned", number=len(partitions))
 
     def _on_revoke(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
-        # The binding gives them up when we return.
+        # The client gives the partitions up when this returns.
         self.places = None
         self.is_started = False

@@ -1,7 +1,7 @@
-"""The statements of the read model as SQL text, made once: rows go to the driver as they are.
+"""The statements of the read model as SQL text; rows go to the database's driver as they are.
 
-SQLAlchemy writes them for either database. Executing them its own way would cost more per row than
-the database does.
+SQLAlchemy makes the texts, once, for either database. If it also executed them, it would take more
+time for each row than the database.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from streams.database.engine import SQLITE
 from streams.database.schema import FAILURES, POSITIONS, PROGRESS, REQUESTS, RUNS
 from streams.read_model.batch import Step
 
-# What a run is registered with, and no change of it changes.
+# Columns that keep the values with which a run was registered.
 _FIXED: Final = frozenset({
     "run_id", "function_id", "app_id", "function_version", "scheduled_at", "event_id",
     "event_name", "event", "source_topic", "source_partition", "source_offset", "replay_of",
@@ -28,16 +28,16 @@ MOVED: Final = ("next_offset_after", "as_of_after", "topic", "partition", "topic
 
 
 class Statements:
-    """Every statement that a batch needs; their values are rows' columns, in order.
+    """Every statement that a batch needs; its values are the columns of a row, in order.
 
     Attributes:
-        steps: By step: what is done with its rows.
-        move: Moves a partition's position, if it is still where it was; its values are `MOVED`.
+        steps: The statement of each step.
+        move: Moves a partition's position if it is still where it was; its values are `MOVED`.
     """
 
     def __init__(self, database: str) -> None:
-        """Those for one kind of database, by SQLAlchemy's name of it."""
-        # Values by order instead of by name, as rows have them.
+        """Make the statements for one kind of database, given by SQLAlchemy's name."""
+        # Values are given by order, as in rows, not by name.
         self._dialect: DefaultDialect = (
             sqlite.dialect(paramstyle="qmark")
             if database == SQLITE
@@ -62,14 +62,14 @@ class Statements:
     def _set(self, table: Table) -> str:
         insert = self._insert(table)
         keys = table.primary_key.columns.keys()
-        changes = {one.name: insert.excluded[one.name] for one in table.c if one.name not in keys}
+        changes = {new.name: new for new in insert.excluded if new.name not in keys}
         return self._text(
             insert.on_conflict_do_update(index_elements=keys, set_=changes), table.c.keys()
         )
 
     def _change_run(self) -> str:
         insert = self._insert(RUNS)
-        changes = {one.name: insert.excluded[one.name] for one in RUNS.c if one.name not in _FIXED}
+        changes = {new.name: new for new in insert.excluded if new.name not in _FIXED}
         change = insert.on_conflict_do_update(
             index_elements=["run_id"], set_=changes, where=insert.excluded.seq > RUNS.c.seq
         )

@@ -1,7 +1,7 @@
-"""Writes batches: rows and positions in one transaction, and only on the positions they start from.
+"""Writes batches: rows and positions in one transaction, if the positions are where they were.
 
-A second reader of a partition, or one that was given up but doesn't know yet, finds that a position
-isn't where it left it: nothing of its batch is written. So no batch is written twice.
+Two processes may read the same partition, if the group has given it to another one and the first
+doesn't know yet. The slower one finds that a position has moved, and writes nothing of its batch.
 """
 
 from collections.abc import Mapping
@@ -18,14 +18,14 @@ from streams.read_model.rows import Row
 from streams.read_model.statements import Statements
 from topology.topics import TopicPlace
 
-# What a database says, or a driver before it asks, about values that don't fit a column.
 Moves: TypeAlias = Mapping[TopicPlace, Move]
+# Errors of a database, or of its driver, about values that don't fit a column.
 _REFUSALS = (DataError, IntegrityError, OverflowError, UnicodeError)
 _log = logs.get(__name__)
 
 
 class MovedError(Exception):
-    """Somebody else has moved a position: read them again."""
+    """Another process has moved a position: the positions must be read again."""
 
 
 class Writer:
@@ -37,11 +37,11 @@ class Writer:
         self._limiter = logs.Limiter()
 
     def write(self, moves: Moves, steps: Steps, topic_ids: Mapping[str, str]) -> int:
-        """Write a batch as a whole; how many of its rows the database refuses.
+        """Write a batch in one transaction; gives the number of rows that the database refused.
 
         Raises:
-            MovedError: a position is elsewhere; nothing was written.
-            DBAPIError: the database can't be used now; nothing was written, or all was.
+            MovedError: a position has moved; nothing was written.
+            DBAPIError: the database can't be used for now; all was written, or nothing.
         """
         moved = [
             (after.next_offset, after.as_of, topic, partition, topic_ids[topic], before.next_offset)
@@ -62,7 +62,7 @@ class Writer:
         crash.crash_at("read_model_after_commit")
 
     def _write_singly(self, moved: list[Row], steps: Steps) -> int:
-        """Write row by row, without those that are refused."""
+        """Write row by row, without the refused rows; gives their number."""
         with writing(self._engine) as connection:
             self._move(connection, moved)
             return sum(not self._try(connection, step, row) for step, rows in steps for row in rows)
@@ -74,13 +74,13 @@ class Writer:
         except _REFUSALS as error:
             held = self._limiter.admit(step)
             if held is not None:
-                # Not the driver's text, which may hold the values.
+                # The driver's text may hold values, so it isn't logged.
                 reason = type(error).__name__
                 _log.warning("A row doesn't fit", step=step, id=row[0], reason=reason, held=held)
             return False
         return True
 
     def _move(self, connection: Connection, moved: list[Row]) -> None:
-        """Move the positions first: in this order, so that two writers don't block each other."""
+        """Move the positions first, and always in this order, so that writers don't deadlock."""
         if connection.exec_driver_sql(self._statements.move, moved).rowcount != len(moved):
             raise MovedError

@@ -16,7 +16,7 @@ _LARGEST_ATTEMPT: Final = 2**31 - 1
 
 
 def route_update(record: Record, partitions: int, limit: int = limits.EVENT_BYTES) -> Routed:
-    """The commands of a run update: for its run's home, or everywhere if only the event is known."""
+    """The commands of a run update: for a run's home, or everywhere if only its event is known."""
     value = record.value or b""
     try:
         if len(value) > limit:

@@ -1,6 +1,6 @@
-"""Settings: read once where a process starts, then frozen.
+"""Settings: read once when a process starts, and never changed.
 
-`model` has them all; `values` reads the kinds of values; `page` shows them to people.
+`model` has all settings, `values` reads their special kinds of values, `page` shows them to people.
 """
 
 from streams.settings.model import PREFIX, Settings, load, variable

@@ -1,4 +1,4 @@
-"""Settings: read once at the entry point from `COUNTERMAND_*` variables and flags, then frozen.
+"""The settings, read from `COUNTERMAND_*` variables and flags when a process starts.
 
 `docs/settings.md` is generated from this model (`streams.settings.page`).
 """
@@ -34,7 +34,7 @@ from streams.settings.values import (
 from topology import limits, topics
 
 PREFIX: Final = "COUNTERMAND_"
-# Read elsewhere, before or without settings.
+# Variables that are read elsewhere, before or without settings.
 OTHER_VARIABLES: Final = frozenset({"COUNTERMAND_CACHE_DIR", "COUNTERMAND_CRASH_AT"})
 LOCAL_BOOTSTRAP: Final = "localhost:9092"
 _FILE: Final = "_FILE"
@@ -217,7 +217,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        """Refuse combinations that no broker would accept, with the variable to set."""
+        """Refuse combinations that no broker would accept; the message names the variable."""
         sasl = self.kafka_security_protocol.startswith("SASL")
         if sasl and self.kafka_sasl_mechanism is None:
             raise ValueError("kafka_sasl_mechanism is missing for a SASL security protocol")
@@ -239,13 +239,13 @@ class Settings(BaseSettings):
 
     @property
     def input_specs(self) -> tuple[InputSpec, ...]:
-        """The topics that routers read besides `topology.topics.ROUTED`, with their mappings."""
+        """The topics that routers read besides `topology.topics.ROUTED`, and how."""
         own = (self.topic(topics.EVENTS), self.topic(topics.CANCELS))
         return self.inputs or tuple(InputSpec(topic=name) for name in own)
 
     @property
     def routed_topics(self) -> tuple[str, ...]:
-        """Full names of all topics that routers read: what the watermark waits for."""
+        """Full names of all topics that routers read; the watermark waits for each of them."""
         own = (self.topic(spec) for spec in topics.ROUTED)
         return (*(spec.topic for spec in self.input_specs), *own)
 
@@ -270,21 +270,21 @@ class Settings(BaseSettings):
 
     @property
     def bootstrap_given(self) -> bool:
-        """Whether somebody chose a broker; where not, `up` starts one."""
+        """Whether the user chose a broker; otherwise `up` starts one."""
         return "kafka_bootstrap_servers" in self.model_fields_set
 
     def source(self, field: str) -> str:
-        """Where a value came from: flag, environment or default."""
+        """Where the value of a field came from: flag, environment or default."""
         if field in self._flags:
             return "flag"
         return "environment" if field in self.model_fields_set else "default"
 
 
 def load(**flags: object) -> Settings:
-    """Build the settings from the environment and flags; a flag wins.
+    """Build the settings from the environment and from flags by field, which win; None: not given.
 
     Raises:
-        SettingsError: a variable is unknown, or a value can't be used; it names all of them.
+        SettingsError: a variable is unknown, or a value can't be used; the message names them all.
     """
     refuse_unknown(os.environ, PREFIX, _variables())
     given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
@@ -292,7 +292,7 @@ def load(**flags: object) -> Settings:
         settings = Settings(**(_secret_files(os.environ) | given))
     except ValidationError as error:
         raise SettingsError(_explain(error)) from None
-    settings._flags = frozenset(given)  # noqa: SLF001  # private to this module
+    settings._flags = frozenset(given)  # noqa: SLF001  # only this function may set it
     return settings
 
 
@@ -313,8 +313,8 @@ def _variables() -> frozenset[str]:
 
 
 def _secret_files(environ: Mapping[str, str]) -> dict[str, str]:
-    """Secrets given as the path of a file: `<variable>_FILE`, as containers mount them."""
-    found = {}
+    """The secrets whose `<variable>_FILE` is set, read from these files, by field."""
+    secrets = {}
     for field in filter(is_secret, Settings.model_fields):
         name = variable(field)
         path = environ.get(name + _FILE)
@@ -322,17 +322,17 @@ def _secret_files(environ: Mapping[str, str]) -> dict[str, str]:
             continue
         if environ.get(name):
             raise SettingsError(f"{name} and {name}{_FILE} are both set: unset one of them")
-        found[field] = read_secret(name + _FILE, path)
-    return found
+        secrets[field] = read_secret(name + _FILE, path)
+    return secrets
 
 
 def _explain(error: ValidationError) -> str:
-    """All wrong values, one line each, by variable and without the values: some are secrets."""
+    """A line for each wrong variable, without its value, since it may be a secret."""
     lines = []
     for wrong in error.errors(include_input=False, include_url=False):
         where = variable(str(wrong["loc"][0])) + ": " if wrong["loc"] else ""
         text = wrong["msg"].removeprefix("Value error, ")
-        lines.append(where + _FIELD.sub(lambda found: variable(found[0]), text))
+        lines.append(where + _FIELD.sub(lambda match: variable(match[0]), text))
     return "\n".join(lines)
 
 

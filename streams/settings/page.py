@@ -1,4 +1,4 @@
-"""Settings for people: the generated `docs/settings.md`, and their effective values.
+"""Shows settings to people: the generated `docs/settings.md`, and the values in effect.
 
 `python -m streams.settings.page > docs/settings.md` writes the page.
 """
@@ -43,7 +43,7 @@ def page() -> str:
 
 
 def shown(settings: Settings, field: str) -> str:
-    """A field's value as text that may be printed: secrets are masked."""
+    """The value of a field as text; secrets are masked."""
     value = getattr(settings, field)
     if isinstance(value, Mapping):
         return ",".join(f"{name}={_masked(name, text)}" for name, text in value.items())
@@ -53,7 +53,7 @@ def shown(settings: Settings, field: str) -> str:
 
 
 def effective(settings: Settings) -> list[dict[str, str]]:
-    """Every setting with its variable, value (secrets masked) and source."""
+    """Every setting: its `variable`, `value` (secrets are masked) and `source`."""
     return [
         {
             "variable": variable(name),

@@ -1,4 +1,4 @@
-"""Values of settings that have a form of their own: durations, inputs, librdkafka names."""
+"""Reads the values of settings that are not plain: durations, inputs, options of librdkafka."""
 
 import difflib
 import json
@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 from streams.durations import parse_duration
 from streams.errors import SettingsError
 
-# Set by a setting of its own, so that the joiner's other client gets it too.
+# Options that have a setting, so that the joiner's other client gets them, too.
 _COVERED: Final = {
     "bootstrap.servers": "kafka_bootstrap_servers",
     "metadata.broker.list": "kafka_bootstrap_servers",
@@ -37,7 +37,7 @@ _COVERED: Final = {
     "group.instance.id": "group_instance_id",
     "session.timeout.ms": "session_timeout",
 }
-# Exactly-once rests on these, so nobody may set them.
+# Exactly-once depends on these options, so nobody may set them.
 _FIXED: Final = frozenset({
     "acks", "request.required.acks", "enable.idempotence", "enable.gapless.guarantee",
     "transactional.id", "transaction.timeout.ms", "isolation.level", "group.id",
@@ -48,7 +48,7 @@ _FIXED: Final = frozenset({
 
 
 class NameMapping(BaseModel):
-    """Where an event's name is: one of the three."""
+    """Where an event's name is: exactly one of the three is set."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -64,9 +64,9 @@ class NameMapping(BaseModel):
 
 
 class InputSpec(BaseModel):
-    """One topic that routers read, and how its JSON becomes an event (design section 2).
+    """A topic that routers read, and how its JSON becomes events (design section 2).
 
-    Without `name` its records are events already: plain JSON or CloudEvents. Paths are dotted,
+    Without `name` its records are events already: plain JSON or CloudEvents. Paths are dotted;
     `$` is the whole value.
     """
 
@@ -80,7 +80,7 @@ class InputSpec(BaseModel):
 
     @property
     def mapped(self) -> bool:
-        """Whether the topic has a mapping, so that its records need not look like events."""
+        """Whether the topic has a mapping: its records are not events yet."""
         return self.name is not None
 
     @model_validator(mode="after")
@@ -98,10 +98,10 @@ Duration = Annotated[timedelta, BeforeValidator(_duration)]
 
 
 def parse_inputs(value: object) -> object:
-    """A list of inputs: from inline JSON or YAML, or from a file.
+    """The inputs of a JSON or YAML text, or of such a file; a list is taken as it is.
 
     Raises:
-        ValueError: it is neither, or names a topic twice.
+        ValueError: the value is neither, or names a topic twice.
     """
     if isinstance(value, str):
         value = _loaded(value)
@@ -116,10 +116,10 @@ def parse_inputs(value: object) -> object:
 
 
 def parse_extra(value: object) -> object:
-    """A map of librdkafka names: JSON, or `name=value,name=value`.
+    """Options of librdkafka by name, from JSON or `name=value,name=value`.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: the value is neither.
     """
     if not isinstance(value, str):
         return value
@@ -133,10 +133,10 @@ def parse_extra(value: object) -> object:
 
 
 def refuse_reserved(extra: dict[str, str]) -> None:
-    """Keep out names that have a setting, or that exactly-once rests on.
+    """Refuse options that have a setting, or that exactly-once depends on.
 
     Raises:
-        ValueError: such a name is there; it says which setting to use.
+        ValueError: there is such an option; the message says which setting to use.
     """
     for name in extra:
         if name in _COVERED:
@@ -146,10 +146,10 @@ def refuse_reserved(extra: dict[str, str]) -> None:
 
 
 def refuse_unknown(environ: Mapping[str, str], prefix: str, known: Collection[str]) -> None:
-    """Refuse variables with our prefix that nothing reads: most are misspelt.
+    """Refuse variables with `prefix` that nothing reads: most are misspelt.
 
     Raises:
-        SettingsError: there are some; it names each with the most similar setting.
+        SettingsError: there are such variables; the message names similar settings.
     """
     given = sorted(name for name in environ if name.upper().startswith(prefix))
     unknown = [name for name in given if name.upper() not in known]
@@ -158,7 +158,7 @@ def refuse_unknown(environ: Mapping[str, str], prefix: str, known: Collection[st
 
 
 def read_secret(name: str, path: str) -> str:
-    """A secret from the file that the variable `name` gives; its last line break is no part.
+    """The secret in the file that the variable `name` gives, without white space around it.
 
     Raises:
         SettingsError: the file can't be read.

@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 from streams.api.call.keys import create_key
 from streams.api.call.roles import Role
 from streams.database.engine import open_database, writing
-from streams.read_model.batch import Batch, Found
+from streams.read_model.batch import Batch, Record
 from streams.read_model.statements import Statements
 from tests.bench import read_model
 from tests.bench.bench import Bench
@@ -61,7 +61,7 @@ def _fill(engine: Engine, runs: int) -> None:
         batch = Batch()
         for number in range(first, min(first + _AT_ONCE, runs)):
             change = read_model.cancelled(number) if number % 2 else read_model.scheduled(number)
-            batch.add_run(Found(None, read_model.encoded(change), 0))
+            batch.add_run(Record(None, read_model.encoded(change), 0))
         with writing(engine) as connection:
             for step, rows in batch.steps():
                 connection.exec_driver_sql(statements[step], rows)

@@ -4,15 +4,15 @@ from typing import Any
 
 import pytest
 
-from streams.read_model.batch import Batch, Found, Step
+from streams.read_model.batch import Batch, Record, Step
 from tests.support import records
 from tests.support.records import encoded, run_id
 from topology.codec import CodecError
 
 
-def found(record: dict[str, Any] | None, key: str = "") -> Found:
+def found(record: dict[str, Any] | None, key: str = "") -> Record:
     """A record as it is read."""
-    return Found(key.encode(), None if record is None else encoded(record), 5)
+    return Record(key.encode(), None if record is None else encoded(record), 5)
 
 
 def of_runs(*changes: dict[str, Any] | int) -> dict[Step, list[str]]:
@@ -91,5 +91,5 @@ def test_a_refused_record_changes_nothing() -> None:
     batch.add_run(found(records.run(1)))
     for add in (batch.add_run, batch.add_request, batch.add_progress):
         with pytest.raises(CodecError):
-            add(Found(b"", b"{", 5))
+            add(Record(b"", b"{", 5))
     assert [(step, len(rows)) for step, rows in batch.steps()] == [(Step.ADD_RUN, 1)]

@@ -15,7 +15,7 @@ from streams.database.schema import (
     RUNS,
 )
 from streams.errors import DatabaseError
-from streams.read_model.batch import Batch, Found
+from streams.read_model.batch import Batch, Record
 from streams.read_model.positions import Move, Position, Positions, TopicNow
 from streams.read_model.writer import Writer
 from streams.settings import Settings, load
@@ -46,10 +46,10 @@ def filled(positions: Positions, engine: Engine) -> Positions:
     """A row of each kind, and every partition read up to 40 just now."""
     batch = Batch()
     request = records.request(1, "cancel_run", {"run_id": "r"})
-    batch.add_run(Found(b"", encoded(records.run(1)), 1))
-    batch.add_request(Found(b"r", encoded(request), 1))
-    batch.add_progress(Found(b"x/0", encoded(records.progress(1, 0)), 1))
-    batch.add_progress(Found(b"x/0/y", encoded(records.failure(1, 0, 1)), 1))
+    batch.add_run(Record(b"", encoded(records.run(1)), 1))
+    batch.add_request(Record(b"r", encoded(request), 1))
+    batch.add_progress(Record(b"x/0", encoded(records.progress(1, 0)), 1))
+    batch.add_progress(Record(b"x/0/y", encoded(records.failure(1, 0, 1)), 1))
     start = positions.start(ENDS, FOUND, NOW)
     moves = {place: Move(one, Position(40, NOW)) for place, one in start.items()}
     ids = {name: topic.id for name, topic in FOUND.items()}

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine, Table, select
 
 from streams.database.schema import FAILURES, POSITIONS, PROGRESS, REQUESTS, RUNS
-from streams.read_model.batch import Batch, Found
+from streams.read_model.batch import Batch, Record
 from streams.read_model.positions import Move, Position, Positions, TopicNow
 from streams.read_model.writer import MovedError, Writer
 from streams.settings import Settings
@@ -31,7 +31,7 @@ class Feeding:
         """Write records of runs; a text is the id of a removed one."""
         for one in changes:
             gone = isinstance(one, str)
-            self.batch.add_run(Found(str(one).encode(), None if gone else encoded(one), 1))  # type: ignore[arg-type]
+            self.batch.add_run(Record(str(one).encode(), None if gone else encoded(one), 1))  # type: ignore[arg-type]
         return self.write()
 
     def write(self, before: Position | None = None) -> int:
@@ -95,10 +95,10 @@ def test_requests_and_their_progress(feeding: Feeding) -> None:
 
     def add(key: str, record: dict[str, Any] | None) -> None:
         value = None if record is None else encoded(record)
-        feeding.batch.add_progress(Found(key.encode(), value, 1))
+        feeding.batch.add_progress(Record(key.encode(), value, 1))
 
     def ask(kind: str, body: dict[str, Any]) -> None:
-        feeding.batch.add_request(Found(b"k", encoded(records.request(1, kind, body)), 1))
+        feeding.batch.add_request(Record(b"k", encoded(records.request(1, kind, body)), 1))
 
     ask("pause", {"function_id": "a-f"})
     add(f"{name}/0", records.progress(1, 0, state="running", scanned=1))
@@ -129,7 +129,7 @@ def test_nothing_is_written_from_a_position_that_has_moved(feeding: Feeding) -> 
     """A batch that was written before, or another's, is dropped as a whole."""
     before = feeding.at
     feeding.runs(records.run(1))
-    feeding.batch.add_run(Found(b"", encoded(records.run(2)), 1))
+    feeding.batch.add_run(Record(b"", encoded(records.run(2)), 1))
     with pytest.raises(MovedError):
         feeding.write(before)
     assert list(feeding.statuses()) == [run_id(1)]
