@@ -13,9 +13,9 @@ from starlette.staticfiles import StaticFiles
 
 from streams.api import openapi
 from streams.api.call.front import Front
+from streams.api.call.service import Service
 from streams.api.problems import ProblemError, as_problem
 from streams.api.routes import audit, cancellations, events, functions, health, replays, runs
-from streams.api.service import Service
 
 ROUTERS: Final = (
     cancellations.router,

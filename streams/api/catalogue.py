@@ -18,7 +18,7 @@ from topology import topics
 _LOOK_S: Final = 0.05
 _AGAIN_S: Final = 2.0
 
-_log = logs.get(__name__)
+log = logs.get(__name__)
 
 Versions = Mapping[str, tuple[Version, ...]]
 
@@ -103,7 +103,7 @@ class Catalogue:
                 with RegistryReader(config, topic) as reader:
                     self._follow(reader)
             except CountermandError as error:
-                _log.warning("Functions can't be read", error=str(error))
+                log.warning("Functions can't be read", error=str(error))
             self._fresh = lambda: False
             self._stop.wait(_AGAIN_S)
 

@@ -1,6 +1,5 @@
 """The kinds of values that bodies and parameters are made of, each with what it refuses."""
 
-import time
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, TypeAlias
 
@@ -16,6 +15,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from streams import durations, matching
+from streams.clock import now_ms
 from streams.errors import ExpressionError
 from topology import keys, limits
 
@@ -41,11 +41,6 @@ class Answer(BaseModel):
     """A part of an answer."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
-
-
-def now_ms() -> int:
-    """The time."""
-    return time.time_ns() // 1_000_000
 
 
 def instant(value: object) -> int:

@@ -10,9 +10,11 @@ from typing import Annotated, Any, Final, Generic, TypeVar
 import orjson
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
+from sqlalchemy import Column, Connection, RowMapping, Select
 from starlette.responses import Response
 
-from streams.api.fields import Answer, Body, Time, now_ms, time_text
+from streams.api.fields import Answer, Body, Time, time_text
+from streams.clock import now_ms
 
 T = TypeVar("T")
 
@@ -113,6 +115,22 @@ class UlidListing(Listing):
     """A list whose things have ULIDs."""
 
     cursor: Annotated[str | None, _decoder(_ULID)] = _CURSOR
+
+
+def fetch(
+    connection: Connection, query: Select[Any], id_column: Column[str], asked: UlidListing
+) -> tuple[list[RowMapping], str | None]:
+    """The rows of one page, newest first, and the last id where another page follows.
+
+    `query` has neither an order nor a limit; `id_column` has the ULIDs by which rows are listed.
+    """
+    if asked.cursor is not None:
+        query = query.where(id_column < asked.cursor)
+    # One row more than asked for tells whether another page follows.
+    query = query.order_by(id_column.desc()).limit(asked.limit + 1)
+    rows = list(connection.execute(query).mappings())
+    last_id = rows[asked.limit - 1][id_column.name] if len(rows) > asked.limit else None
+    return rows[: asked.limit], last_id
 
 
 class SlugListing(Listing):

@@ -31,7 +31,7 @@ _HTTP_CODES: Final = {
 
 
 _limiter: Final = logs.Limiter()
-_log = logs.get(__name__)
+log = logs.get(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ def _tell(error: Exception) -> None:
     held = _limiter.admit("database")
     if held is not None:
         reason = error.orig if isinstance(error, DBAPIError) else type(error).__name__
-        _log.warning("The database doesn't answer", error=str(reason), held_back=held)
+        log.warning("The database doesn't answer", error=str(reason), held_back=held)
 
 
 def _of_framework(error: HTTPException) -> ProblemError:

@@ -13,10 +13,10 @@ from sqlalchemy import Engine, text
 from streams import logs
 from streams.api.app import create_app
 from streams.api.call.auth import Authenticator
+from streams.api.call.request_writer import RequestWriter
+from streams.api.call.service import Service
 from streams.api.catalogue import Catalogue
 from streams.api.producer import AckedProducer
-from streams.api.request_writer import RequestWriter
-from streams.api.service import Service
 from streams.database.engine import open_database
 from streams.errors import SettingsError, UnreachableError
 from streams.health import Check, Health, Kind
@@ -28,7 +28,7 @@ from streams.signals import stopped_by_signals
 _DRAIN_S: Final = 10
 _BACKLOG: Final = 2048
 
-_log = logs.get(__name__)
+log = logs.get(__name__)
 
 
 def run_api(settings: Settings) -> None:
@@ -46,7 +46,7 @@ def run_api(settings: Settings) -> None:
         open_service(settings) as service,
         listening(settings) as listener,
     ):
-        _log.info("API serves", host=settings.api_host, port=listener.getsockname()[1])
+        log.info("API serves", host=settings.api_host, port=listener.getsockname()[1])
         server(create_app(service)).run(sockets=[listener])
 
 
@@ -108,7 +108,7 @@ def _check_topics(settings: Settings) -> None:
     try:
         check_topics(settings)
     except UnreachableError as error:
-        _log.warning("Kafka doesn't answer: what needs it answers 503", error=str(error))
+        log.warning("Kafka doesn't answer: what needs it answers 503", error=str(error))
 
 
 @contextmanager

@@ -55,16 +55,23 @@ class Found:
     failed: int
 
 
-def search(connection: Connection, filters: Filters, limit: int, cursor: str | None) -> Found:
-    """The next runs that fit, the newest first."""
+def search(
+    connection: Connection,
+    filters: Filters,
+    limit: int,
+    cursor: str | None,
+    *,
+    most_scanned: int = MOST_SCANNED,
+) -> Found:
+    """The next runs that fit, the newest first; looks at no more than `most_scanned`."""
     evaluate = _evaluator(filters.expression)
     rest = _rest(filters)
     rows: list[RowMapping] = []
     scanned = failed = 0
     last_id = None
     chunk = limit + 1 if evaluate is None and not rest else _CHUNK
-    for row in islice(_candidates(connection, filters, cursor, chunk), MOST_SCANNED + 1):
-        if len(rows) == limit or scanned == MOST_SCANNED:
+    for row in islice(_candidates(connection, filters, cursor, chunk), most_scanned + 1):
+        if len(rows) == limit or scanned == most_scanned:
             return Found(rows, last_id, scanned, failed)
         scanned += 1
         last_id = row["run_id"]

@@ -14,12 +14,13 @@ from sqlalchemy import delete, select, update
 
 from streams.api.call.idempotency import LEASE_MS
 from streams.broker import LocalBroker
+from streams.clock import now_ms
 from streams.database.engine import writing
 from streams.database.schema import AUDIT, IDEMPOTENCY_KEYS, REQUESTS
 from streams.kafka.tail import read_all
 from streams.kafka.topics import create_topics
 from streams.settings import Settings, load
-from tests.support.api import Api, now_ms, open_api
+from tests.support.api import Api, open_api
 from tests.support.broker import unique_name
 from tests.support.deadline import eventually
 from topology import topics

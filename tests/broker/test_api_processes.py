@@ -13,11 +13,11 @@ import pytest
 from streams.api.call.keys import create_key
 from streams.api.call.roles import Role
 from streams.api.fields import time_text
+from streams.clock import now_ms
 from streams.database.engine import open_database
 from streams.kafka.producers import Sender
 from streams.kafka.topics import create_topics
 from streams.settings import Settings, load
-from tests.support.api import now_ms
 from tests.support.broker import unique_name
 from tests.support.deadline import eventually
 from tests.support.services import API, JOINER, READ_MODEL, ROUTER, Service

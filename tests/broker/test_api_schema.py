@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from streams.api.call.roles import Role
-from streams.api.routes import runs
 from streams.kafka.topics import create_topics
 from streams.settings import load
 from tests.support.api import open_api
@@ -33,7 +32,7 @@ DEFINITION = {
 }
 
 
-def test_drawn_calls(kafka: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_drawn_calls(kafka: str, tmp_path: Path) -> None:
     """Schemathesis draws good and bad calls for every operation; every answer is documented."""
     name = unique_name("schema")
     settings = load(
@@ -44,8 +43,8 @@ def test_drawn_calls(kafka: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         state_dir=tmp_path,
     )
     create_topics(settings)
-    monkeypatch.setattr(runs, "DECIDED_WITHIN_S", 0.05)  # no joiner runs that could decide
-    with open_api(settings) as api:
+    # No joiner runs that could decide.
+    with open_api(settings, decided_within_s=0.05) as api:
         eventually(lambda: api.service.catalogue.fresh)
         api.call("PUT", f"/v1/functions/{SLUG}", json=DEFINITION)
         command = [

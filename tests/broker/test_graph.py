@@ -13,12 +13,12 @@ from streams.api.call.keys import create_key
 from streams.api.call.roles import Role
 from streams.api.fields import time_text
 from streams.broker import LocalBroker
+from streams.clock import now_ms
 from streams.database.engine import open_database
 from streams.kafka.producers import Sender
 from streams.kafka.topics import create_topics
 from streams.settings import Settings, load
 from tests.support import cli
-from tests.support.api import now_ms
 from tests.support.deadline import eventually
 from tests.support.request_log import LOGGED, Arrow, RequestLog
 from tests.support.services import API, JOINER, READ_MODEL, ROUTER, Service

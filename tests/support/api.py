@@ -1,7 +1,7 @@
 """The API in a thread of the test: its real server and database, called as clients do."""
 
+import dataclasses
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -14,8 +14,9 @@ from sqlalchemy import insert
 from streams.api.app import create_app
 from streams.api.call.keys import create_key
 from streams.api.call.roles import Role
+from streams.api.call.service import DECIDED_WITHIN_S, Service
 from streams.api.process import listening, open_service, server
-from streams.api.service import Service
+from streams.clock import now_ms
 from streams.database.engine import writing
 from streams.database.schema import RUNS
 from streams.functions.definition import read_text
@@ -82,11 +83,11 @@ class Api:
 
 
 @contextmanager
-def open_api(settings: Settings) -> Iterator[Api]:
+def open_api(settings: Settings, *, decided_within_s: float = DECIDED_WITHIN_S) -> Iterator[Api]:
     """The API with these settings, on a free port, served by a thread."""
     settings = settings.model_copy(update={"api_port": 0})
     with open_service(settings) as service, listening(settings) as listener:
-        app = create_app(service)
+        app = create_app(dataclasses.replace(service, decided_within_s=decided_within_s))
         uvicorn = server(app)
         thread = threading.Thread(target=uvicorn.run, args=([listener],), name="api")
         thread.start()
@@ -142,8 +143,3 @@ def add_runs(service: Service, *rows: dict[str, Any]) -> None:
     with writing(service.engine) as connection:
         for row in rows:
             connection.execute(insert(RUNS).values(row))
-
-
-def now_ms() -> int:
-    """The time."""
-    return time.time_ns() // 1_000_000

@@ -1,1 +1,1 @@
-"""What happens around every call: who calls, what may come in, and the books of what is written."""
+"""What every call goes through: who calls, what may come in, and the records of what it writes."""

@@ -9,13 +9,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ulid_transform import ulid_now
 
 from streams import logs
+from streams.api.call.service import Service
 from streams.api.problems import ProblemError, as_problem
-from streams.api.service import Service
 
 _QUIET: Final = ("/healthz/", "/metrics", "/docs")
 _NO_ROUTE: Final = "none"
 
-_log = logs.get(__name__)
+log = logs.get(__name__)
 
 
 class Front:
@@ -49,7 +49,7 @@ class Front:
                 raise
             problem = as_problem(error, scope["path"]) or _defect()
             if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-                _log.exception("A call failed", request_id=http_id, path=scope["path"])
+                log.exception("A call failed", request_id=http_id, path=scope["path"])
             await problem.answer(scope["path"], http_id)(scope, receive, answer)
         finally:
             self._note(scope, status, time.perf_counter() - began)
@@ -60,7 +60,7 @@ class Front:
         if scope["path"].startswith(_QUIET):
             return
         key = scope["state"].get("key")
-        _log.info(
+        log.info(
             "Call",
             method=scope["method"],
             path=scope["path"],

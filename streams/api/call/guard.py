@@ -21,10 +21,10 @@ from streams.api.call import audit_rows, idempotency
 from streams.api.call.auth import require
 from streams.api.call.call import Call
 from streams.api.call.roles import Role
-from streams.api.fields import now_ms
+from streams.api.call.service import Service
 from streams.api.problems import FieldError, ProblemError, as_problem, invalid
-from streams.api.request_writer import add_request
-from streams.api.service import Service
+from streams.api.requests import add_request
+from streams.clock import now_ms
 from streams.database.engine import writing
 
 Handler: TypeAlias = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -34,7 +34,7 @@ _READS: Final = frozenset({"GET", "HEAD"})
 _WITH_BODY: Final = frozenset({"POST", "PUT"})
 _JSON: Final = "application/json"
 
-_log = logs.get(__name__)
+log = logs.get(__name__)
 
 
 class GuardedRoute(APIRoute):
@@ -123,7 +123,7 @@ class _Write:
                     kept = idempotency.Kept(response.status_code, bytes(response.body))
                     idempotency.keep(connection, call.key.id, call.idempotency_key, kept)
         except SQLAlchemyError as error:
-            _log.exception("A call was done but not booked", request_id=call.id, error=str(error))
+            log.exception("A call was done but not booked", request_id=call.id, error=str(error))
 
     def _refused(self, code: str) -> None:
         """Book what was refused; the answer says so anyway."""
@@ -140,7 +140,7 @@ class _Write:
                 else:
                     idempotency.forget(connection, call.key.id, call.idempotency_key)
         except SQLAlchemyError as error:
-            _log.exception("A refusal was not booked", request_id=call.id, error=str(error))
+            log.exception("A refusal was not booked", request_id=call.id, error=str(error))
 
 
 async def read_body(request: Request, limit: int) -> bytes:

@@ -8,11 +8,11 @@ from sqlalchemy import select
 
 from streams.api.call.guard import GuardedRoute
 from streams.api.call.roles import Role
+from streams.api.call.service import CurrentService
 from streams.api.fields import Answer, Instant, Name, Text, Time, time_text
 from streams.api.operations import operation
-from streams.api.paging import Page, UlidListing, page
+from streams.api.paging import Page, UlidListing, fetch, page
 from streams.api.run_model import lowest_id
-from streams.api.service import CurrentService
 from streams.database.schema import AUDIT
 
 router = APIRouter(tags=["audit"], route_class=GuardedRoute)
@@ -55,10 +55,6 @@ def list_(service: CurrentService, asked: Annotated[AuditListing, Query()]) -> P
         wanted.append(AUDIT.c.id >= lowest_id(asked.after + 1))
     if asked.before is not None:
         wanted.append(AUDIT.c.id < lowest_id(asked.before))
-    if asked.cursor is not None:
-        wanted.append(AUDIT.c.id < asked.cursor)
-    query = select(AUDIT).where(*wanted).order_by(AUDIT.c.id.desc()).limit(asked.limit + 1)
     with service.engine.connect() as connection:
-        rows = connection.execute(query).mappings().all()
-    found = [AuditEntry(**{**row, "at": time_text(row["at"])}) for row in rows[: asked.limit]]
-    return page(found, found[-1].id if len(rows) > asked.limit else None)
+        rows, last_id = fetch(connection, select(AUDIT).where(*wanted), AUDIT.c.id, asked)
+    return page([AuditEntry(**{**row, "at": time_text(row["at"])}) for row in rows], last_id)

@@ -1,18 +1,18 @@
 """`/v1/cancellations`: cancel the runs of a function by time and expression; watch, stop, list."""
 
 from enum import StrEnum
-from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
-from sqlalchemy import Connection, RowMapping, Select, select
+from sqlalchemy import Select, select
 from starlette.responses import Response
 
 from streams.api.call.call import CurrentCall
 from streams.api.call.guard import GuardedRoute
 from streams.api.call.roles import Role
+from streams.api.call.service import CurrentService
 from streams.api.fields import (
     Answer,
     Body,
@@ -37,16 +37,14 @@ from streams.api.paging import (
     UlidListing,
     encode_cursor,
     envelope,
+    fetch,
     page,
     written,
 )
-from streams.api.problems import ProblemError
 from streams.api.progress import CancelCounts, Progress, State, read_progress, summed
-from streams.api.requests import RequestListing, find_request, list_requests
+from streams.api.requests import RequestListing, cancellation_body, find_cancellation, list_requests
 from streams.api.run_model import Run, received_between, run_fields
-from streams.api.service import CurrentService
 from streams.database.schema import FAILURES, RUNS
-from topology import codec
 from topology.records import CANCEL_RUNS, CancelRunsBody, StopCancellationBody
 
 # There is one environment; scripts written for Inngest read the field.
@@ -202,7 +200,7 @@ def list_(service: CurrentService, asked: Annotated[RequestListing, Query()]) ->
 def get(cancellation_id: Ulid, service: CurrentService) -> Envelope[Cancellation]:
     """One cancellation with its counts so far."""
     with service.engine.connect() as connection:
-        row = find(connection, cancellation_id)
+        row = find_cancellation(connection, cancellation_id)
         progress = read_progress(connection, [cancellation_id], service.settings.partitions)
     return envelope(cancellation(row, progress[cancellation_id]))
 
@@ -217,7 +215,7 @@ def stop(
     """Let a cancellation cancel no more; what it cancelled stays cancelled."""
     call.about(cancellation_id, reason=reason)
     with service.engine.connect() as connection:
-        find(connection, cancellation_id)
+        find_cancellation(connection, cancellation_id)
     body = StopCancellationBody(cancellation_id=cancellation_id)
     service.writer.write(call, cancellation_id, body)
     return envelope(Done())
@@ -239,36 +237,16 @@ def list_runs(
     that ended while it was worked is counted there but not listed.
     """
     with service.engine.connect() as connection:
-        row = find(connection, cancellation_id)
+        row = find_cancellation(connection, cancellation_id)
         query = outcome_query(row, asked.outcome)
-        if asked.cursor is not None:
-            query = query.where(RUNS.c.run_id < asked.cursor)
-        rows = connection.execute(query.limit(asked.limit + 1)).mappings().all()
-    found = [cancellation_run(one, asked.outcome) for one in rows[: asked.limit]]
-    last_id = found[-1]["run_id"] if len(rows) > asked.limit else None
-    return written(found, next_cursor=encode_cursor(last_id))
-
-
-def find(connection: Connection, cancellation_id: str) -> RowMapping:
-    """The request of a cancellation.
-
-    Raises:
-        ProblemError: 404.
-    """
-    row = find_request(connection, CANCEL_RUNS, cancellation_id)
-    if row is None:
-        raise ProblemError(HTTPStatus.NOT_FOUND, "cancellation_not_found", "Cancellation not found")
-    return row
-
-
-def body_of(row: Row) -> CancelRunsBody:
-    """What a cancellation asks for."""
-    return codec.decode_json(row["body"].encode(), CancelRunsBody)
+        rows, last_id = fetch(connection, query, RUNS.c.run_id, asked)
+    runs = [cancellation_run(run, asked.outcome) for run in rows]
+    return written(runs, next_cursor=encode_cursor(last_id))
 
 
 def cancellation(row: Row, progress: Progress) -> Cancellation:
     """A cancellation from its request and progress."""
-    body = body_of(row)
+    body = cancellation_body(row)
     return Cancellation(
         id=row["request_id"],
         created_at=time_text(row["at"]),
@@ -291,8 +269,8 @@ def cancellation(row: Row, progress: Progress) -> Cancellation:
 
 
 def outcome_query(row: Row, outcome: Outcome) -> Select[Any]:
-    """The runs of a cancellation that ended up so, the newest first."""
-    body = body_of(row)
+    """The runs of a cancellation with this outcome."""
+    body = cancellation_body(row)
     id_ = row["request_id"]
     if outcome is Outcome.CANCELLED:
         query = select(RUNS).where(RUNS.c.cancellation_id == id_)
@@ -306,7 +284,7 @@ def outcome_query(row: Row, outcome: Outcome) -> Select[Any]:
             *received_between(body.started_after, body.started_before),
             RUNS.c.ended_at <= row["received_at"],
         )
-    return query.order_by(RUNS.c.run_id.desc())
+    return query
 
 
 def cancellation_run(row: Row, outcome: Outcome) -> dict[str, Any]:

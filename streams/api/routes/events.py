@@ -10,12 +10,12 @@ from pydantic import Field
 from streams.api.call.call import Call, CurrentCall
 from streams.api.call.guard import GuardedRoute
 from streams.api.call.roles import Role
+from streams.api.call.service import CurrentService
 from streams.api.fields import Answer, Json
 from streams.api.operations import operation
 from streams.api.paging import Envelope, envelope
 from streams.api.problems import FieldError, ProblemError, invalid
 from streams.api.producer import Outgoing
-from streams.api.service import CurrentService
 from streams.router.inputs import read_plain
 from streams.router.record import Record, Rejection
 from topology import limits, topics

@@ -11,6 +11,7 @@ from pydantic import Field
 from streams.api.call.call import CurrentCall
 from streams.api.call.guard import GuardedRoute
 from streams.api.call.roles import Role
+from streams.api.call.service import CurrentService
 from streams.api.catalogue import not_found
 from streams.api.fields import (
     Body,
@@ -44,7 +45,6 @@ from streams.api.paging import (
 )
 from streams.api.problems import FieldError, ProblemError, invalid, unavailable
 from streams.api.progress import read_progress, summed
-from streams.api.service import CurrentService
 from streams.errors import DefinitionError, NotFoundError, RefusedError, RegistryError
 from streams.functions.definition import read_function
 from streams.functions.writer import apply_functions, delete_function, plan_functions

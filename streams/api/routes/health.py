@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Response
 
 from streams import web
-from streams.api.service import CurrentService
+from streams.api.call.service import CurrentService
 
 router = APIRouter()
 

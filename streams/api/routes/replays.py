@@ -14,6 +14,7 @@ from streams import durations
 from streams.api.call.call import CurrentCall
 from streams.api.call.guard import GuardedRoute
 from streams.api.call.roles import Role
+from streams.api.call.service import CurrentService, Service
 from streams.api.fields import (
     Answer,
     Body,
@@ -33,9 +34,13 @@ from streams.api.operations import operation
 from streams.api.paging import Envelope, Page, envelope, page
 from streams.api.problems import FieldError, ProblemError, invalid
 from streams.api.progress import Progress, ReplayCounts, State, read_progress, summed
-from streams.api.requests import RequestListing, find_request, list_requests
-from streams.api.routes import cancellations
-from streams.api.service import CurrentService, Service
+from streams.api.requests import (
+    RequestListing,
+    cancellation_body,
+    find_cancellation,
+    find_request,
+    list_requests,
+)
 from streams.functions.registry import Version
 from topology import codec, records
 
@@ -195,9 +200,9 @@ def _cancelled_by(
     Raises:
         ProblemError: 404, or 409 where it is under way or cancels nothing.
     """
-    row = cancellations.find(connection, cancellation_id)
+    row = find_cancellation(connection, cancellation_id)
     progress = read_progress(connection, [cancellation_id], partitions)[cancellation_id]
-    body = cancellations.body_of(row)
+    body = cancellation_body(row)
     if body.dry_run:
         detail = "This cancellation is a dry run: it cancelled nothing to replay"
         raise ProblemError(HTTPStatus.CONFLICT, "cancellation_dry_run", detail)

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from streams.api.call.call import Call, CurrentCall
 from streams.api.call.guard import GuardedRoute
 from streams.api.call.roles import Role
+from streams.api.call.service import CurrentService, Service
 from streams.api.fields import (
     Answer,
     EventId,
@@ -25,7 +26,6 @@ from streams.api.fields import (
     Row,
     Slug,
     Ulid,
-    now_ms,
     time_text,
 )
 from streams.api.operations import operation
@@ -40,14 +40,13 @@ from streams.api.paging import (
 from streams.api.problems import ProblemError
 from streams.api.run_model import Run, run_fields
 from streams.api.run_search import Filters, search
-from streams.api.service import CurrentService, Service
+from streams.clock import now_ms
 from streams.database.schema import PROGRESS, RUNS
 from topology.records import CancelRunBody
 from topology.statuses import ENDED, Cause, Status
 
 T = TypeVar("T")
 
-DECIDED_WITHIN_S: Final = 2.0
 NOT_FOUND: Final = "not_found"
 ALREADY_ENDED: Final = "already_ended"
 _LOOK_S: Final = 0.02
@@ -188,7 +187,7 @@ async def cancel(
     """Cancel one run; its home partition decides, so a race with its end has one winner."""
     call.about(run_id, reason=reason)
     await run_in_threadpool(_ask, service, call, run_id)
-    until = time.monotonic() + DECIDED_WITHIN_S
+    until = time.monotonic() + service.decided_within_s
     decision = await _decision(service, call.id, until)
     if decision == NOT_FOUND:
         raise not_found(run_id)

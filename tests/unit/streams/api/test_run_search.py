@@ -8,7 +8,6 @@ import orjson
 import pytest
 from sqlalchemy import Engine, insert
 
-from streams.api import run_search
 from streams.api.run_search import Filters, search
 from streams.database.engine import open_database, writing
 from streams.database.schema import RUNS
@@ -112,18 +111,15 @@ def test_bounds_are_exclusive_to_the_ms(engine: Engine) -> None:
     assert walk(engine, Filters(received_after=AT + 5, received_before=AT + 6), 100) == []
 
 
-def test_a_call_looks_at_so_many_and_goes_on(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_call_looks_at_so_many_and_goes_on(engine: Engine) -> None:
     """An expression that nothing fits ends the call after the bound, with a cursor."""
-    monkeypatch.setattr(run_search, "MOST_SCANNED", 100)
     filters = Filters(expression="event.data.n == 0")
     with engine.connect() as connection:
-        first = search(connection, filters, 10, None)
+        first = search(connection, filters, 10, None, most_scanned=100)
         assert (first.rows, first.scanned) == ([], 100)
         assert first.last_id is not None
-        second = search(connection, filters, 10, first.last_id)
-        third = search(connection, filters, 10, second.last_id)
+        second = search(connection, filters, 10, first.last_id, most_scanned=100)
+        third = search(connection, filters, 10, second.last_id, most_scanned=100)
     assert [row["event_id"] for row in third.rows] == ["e0"]
     assert third.last_id is None
     assert first.scanned + second.scanned + third.scanned == NUMBER

@@ -11,7 +11,8 @@ from streams.api.call.auth import REMEMBERED_S, Authenticator
 from streams.api.call.keys import create_key, revoke_key
 from streams.api.call.roles import Role
 from streams.api.problems import ProblemError
-from tests.support.api import Api, now_ms
+from streams.clock import now_ms
+from tests.support.api import Api
 
 ID = "01HMRMPE5ZQ4AMNJ3S2N79QGRZ"
 # Every route with the lowest role that may call it; a new one must be entered here.

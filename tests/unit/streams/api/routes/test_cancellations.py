@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import insert
 
 from streams.api.routes.cancellations import CancellationBody
+from streams.clock import now_ms
 from streams.database.engine import writing
 from streams.database.schema import FAILURES, PROGRESS, REQUESTS
-from tests.support.api import Api, add_runs, now_ms, run_id, run_row
+from tests.support.api import Api, add_runs, run_id, run_row
 
 ID = "01HMRMPE5ZQ4AMNJ3S2N79QGRZ"
 PATH = "/v1/cancellations"

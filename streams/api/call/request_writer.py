@@ -1,17 +1,14 @@
 """Writes requests to Kafka: first who wants what, then the record, then its row to be read."""
 
-from typing import Any
-
 import msgspec
-from sqlalchemy import Connection, Engine
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Engine
 
 from streams.api.call import audit_rows
 from streams.api.call.call import Call
 from streams.api.fields import Row
 from streams.api.problems import unavailable
 from streams.api.producer import AckedProducer, Outgoing
-from streams.database.engine import POSTGRESQL, writing
+from streams.database.engine import writing
 from streams.database.schema import REQUESTS
 from streams.errors import KafkaRefusedError, UnreachableError
 from streams.read_model.rows import request_row
@@ -72,12 +69,6 @@ def request_record(call: Call, body: msgspec.Struct) -> bytes:
         body=msgspec.Raw(msgspec.json.encode(body)),
     )
     return msgspec.json.encode(record)
-
-
-def add_request(connection: Connection, row: dict[str, Any]) -> None:
-    """Add a request's row, unless the read model was faster."""
-    kind = postgresql if connection.dialect.name == POSTGRESQL else sqlite
-    connection.execute(kind.insert(REQUESTS).values(row).on_conflict_do_nothing())
 
 
 def _unacknowledged(error: UnreachableError) -> str:

@@ -1,22 +1,27 @@
 """What the routes stand on, made once per process."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Depends, Request
 from sqlalchemy import Engine
 
 from streams.api.call.auth import Authenticator
+from streams.api.call.request_writer import RequestWriter
 from streams.api.catalogue import Catalogue
-from streams.api.request_writer import RequestWriter
 from streams.health import Health
 from streams.metrics import Metrics
 from streams.settings import Settings
 
+DECIDED_WITHIN_S: Final = 2.0
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Settings, database, Kafka, and who may call."""
+    """Settings, database, Kafka, and who may call.
+
+    `decided_within_s`: how long a call waits for the joiner's decision before it answers 202.
+    """
 
     settings: Settings
     engine: Engine
@@ -25,6 +30,7 @@ class Service:
     catalogue: Catalogue
     metrics: Metrics
     health: Health
+    decided_within_s: float = DECIDED_WITHIN_S
 
 
 def current_service(request: Request) -> Service:
