@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from streams import matching
-from streams.errors import DefinitionError, EvaluationError
-from streams.functions.problems import Problem
+from streams.errors import DefinitionError, EvaluationError, Problem
 from topology import codec
 from topology.keys import MatchKeys, Path, scan_key
 from topology.records import CancelRule, Definition, Function, Listener, Match, Trigger

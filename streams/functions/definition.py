@@ -7,11 +7,10 @@ from typing import Final
 
 from streams import matching
 from streams.durations import format_duration, format_instant
-from streams.errors import DefinitionError, ExpressionError
+from streams.errors import DefinitionError, ExpressionError, FieldPath, Problem
 from streams.functions import source as documents
 from streams.functions.compiled import TRIGGER_VARIABLES
 from streams.functions.fields import Fields, Problems
-from streams.functions.problems import FieldPath, Problem
 from topology import codec, limits
 from topology.records import CancelRule, Function, Json, Trigger
 

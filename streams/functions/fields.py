@@ -6,8 +6,7 @@ from difflib import get_close_matches
 from typing import Final
 
 from streams import durations, matching
-from streams.errors import ExpressionError
-from streams.functions.problems import FieldPath, Problem
+from streams.errors import ExpressionError, FieldPath, Problem
 from streams.functions.source import Item, Kind
 
 # Beside the camelCase form of every name.

@@ -8,7 +8,7 @@ from typing import Final
 
 import yaml
 
-from streams.functions.problems import FieldPath, Problem
+from streams.errors import FieldPath, Problem
 from topology.records import Json
 
 _TAG: Final = "tag:yaml.org,2002:"

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from streams.errors import DefinitionError
+from streams.errors import DefinitionError, Problem
 from streams.functions.definition import as_document, read_files, read_function, read_text
-from streams.functions.problems import Problem
 from topology import limits
 from topology.records import CancelRule, Function, Trigger
 
