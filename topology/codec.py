@@ -1,7 +1,4 @@
-"""Bytes and records: msgpack for what only Countermand reads, a version first.
-
-JSON for what everybody reads.
-"""
+"""Bytes and records: JSON for records that users read, versioned msgpack for internal ones."""
 
 from typing import Final, Generic, TypeVar
 
@@ -17,24 +14,20 @@ class CodecError(ValueError):
 
 
 class UnknownVersionError(CodecError):
-    """A record of a version that this release doesn't read: stop, never skip."""
+    """A record of a version that this release doesn't read; the reader must stop, not skip it."""
 
 
 class Codec(Generic[T]):
     """One kind of internal record: a version byte, then msgpack.
 
-    A version is written, and every one since 1 is read: what is new stands at the end of a record
-    and has a default.
-
-    Raises (decode):
-        UnknownVersionError: the version byte is none of these.
-        CodecError: the rest is not such a record.
+    A codec writes one version and reads the earlier ones too: a new field stands at the end of a
+    record and has a default.
     """
 
     def __init__(self, kind: type[T], version: int, oldest: int = 1) -> None:
-        """A codec for `kind` that writes `version` (to 255) and reads those from `oldest` on."""
+        """A codec for `kind` that writes `version` (up to 255), and reads from `oldest` on."""
         self._version = bytes([version])
-        self._readable = frozenset(bytes([one]) for one in range(oldest, version + 1))
+        self._readable = frozenset(bytes([number]) for number in range(oldest, version + 1))
         self._kind = kind
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(kind)
@@ -44,7 +37,12 @@ class Codec(Generic[T]):
         return self._version + self._encoder.encode(record)
 
     def decode(self, data: bytes) -> T:
-        """The record of the bytes."""
+        """The record of the bytes.
+
+        Raises:
+            UnknownVersionError: this release doesn't read the version.
+            CodecError: the bytes are not such a record.
+        """
         if data[:1] not in self._readable:
             raise UnknownVersionError(
                 f"{self._kind} of version {data[0] if data else 'none'}, this release reads up to "
@@ -64,7 +62,7 @@ SOURCE_ROWS: Final = Codec(tables.SourceRow, 1)
 APPLIED_ROWS: Final = Codec(tables.AppliedRow, 1)
 LISTENER_ROWS: Final = Codec(tables.ListenerRow, 1)
 HELD_ROWS: Final[Codec[tables.HeldRow]] = Codec(tables.HeldRow, 1)  # type: ignore[arg-type]  # a union of types
-# A disk of another format lacks rows that follow from the changelog: it is wiped and restored.
+# Only the newest version is read: a disk of another format is wiped, and restored.
 CHECKPOINTS: Final = Codec(tables.Checkpoint, tables.CHECKPOINT_FORMAT, tables.CHECKPOINT_FORMAT)
 FAN_OUT_ROWS: Final = Codec(tables.FanOutRow, 1)
 REQUEST_ROWS: Final = Codec(tables.RequestRow, 1)
@@ -74,7 +72,7 @@ _update_decoder = msgspec.json.Decoder(records.RunUpdate)
 
 
 def encode_function(function: records.Function) -> bytes:
-    """The JSON of a function's version."""
+    """The JSON of a function: a record of the topic `functions`."""
     return msgspec.json.encode(function)
 
 
@@ -91,7 +89,7 @@ def decode_function(data: bytes) -> records.Function:
 
 
 def decode_update(data: bytes) -> records.RunUpdate:
-    """The update of a record of the topic `run-updates`, its shape checked.
+    """The update of a record of the topic `run-updates`.
 
     Raises:
         CodecError: the bytes are not such an update.
@@ -103,7 +101,7 @@ def decode_update(data: bytes) -> records.RunUpdate:
 
 
 def decode_json(data: bytes | msgspec.Raw, kind: type[T]) -> T:
-    """A record of some kind from JSON, its shape checked.
+    """A record of a kind, from JSON.
 
     Raises:
         CodecError: the bytes are not such a record.

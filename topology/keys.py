@@ -1,6 +1,6 @@
-"""Keys and the partitions they decide: the one place where co-partitioning is settled.
+"""Keys, and the partitions that they decide: why a run and its cancel meet in one partition.
 
-All keys are bytes. A digest is BLAKE2b with 16 bytes, so that no producer can craft two values with
+All keys are bytes. A digest is 16 bytes of BLAKE2b, so that no producer can craft two values with
 one key.
 """
 
@@ -20,9 +20,10 @@ Path: TypeAlias = tuple[str | int, ...]
 
 
 class MatchKeys:
-    """The match keys of one kind: what one function's rules compare with one cancel event's paths.
+    """Makes the match keys of a function's rules that compare the same paths of a cancel event.
 
-    Runs and cancels meet under `key(canonical values)`: the router computes it for both.
+    The router makes the key for a run and for a cancel event; where the values are equal, the keys
+    are.
     """
 
     __slots__ = ("_seed",)
@@ -40,18 +41,18 @@ class MatchKeys:
 
 
 def scan_key(function: str, event: str) -> bytes:
-    """The key under which runs wait whose rule has no equality, in every partition."""
+    """The match key of rules without an equality: their runs wait under it, each in its home."""
     return blake2b(_framed("scan", function, event), digest_size=DIGEST_BYTES).digest()
 
 
 @lru_cache(maxsize=4096)
 def function_digest(function: str) -> bytes:
-    """The 16 bytes under which a function's runs are listed."""
+    """16 bytes that stand for a function in the keys of its list of runs."""
     return blake2b(_framed("function", function), digest_size=DIGEST_BYTES).digest()
 
 
 def event_key(function: str, event_id: str) -> bytes:
-    """The key by which repeats of one event id are found for one function (rule S3)."""
+    """The key under which a function's runs of one event id are listed (rule S3)."""
     seed = _event_seed(function).copy()
     seed.update(event_id.encode())
     return seed.digest()
@@ -60,8 +61,9 @@ def event_key(function: str, event_id: str) -> bytes:
 def run_id(received_ms: int, home_key: bytes, event_key: bytes, replay_id: bytes = b"") -> bytes:
     """The 16 bytes of a run's ULID (rule S2).
 
-    48 bits of received time, 16 bits of the home key (its partition), 64 bits of function, event id
-    and replay: `replay_id` names the request and the run that it repeats.
+    48 bits are the received time (ms), 16 bits come from the home key and decide the partition,
+    64 bits come from function, event id and replay. `replay_id` names the replay's request and the
+    run that is replayed.
     """
     unique = event_key[:8]
     if replay_id:
@@ -70,17 +72,17 @@ def run_id(received_ms: int, home_key: bytes, event_key: bytes, replay_id: bytes
 
 
 def partition_of_key(key: bytes, partitions: int) -> int:
-    """The partition in which listeners and cancels of a match key meet."""
+    """The partition in which listeners and cancel events of a match key meet."""
     return (key[0] << 8 | key[1]) % partitions
 
 
 def partition_of_run(run_id: bytes, partitions: int) -> int:
-    """The home of a run, from its id alone."""
+    """The home of a run."""
     return (run_id[6] << 8 | run_id[7]) % partitions
 
 
 def is_home_key(key: bytes, run_id: bytes) -> bool:
-    """Whether a listener's match key may be the one that decided a run's home."""
+    """Whether a match key has the 16 bits that decided a run's home."""
     return key[:2] == run_id[6:8]
 
 
@@ -90,7 +92,7 @@ def received_ms(run_id: bytes) -> int:
 
 
 def run_id_text(run_id: bytes) -> str:
-    """The 26 characters by which people and topics know a run."""
+    """A run's id as text: the 26 characters of a ULID."""
     return bytes_to_ulid(run_id)
 
 
@@ -111,13 +113,13 @@ def run_id_bytes(text: str) -> bytes:
 
 
 def _framed(*parts: str) -> bytes:
-    """Parts with their lengths, so that no two lists of parts give the same bytes."""
+    """Parts after their lengths, so that different lists of parts give different bytes."""
     encoded = [part.encode() for part in parts]
     return b"".join(len(part).to_bytes(4, "big") + part for part in encoded)
 
 
 @lru_cache(maxsize=4096)
 def _event_seed(function: str) -> blake2b:
-    """The hash as far as it is the same for all events of a function."""
+    """The part of the hash that all events of a function share."""
     text = f"event\0{len(function)}\0{function}"
     return blake2b(text.encode(), digest_size=DIGEST_BYTES)

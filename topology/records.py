@@ -1,8 +1,9 @@
 """The records of the topics.
 
-JSON records are what users and other programs see (design sections 2 and 3). Command batches are
-internal: msgpack arrays that routers write and joiners read, and that joiners write for each other.
-Times are ms integers, ids of runs are 16 bytes inside (`topology.keys`) and 26 characters outside.
+Users and other programs see JSON records (design sections 2 and 3). Command batches and forwards
+are internal: msgpack arrays that joiners read, from routers and from each other. Times are integers
+in ms. Ids of runs and requests are 16 bytes in internal records (`topology.keys`), ULIDs of 26
+characters in JSON.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,8 +27,8 @@ class Trigger(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class CancelRule(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Which events cancel a run: exactly one of `match`, `if_` and `all_runs` is set.
 
-    `timeout_ms` counts from the run's received time, `timeout_at` is an instant; later cancels
-    don't match (S13).
+    A cancel event doesn't match later than `timeout_ms` after the run's received time, or later
+    than the time `timeout_at` (S13).
     """
 
     event: str
@@ -40,7 +41,7 @@ class CancelRule(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def expression(self) -> str | None:
-        """The rule as one expression over `event` and `async`; None where every run matches."""
+        """The rule as an expression over `event` and `async`; None if it matches every run."""
         return f"event.{self.match} == async.{self.match}" if self.match else self.if_
 
 
@@ -60,19 +61,19 @@ class Function(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def slug(self) -> str:
-        """The name by which topics and people know the function."""
+        """The function's name in topics, in the API and on the command line."""
         return f"{self.app}-{self.id}"
 
 
 class Topic(Struct, array_like=True, frozen=True):
-    """A topic and the id of this life of it: a recreated topic has another."""
+    """A topic and its id; a topic that is deleted and created again has another id."""
 
     name: str
     id: bytes
 
 
 class Definition(Struct, array_like=True, frozen=True):
-    """One version of a function as routers saw it; `body` is the JSON of a `Function`."""
+    """One version of a function; `body` is the JSON of a `Function`."""
 
     slug: str
     version: int
@@ -80,7 +81,7 @@ class Definition(Struct, array_like=True, frozen=True):
 
 
 class Listener(Struct, array_like=True, frozen=True):
-    """A run waits under a match key for cancels of a rule, received until `until` (0: for ever)."""
+    """A run waits under a match key for cancels of a rule, received until `until` (0: no end)."""
 
     key: bytes
     rule: int
@@ -90,8 +91,8 @@ class Listener(Struct, array_like=True, frozen=True):
 class Match(Struct, array_like=True, frozen=True):
     """The entry's event may cancel runs that wait under `key`.
 
-    `hold_ms`: how long past its received time it must be held for late or early runs beyond the
-    watermark itself.
+    The event is held for late runs until the watermark has passed its received time + `hold_ms`.
+    `everywhere`: runs may wait under the key in every partition.
     """
 
     key: bytes
@@ -102,9 +103,10 @@ class Match(Struct, array_like=True, frozen=True):
 class Register(Struct, array_like=True, frozen=True, tag="register"):
     """The entry's event starts a run whose home is this partition.
 
-    `listeners` are all of the run's, of which the first with an equality key gives its home;
-    `cancels` are what the same event cancels of the same function (S10); `dispatch_at` is 0 or a
-    time in the future. `replay_of` and `replay_id`: of which run, by which request (S29).
+    `definition` is an index into the batch's definitions. `listeners` are all of the run's; the
+    first with an equality key gives its home. `cancels` is what the same event cancels of the same
+    function (S10). `dispatch_at` is 0 or a time in the future. For a replay, `replay_of` is the run
+    that is replayed and `replay_id` the request (S29).
     """
 
     definition: int
@@ -118,7 +120,7 @@ class Register(Struct, array_like=True, frozen=True, tag="register"):
 
 
 class Listen(Struct, array_like=True, frozen=True, tag="listen"):
-    """A run with another home listens here."""
+    """A run with another home listens in this partition."""
 
     run_id: bytes
     listeners: tuple[Listener, ...]
@@ -131,7 +133,7 @@ class Cancel(Struct, array_like=True, frozen=True, tag="cancel"):
 
 
 class Update(Struct, array_like=True, frozen=True, tag="update"):
-    """A worker's word on a run: by run id and attempt, or by event key (`run_id` is empty then)."""
+    """A worker's update of a run: by run id and attempt, or by event key (`run_id` is empty)."""
 
     run_id: bytes
     event_key: bytes
@@ -144,7 +146,7 @@ class Update(Struct, array_like=True, frozen=True, tag="update"):
 
 
 class Request(Struct, array_like=True, frozen=True):
-    """What all requests have: their id (16 bytes), who asks, and why."""
+    """What all requests have: their id, who asks, and why."""
 
     id: bytes
     by: str
@@ -166,7 +168,7 @@ class CancelRuns(Struct, array_like=True, frozen=True, tag="cancel_runs"):
 
 
 class StopCancellation(Struct, array_like=True, frozen=True, tag="stop_cancellation"):
-    """Let a cancellation cancel no more (S22)."""
+    """Stop a cancellation: it cancels no more runs (S22)."""
 
     request: Request
     cancellation: bytes
@@ -180,9 +182,9 @@ class CancelRun(Struct, array_like=True, frozen=True, tag="cancel_run"):
 
 
 class Pause(Struct, array_like=True, frozen=True, tag="pause"):
-    """Let a function start no more runs (S28).
+    """Pause a function: it starts no more runs (S28).
 
-    `running`: its unfinished runs are cancelled `now`, `later` (after `after_ms`) or `never`.
+    Its unfinished runs are cancelled `now`, `later` (after `after_ms`) or `never`: `running`.
     """
 
     request: Request
@@ -199,9 +201,9 @@ class Resume(Struct, array_like=True, frozen=True, tag="resume"):
 
 
 class Replay(Struct, array_like=True, frozen=True, tag="replay"):
-    """Run a function's runs again (S29): those received between two times, both exclusive.
+    """Run a function's runs again that were received between two times, both exclusive (S29).
 
-    Those in one of the `statuses`, and where there is a `cancellation` those that it cancelled.
+    Only runs in one of the `statuses`; with a `cancellation`, only runs that it cancelled.
     """
 
     request: Request
@@ -215,7 +217,7 @@ class Replay(Struct, array_like=True, frozen=True, tag="replay"):
 
 
 class Complete(Struct, array_like=True, frozen=True):
-    """A source is complete up to an offset, and to a time: earlier ones are no longer to come."""
+    """A router has sent everything of a source up to an offset and a received time."""
 
     topic: int
     partition: int
@@ -223,17 +225,17 @@ class Complete(Struct, array_like=True, frozen=True):
     time: int
 
 
-# Requests that a joiner works off in slices, each with a row; it decides the others at once.
+# Requests that joiners work off in slices, each with a row; joiners decide the others at once.
 LongRequest: TypeAlias = CancelRuns | Pause | Replay
 Asked: TypeAlias = LongRequest | StopCancellation | CancelRun | Resume
 Command: TypeAlias = Register | Listen | Cancel | Update | Asked
 
 
 class Entry(Struct, array_like=True, frozen=True):
-    """One input record's whole output for one partition: the unit of transactions and repeats.
+    """All commands that one input record has for one partition; applied as a whole, and once.
 
-    `topic` is an index into the batch's topics, `received` the record's received time, `event` the
-    normalised JSON of the event (empty where no command needs it).
+    `topic` is an index into the batch's topics, `received` is the record's received time, `event`
+    is the event's normalised JSON (empty if no command needs it).
     """
 
     topic: int
@@ -247,7 +249,7 @@ class Entry(Struct, array_like=True, frozen=True):
 class CommandBatch(Struct, array_like=True, frozen=True):
     """One record of the topic `commands`.
 
-    `progress` says how far the sending router is complete, per source.
+    `progress` says how far the router is complete, per source.
     """
 
     topics: tuple[Topic, ...] = ()
@@ -268,9 +270,9 @@ class Position(Struct, array_like=True, frozen=True):
 class CancelEvent(Struct, array_like=True, frozen=True):
     """A cancel event on its way to the runs that it may cancel.
 
-    `received` and `position` order it against runs (S9): those of its first occurrence, where it is
-    a repeat (S10); `at` is its own position. `triggers`: it also starts a run of the same function,
-    so ties go by position.
+    `received` and `position` order it against runs (S9); for a repeat they are those of the first
+    occurrence (S10). `at` is the event's own position. `triggers`: the event also starts a run of
+    the same function, so positions decide where received times are equal.
     """
 
     received: int
@@ -281,21 +283,24 @@ class CancelEvent(Struct, array_like=True, frozen=True):
 
 
 class ForwardedMatch(Struct, array_like=True, frozen=True, tag="match"):
-    """A cancel event found these runs waiting elsewhere; their home (this partition) decides."""
+    """A cancel event found listeners in another partition; the runs' home (this one) decides.
+
+    `hits` are pairs of a run's id and the index of a rule.
+    """
 
     cancel: CancelEvent
     hits: tuple[tuple[bytes, int], ...]
 
 
 class ForwardedCancel(Struct, array_like=True, frozen=True, tag="cancel"):
-    """A cancel event that also triggers its function, sent on by the home of the run it starts."""
+    """A cancel event that also starts a run, sent on by the run's home."""
 
     cancel: CancelEvent
     matches: tuple[Match, ...]
 
 
 class Unlisten(Struct, array_like=True, frozen=True, tag="unlisten"):
-    """A run with another home ended, or was refused: it no longer listens here."""
+    """A run with another home ended, or was refused: it no longer listens in this partition."""
 
     run_id: bytes
     keys: tuple[bytes, ...]
@@ -312,14 +317,14 @@ class Failure(Struct, frozen=True, kw_only=True):
 
 
 class BeatenRun(Struct, frozen=True, kw_only=True):
-    """One run that a heartbeat speaks for."""
+    """One of the runs of a heartbeat."""
 
     run_id: str
     attempt: int
 
 
 class RunUpdate(Struct, frozen=True, kw_only=True):
-    """A record of the topic `run-updates` (design 2.3), as workers write it."""
+    """A record of the topic `run-updates` (design 2.3); workers write it."""
 
     status: str
     run_id: str | UnsetType = UNSET
@@ -336,7 +341,7 @@ class RunUpdate(Struct, frozen=True, kw_only=True):
 
 
 class RequestRecord(Struct, frozen=True, kw_only=True):
-    """A record of the topic `requests` (design 2.4); its key is the id of what is addressed."""
+    """A record of the topic `requests` (design 2.4); the key is the id of what it addresses."""
 
     request_id: str
     type: str
@@ -348,7 +353,7 @@ class RequestRecord(Struct, frozen=True, kw_only=True):
 
 
 class CancelRunsBody(Struct, frozen=True, kw_only=True):
-    """The body of `cancel_runs`; both bounds are exclusive."""
+    """The body of `cancel_runs`; both times are exclusive."""
 
     app_id: str
     function_id: str
@@ -360,7 +365,7 @@ class CancelRunsBody(Struct, frozen=True, kw_only=True):
 
     @property
     def slug(self) -> str:
-        """The function that is meant."""
+        """The function's slug."""
         return f"{self.app_id}-{self.function_id}"
 
 
@@ -391,9 +396,9 @@ class ResumeBody(Struct, frozen=True, kw_only=True):
 
 
 class ReplayBody(Struct, frozen=True, kw_only=True):
-    """The body of `replay`; `function_id` is the slug, both bounds are exclusive, `spread` in ms.
+    """The body of `replay`; `function_id` is the slug, both times are exclusive, `spread` in ms.
 
-    With a `cancellation_id`, those of its runs that are in the range.
+    With a `cancellation_id`, only runs that this cancellation cancelled.
     """
 
     function_id: str
@@ -407,9 +412,9 @@ class ReplayBody(Struct, frozen=True, kw_only=True):
 
 
 class RequestType(NamedTuple):
-    """What a type of request has in its record, and as which command it goes to the joiners.
+    """One type of request: the class of its record's body, and of the command that it becomes.
 
-    `slug` takes the function's slug from the body; None where a request is about no function.
+    `slug` takes the function's slug from the body; it is None if the request is about no function.
     """
 
     body: type[Struct]
@@ -430,7 +435,7 @@ REQUEST_TYPES: Final[Mapping[str, RequestType]] = {
     RESUME: RequestType(ResumeBody, Resume, attrgetter("function_id")),
     REPLAY: RequestType(ReplayBody, Replay, attrgetter("function_id")),
 }
-# The name of a request's type, by the class of its body or of its command.
+# The names of the types, by the classes of their bodies and of their commands.
 REQUEST_NAMES: Final[Mapping[type[Struct], str]] = {
     kind: name
     for name, request in REQUEST_TYPES.items()
@@ -450,7 +455,7 @@ class Replayed(Struct, frozen=True, kw_only=True):
 
 
 class StepFailure(Struct, frozen=True, kw_only=True):
-    """A step that failed for good: what its `StepError` says."""
+    """A step that failed for good, as its `StepError` says."""
 
     code: str
     message: str
@@ -458,9 +463,9 @@ class StepFailure(Struct, frozen=True, kw_only=True):
 
 
 class StepRecord(Struct, frozen=True, kw_only=True):
-    """A record of the topic `steps`: the outcome of one step, for every later attempt of its run.
+    """A record of the topic `steps`: the outcome of a step, for later attempts of its run.
 
-    Exactly one of: `result`, any JSON; `error`; `wake_at`, for a sleep.
+    Exactly one is set: `result` (any JSON), `error`, or `wake_at` for a sleep.
     """
 
     run_id: str
@@ -473,7 +478,7 @@ class StepRecord(Struct, frozen=True, kw_only=True):
 
 
 class RunRecord(Struct, frozen=True, kw_only=True):
-    """A record of the topic `runs`, as far as workers need it (design 2.2)."""
+    """What workers need of a record of the topic `runs` (design 2.2)."""
 
     run_id: str
     function_id: str

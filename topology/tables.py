@@ -1,8 +1,8 @@
-"""The joiner's rows: one RocksDB per partition, in spaces told apart by the first byte of the key.
+"""The joiner's rows: what they hold, and how their keys are laid out. One RocksDB per partition.
 
-Facts go to the changelog. Derived rows (`DERIVED`) follow from facts, for writing and for
-restoring alike, by `streams.joiner.decide.derive`; listeners are facts only where the run's home
-is another partition.
+The first byte of a key names the space of the row. Facts are written to the changelog. Derived
+rows (`DERIVED`) are not: `streams.joiner.decide.derive` makes them from facts, when writing and
+when restoring. A listener is a fact only where the run's home is another partition.
 """
 
 from enum import Enum
@@ -11,26 +11,20 @@ from typing import Final, TypeAlias
 from msgspec import Struct
 
 from topology.keys import RUN_ID_BYTES, function_digest, received_ms
-from topology.records import (
-    CancelEvent,
-    Listener,
-    LongRequest,
-    Position,
-    Update,
-)
+from topology.records import CancelEvent, Listener, LongRequest, Position, Update
 from topology.statuses import UNFINISHED, Status
 
 
 class Space(bytes, Enum):
     """The first byte of a row's key, and what the rest of the key is."""
 
-    CHECKPOINT = b"\x00"  # local only: how far this disk follows the changelog
-    APPLIED = b"a"  # nothing more: one row
-    BARRIER = b"b"  # nothing more: one row, by which a restore knows that it has seen everything
+    CHECKPOINT = b"\x00"  # one row, on disk only: how far the disk follows the changelog
+    APPLIED = b"a"  # one row
+    BARRIER = b"b"  # one row; a restore that has read it has read everything
     SOURCE = b"s"  # topic id, partition
     FUNCTION = b"f"  # slug, NUL, version
     EVENT = b"e"  # run id
-    RUN = b"r"  # run id; no row = as registered
+    RUN = b"r"  # run id; without a row the run is as it was registered
     LISTENER = b"l"  # match key, run id, rule
     HELD_CANCEL = b"h"  # match key, until, position
     HELD_MATCH = b"m"  # run id, position
@@ -39,8 +33,8 @@ class Space(bytes, Enum):
     FAN_OUT = b"w"  # match key, received, position
     REQUEST = b"q"  # request id
     TIMER = b"t"  # due, key of the row that it concerns
-    BY_EVENT = b"i"  # event key; value: run ids, one after the other
-    BY_FUNCTION = b"g"  # digest of the function, run id; value: a letter for the status
+    BY_EVENT = b"i"  # event key; the value is run ids, one after the other
+    BY_FUNCTION = b"g"  # digest of the function, run id; the value is a letter for the status
 
 
 DERIVED: Final = frozenset({Space.TIMER, Space.BY_EVENT, Space.BY_FUNCTION})
@@ -50,7 +44,7 @@ RUN_SPACES: Final = frozenset({Space.EVENT[0], Space.RUN[0]})
 HELD_SPACES: Final = frozenset(
     {Space.HELD_CANCEL[0], Space.HELD_MATCH[0], Space.HELD_UNLISTEN[0], Space.HELD_UPDATE[0]}
 )
-# Those that are scanned under a prefix: the space's byte and 16 bytes of a digest or a run id.
+# Spaces that are scanned by prefix: the space's byte and 16 bytes of a digest or a run id.
 SCANNED_SPACES: Final = HELD_SPACES | {Space.LISTENER[0], Space.FAN_OUT[0]}
 
 # What all keys of a space begin with; `LISTENERS + match_key` is a prefix to be scanned.
@@ -96,9 +90,10 @@ CHECKPOINT_FORMAT: Final = 2
 
 
 class AppliedRow(Struct, array_like=True, frozen=True):
-    """How far this partition is: last offsets applied (-1: none), and its watermark.
+    """How far a partition is: the last offsets applied (-1: none) and the watermark (ms).
 
-    The ids tell which lives of the topics the offsets mean; `pending` counts unfinished runs.
+    `commands_id` and `forwards_id` are the ids of the topics that the offsets belong to: a topic
+    that is recreated has another id. `pending` is the number of unfinished runs.
     """
 
     commands: int = -1
@@ -110,11 +105,7 @@ class AppliedRow(Struct, array_like=True, frozen=True):
 
 
 class SourceRow(Struct, array_like=True, frozen=True):
-    """How far one partition of a topic that routers read is applied here.
-
-    `offset`: every record up to it is applied. `time`: no record received before it is still to
-    come.
-    """
+    """How far a source is applied: every record up to `offset`, all received before `time` (ms)."""
 
     offset: int = -1
     time: int = -1
@@ -123,8 +114,8 @@ class SourceRow(Struct, array_like=True, frozen=True):
 class EventRow(Struct, array_like=True, frozen=True):
     """What never changes of a run: its trigger event and what it was registered with.
 
-    `listeners` wait in this partition, `remote` ones in others. `due` is the run's timer while it
-    has no `RunRow`.
+    The `listeners` are in the run's home, the `remote` ones in other partitions. `due` (ms) is when
+    the run's timer fires while the run has no `RunRow`.
     """
 
     slug: str
@@ -142,11 +133,11 @@ class EventRow(Struct, array_like=True, frozen=True):
 
 
 class RunRow(Struct, array_like=True, frozen=True):
-    """What changes of a run. Without a row a run is scheduled, at its first attempt, seq 1.
+    """What changes of a run. Without this row a run is scheduled, with seq 1 and attempt 1.
 
-    `due` is the run's only timer: the earliest time at which something happens to it by itself.
-    `kept_back`: its function was paused, and the watermark hasn't passed it (S28).
-    `cancellation` is the id of the one that cancelled it.
+    `due` (ms) is when the run's one timer fires: the earliest time at which something happens to
+    the run by itself. `kept_back`: the function was paused when the run came, and the watermark
+    hasn't passed the run yet (S28). `cancellation` is the id of the cancellation that cancelled it.
     """
 
     status: str
@@ -169,33 +160,33 @@ class RunRow(Struct, array_like=True, frozen=True):
 
 
 class ListenerRow(Struct, array_like=True, frozen=True):
-    """A listener whose run has another home, until when."""
+    """A listener whose run has another home; `until` (ms) is the listener's, 0 for no end."""
 
     until: int = 0
 
 
 class HeldCancel(Struct, array_like=True, frozen=True, tag="cancel"):
-    """A cancel event that waits for runs not registered yet; `hold_ms` beyond its received time."""
+    """A cancel event that waits for late runs until `hold_ms` after its received time."""
 
     cancel: CancelEvent
     hold_ms: int
 
 
 class HeldMatch(Struct, array_like=True, frozen=True, tag="match"):
-    """A cancel event that found a run which its home hasn't seen yet, by these rules."""
+    """A cancel event that found listeners of a run, of these rules, before the run registered."""
 
     cancel: CancelEvent
     rules: tuple[int, ...]
 
 
 class HeldUnlisten(Struct, array_like=True, frozen=True, tag="unlisten"):
-    """A run ended, or was refused, before its listeners came."""
+    """A run that ended or was refused: listeners of it that come later are ignored."""
 
     keys: tuple[bytes, ...]
 
 
 class HeldUpdate(Struct, array_like=True, frozen=True, tag="update"):
-    """A worker's word on an event whose run isn't registered yet; received when."""
+    """A worker's update of an event whose run isn't registered yet, `received` at a time (ms)."""
 
     received: int
     update: Update
@@ -205,17 +196,17 @@ HeldRow: TypeAlias = HeldCancel | HeldMatch | HeldUnlisten | HeldUpdate
 
 
 class FanOutRow(Struct, array_like=True, frozen=True):
-    """A cancel event with many listeners, done in slices up to the listener's key `cursor`."""
+    """A cancel event that meets its listeners in slices; `cursor` is the last listener's key."""
 
     cancel: CancelEvent
     cursor: bytes = b""
 
 
 class Counts(Struct, array_like=True, frozen=True):
-    """What a request has done in one partition so far (S21).
+    """How many runs a request has scanned, changed and left alone in one partition (S21).
 
-    Of the runs `scanned`, some had `already_ended`; of the others some `matched`. `failed`: the
-    condition had no answer.
+    Of the `scanned` runs, some had `already_ended`, some `matched`, and for some the evaluation of
+    the request's condition `failed`.
     """
 
     scanned: int = 0
@@ -227,11 +218,11 @@ class Counts(Struct, array_like=True, frozen=True):
 
 
 class RequestRow(Struct, array_like=True, frozen=True):
-    """A request at work, as a rule for runs to come, or kept so that its repeat does nothing.
+    """A request in one partition: at work, or a rule for later runs, or a guard against repeats.
 
-    `state` is what people are told. `scanning`: it is worked off in slices, beyond the key
-    `cursor`. `due`: when it moves on by itself (0: never). `over`: it applies to nothing any more.
-    `resumed_at`: when a pause's `resume` was received (0: not yet).
+    `state` is what users see. While the request is `scanning`, slices go on from the key `cursor`.
+    `due` (ms) is when the request's timer fires (0: it has none). A request that is `over` applies
+    to no run any more. `resumed_at` (ms) is when a pause's `resume` was received (0: not yet).
     """
 
     command: LongRequest
@@ -247,9 +238,9 @@ class RequestRow(Struct, array_like=True, frozen=True):
 
 
 class Checkpoint(Struct, array_like=True, frozen=True):
-    """Of which changelog, up to which offset (exclusive), written when.
+    """How far a disk follows the changelog: a topic id, the next offset, the time of writing (ms).
 
-    Its codec's version is the rows' format.
+    The version of its codec is the format of all rows on the disk.
     """
 
     topic_id: bytes
@@ -268,17 +259,17 @@ def function_key(slug: str, version: int) -> bytes:
 
 
 def event_row_key(run_id: bytes) -> bytes:
-    """The key of what never changes of a run."""
+    """The key of a run's `EventRow`."""
     return b"e" + run_id
 
 
 def run_row_key(run_id: bytes) -> bytes:
-    """The key of what changes of a run."""
+    """The key of a run's `RunRow`."""
     return b"r" + run_id
 
 
 def by_event_key(event_key: bytes) -> bytes:
-    """The key of the list of runs of one event and function."""
+    """The key of the list of an event's runs of one function."""
     return b"i" + event_key
 
 
@@ -288,12 +279,12 @@ def listener_key(match_key: bytes, run_id: bytes, rule: int) -> bytes:
 
 
 def held_cancel_key(match_key: bytes, until: int, cancel: CancelEvent) -> bytes:
-    """The key of a cancel that waits for runs until the watermark has passed a time."""
+    """The key of a cancel event that is held until the watermark has passed `until` (ms)."""
     return b"h" + match_key + until.to_bytes(8, "big") + position_key(cancel.at)
 
 
 def fan_out_key(match_key: bytes, cancel: CancelEvent) -> bytes:
-    """The key of a cancel that is worked off in slices."""
+    """The key of a cancel event that is worked off in slices."""
     return b"w" + match_key + cancel.received.to_bytes(8, "big") + position_key(cancel.at)
 
 
@@ -303,12 +294,12 @@ def request_key(request_id: bytes) -> bytes:
 
 
 def by_function_prefix(slug: str) -> bytes:
-    """What the keys of a function's runs begin with."""
+    """What the keys of a function's list of runs begin with."""
     return b"g" + function_digest(slug)
 
 
 def by_function_from(slug: str, received: int) -> bytes:
-    """Where in a function's list the runs begin that were received at a time or later."""
+    """Where a function's runs begin that were received at a time (ms) or later."""
     return b"g" + function_digest(slug) + received.to_bytes(6, "big")
 
 
@@ -318,22 +309,22 @@ def by_function_key(slug: str, run_id: bytes) -> bytes:
 
 
 def held_match_key(run_id: bytes, cancel: CancelEvent) -> bytes:
-    """The key of a match that waits for its run."""
+    """The key of a match that is held until its run is registered."""
     return b"m" + run_id + position_key(cancel.at)
 
 
 def held_unlisten_key(run_id: bytes) -> bytes:
-    """The key of an unlisten that waits for its listeners."""
+    """The key of an unlisten that is held as long as the run's listeners may come."""
     return b"u" + run_id
 
 
 def held_update_key(event_key: bytes, until: int, position: Position) -> bytes:
-    """The key of an update that waits for its event's run until the watermark has passed a time."""
+    """The key of an update that is held until the watermark has passed `until` (ms)."""
     return b"p" + event_key + until.to_bytes(8, "big") + position_key(position)
 
 
 def held_until(key: bytes) -> int:
-    """The time that the watermark must pass before a held row goes; it is in the row's key."""
+    """The time (ms) after which a held row is removed, once the watermark has passed it."""
     if key[:1] in (b"h", b"p"):
         return int.from_bytes(key[_UNTIL], "big")
     assert key[:1] in (b"m", b"u"), "only held rows wait for the watermark"
@@ -341,12 +332,12 @@ def held_until(key: bytes) -> int:
 
 
 def timer_key(due: int, row_key: bytes) -> bytes:
-    """The key of a timer: when, and for which row."""
+    """The key of a timer that fires at `due` (ms) for the row under `row_key`."""
     return b"t" + due.to_bytes(8, "big") + row_key
 
 
 def timers_until(watermark: int) -> bytes:
-    """The key before which all timers lie that a watermark has passed."""
+    """The key that all timers come before which the watermark (ms) has passed."""
     return timer_key(watermark, b"")
 
 
@@ -356,7 +347,7 @@ def run_ids(listed: bytes) -> list[bytes]:
 
 
 def position_key(position: Position) -> bytes:
-    """28 bytes that tell an input record apart from every other."""
+    """28 bytes that no other input record has."""
     return (
         position.topic_id
         + position.partition.to_bytes(4, "big")

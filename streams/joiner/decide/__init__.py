@@ -1,4 +1,1 @@
-"""The joiner's decisions: pure functions of state and command, one file per command.
-
-Everything here reads and writes one `View` and nothing else: no clock, no client, no disk.
-"""
+"""The joiner's decisions. They read and write a `View` alone: no clock, no client, no disk."""

@@ -1,7 +1,8 @@
-"""What others are told of a run: records of `runs` (design 2.2) and `cancelled` (design 2.1).
+"""Sends records about runs and requests: `runs`, `cancelled`, `request-progress`, `replayed`.
 
-Every registration and every cancel makes some, so they are put together as text around the event's
-own bytes. Slugs, apps and topics have no character that JSON would escape; all else is encoded.
+Their formats are in design 2.1 to 2.4. Every registration and every cancel sends some, so those are
+put together as text around the event's own bytes. Slugs, apps and topics have no character that
+JSON escapes; all else is encoded.
 """
 
 from typing import Final
@@ -20,7 +21,7 @@ _ERROR = b'{"name":"Error","message":"function cancelled","error":"function canc
 
 
 def scheduled(view: View, run_id: bytes, event: EventRow, app: str) -> None:
-    """A run as it was registered."""
+    """Announce a run as it was registered; `app` is its function's."""
     dispatch = _JSON[not event.dispatch_at]
     state = f'"scheduled","seq":1,"attempt":1,"dispatch":{dispatch},"at":{event.received}'
     text, head = _head(run_id, event, app, state)
@@ -30,7 +31,7 @@ def scheduled(view: View, run_id: bytes, event: EventRow, app: str) -> None:
 def changed(  # noqa: PLR0913, PLR0917  # the parts of a run
     view: View, run_id: bytes, event: EventRow, row: RunRow, status_before: str | None, app: str
 ) -> None:
-    """A run as it is now."""
+    """Announce a run as it is now; `status_before` is the status that has changed, if it has."""
     dispatch = _JSON[row.dispatch and row.status == "scheduled"]
     state = f'"{row.status}","seq":{row.seq},"attempt":{row.attempt},"dispatch":{dispatch}'
     rest = _changes(row, status_before) if row.seq > 1 else b"}"
@@ -39,7 +40,7 @@ def changed(  # noqa: PLR0913, PLR0917  # the parts of a run
 
 
 def cancelled(view: View, run_id: bytes, event: EventRow, before: RunRow, cause: bytes) -> None:
-    """The one `function.cancelled` of a run; `before`: its row until then, `cause`: JSON."""
+    """Send a run's one `function.cancelled`; `before` is its row until then, `cause` is JSON."""
     text = keys.run_id_text(run_id)
     name = orjson.dumps(view.cancelled_name).decode()
     head = (
@@ -73,18 +74,18 @@ def cancelled(view: View, run_id: bytes, event: EventRow, before: RunRow, cause:
 
 
 def progress(view: View, row: RequestRow) -> None:
-    """How far a request is in this partition (design 2.4)."""
+    """Announce how far this partition is with a request."""
     sample = [keys.run_id_text(run_id) for run_id in row.sample]
     _progress(view, row.command, row.state, _result(None, row.counts, sample))
 
 
 def run_answered(view: View, command: CancelRun, outcome: str) -> None:
-    """What came of the request to cancel one run."""
+    """Announce the outcome of a request to cancel one run."""
     _progress(view, command, "done", _result(outcome, Counts(), []))
 
 
 def failed_on(view: View, request_id: bytes, run_id: bytes, error: str) -> None:
-    """A request's condition had no answer for a run."""
+    """Announce that the evaluation of a request's condition failed for a run."""
     request, run = keys.run_id_text(request_id), keys.run_id_text(run_id)
     record = {
         "v": 1,
@@ -100,7 +101,7 @@ def failed_on(view: View, request_id: bytes, run_id: bytes, error: str) -> None:
 def replayed(
     view: View, run_id: bytes, event: EventRow, replay_id: bytes, dispatch_at: int
 ) -> None:
-    """A run's event, to be routed once more (design 2); `dispatch_at`: ms, or 0 for at once."""
+    """Send a run's event to be routed again; the new run is dispatched at a time (ms; 0: now)."""
     text = keys.run_id_text(run_id)
     value = b'{"v":1,"function_id":"%b","replay_of":"%b","replay_id":"%b"%b,"event":%b}' % (
         event.slug.encode(),
@@ -113,7 +114,7 @@ def replayed(
 
 
 def removed(view: View, run_id: bytes, slug: str) -> None:
-    """A run is forgotten."""
+    """Announce that a run was removed."""
     view.emit("runs", keys.run_id_text(run_id).encode(), None, [("function-id", slug)])
 
 
@@ -161,7 +162,7 @@ def _emit(view: View, text: str, event: EventRow, head: str, rest: bytes) -> Non
 
 
 def _changes(row: RunRow, status_before: str | None) -> bytes:
-    """What a run as registered doesn't have, to the end of the record."""
+    """The end of a record: fields that a run has only after its first change."""
     text = f',"status_before":"{status_before}"' if status_before else ""
     if row.started_at:
         text += f',"started_at":{row.started_at}'
@@ -182,7 +183,7 @@ def _changes(row: RunRow, status_before: str | None) -> bytes:
 
 
 def _by_worker(row: RunRow) -> bytes:
-    """What a worker said, so any text."""
+    """Fields that come from a worker and may have any characters."""
     error = {"name": row.error[0], "message": row.error[1]} if row.error else None
     said = {"worker": row.worker, "last_step": row.last_step, "error": error}
     return b"," + orjson.dumps({name: value for name, value in said.items() if value})[1:-1]

@@ -1,56 +1,52 @@
-"""Derived rows: what follows from facts. One place, used for writing and for restoring.
+"""Makes derived rows from facts, when facts are written and when they are restored.
 
-A derived row is never in the changelog; a restore makes the same ones again.
+A derived row is not in the changelog; a restore makes the same row again.
 """
 
 from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 from topology import codec, tables
 from topology.statuses import ENDED
 from topology.tables import LETTERS, REGISTERED, EventRow, RunRow
 
-Get = Callable[[bytes], bytes | None]
-Rows = dict[bytes, bytes | None]
+# Returns the row under a key.
+Get: TypeAlias = Callable[[bytes], bytes | None]
+# Rows by their keys; None deletes a row.
+Rows: TypeAlias = dict[bytes, bytes | None]
 
 
 def run_rows(run_id: bytes, event: EventRow, run: RunRow | None) -> dict[bytes, bytes]:
-    """A run's one timer, its place among its function's runs, and its own listeners.
-
-    It listens in its own partition while it is unfinished.
-    """
-    by_function = tables.by_function_key(event.slug, run_id)
+    """A run's timer, its entry in its function's list, and while unfinished its listeners here."""
     if run is None:
-        rows = {
-            tables.timer_key(event.due, tables.event_row_key(run_id)): b"",
-            by_function: REGISTERED,
-        }
+        due, letter = event.due, REGISTERED
     else:
-        rows = {
-            tables.timer_key(run.due, tables.event_row_key(run_id)): b"",
-            by_function: LETTERS[run.status],
-        }
-        if run.status in ENDED:
-            return rows
-    for one in event.listeners:
-        rows[tables.listener_key(one.key, run_id, one.rule)] = b""
+        due, letter = run.due, LETTERS[run.status]
+    rows = {
+        tables.timer_key(due, tables.event_row_key(run_id)): b"",
+        tables.by_function_key(event.slug, run_id): letter,
+    }
+    if run is None or run.status not in ENDED:
+        for listener in event.listeners:
+            rows[tables.listener_key(listener.key, run_id, listener.rule)] = b""
     return rows
 
 
 def moved_rows(run_id: bytes, event: EventRow, old: RunRow, new: RunRow) -> Rows:
-    """What `run_rows` of a run's new row has otherwise than that of the one before."""
+    """The changes from the `run_rows` of a run's old row to those of its new row."""
     rows: Rows = {tables.by_function_key(event.slug, run_id): LETTERS[new.status]}
     if new.due != old.due:
         event_key = tables.event_row_key(run_id)
         rows[tables.timer_key(old.due, event_key)] = None
         rows[tables.timer_key(new.due, event_key)] = b""
     if new.status in ENDED and old.status not in ENDED:
-        for one in event.listeners:
-            rows[tables.listener_key(one.key, run_id, one.rule)] = None
+        for listener in event.listeners:
+            rows[tables.listener_key(listener.key, run_id, listener.rule)] = None
     return rows
 
 
 def event_list(runs: bytes | None, run_id: bytes, *, present: bool) -> bytes | None:
-    """The list of an event's runs with one more, or one less; None when empty."""
+    """An event's list of runs with a run (if `present`) or without it; None if it is empty."""
     if not runs:
         return run_id if present else None
     ids = tables.run_ids(runs)
@@ -62,9 +58,9 @@ def event_list(runs: bytes | None, run_id: bytes, *, present: bool) -> bytes | N
 
 
 def restored(get: Get, facts: Mapping[bytes, bytes | None]) -> Rows:
-    """The derived rows that change with these facts of the changelog, however many.
+    """The derived rows that change with some facts of the changelog.
 
-    `get` reads the rows as they were before.
+    `get` reads the rows as they were before the facts.
     """
     derived: Rows = {}
     done = set()
@@ -86,7 +82,7 @@ def restored(get: Get, facts: Mapping[bytes, bytes | None]) -> Rows:
 
 
 def request_timer(key: bytes, value: bytes | None) -> list[bytes]:
-    """The timer of a request's row, if it moves on by itself."""
+    """The key of the timer of a request's row, if it has one."""
     due = 0 if value is None else codec.REQUEST_ROWS.decode(value).due
     return [tables.timer_key(due, key)] if due else []
 

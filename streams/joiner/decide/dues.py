@@ -1,4 +1,4 @@
-"""When something happens to a run by itself (S27, S30, leases, wake-ups, a `ts` in the future)."""
+"""When something happens to a run by itself (S27, S30, leases, wake-ups, a `ts` to come)."""
 
 from streams.functions.compiled import CompiledFunction
 from topology import limits
@@ -8,7 +8,7 @@ from topology.tables import EventRow, RunRow
 
 
 def first_due(received: int, dispatch_at: int, function: Function) -> int:
-    """When something first happens by itself to a run as registered; see `next_due`."""
+    """The time (ms) at which something first happens by itself to a new run; see `next_due`."""
     due = received + function.pending_for_ms
     if function.start_timeout_ms is not None:
         due = min(due, max(received, dispatch_at) + function.start_timeout_ms)
@@ -16,7 +16,7 @@ def first_due(received: int, dispatch_at: int, function: Function) -> int:
 
 
 def next_due(event: EventRow, row: RunRow, compiled: CompiledFunction) -> int:
-    """The earliest time at which something happens to a run by itself."""
+    """The earliest time (ms) at which something happens to a run by itself."""
     function = compiled.function
     if row.status in ENDED:
         gone = max(row.ended_at + function.retention_ms, event.received + limits.DEDUPE_MS)
@@ -26,7 +26,7 @@ def next_due(event: EventRow, row: RunRow, compiled: CompiledFunction) -> int:
 
 
 def due_times(event: EventRow, row: RunRow, compiled: CompiledFunction) -> list[tuple[int, str]]:
-    """When what happens to an unfinished run by itself (S27, S30, leases, wake-ups, `ts`)."""
+    """All that may happen to an unfinished run by itself: pairs of a time (ms) and a name."""
     function = compiled.function
     times = [(event.received + function.pending_for_ms, "expire")]
     if row.kept_back:

@@ -1,4 +1,4 @@
-"""One entry of a command batch: its commands, in their order."""
+"""Decides an entry of a command batch: its commands, in their order."""
 
 from collections.abc import Callable, Collection
 from typing import Final
@@ -33,9 +33,9 @@ from topology.records import (
 def decide_entry(
     view: View, batch: CommandBatch, entry: Entry, refused: Collection[int] = ()
 ) -> None:
-    """Decide one entry.
+    """Decide an entry, unless it was applied before.
 
-    The commands whose numbers are in `refused` failed before and are left out.
+    Commands whose numbers are in `refused` are left out: they can't be decided.
     """
     topic = batch.topics[entry.topic]
     if not view.sources.advance(topic.id, entry.partition, entry.offset):

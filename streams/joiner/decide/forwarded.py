@@ -1,4 +1,4 @@
-"""Commands from the joiner of another partition."""
+"""Decides commands that the joiner of another partition has sent."""
 
 from streams.joiner.decide.commands import cancel_events, listen
 from streams.joiner.decide.view import View
@@ -12,7 +12,7 @@ def forwarded(view: View, command: Forward) -> None:
         case ForwardedMatch(cancel=event, hits=hits):
             for number, (run_id, rule) in enumerate(hits):
                 if view.bytes >= limits.SLICE_BYTES:
-                    # Only a home knows how large its runs are: the rest comes once more.
+                    # Only a home knows how large its runs are, so it sends itself the rest.
                     view.forward(view.partition, ForwardedMatch(event, hits[number:]))
                     return
                 cancel_events.match_run(view, event, run_id, rule)

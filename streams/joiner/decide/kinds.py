@@ -19,39 +19,23 @@ class Kind(NamedTuple, Generic[C]):
 
     Attributes:
         begin: Writes the row of a new request.
-        received: The received times (ms) between which a request looks at runs, both exclusive.
+        between: The received times (ms) between which a request looks at runs, both exclusive.
         decider: Makes the function that decides on each run of a slice.
         scanned: The row of a request that has met every run in its range.
         fire: Takes the next step when the row's timer is due.
     """
 
     begin: Callable[[View, Context, C], None]
-    received: Callable[[RequestRow, C], tuple[int, int]]
+    between: Callable[[RequestRow, C], tuple[int, int]]
     decider: Callable[[View, RequestRow, C, Tally], Decide]
     scanned: Callable[[View, RequestRow, C], RequestRow]
-    fire: Callable[[View, RequestRow], None]
+    fire: Callable[[View, RequestRow], None] = requests.write_done
 
 
 KINDS: Final[Mapping[type[LongRequest], Kind[Any]]] = {
     CancelRuns: Kind(
-        cancellations.cancel_runs,
-        requests.range_asked,
-        cancellations.decider,
-        cancellations.scanned,
-        requests.write_done,
+        cancellations.cancel_runs, requests.between, cancellations.decider, cancellations.scanned
     ),
-    Pause: Kind(
-        pauses.pause,
-        pauses.received,
-        pauses.decider,
-        pauses.scanned,
-        pauses.fire,
-    ),
-    Replay: Kind(
-        replays.replay,
-        requests.range_asked,
-        replays.decider,
-        replays.scanned,
-        requests.write_done,
-    ),
+    Pause: Kind(pauses.pause, pauses.between, pauses.decider, pauses.scanned, pauses.fire),
+    Replay: Kind(replays.replay, requests.between, replays.decider, replays.scanned),
 }

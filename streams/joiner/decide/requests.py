@@ -1,6 +1,6 @@
-"""A request's row in one partition: what it asks and how far it is.
+"""A long request's row in one partition: what is asked, and how far the partition is with it.
 
-All changes go through `write`; what people are told of them goes out once per transaction.
+All changes go through `write`. Each transaction announces a changed request once.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ FINISHED = frozenset({DONE, STOPPED})
 
 
 class Tally:
-    """A request's counts while it is worked on."""
+    """A request's counts and sample while a slice changes them."""
 
     __slots__ = ("already_ended", "cancelled", "failed", "matched", "replayed", "sample", "scanned")
 
@@ -41,12 +41,12 @@ class Tally:
         self.sample = row.sample
 
     def take(self, run_id: bytes) -> None:
-        """Show this run to whoever asked for a dry run, if it is one of the first."""
+        """Add a run to the sample of a dry run, unless the sample is full."""
         if len(self.sample) < limits.SAMPLE:
             self.sample = (*self.sample, run_id)
 
     def counts(self) -> Counts:
-        """The counts as they are now."""
+        """The counts for the request's row."""
         return Counts(
             self.scanned,
             self.matched,
@@ -58,7 +58,7 @@ class Tally:
 
 
 def is_new(view: View, command: LongRequest) -> bool:
-    """Whether the request wasn't seen before; whoever isn't sure that it was written repeats it."""
+    """Whether a request comes for the first time: a client that got no answer sends it again."""
     if view.get(tables.request_key(command.request.id)) is None:
         return True
     view.count("repeated_requests")
@@ -66,7 +66,7 @@ def is_new(view: View, command: LongRequest) -> bool:
 
 
 def write(view: View, row: RequestRow) -> None:
-    """Write a request's row, and its timer; it is told of at the end of the transaction."""
+    """Write a request's row and timer, and announce it at the end of the transaction."""
     key = tables.request_key(row.command.request.id)
     for timer in derive.request_timer(key, view.get(key)):
         view.derive(timer, None)
@@ -82,19 +82,19 @@ def write(view: View, row: RequestRow) -> None:
 
 
 def tallied(row: RequestRow, tally: Tally) -> RequestRow:
-    """The row with what was counted."""
+    """The row with the counts and the sample of a tally."""
     return msgspec.structs.replace(row, counts=tally.counts(), sample=tally.sample)
 
 
 def finish(row: RequestRow, state: str) -> RequestRow:
-    """The row of a request that applies to nothing any more; it stays for a day (see `is_new`)."""
+    """The row of a request that is over; it stays for a day, so that repeats do nothing."""
     return msgspec.structs.replace(
         row, state=state, scanning=False, over=True, due=row.received + limits.DEDUPE_MS
     )
 
 
 def forget(view: View, key: bytes) -> None:
-    """Remove the row of a request that is over; its timer has fired."""
+    """Remove the row of a request that is over, when its timer fires."""
     view.put(key, None)
 
 
@@ -103,13 +103,13 @@ def write_done(view: View, row: RequestRow) -> None:
     write(view, finish(row, DONE))
 
 
-def range_asked(_row: RequestRow, command: CancelRuns | Replay) -> tuple[int, int]:
+def between(_row: RequestRow, command: CancelRuns | Replay) -> tuple[int, int]:
     """The received times (ms) between which a command asks for runs, both exclusive."""
     return command.after, command.before
 
 
 def of_function(view: View, kind: type[C], slug: str) -> Iterator[tuple[RequestRow, C]]:
-    """The requests of a kind that apply to a function now, with what they ask."""
+    """The requests of a kind that aren't over, for a function: their rows and commands."""
     for row in list(view.requests.values()):
         command = row.command
         if isinstance(command, kind) and command.function == slug:
@@ -117,11 +117,11 @@ def of_function(view: View, kind: type[C], slug: str) -> Iterator[tuple[RequestR
 
 
 def tell(view: View) -> None:
-    """Tell how far the requests are that this transaction changed."""
+    """Announce the requests that this transaction changed."""
     for row in view.told_of.values():
         announcements.progress(view, row)
 
 
 def is_left_to_scan(row: RequestRow, slug: str, run_id: bytes) -> bool:
-    """Whether a request's scan is still to come to a run, so that nobody else decides on it."""
+    """Whether a request's scan will reach a run, so that only the scan decides on it."""
     return row.scanning and tables.by_function_key(slug, run_id) > row.cursor

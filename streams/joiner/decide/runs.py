@@ -1,7 +1,4 @@
-"""A run at its home: registered, changed, written, announced.
-
-All status changes go through `change`.
-"""
+"""A run at its home: loads, registers, changes and removes it. `change` makes every new status."""
 
 import msgspec
 import orjson
@@ -17,7 +14,7 @@ from topology.tables import REGISTERED, EventRow, RunRow
 
 
 class Run:
-    """A run as this partition knows it: what never changes, and what does."""
+    """A run: its id, what never changes of it, and what does."""
 
     __slots__ = ("event", "id", "row")
 
@@ -28,31 +25,29 @@ class Run:
 
     @property
     def ended(self) -> bool:
-        """Whether its status never changes again."""
+        """Whether the run's status never changes again."""
         return self.row.status in ENDED
 
 
 def load(view: View, run_id: bytes) -> Run | None:
-    """The run of an id, or None where this home has none."""
+    """The run of an id, or None if this partition has none."""
     event = event_of(view, run_id)
     if event is None:
         return None
     row = view.get(tables.run_row_key(run_id))
-    return Run(
-        run_id, event, codec.RUN_ROWS.decode(row) if row is not None else as_registered(event)
-    )
+    return Run(run_id, event, as_registered(event) if row is None else codec.RUN_ROWS.decode(row))
 
 
 def event_of(view: View, run_id: bytes) -> EventRow | None:
-    """What never changes of a run, or None where this home has none."""
+    """What never changes of a run, or None if this partition has no such run."""
     value = view.get(tables.event_row_key(run_id))
     return None if value is None else codec.EVENT_ROWS.decode(value)
 
 
 def listed(view: View, run_id: bytes, event: EventRow, letter: bytes) -> Run:
-    """A run as its function's list has it, with the letter of its status.
+    """A run from its function's list, which has its status as a `letter`.
 
-    One that has no row of its own is spared the look-up.
+    If the letter says that the run has no `RunRow`, none is looked up.
     """
     key = tables.run_row_key(run_id)
     value = view.get(key) if letter != REGISTERED or key in view.changed else None
@@ -61,14 +56,14 @@ def listed(view: View, run_id: bytes, event: EventRow, letter: bytes) -> Run:
 
 
 def registered(view: View, run_id: bytes) -> Run:
-    """The run of an id that is known to be here."""
+    """The run of an id that is known to be registered."""
     run = load(view, run_id)
     assert run is not None, "it was registered"
     return run
 
 
 def as_registered(event: EventRow) -> RunRow:
-    """The row of a run that nothing has happened to yet; it is not written."""
+    """The row of a run to which nothing has happened yet; it is never written."""
     return RunRow(
         status=Status.SCHEDULED,
         seq=1,
@@ -86,7 +81,7 @@ def register(
     compiled: CompiledFunction,
     listed: bytes | None,
 ) -> EventRow:
-    """Write a new run and announce it; `listed`: the runs that its event has already."""
+    """Write a new run; `listed` is the row with the runs that its event already has."""
     remote = remote_listeners(view, command, compiled)
     event = EventRow(
         compiled.slug,
@@ -96,7 +91,7 @@ def register(
         command.event_key,
         context.event,
         dues.first_due(context.received, command.dispatch_at, compiled.function),
-        tuple(one for one in command.listeners if one not in remote)
+        tuple(listener for listener in command.listeners if listener not in remote)
         if remote
         else command.listeners,
         remote,
@@ -114,13 +109,13 @@ def register(
 
 
 def begin(view: View, run_id: bytes, event: EventRow, app: str) -> None:
-    """Announce a new run as scheduled."""
+    """Make the derived rows of a new run, and announce it as scheduled."""
     view.derive_rows(derive.run_rows(run_id, event, None))
     announcements.scheduled(view, run_id, event, app)
 
 
 def begin_kept_back(view: View, run_id: bytes, event: EventRow, compiled: CompiledFunction) -> None:
-    """Announce a new run that isn't dispatched, since its function is paused (S28)."""
+    """Like `begin`, for a run that isn't dispatched because its function is paused (S28)."""
     row = msgspec.structs.replace(as_registered(event), dispatch=False, kept_back=True)
     row = msgspec.structs.replace(row, due=dues.next_due(event, row, compiled))
     view.put(tables.run_row_key(run_id), codec.RUN_ROWS.encode(row))
@@ -129,10 +124,10 @@ def begin_kept_back(view: View, run_id: bytes, event: EventRow, compiled: Compil
 
 
 def change(view: View, run: Run, status: Status, **fields: object) -> None:
-    """Move a run to a status (or keep it), write it, announce it.
+    """Give a run a status (maybe the same) and other fields of its row; write and announce it.
 
     Raises:
-        ValueError: the move is illegal; the caller checks first.
+        ValueError: a run of its status can't get the new one; callers check that first.
     """
     before = run.row
     if status != before.status and not may_move(before.status, status):
@@ -146,11 +141,11 @@ def change(view: View, run: Run, status: Status, **fields: object) -> None:
         view.count("runs", status)
         if run.ended:
             view.pending -= 1
-            _stop_listening(view, run)
+            stop_listening(view, run.id, run.event.remote)
 
 
 def write(view: View, run: Run, row: RunRow, compiled: CompiledFunction) -> None:
-    """Write a run's row, a new one that nobody else has yet, and what is derived from it."""
+    """Write a run's new row, after setting its `due`, and the rows that are derived from it."""
     old, run.row = run.row, row
     msgspec.structs.force_setattr(row, "due", dues.next_due(run.event, row, compiled))
     view.put(tables.run_row_key(run.id), codec.RUN_ROWS.encode(row))
@@ -158,13 +153,16 @@ def write(view: View, run: Run, row: RunRow, compiled: CompiledFunction) -> None
 
 
 def announce(view: View, run: Run) -> None:
-    """Tell the run's current state once more."""
+    """Announce a run's current state once more."""
     app = view.function(run.event.slug, run.event.version).function.app
     announcements.changed(view, run.id, run.event, run.row, None, app)
 
 
 def cancel(view: View, run: Run, kind: Cause, cause: bytes, cancellation: bytes = b"") -> None:
-    """Cancel a run and emit its one `function.cancelled` (S7); `cause`: its JSON, as of `cause`."""
+    """Cancel a run and send its one `function.cancelled` (S7).
+
+    `cause` is JSON from the function `cause`, `cancellation` the id of a cancellation, if any.
+    """
     before = run.row
     change(
         view,
@@ -180,13 +178,9 @@ def cancel(view: View, run: Run, kind: Cause, cause: bytes, cancellation: bytes 
 
 
 def cause(
-    kind: Cause,
-    *,
-    event: Json = None,
-    rule: Json = None,
-    request: Request | None = None,
+    kind: Cause, *, event: Json = None, rule: Json = None, request: Request | None = None
 ) -> bytes:
-    """The JSON of why runs are cancelled (design 2.1); made once, however many they are."""
+    """The JSON that says why runs are cancelled (design 2.1); a slice makes it once."""
     cancellation = request is not None and kind == Cause.CANCELLATION
     return orjson.dumps(
         {
@@ -201,7 +195,7 @@ def cause(
 
 
 def remove(view: View, run: Run) -> None:
-    """Forget an ended run with all its rows (S30)."""
+    """Remove all rows of a run that has ended (S30)."""
     view.put(tables.event_row_key(run.id), None)
     view.put(tables.run_row_key(run.id), None)
     for key in derive.run_rows(run.id, run.event, run.row):
@@ -213,18 +207,14 @@ def remove(view: View, run: Run) -> None:
 
 
 def home_key(event: EventRow, run_id: bytes) -> bytes:
-    """The key that decided a run's home: its first indexed listener's, else its event key."""
+    """The key that decided a run's home: its first listener's, if indexed, or its event's."""
     if event.listeners and keys.is_home_key(event.listeners[0].key, run_id):
         return event.listeners[0].key
     return event.event_key
 
 
-def _stop_listening(view: View, run: Run) -> None:
-    stop_listening(view, run.id, run.event.remote)
-
-
 def stop_listening(view: View, run_id: bytes, remote: tuple[Listener, ...]) -> None:
-    """Tell the other partitions in which a run listens, or would, that it no longer does."""
+    """Tell the other partitions in which a run listens, or would listen, that it no longer does."""
     by_partition: dict[int, list[bytes]] = {}
     for listener in remote:
         target = keys.partition_of_key(listener.key, view.partitions)
@@ -242,9 +232,9 @@ def _waits_here(view: View, listener: Listener, compiled: CompiledFunction) -> b
 def remote_listeners(
     view: View, command: Register, compiled: CompiledFunction
 ) -> tuple[Listener, ...]:
-    """Those of a run's listeners that wait in other partitions."""
+    """Those of a run's listeners that are in other partitions."""
     if len(command.listeners) <= 1:
-        return ()  # the first decides the home
+        return ()  # the first listener decides the home
     return tuple(
         listener for listener in command.listeners if not _waits_here(view, listener, compiled)
     )

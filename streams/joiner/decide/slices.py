@@ -1,4 +1,4 @@
-"""Long work in slices: one bounded step per transaction, with live commands between (S24)."""
+"""Works off long jobs in slices: one bounded step per transaction, between commands (S24)."""
 
 import msgspec
 
@@ -12,7 +12,7 @@ from topology.tables import LISTED_RUN, FanOutRow, RequestRow
 
 
 def work(view: View, key: bytes) -> None:
-    """Do the next slice of a work row."""
+    """Do the next slice of the work row under a key."""
     if key[:1] == tables.FAN_OUTS:
         _fan_out(view, key)
     else:
@@ -20,9 +20,9 @@ def work(view: View, key: bytes) -> None:
 
 
 def _fan_out(view: View, key: bytes) -> None:
-    """Let a cancel event meet its next listeners; the row goes when it has met all."""
+    """Let a cancel event meet its next listeners; remove the row once it has met all."""
     value = view.get(key)
-    assert value is not None, "a work row in hand exists"
+    assert value is not None, "a work row that is known exists"
     row = codec.FAN_OUT_ROWS.decode(value)
     cursor = cancel_events.fan_out_slice(
         view, row.cancel, key[tables.FAN_OUT_MATCH_KEY], row.cursor
@@ -34,10 +34,10 @@ def _fan_out(view: View, key: bytes) -> None:
 
 
 def _scan(view: View, row: RequestRow) -> None:
-    """Let a request meet its function's next runs, in the order of their received times."""
+    """Let a request meet the next runs of its function, in the order of their received times."""
     command, tally = row.command, Tally(row)
     kind = KINDS[type(command)]
-    after, before = kind.received(row, command)
+    after, before = kind.between(row, command)
     begin = row.cursor or tables.by_function_from(command.function, after + 1)
     end = tables.by_function_from(command.function, before)
     cursor, ended = _next_runs(view, begin, end, kind.decider(view, row, command, tally))
@@ -48,7 +48,7 @@ def _scan(view: View, row: RequestRow) -> None:
 
 
 def _next_runs(view: View, cursor: bytes, end: bytes, decide: Decide) -> tuple[bytes, bool]:
-    """Decide on the runs that a function lists beyond `cursor`, until `end` or a slice's bounds.
+    """Decide on a function's listed runs beyond the key `cursor`, until `end` or a slice is full.
 
     Returns the new cursor, and whether the end was reached.
     """

@@ -1,6 +1,7 @@
 """How far the sources are applied in one partition, and the watermark that follows from them."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from topology import codec, tables
@@ -11,15 +12,13 @@ from topology.tables import SourceRow
 Source: TypeAlias = tuple[bytes, int]
 
 
+@dataclass(slots=True)
 class _Applied:
-    """How far one source is applied."""
+    """How far one source is applied: a `SourceRow` that changes."""
 
-    __slots__ = ("changed", "offset", "time")
-
-    def __init__(self, row: SourceRow) -> None:
-        self.offset = row.offset
-        self.time = row.time
-        self.changed = False
+    offset: int
+    time: int
+    changed: bool = False
 
 
 class Sources:
@@ -64,5 +63,5 @@ class Sources:
         if applied is None:
             value = self._get(tables.source_key(topic_id, partition))
             row = codec.SOURCE_ROWS.decode(value) if value is not None else SourceRow()
-            applied = self._known[topic_id, partition] = _Applied(row)
+            applied = self._known[topic_id, partition] = _Applied(row.offset, row.time)
         return applied

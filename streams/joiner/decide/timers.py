@@ -1,4 +1,4 @@
-"""What happens by itself once the watermark has passed its due time (S27, S30)."""
+"""Fires timers: what happens once the watermark has passed a time (S27, S30)."""
 
 from streams.joiner.decide import dues, requests, runs
 from streams.joiner.decide.commands import pauses
@@ -10,7 +10,7 @@ from topology.statuses import Cause, Status
 
 
 def fire(view: View, row_key: bytes) -> None:
-    """A timer came due: held rows go, runs and requests take their next step."""
+    """Fire the timer of a row: a held row is removed, a run or a request takes its next step."""
     if row_key[:1] == tables.REQUESTS:
         _fire_request(view, row_key)
         return
@@ -43,8 +43,8 @@ def _fire_ended(view: View, run: Run) -> None:
     if view.passed(gone):
         runs.remove(view, run)
         return
-    # Only a cancelled run whose worker never said `stopped` has another timer: the end of its
-    # lease.
+    # The one other timer of a run that has ended: it is cancelled, and its worker's lease ends
+    # without the update `stopped`.
     runs.change(view, run, Status(run.row.status), stopped_at=run.row.lease_until)
 
 
@@ -57,29 +57,11 @@ def _fire_unfinished(view: View, run: Run) -> None:
             pauses.release(view, run)
         case "dispatch":
             runs.change(view, run, Status.SCHEDULED, dispatch=True)
-        case "wake":
-            next_attempt = run.row.attempt + 1
-            runs.change(
-                view,
-                run,
-                Status.SCHEDULED,
-                attempt=next_attempt,
-                dispatch=True,
-                sleep_until=0,
-                worker="",
-            )
-        case "lease":
-            next_attempt = run.row.attempt + 1
-            runs.change(
-                view,
-                run,
-                Status.SCHEDULED,
-                attempt=next_attempt,
-                dispatch=True,
-                lease_until=0,
-                worker="",
-            )
-            view.count("leases_ended")
+        case "wake" | "lease":
+            again = {"attempt": run.row.attempt + 1, "dispatch": True, "worker": ""}
+            runs.change(view, run, Status.SCHEDULED, **again, sleep_until=0, lease_until=0)
+            if what == "lease":
+                view.count("leases_ended")
         case "expire":
             runs.change(view, run, Status.EXPIRED, ended_at=view.now, dispatch=False)
         case _:

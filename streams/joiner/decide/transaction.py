@@ -1,4 +1,4 @@
-"""What goes into one transaction: timers due, a slice of long work, then input in order."""
+"""Decides what one transaction does: timers that are due, a slice of long work, then input."""
 
 from collections.abc import Collection, Sequence
 
@@ -13,8 +13,8 @@ from topology.records import CommandBatch, Forward, ForwardedMatch
 class Input:
     """One record of `commands` or `forwards`, decoded, and how much of it is committed.
 
-    `bytes` is the size of the record as it came.
-    `refused` has the commands on which `decide` raised: (entry, command) and the error's text.
+    `bytes` is its encoded size, `done` how many entries, or forwarded commands, are committed.
+    `refused` has the errors of commands that can't be decided, by the numbers of entry and command.
     """
 
     __slots__ = ("body", "bytes", "done", "offset", "refused")
@@ -28,16 +28,16 @@ class Input:
 
     @property
     def size(self) -> int:
-        """Entries, or forwarded commands, in it."""
+        """How many entries, or forwarded commands, the record has."""
         return len(self.body.entries) if isinstance(self.body, CommandBatch) else len(self.body)
 
     def refused_at(self, at: int) -> Collection[int]:
-        """The numbers of the commands of one entry that are to be left out."""
+        """The numbers of the refused commands of one entry (or forwarded command)."""
         return {number for entry, number in self.refused if entry == at} if self.refused else ()
 
 
 class PoisonError(Exception):
-    """A decision raised; nothing of the view counts. `place` is what to leave out the next time."""
+    """A command can't be decided: number `place[1]` of entry `place[0]` of a record."""
 
     def __init__(self, record: Input, place: tuple[int, int], error: Exception) -> None:
         super().__init__(f"{type(error).__name__}: {error}")
@@ -46,13 +46,13 @@ class PoisonError(Exception):
 
 
 def room(inputs: Sequence[Input]) -> int:
-    """How many more records may be taken; 0 where enough for a transaction is in hand.
+    """How many more records may be taken beside these; 0 if they fill a transaction.
 
-    Bounded by bytes too: a record may be one command with a large event.
+    The bytes count too, since one command may have a large event.
     """
-    if sum(one.bytes for one in inputs) >= limits.INTAKE_BYTES:
+    if sum(record.bytes for record in inputs) >= limits.INTAKE_BYTES:
         return 0
-    return max(0, limits.INTAKE_COMMANDS - sum(one.size - one.done for one in inputs))
+    return max(0, limits.INTAKE_COMMANDS - sum(record.size - record.done for record in inputs))
 
 
 def decide_batch(
@@ -62,12 +62,15 @@ def decide_batch(
     due: Sequence[bytes] = (),
     work: Sequence[bytes] = (),
 ) -> list[int]:
-    """Decide until the input or a bound is reached; how far each input is then.
+    """Decide until the input ends or the transaction is full.
 
-    Timers that didn't fire, because others' runs were large, are not in `view.derived`.
+    `sources` are those whose minimum is the watermark, `due` the keys of timers, `work` the keys of
+    work rows, of which the first has its turn. Timers that didn't fit are not in `view.derived`.
+    Returns how many entries, or forwarded commands, are decided of each record that was reached.
 
     Raises:
-        PoisonError: a command can't be decided; refuse it and decide again on a fresh view.
+        PoisonError: a command can't be decided; refuse it and decide again on a new view.
+        StoreError: the rows can't be read.
     """
     for timer in due:
         if view.bytes >= limits.SLICE_BYTES:
@@ -93,7 +96,7 @@ def decide_batch(
 
 
 def _decide_from(view: View, record: Input, at: int, left: int) -> tuple[int, int]:
-    """Decide from entry, or forwarded command, `at` on; how far that is, and how many are left."""
+    """Decide from entry, or forwarded command, `at` on; the next one, and how much is `left`."""
     decide = _decide_entry if isinstance(record.body, CommandBatch) else _decide_forward
     size = record.size
     try:
@@ -102,14 +105,14 @@ def _decide_from(view: View, record: Input, at: int, left: int) -> tuple[int, in
             left -= decide(view, record, at)
             at += 1
     except StoreError:
-        raise  # no command is to blame for the disk
-    except Exception as error:  # whatever it is, one bad command must not stop a partition
+        raise  # the disk fails, not the command
+    except Exception as error:  # one bad command must not stop a partition
         raise PoisonError(record, (at, view.number), error) from error
     return at, left
 
 
 def _decide_entry(view: View, record: Input, at: int) -> int:
-    """Decide one entry; how many commands that was."""
+    """Decide one entry; the number of its commands."""
     batch = record.body
     assert isinstance(batch, CommandBatch)
     entry = batch.entries[at]
@@ -118,7 +121,7 @@ def _decide_entry(view: View, record: Input, at: int) -> int:
 
 
 def _decide_forward(view: View, record: Input, at: int) -> int:
-    """Decide one forwarded command; how many commands that was."""
+    """Decide one forwarded command; the number of commands that it counts for."""
     assert not isinstance(record.body, CommandBatch)
     command = record.body[at]
     if not record.refused_at(at):

@@ -1,4 +1,4 @@
-"""What one transaction sees and does: rows below, its own writes above, and what goes out."""
+"""What one transaction sees and does: stored rows, its own writes on top, and what it sends."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -15,38 +15,38 @@ from topology import tables
 from topology.records import Command, Definition, Forward, Json, Unlisten
 from topology.tables import RequestRow
 
-# Where a scan sees this transaction's own rows. Lists of functions aren't among them: they are
-# scanned before there are any, or but for what timers changed, and every run found is looked at.
+# In these spaces a scan sees the transaction's own rows. Functions' lists of runs are not among
+# them: when one is scanned, only timers have changed it, and each run found is loaded anyway.
 _SCANNED: Final = tables.SCANNED_SPACES
 _HELD: Final = tables.HELD_SPACES
 _PREFIX: Final = tables.PREFIX
 
 
 class Rows(Protocol):
-    """The rows below a view, as they were after the last commit."""
+    """The stored rows, as they are after the last commit."""
 
     def get(self, key: bytes) -> bytes | None:
         """The row under a key."""
 
     def scan(self, start: bytes, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Rows under a prefix from `start` on, in the order of their keys."""
+        """The rows under a prefix, from the key `start` on, in the order of their keys."""
 
     def may_hold(self, prefix: bytes) -> bool:
-        """Whether a held row may lie under this prefix; never False where one does."""
+        """Whether there may be a held row under a prefix; False means that there is none."""
 
     def requests(self) -> Mapping[bytes, RequestRow]:
-        """The requests that aren't over, by their rows' keys."""
+        """The rows of requests that aren't over, by their keys."""
 
 
 class View:
-    """One batch's state and effects; thrown away if its transaction aborts."""
+    """The state and the effects of one transaction; thrown away if it aborts."""
 
     def __init__(
         self, rows: Rows, partition: Partition, functions: Functions, now: int, watermark: int
     ) -> None:
         """A view on the `rows` of one partition.
 
-        `now` is the wall clock in ms, only ever written, never compared.
+        `now` is the wall clock (ms), which decisions write into records and never compare.
         """
         self.partition = partition.number
         self.partitions = partition.of
@@ -56,7 +56,7 @@ class View:
         self.sources = Sources(rows.get)
         self.now = now
         self.watermark = watermark
-        self.changed: dict[bytes, bytes | None] = {}  # facts: to the changelog
+        self.changed: dict[bytes, bytes | None] = {}  # facts, for the changelog too
         self.derived: dict[bytes, bytes | None] = {}
         self.outputs: list[Output] = []
         self.forwards: dict[int, list[Forward]] = {}
@@ -64,11 +64,11 @@ class View:
         self.applied: defaultdict[type[Command], int] = defaultdict(int)
         self.cancel_delays_ms: list[int] = []
         self.evaluation_errors: list[tuple[str, int, str]] = []
-        self.requests = dict(rows.requests())  # that aren't over
-        self.told_of: dict[bytes, RequestRow] = {}  # requests that changed
-        self.pending = 0  # unfinished runs more, or less, than before
-        self.bytes = 0
-        self.number = 0  # of the command at hand in its entry
+        self.requests = dict(rows.requests())  # those that aren't over
+        self.told_of: dict[bytes, RequestRow] = {}  # the requests that changed
+        self.pending = 0  # by how much the number of unfinished runs changed
+        self.bytes = 0  # roughly, of what is written and sent
+        self.number = 0  # of the command that is being decided, in its entry
         self._rows = rows
         self._under: dict[bytes, list[bytes]] = {}
         self._learned: dict[tuple[str, int], CompiledFunction] = {}
@@ -77,7 +77,7 @@ class View:
     # Rows
 
     def get(self, key: bytes) -> bytes | None:
-        """The row under a key, this batch's writes included."""
+        """The row under a key, as this transaction leaves it."""
         if key in self.changed:
             return self.changed[key]
         if key in self.derived:
@@ -85,7 +85,7 @@ class View:
         return self._rows.get(key)
 
     def put(self, key: bytes, value: bytes | None) -> None:
-        """Write a fact, or delete it with None; its own timer, if it has one, follows."""
+        """Write a fact, or delete it with None; the timer of a held row follows it."""
         if key[0] in _SCANNED:
             self._under.setdefault(key[_PREFIX], []).append(key)
             if key[0] in _HELD:
@@ -109,7 +109,7 @@ class View:
                 under.setdefault(key[_PREFIX], []).append(key)
 
     def scan(self, prefix: bytes, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Rows under a prefix of 17 bytes, beyond the key `after`, in the order of their keys."""
+        """The rows under a prefix (17 bytes) beyond the key `after`, in the order of their keys."""
         start = after + b"\x00" if after else prefix
         below = self._rows.scan(start, prefix)
         if prefix not in self._under:
@@ -127,11 +127,11 @@ class View:
             yield from self._own(key)
 
     def held(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
-        """Held rows under a prefix; cheap where there are none, which is the rule."""
+        """The held rows under a prefix; cheap if there are none, which is the usual case."""
         return list(self.scan(prefix)) if self.may_hold(prefix) else []
 
     def may_hold(self, prefix: bytes) -> bool:
-        """Whether a held row may lie under a prefix; never False where one does."""
+        """Whether there may be a held row under a prefix; False means that there is none."""
         return prefix in self._under or self._rows.may_hold(prefix)
 
     def _own(self, key: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -142,7 +142,7 @@ class View:
     # Functions and events
 
     def function(self, slug: str, version: int) -> CompiledFunction:
-        """The version that a run of this partition was registered with."""
+        """A compiled version that a run of this partition was registered with."""
 
         def body() -> bytes:
             row = self.get(tables.function_key(slug, version))
@@ -152,7 +152,7 @@ class View:
         return self.functions.get(slug, version, body)
 
     def learn(self, definition: Definition) -> CompiledFunction:
-        """The version that a run registers with; kept as a row from its first run on."""
+        """The compiled version that a run registers with; its first run writes it as a row."""
         version = (definition.slug, definition.version)
         compiled = self._learned.get(version)
         if compiled is None:
@@ -165,7 +165,7 @@ class View:
         return compiled
 
     def parsed(self, event: bytes) -> Json:
-        """The event of its JSON; parsed once per batch."""
+        """An event from its JSON, which is parsed once per transaction."""
         parsed = self._parsed.get(event)
         if parsed is None:
             parsed = self._parsed[event] = orjson.loads(event)
@@ -174,23 +174,23 @@ class View:
     # Effects
 
     def emit(self, topic: str, key: bytes, value: bytes | None, headers: Headers) -> None:
-        """Send a record with this transaction."""
+        """Send a record to this partition's number of a topic, with this transaction."""
         self.outputs.append(Output(topic, key, value, headers))
         self.bytes += len(value or b"") + 64
 
     def forward(self, partition: int, command: Forward) -> None:
-        """Send a command to another partition with this transaction."""
+        """Send a command to the joiner of a partition, with this transaction."""
         self.forwards.setdefault(partition, []).append(command)
         self.bytes += 256 if isinstance(command, Unlisten) else 256 + len(command.cancel.event)
 
     def count(self, *name: str) -> None:
-        """Count something for the metrics; counted only if the transaction commits."""
+        """Count something for the metrics, if the transaction commits."""
         self.counts[name] = self.counts.get(name, 0) + 1
 
     def delayed(self, received: int) -> None:
-        """A run is cancelled now for something that was received, or came due, then."""
+        """Note the delay of a cancel whose reason was received, or came due, at a time (ms)."""
         self.cancel_delays_ms.append(max(0, self.now - received))
 
     def passed(self, time: int) -> bool:
-        """Whether nothing received at `time` or before is still to come."""
+        """Whether the watermark has passed a time (ms): all received until then is applied."""
         return self.watermark > time

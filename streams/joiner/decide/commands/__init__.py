@@ -1,1 +1,1 @@
-"""One file per command of a command batch, and one per kind of request: what it decides."""
+"""What is decided on each command: a file per command, or per kind of request."""

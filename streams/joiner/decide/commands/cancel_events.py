@@ -1,4 +1,4 @@
-"""Cancel events meet runs: under a match key, then at each run's home (S6 to S13)."""
+"""Lets cancel events meet runs: under a match key, then at each run's home (S6 to S13)."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ from topology.tables import EventRow, FanOutRow, HeldCancel, HeldMatch
 
 
 def cancel(view: View, event: CancelEvent, matches: tuple[Match, ...]) -> None:
-    """A cancel event meets who waits under its keys, and is held for who comes (S11)."""
+    """Let a cancel event meet the runs that wait under its keys; hold it for later ones (S11)."""
     for match in matches:
         cursor = fan_out_slice(view, event, match.key, b"")
         if cursor is not None:
@@ -28,9 +28,9 @@ def cancel(view: View, event: CancelEvent, matches: tuple[Match, ...]) -> None:
 
 
 def fan_out_slice(view: View, event: CancelEvent, match_key: bytes, cursor: bytes) -> bytes | None:
-    """Let a cancel event meet the next listeners under a key; the new cursor, None at the end.
+    """Let a cancel event meet the next listeners under a key; the new cursor, or None at the end.
 
-    Bounded by decisions and by bytes of output, so that commands of other keys don't wait for it.
+    A slice is bounded by decisions and by bytes, so that commands of other keys don't wait for it.
     """
     away: dict[int, list[tuple[bytes, int]]] = {}
     full = False
@@ -51,7 +51,7 @@ def fan_out_slice(view: View, event: CancelEvent, match_key: bytes, cursor: byte
 
 
 def held_cancels(view: View, match_key: bytes) -> Iterator[CancelEvent]:
-    """The cancels under a key that came before a new listener (S11)."""
+    """The held cancel events under a key, which a new listener has to meet (S11)."""
     for _, value in view.held(tables.HELD_CANCELS + match_key):
         held = codec.HELD_ROWS.decode(value)
         assert isinstance(held, HeldCancel)
@@ -59,7 +59,7 @@ def held_cancels(view: View, match_key: bytes) -> Iterator[CancelEvent]:
 
 
 def match_run(view: View, event: CancelEvent, run_id: bytes, rule: int) -> None:
-    """At a run's home: cancel it, if the event really matches it."""
+    """At a run's home: cancel the run if the event matches; hold the match if the run may come."""
     run = runs.load(view, run_id)
     if run is None:
         if not view.passed(keys.received_ms(run_id)):
@@ -69,7 +69,7 @@ def match_run(view: View, event: CancelEvent, run_id: bytes, rule: int) -> None:
 
 
 def decide_match(view: View, event: CancelEvent, run: Run, rule: int) -> None:
-    """Cancel a run, if the event really matches it."""
+    """Cancel a run if the event matches it by the rule of that index."""
     if run.ended:
         view.count("already_ended")
         return
@@ -92,9 +92,9 @@ def _hold(view: View, event: CancelEvent, run_id: bytes, rule: int) -> None:
 
 
 def _matches(view: View, event: CancelEvent, run: Run, rule: CompiledRule) -> bool:
-    """S9, S10, S12, S13 by times, places and ids.
+    """Whether a cancel event matches a run: by times, positions and ids (S9, S10, S12, S13).
 
-    Then the rule's expression where the index isn't the verdict.
+    Then by the rule's expression, unless equal keys are already the answer.
     """
     until = rule.until(run.event.received)
     if until and event.received > until:

@@ -1,4 +1,4 @@
-"""Cancellations: a rule for the runs that are there, and for those still to come (S18 to S25)."""
+"""Cancellations apply to the runs that are there and to later ones (S18 to S25)."""
 
 from collections.abc import Callable
 from typing import Final
@@ -16,12 +16,15 @@ from topology.records import CancelRun, CancelRuns, StopCancellation
 from topology.statuses import Cause
 from topology.tables import UNFINISHED_LETTERS, EventRow, RequestRow
 
-# A condition that the reference evaluates takes some 0.3 ms: fewer of them fit into a slice.
+# Decisions that one run counts for, if celpy evaluates the condition: that takes some 0.3 ms.
 _SLOW: Final = 10
 
 
 def cancel_runs(view: View, context: Context, command: CancelRuns) -> None:
-    """Begin a cancellation; its bound can't lie beyond its own receipt, but for clocks (S18)."""
+    """Begin a cancellation; its range ends at its received time at the latest (S18).
+
+    The slack is for clocks that differ.
+    """
     if not requests.is_new(view, command):
         return
     before = min(command.before, context.received + limits.REQUEST_SLACK_MS)
@@ -30,14 +33,14 @@ def cancel_runs(view: View, context: Context, command: CancelRuns) -> None:
 
 
 def stop_cancellation(view: View, _: Context, command: StopCancellation) -> None:
-    """Let a cancellation cancel nothing more; what it has cancelled stays cancelled (S22)."""
+    """Stop a cancellation; what it has cancelled stays cancelled (S22)."""
     row = view.requests.get(tables.request_key(command.cancellation))
     if row is not None and isinstance(row.command, CancelRuns):
         requests.write(view, requests.finish(row, requests.STOPPED))
 
 
 def cancel_one(view: View, context: Context, command: CancelRun) -> None:
-    """Cancel one run, and say what came of it (S26)."""
+    """Cancel one run, and announce the outcome (S26)."""
     run = runs.load(view, command.run_id)
     if run is None:
         outcome = "not_found"
@@ -51,7 +54,7 @@ def cancel_one(view: View, context: Context, command: CancelRun) -> None:
 
 
 def decider(view: View, _row: RequestRow, command: CancelRuns, tally: Tally) -> Decide:
-    """What a cancellation does to each run of its scan."""
+    """Makes the decision of a cancellation on each run of its scan."""
     fits, meet = _fitting(view, command, tally), _meeting(view, command, tally)
     work = _work(view, command)
 
@@ -63,7 +66,7 @@ def decider(view: View, _row: RequestRow, command: CancelRuns, tally: Tally) -> 
             return 0
         if fits(run_id, event):
             run = runs.listed(view, run_id, event, letter)
-            if run.ended:  # by a timer, in this transaction
+            if run.ended:  # a timer of this transaction ended it
                 tally.already_ended += 1
             else:
                 meet(run)
@@ -73,7 +76,7 @@ def decider(view: View, _row: RequestRow, command: CancelRuns, tally: Tally) -> 
 
 
 def scanned(view: View, row: RequestRow, command: CancelRuns) -> RequestRow:
-    """Every run there is was met: done once no other can come into the range."""
+    """The row after the scan: the cancellation is done once no run can come into its range."""
     last = command.before - 1
     if view.passed(last):
         return requests.finish(row, requests.DONE)
@@ -81,13 +84,13 @@ def scanned(view: View, row: RequestRow, command: CancelRuns) -> RequestRow:
 
 
 def meet_late(view: View, run: Run) -> None:
-    """A run was registered: cancellations apply to it that were asked before (S19)."""
+    """Apply the cancellations that a newly registered run falls under (S19)."""
     for row, command in requests.of_function(view, CancelRuns, run.event.slug):
         in_range = command.after < run.event.received < command.before
         if in_range and not requests.is_left_to_scan(row, run.event.slug, run.id):
             tally = Tally(row)
             tally.scanned += 1
-            if run.ended:  # by what was held for it, or by another cancellation
+            if run.ended:  # a held row or another cancellation ended it
                 tally.already_ended += 1
             elif _fitting(view, command, tally)(run.id, run.event):
                 _meeting(view, command, tally)(run)
@@ -95,13 +98,13 @@ def meet_late(view: View, run: Run) -> None:
 
 
 def _work(view: View, command: CancelRuns) -> int:
-    """How many decisions one counts for: some conditions take a hundred times as long as others."""
+    """How many decisions a run counts for: some conditions take a hundred times as long."""
     text = command.condition
     return 1 if text is None or view.functions.condition(text).compiled else _SLOW
 
 
 def _fitting(view: View, command: CancelRuns, tally: Tally) -> Callable[[bytes, EventRow], bool]:
-    """Whether a run's event is one that a cancellation asks for."""
+    """Makes the check whether a cancellation's condition is true for a run (id and event)."""
     if command.condition is None:
         return lambda _run_id, _event: True
     evaluate, request_id = view.functions.condition(command.condition).evaluate, command.request.id
@@ -118,7 +121,7 @@ def _fitting(view: View, command: CancelRuns, tally: Tally) -> Callable[[bytes, 
 
 
 def _meeting(view: View, command: CancelRuns, tally: Tally) -> Callable[[Run], None]:
-    """What a cancellation does to an unfinished run that it asks for."""
+    """Makes what a cancellation does to an unfinished run for which its condition is true."""
     request, dry_run = command.request, command.dry_run
     cause = runs.cause(Cause.CANCELLATION, request=request)
 

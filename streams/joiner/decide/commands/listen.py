@@ -1,4 +1,6 @@
-"""`listen` and `unlisten`: runs with another home wait here under some of their match keys."""
+"""`listen` and `unlisten`: a run with another home waits here under some of its match keys."""
+
+from itertools import takewhile
 
 from streams.joiner.decide.commands import cancel_events
 from streams.joiner.decide.context import Context
@@ -9,7 +11,7 @@ from topology.tables import HeldUnlisten, ListenerRow
 
 
 def listen(view: View, _: Context, command: Listen) -> None:
-    """Let a run wait here, unless it ended already; it meets the cancels that came before it."""
+    """Let a run wait here, unless it has ended; held cancel events are sent to its home."""
     if view.held(tables.held_unlisten_key(command.run_id)):
         return
     home = keys.partition_of_run(command.run_id, view.partitions)
@@ -21,24 +23,21 @@ def listen(view: View, _: Context, command: Listen) -> None:
 
 
 def unlisten(view: View, command: Unlisten) -> None:
-    """Forget a run that ended or was refused; while its listeners may still come, remember that.
+    """Remove the listeners of a run that ended or was refused.
 
-    They may come once more even where they came before: with a repeat received in the same ms.
+    While listeners of it may still come, a held row keeps them out. They may come a second time:
+    with a repeat of the event that is received in the same ms.
     """
     for match_key in command.keys:
-        for key in _listeners(view, match_key, command.run_id):
+        for key, _ in _listeners(view, match_key, command.run_id):
             view.put(key, None)
     if not view.passed(keys.received_ms(command.run_id)):
         held = HeldUnlisten(command.keys)
         view.put(tables.held_unlisten_key(command.run_id), codec.HELD_ROWS.encode(held))
 
 
-def _listeners(view: View, match_key: bytes, run_id: bytes) -> list[bytes]:
-    """The keys of a run's listeners under one match key."""
+def _listeners(view: View, match_key: bytes, run_id: bytes) -> list[tuple[bytes, bytes]]:
+    """The rows of a run's listeners under one match key."""
     prefix = tables.LISTENERS + match_key
-    found = []
-    for key, _ in view.scan(prefix, prefix + run_id):
-        if key[tables.LISTENER_RUN] != run_id:
-            break
-        found.append(key)
-    return found
+    rows = view.scan(prefix, prefix + run_id)
+    return list(takewhile(lambda row: row[0][tables.LISTENER_RUN] == run_id, rows))

@@ -1,8 +1,7 @@
-"""Pauses (S28): runs received from then on are kept back and skipped.
+"""Pauses (S28) keep back and skip the runs that are received while a function is paused.
 
-Those that are unfinished are cancelled now, later or never. A run is skipped if its function was
-paused when it was received. That is known once the watermark has passed it: then no `resume` that
-was received earlier can come any more.
+The runs before them are cancelled now, later or never. Whether a function was paused when a run was
+received is known once the watermark has passed the run: then no earlier `resume` can come any more.
 """
 
 from typing import Final
@@ -24,7 +23,7 @@ LATER: Final = "later"
 
 
 def pause(view: View, context: Context, command: Pause) -> None:
-    """Begin a pause; where there is one already, its plan for unfinished runs is dropped."""
+    """Begin a pause; an earlier pause no longer cancels unfinished runs."""
     if not requests.is_new(view, command):
         return
     for earlier, _ in requests.of_function(view, Pause, command.function):
@@ -35,13 +34,12 @@ def pause(view: View, context: Context, command: Pause) -> None:
 
 
 def resume(view: View, context: Context, command: Resume) -> None:
-    """End a function's pauses: what has not happened yet doesn't happen."""
+    """End a function's pauses: they cancel no more runs."""
     for paused, _ in requests.of_function(view, Pause, command.function):
         if paused.resumed_at:
             continue
         row = paused if paused.state in requests.FINISHED else _planless(paused)
-        # Runs that were received before are skipped all the same, so it applies until the
-        # watermark has passed.
+        # Runs that were received before are still skipped, until the watermark has passed.
         due = 0 if row.scanning else context.received
         requests.write(view, msgspec.structs.replace(row, resumed_at=context.received, due=due))
 
@@ -51,14 +49,14 @@ def covers(view: View, slug: str, received: int) -> bool:
     return any(_lasts(row, received) for row, _ in requests.of_function(view, Pause, slug))
 
 
-def received(row: RequestRow, _command: Pause) -> tuple[int, int]:
+def between(row: RequestRow, _command: Pause) -> tuple[int, int]:
     """The received times (ms) between which a pause looks at runs, both exclusive."""
-    # One that cancels nothing yet keeps back those that were received after it.
+    # A pause that isn't cancelling looks for the runs after it, to keep them back.
     return 0 if row.state == requests.RUNNING else row.received, keys.TIME_END_MS - 1
 
 
 def decider(view: View, row: RequestRow, _command: Pause, tally: Tally) -> Decide:
-    """What a pause does to each run of its scan."""
+    """Makes the decision of a pause on each run of its scan."""
     cause = runs.cause(Cause.PAUSE, request=row.command.request)
 
     def decide(run_id: bytes, letter: bytes) -> int:
@@ -75,7 +73,7 @@ def decider(view: View, row: RequestRow, _command: Pause, tally: Tally) -> Decid
 
 
 def meet_late(view: View, run: Run) -> None:
-    """A run was registered that was received before the pause: it is unfinished like others."""
+    """Cancel a newly registered run that was received before a pause that cancels such runs."""
     for row, _ in requests.of_function(view, Pause, run.event.slug):
         if run.ended:
             return
@@ -88,7 +86,7 @@ def meet_late(view: View, run: Run) -> None:
 
 
 def scanned(view: View, row: RequestRow, command: Pause) -> RequestRow:
-    """Every run there is was met: wait for what is next."""
+    """The row after a scan: done, or with a timer for the pause's next step."""
     if row.resumed_at:
         return msgspec.structs.replace(row, due=row.resumed_at)
     if row.state == requests.RUNNING:
@@ -103,7 +101,7 @@ def scanned(view: View, row: RequestRow, command: Pause) -> RequestRow:
 
 
 def fire(view: View, row: RequestRow) -> None:
-    """The watermark has passed what a pause waited for; nothing is due while it scans."""
+    """Take a pause's next step, for which it had a timer."""
     assert not row.scanning, "a scan has its own end"
     if row.resumed_at:
         requests.write(view, requests.finish(row, row.state))
@@ -117,7 +115,7 @@ def fire(view: View, row: RequestRow) -> None:
 
 
 def release(view: View, run: Run) -> None:
-    """The watermark has passed a run that was kept back: it is skipped, or goes on."""
+    """Skip a run that was kept back, if its function was paused when it came; or let it go on."""
     if covers(view, run.event.slug, run.event.received):
         runs.change(view, run, Status.SKIPPED, ended_at=view.now, dispatch=False, kept_back=False)
         return
@@ -126,7 +124,7 @@ def release(view: View, run: Run) -> None:
 
 
 def _meet(view: View, row: RequestRow, run: Run, tally: Tally, cause: bytes) -> None:
-    """Keep a run back that nobody has started; others are unfinished ones."""
+    """Keep back a run after the pause that hasn't started; cancel one before, if it is time."""
     if run.event.received > row.received and not run.row.started_at:
         if _lasts(row, run.event.received):
             runs.change(view, run, Status.SCHEDULED, dispatch=False, kept_back=True)
@@ -137,10 +135,10 @@ def _meet(view: View, row: RequestRow, run: Run, tally: Tally, cause: bytes) -> 
 
 
 def _lasts(row: RequestRow, received: int) -> bool:
-    """Whether a pause had begun and not ended yet at a time."""
+    """Whether a function was paused at a time (ms), as far as its pause knows."""
     return row.received < received and (not row.resumed_at or received < row.resumed_at)
 
 
 def _planless(row: RequestRow) -> RequestRow:
-    """The pause without its plan for unfinished runs; it goes on to keep others back."""
+    """The pause's row without cancelling unfinished runs; it goes on to keep runs back."""
     return msgspec.structs.replace(row, state=requests.STOPPED, due=0)

@@ -11,9 +11,9 @@ from topology.tables import EventRow, HeldMatch
 
 
 def register(view: View, context: Context, command: Register, definition: Definition) -> None:
-    """Register the run unless its event already has one.
+    """Register a run unless its event already has one; let the event cancel earlier runs.
 
-    Then let the event cancel, and be cancelled.
+    Then let the run meet what was held for it, and the requests that apply to it.
     """
     listed = view.get(tables.by_event_key(command.event_key))
     first = None
@@ -36,7 +36,7 @@ def register(view: View, context: Context, command: Register, definition: Defini
         return
     view.count("repeats")
     if view.get(tables.event_row_key(command.run_id)) is None:
-        # Received in the same ms as the first, it has the same run id: that run goes on waiting.
+        # A repeat in the same ms as the first has the same run id: that run must go on listening.
         runs.stop_listening(view, command.run_id, runs.remote_listeners(view, command, compiled))
     occurred = Context(position=first.position, received=first.received, event=context.event)
     if command.cancels:
@@ -46,7 +46,7 @@ def register(view: View, context: Context, command: Register, definition: Defini
 def _first_occurrence(
     view: View, context: Context, command: Register, listed: bytes
 ) -> EventRow | None:
-    """The run of the same event id and home key, if there is one within a day (S3)."""
+    """The run of the same event id and home key within a day, or None (S3)."""
     home = command.listeners[0].key if _indexed(command) else command.event_key
     for run_id in tables.run_ids(listed):
         value = view.get(tables.event_row_key(run_id))
@@ -65,7 +65,7 @@ def _indexed(command: Register) -> bool:
 def _cancel_by_same_event(
     view: View, context: Context, command: Register, occurred: Context
 ) -> None:
-    """The event cancels earlier runs of the function it triggers, as its first occurrence could."""
+    """Let a trigger event cancel earlier runs of its function, as of its first occurrence."""
     cancel = CancelEvent(
         received=occurred.received,
         position=occurred.position,
@@ -86,7 +86,7 @@ def _cancel_by_same_event(
 
 
 def _meet_held(view: View, run_id: bytes, event: EventRow) -> None:
-    """What came before the run: matches of other partitions, cancels, updates by event id."""
+    """Let a run meet what was held for it: matches, cancel events, updates by event id."""
     if view.may_hold(tables.HELD_MATCHES + run_id):
         _meet_held_matches(view, runs.registered(view, run_id))
     for listener in event.listeners:
@@ -99,7 +99,7 @@ def _meet_held(view: View, run_id: bytes, event: EventRow) -> None:
 
 
 def _meet_held_matches(view: View, run: Run) -> None:
-    """Cancels that found this run's listeners before the run itself was registered (S11)."""
+    """Let a run meet cancel events that found its listeners before it was registered (S11)."""
     for key, value in view.held(tables.HELD_MATCHES + run.id):
         held = codec.HELD_ROWS.decode(value)
         assert isinstance(held, HeldMatch)

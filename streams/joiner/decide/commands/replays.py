@@ -1,4 +1,4 @@
-"""Replays: runs that ended start afresh, through the router, like events received now (S29)."""
+"""Replays send the events of ended runs to the router, like events received now (S29)."""
 
 from hashlib import blake2b
 
@@ -11,13 +11,13 @@ from topology.tables import LETTERS, RequestRow
 
 
 def replay(view: View, context: Context, command: Replay) -> None:
-    """Begin a replay."""
+    """Begin a replay, unless the request is a repeat."""
     if requests.is_new(view, command):
         requests.write(view, RequestRow(command, context.received, requests.RUNNING, scanning=True))
 
 
 def decider(view: View, row: RequestRow, command: Replay, tally: Tally) -> Decide:
-    """What a replay does to each run of its scan."""
+    """Makes the decision of a replay on each run of its scan."""
     wanted = frozenset(LETTERS[status] for status in command.statuses)
 
     def decide(run_id: bytes, letter: bytes) -> int:
@@ -40,11 +40,11 @@ def decider(view: View, row: RequestRow, command: Replay, tally: Tally) -> Decid
 
 
 def scanned(_view: View, row: RequestRow, _command: Replay) -> RequestRow:
-    """Every run in the range was met: the replay is done."""
+    """The row after the scan: the replay is done."""
     return requests.finish(row, requests.DONE)
 
 
 def _share(run_id: bytes, spread_ms: int) -> int:
-    """When within a replay a run is due: by chance, but the same however often it is asked."""
+    """A run's delay (ms) within a replay's spread: random, but always the same for the run."""
     chance = int.from_bytes(blake2b(run_id, digest_size=6).digest(), "big")
     return chance * spread_ms >> 48

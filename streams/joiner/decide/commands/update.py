@@ -1,4 +1,4 @@
-"""`update`: a worker's word on a run (S4, S5, S31)."""
+"""`update`: a worker says what becomes of a run (S4, S5, S31)."""
 
 import msgspec
 
@@ -15,7 +15,7 @@ _ENDS = {"completed": Status.COMPLETED, "failed": Status.FAILED}
 
 
 def update(view: View, context: Context, command: Update) -> None:
-    """Apply an update to its run; one by event id waits until the run can't come any more."""
+    """Apply an update to its run; an update by event id is held while its run may come."""
     run = runs.load(view, command.run_id) if command.run_id else _newest_unfinished(view, command)
     if run is not None:
         apply(view, run, command, context.received)
@@ -30,7 +30,7 @@ def update(view: View, context: Context, command: Update) -> None:
 
 
 def meet_held_updates(view: View, run_id: bytes, event_key: bytes) -> None:
-    """Apply the updates by event id that came before their run."""
+    """Apply the updates by event id that were held for a run."""
     for key, value in view.held(tables.HELD_UPDATES + event_key):
         held = codec.HELD_ROWS.decode(value)
         assert isinstance(held, HeldUpdate)
@@ -57,15 +57,8 @@ def apply(view: View, run: Run, command: Update, received: int) -> None:
         case "stopped":
             runs.change(view, run, Status.CANCELLED, stopped_at=received, **_step(command))
         case end:
-            runs.change(
-                view,
-                run,
-                _ENDS[end],
-                ended_at=view.now,
-                error=command.error,
-                dispatch=False,
-                **_step(command),
-            )
+            ended = {"ended_at": view.now, "error": command.error, "dispatch": False}
+            runs.change(view, run, _ENDS[end], **ended, **_step(command))
 
 
 def _claim(view: View, run: Run, command: Update, received: int) -> None:
@@ -82,10 +75,7 @@ def _claim(view: View, run: Run, command: Update, received: int) -> None:
 
 
 def _renew_lease(view: View, run: Run, command: Update, received: int) -> None:
-    """A heartbeat changes no status, so it is not announced.
-
-    Without a lease or a step it changes nothing.
-    """
+    """Apply a heartbeat: it may change the lease and the step, and isn't announced."""
     until = max(run.row.lease_until, _lease(view, run, received))
     row = msgspec.structs.replace(run.row, lease_until=until, **_step(command))
     if row != run.row:
@@ -102,13 +92,13 @@ def _step(command: Update) -> dict[str, str]:
 
 
 def _refusal(view: View, run: Run, command: Update, received: int) -> str | None:
-    """Why an update is ignored, or None where it applies."""
+    """Why an update is ignored, or None if it applies."""
     row = run.row
     if command.run_id and command.attempt != row.attempt:
         return "wrong_attempt"
     status = command.status
     if row.status == Status.CANCELLED:
-        # Its worker may still be in a step: until it says `stopped`, its lease goes on.
+        # The worker may still be in a step: its lease goes on until it says `stopped`.
         follows = (
             status in ("heartbeat", "stopped")
             and not row.stopped_at
@@ -125,7 +115,7 @@ def _refusal(view: View, run: Run, command: Update, received: int) -> str | None
 
 
 def _may_follow(row: RunRow, command: Update) -> bool:
-    """Whether an unfinished run may take this update, claims excepted."""
+    """Whether an update other than a claim may follow on an unfinished run's row."""
     match command.status:
         case "heartbeat":
             return row.status == Status.RUNNING and _holds(row.worker, command.worker)
@@ -154,7 +144,7 @@ def _holds(holder: str, worker: str) -> bool:
 
 
 def _newest_unfinished(view: View, command: Update) -> Run | None:
-    """The newest unfinished run of an event, by received time, replays included."""
+    """The unfinished run of an event that was received last, replays included; or None."""
     listed = view.get(tables.by_event_key(command.event_key)) or b""
     for run_id in sorted(tables.run_ids(listed), reverse=True):
         run = runs.load(view, run_id)
