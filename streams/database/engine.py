@@ -10,10 +10,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy
 from sqlalchemy import URL, Connection, Engine, event, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from streams.database.upgrade import upgrade
@@ -112,7 +113,7 @@ def _sqlite(url: URL) -> Engine:
     engine = sqlalchemy.create_engine(url, connect_args={"timeout": _PATIENCE_S})
 
     @event.listens_for(engine, "connect")
-    def connected(connection: Any, _record: object) -> None:  # noqa: ANN401  # the driver's own
+    def connected(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None
         cursor = connection.cursor()
         # Readers and the one writer don't wait for each other; no commit waits for the disk. Pages
@@ -165,10 +166,12 @@ def _postgresql(url: URL) -> Engine:
     )
 
     @event.listens_for(engine, "connect")
-    def connected(connection: Any, _record: object) -> None:  # noqa: ANN401  # the driver's own
+    def connected(connection: DBAPIConnection, _record: object) -> None:
+        cursor = connection.cursor()
         # Nobody waits for ever for a process that was frozen inside a transaction.
         for timeout in ("lock_timeout", "idle_in_transaction_session_timeout"):
-            connection.execute(f"SET {timeout} = '{_PATIENCE_S}s'")
+            cursor.execute(f"SET {timeout} = '{_PATIENCE_S}s'")
+        cursor.close()
         connection.commit()
 
     return engine

@@ -99,10 +99,6 @@ class Stream(Protocol):
         """The sources whose minimum is the watermark."""
 
 
-class Closed(Exception):  # noqa: N818  # not an error: the way out of a partition's life
-    """The partition is no longer ours."""
-
-
 class PartitionProcessor:
     """One partition from its assignment to its revocation."""
 
@@ -146,7 +142,7 @@ class PartitionProcessor:
             pause = _PAUSE_S
             try:
                 self._live()
-            except (Closed, GaveUpError):
+            except GaveUpError:
                 return
             except FencedError as error:
                 log.warning(
@@ -154,10 +150,7 @@ class PartitionProcessor:
                 )
                 self._figures.fenced()
             except (LostInputError, codec.UnknownVersionError) as error:
-                log.error(  # noqa: TRY400  # the message says it all
-                    "Partition stopped, nothing is skipped", **self._where(), error=str(error)
-                )
-                self._figures.stopped(str(error))
+                self._stopped(str(error))
                 pause = _LONG_PAUSE_S
             except DamagedStoreError as error:
                 log.exception("Rows are damaged: restored anew", **self._where(), error=str(error))
@@ -181,6 +174,8 @@ class PartitionProcessor:
             transactions.begin_life()  # 1
             store = self._restore(transactions)  # 2
             life.callback(store.close)
+            if self._stopping.is_set():
+                return
             applied = _applied(store)
             self._check_input(applied)
             reader = self._forward_reader(applied)  # 3
@@ -190,6 +185,10 @@ class PartitionProcessor:
             self._figures.ready(applied)
             self._stream.ready(self._partition.number, applied.commands + 1)
             self._work(store, transactions, applied)  # 4 to 6
+
+    def _stopped(self, problem: str) -> None:
+        log.error("Partition stopped, nothing is skipped", **self._where(), error=problem)
+        self._figures.stopped(problem)
 
     def _drop_inbox(self) -> None:
         self.inbox.close()
@@ -205,9 +204,6 @@ class PartitionProcessor:
             self._figures.restoring,
             self._stopping.is_set,
         )
-        if self._stopping.is_set():
-            store.close()
-            raise Closed
         self._parts.crash_at("joiner_after_restore")
         return store
 

@@ -61,7 +61,7 @@ class Memory:
         blocks.set_pin_l0_filter_and_index_blocks_in_cache(True)
         blocks.set_format_version(5)
         options = Options(raw_mode=True)
-        options.create_if_missing(True)  # noqa: FBT003
+        options.create_if_missing(create_if_missing=True)
         options.set_block_based_table_factory(blocks)
         options.set_write_buffer_manager(self.buffers)
         options.set_write_buffer_size(32 * _MIB)

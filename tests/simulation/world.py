@@ -13,6 +13,7 @@ from tests.simulation.traffic import FUNCTIONS, Traffic
 from tests.support.logs import Cluster, topic_id
 from tests.support.partition import TOMBSTONES_MS, Clock, Setting, StepwisePartition
 from topology import codec
+from topology.records import Function
 
 START_MS = 1_700_000_000_000
 _RATE = 0.02
@@ -113,10 +114,10 @@ class World:
             log.compact(log.end, before)
 
 
-def _registry(functions: tuple[object, ...]) -> Registry:
+def _registry(functions: tuple[Function, ...]) -> Registry:
     registry = Registry()
     for number, function in enumerate(functions):
-        key = f"{function.slug}/{number:026}".encode()  # type: ignore[attr-defined]
-        body = codec.encode_function(function)  # type: ignore[arg-type]
+        key = f"{function.slug}/{number:026}".encode()
+        body = codec.encode_function(function)
         registry.apply(number, START_MS - 10_000, key, body)
     return registry

@@ -27,8 +27,8 @@ TOPICS = {spec.name: spec.name for spec in topics.TOPICS}
 TOMBSTONES_MS = 24 * 60 * 60 * 1000
 
 
-class Idle(Exception):  # noqa: N818  # not an error: there is nothing to do for now
-    """The partition has done all that it could."""
+class Idle(BaseException):
+    """The partition has done all that it could; no handler of errors may take it for one."""
 
 
 class Clock:
