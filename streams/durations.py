@@ -1,6 +1,7 @@
 """Durations and instants as people write them.
 
-One number and one unit: `durationpy` and `pytimeparse` also take `1h x 5m`, fractions and months.
+A duration is one number and one unit. The packages for it (`durationpy`, `pytimeparse`) also accept
+`1h x 5m`, fractions and months.
 """
 
 import re
@@ -24,31 +25,31 @@ _Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 def parse_duration(text: str) -> int:
-    """The ms of a duration such as `90s`, `10m`, `24h` or `7d`.
+    """Give the ms of a duration such as `90s`, `10m`, `24h` or `7d`.
 
     Raises:
         ValueError: The text is no duration, or not within 1 ms and 366 days.
     """
-    found = _DURATION.fullmatch(text)
-    if found is None:
+    match = _DURATION.fullmatch(text)
+    if match is None:
         raise ValueError("not a duration: write one number and one unit, such as 90s, 10m, 24h, 7d")
-    duration_ms = int(found[1]) * _UNITS[found[2]]
+    duration_ms = int(match[1]) * _UNITS[match[2]]
     if not 0 < duration_ms <= limits.LONGEST_MS:
         raise ValueError(f"must be more than 0 and at most {format_duration(limits.LONGEST_MS)}")
     return duration_ms
 
 
 def format_duration(duration_ms: int) -> str:
-    """The shortest text that `parse_duration` reads as this many ms."""
+    """Give the shortest text that `parse_duration` reads as this many ms."""
     unit = next(unit for unit, size in _UNITS.items() if duration_ms % size == 0)
     return f"{duration_ms // _UNITS[unit]}{unit}"
 
 
 def parse_instant(text: str) -> int:
-    """The ms since 1970 of an RFC 3339 instant such as `2026-01-31T12:00:00Z`.
+    """Give the ms since 1970 of an RFC 3339 instant such as `2026-01-31T12:00:00Z`.
 
     Raises:
-        ValueError: The text is no such instant, or has no offset from UTC.
+        ValueError: The text is no such instant, has no offset from UTC, or is before 1970.
     """
     try:
         instant: datetime = msgspec.convert(text, _Instant)
@@ -62,7 +63,7 @@ def parse_instant(text: str) -> int:
 
 
 def format_instant(instant_ms: int) -> str:
-    """The RFC 3339 text of an instant in UTC."""
+    """Give the RFC 3339 text, in UTC, of an instant in ms since 1970."""
     instant = _EPOCH + timedelta(milliseconds=instant_ms)
     spec = "milliseconds" if instant_ms % limits.SECOND_MS else "seconds"
     return instant.isoformat(timespec=spec).replace("+00:00", "Z")

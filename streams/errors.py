@@ -42,7 +42,7 @@ class CountermandError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One wrong thing in a definition.
+    """A mistake in a definition.
 
     Attributes:
         path: The field.
@@ -62,13 +62,13 @@ class Problem:
 
     @property
     def field(self) -> str:
-        """The field as people write it: `functions[0].cancel_on[1].if`."""
+        """Its path as people write it: `functions[0].cancel_on[1].if`."""
         parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in self.path]
         return "".join(parts).removeprefix(".")
 
     @property
     def pointer(self) -> str:
-        """The field as a JSON pointer (RFC 6901)."""
+        """Its path as a JSON pointer (RFC 6901)."""
         parts = [str(part).replace("~", "~0").replace("/", "~1") for part in self.path]
         return "".join(f"/{part}" for part in parts)
 

@@ -21,7 +21,7 @@ _COLOURS: Final = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "
 
 
 class Log:
-    """A logger whose lines are a sentence and fields."""
+    """A logger whose lines are a sentence (the event) and fields."""
 
     __slots__ = ("_logger",)
 
@@ -30,23 +30,23 @@ class Log:
         self._logger = logger
 
     def debug(self, event: str, /, **fields: object) -> None:
-        """Log what only a developer wants to know."""
+        """Log what only developers want to know."""
         self._write(logging.DEBUG, event, fields)
 
     def info(self, event: str, /, **fields: object) -> None:
-        """Log what an operator may want to know."""
+        """Log what operators may want to know."""
         self._write(logging.INFO, event, fields)
 
     def warning(self, event: str, /, **fields: object) -> None:
-        """Log what an operator should look at."""
+        """Log what operators should look at."""
         self._write(logging.WARNING, event, fields)
 
     def error(self, event: str, /, **fields: object) -> None:
-        """Log what an operator must mend."""
+        """Log what operators must repair."""
         self._write(logging.ERROR, event, fields)
 
     def exception(self, event: str, /, **fields: object) -> None:
-        """Log an error with the traceback of the exception that is being handled."""
+        """Log an error with the traceback of the exception in hand."""
         self._write(logging.ERROR, event, fields, traceback=True)
 
     def _write(
@@ -62,7 +62,7 @@ class JsonFormatter(logging.Formatter):
     """One JSON object per line: ts, level, logger, event, then the fields."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line of a record."""
+        """Give the line of a record."""
         line: dict[str, Any] = {
             "ts": _time(record).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.levelname.lower(),
@@ -84,7 +84,7 @@ class ConsoleFormatter(logging.Formatter):
         self._colour = colour
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line of a record."""
+        """Give the line of a record."""
         level = f"{record.levelname.lower():<7}"
         if self._colour:
             level = f"\x1b[{_COLOURS.get(record.levelname, '0')}m{level}\x1b[0m"
@@ -97,9 +97,9 @@ class ConsoleFormatter(logging.Formatter):
 
 
 class Limiter:
-    """Lets one line per key and interval through, and counts the others.
+    """Admits one line per key and interval, and counts the lines between.
 
-    At most `keys` keys are remembered; the one let through longest ago is forgotten first.
+    At most `keys` keys are remembered; the key admitted longest ago is forgotten first.
     """
 
     def __init__(
@@ -109,33 +109,33 @@ class Limiter:
         keys: int = 1_000,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """One line per key and `seconds`."""
+        """Admit one line per key and `seconds`; `clock` gives monotonic seconds."""
         self._seconds = seconds
         self._keys = keys
         self._clock = clock
         self._last: OrderedDict[Hashable, tuple[float, int]] = OrderedDict()
 
     def admit(self, key: Hashable) -> int | None:
-        """None: keep quiet. A number: log now, and that many were held back since the last."""
+        """Give None where the line is to be left out, else how many were since the last line."""
         now = self._clock()
-        last, held = self._last.get(key, (None, 0))
+        last, left_out = self._last.get(key, (None, 0))
         if last is not None and now - last < self._seconds:
-            self._last[key] = (last, held + 1)
+            self._last[key] = (last, left_out + 1)
             return None
         self._last[key] = (now, 0)
         self._last.move_to_end(key)
         if len(self._last) > self._keys:
             self._last.popitem(last=False)
-        return held
+        return left_out
 
 
 def get(name: str) -> Log:
-    """The log of a module: `get(__name__)`."""
+    """Give the log of a module: `get(__name__)`."""
     return Log(logging.getLogger(name))
 
 
 class FieldsAdapter(logging.LoggerAdapter[logging.Logger]):
-    """A standard logger whose lines carry fields: for code that isn't ours."""
+    """A standard logger that adds fields to its lines, for libraries that log."""
 
     def process(
         self, msg: object, kwargs: MutableMapping[str, Any]
@@ -145,10 +145,15 @@ class FieldsAdapter(logging.LoggerAdapter[logging.Logger]):
 
 
 def configure(level: str, form: str, stream: TextIO | None = None) -> None:
-    """Send every log line of the process to `stream` (stdout if None).
+    """Send the log lines of the process to `stream` (stdout if None).
 
-    Countermand's own lines from `level` on; the libraries' only warnings and worse, since
-    at lower levels some of them print what records hold.
+    These are Countermand's own lines from `level` on, and the libraries' warnings and errors: at
+    lower levels some libraries print what records hold.
+
+    Args:
+        level: `debug`, `info`, `warning` or `error`.
+        form: `json`, `console`, or `auto`: text on a terminal, JSON elsewhere.
+        stream: Where the lines go.
     """
     stream = sys.stdout if stream is None else stream
     terminal = stream.isatty()
@@ -163,13 +168,13 @@ def configure(level: str, form: str, stream: TextIO | None = None) -> None:
 
 
 def _encodable(text: str) -> str:
-    """The text without lone surrogates, which an error's message may have and UTF-8 has not."""
+    """Replace lone surrogates, which an error's message may have and UTF-8 can't encode."""
     return text.encode(errors="replace").decode()
 
 
 def _fields(record: logging.LogRecord) -> Mapping[str, object]:
-    found: Mapping[str, object] = getattr(record, _FIELDS, {})
-    return found
+    fields: Mapping[str, object] = getattr(record, _FIELDS, {})
+    return fields
 
 
 def _time(record: logging.LogRecord) -> datetime:
@@ -177,7 +182,7 @@ def _time(record: logging.LogRecord) -> datetime:
 
 
 def _safe(value: object) -> object:
-    """A value that may be logged: ids as hex, no long bytes or texts, which may be payloads."""
+    """Give a value as it may be logged: ids as hex; long bytes and texts may be payloads."""
     if isinstance(value, bytes):
         return value.hex() if len(value) <= _ID_BYTES else f"<{len(value)} bytes>"
     if isinstance(value, str) and len(value) > _TEXT_CHARS:

@@ -1,5 +1,5 @@
 """Functions: read from files, compiled for matching, kept as versions in the topic `functions`.
 
-`definition` and `compiled` are pure; `reader` and `writer` alone talk to Kafka, so nothing is
-imported here that would bring a client along.
+Only `reader` and `writer` talk to Kafka. Nothing is imported here, so that the other modules can be
+imported without a Kafka client.
 """

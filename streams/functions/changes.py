@@ -16,7 +16,7 @@ from topology.records import Definition, Function, Json
 
 
 class Change(Enum):
-    """What becomes of a function."""
+    """How the wanted function differs from its newest version."""
 
     NEW = "new"
     CHANGED = "changed"
@@ -25,7 +25,7 @@ class Change(Enum):
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """One field's value before and after; None where it is not given."""
+    """The value of a field before and after; None where it is not given."""
 
     field: str
     before: Json
@@ -38,11 +38,12 @@ class RuleReport:
 
     Attributes:
         index: Its place in `cancel_on`.
-        event: The cancel event.
+        event: The name of the cancel event.
         expression: Over both events; None where it cancels every run.
-        keys: The members of the cancel event that are looked up, per branch; none: it scans.
-        evaluated: Whether what is found is then evaluated.
-        compiled: Whether that needs no interpreter.
+        keys: Per `||` branch, the members of the cancel event by which runs are looked up; empty
+            where every pending run is scanned.
+        evaluated: Whether the expression is also evaluated for these runs.
+        compiled: Whether it is evaluated without celpy.
     """
 
     index: int
@@ -54,13 +55,13 @@ class RuleReport:
 
     @property
     def indexed(self) -> bool:
-        """Whether a cancel finds its runs by key, and needn't ask every partition."""
+        """Whether a cancel looks its runs up by key instead of scanning every partition."""
         return bool(self.keys)
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One function: what is there, what is wanted, and how its rules will match."""
+    """What applying a function changes, and how its rules will match."""
 
     function: Function
     change: Change
@@ -79,14 +80,15 @@ def compare(registry: Registry, functions: Iterable[Function]) -> tuple[Differen
     Raises:
         RefusedError: A slug belongs to another app and id.
     """
-    return tuple(_difference(registry.newest(one.slug), one) for one in functions)
+    return tuple(_difference(registry.newest(wanted.slug), wanted) for wanted in functions)
 
 
 def superseded(registry: Registry, now_ms: int) -> Iterator[Version]:
-    """Versions to tombstone, oldest first: no run that was registered with them can be pending.
+    """Give the versions to tombstone: no run that was registered with them can be pending.
 
-    One that marks a deletion goes last of its function, lest an older one comes to life again.
-    Those that are ignored for their app and id go at once, lest they come to life in turn.
+    The versions of a function go from the oldest on. The version that marks its deletion goes last,
+    since without it an older version would start runs again. Versions that are ignored for their
+    app and id go at once, since they would be valid when the owner of their slug is gone.
     """
     yield from registry.ignored()
     for slug in registry.slugs():
@@ -102,7 +104,7 @@ def superseded(registry: Registry, now_ms: int) -> Iterator[Version]:
 
 
 def rule_reports(function: Function) -> tuple[RuleReport, ...]:
-    """Say how each cancel rule of a function finds its runs."""
+    """Give how each cancel rule of a function finds its runs."""
     body = codec.encode_function(function)
     compiled = compile_definition(Definition(function.slug, 0, body))
     return tuple(_report(rule) for rule in compiled.rules)
@@ -159,7 +161,7 @@ def _report(rule: CompiledRule) -> RuleReport:
 
 
 def path_text(path: Path) -> str:
-    """A path of members as people write it: `data.reportId`."""
+    """Write out a path of members: `data.reportId`."""
     parts = [
         f".{part}" if isinstance(part, str) and part.isidentifier() else f"[{part!r}]"
         for part in path

@@ -1,8 +1,8 @@
 """One version of a function, ready to register runs and to find what a cancel event may cancel.
 
 Routers compute keys and listeners with it, joiners decide with it, so it knows neither Faust nor a
-Kafka client. The same version gives the same keys everywhere: they depend on the slug, the cancel
-event's name and the paths alone, never on the version or the place of a rule.
+Kafka client. A key depends only on the slug, the cancel event's name and the paths, never on the
+version or the place of a rule, so routers and joiners compute equal keys.
 """
 
 from collections.abc import Iterable
@@ -21,12 +21,12 @@ TRIGGER_VARIABLES: Final = frozenset({"event"})
 
 
 class KeyKind:
-    """One way in which runs and cancels of a rule meet: values under paths of both events.
+    """A way in which runs and cancels meet under a key: values under paths of both events.
 
     Attributes:
-        paths: Where the values lie in the cancel event; kinds of one function and cancel event
+        paths: Where the values lie in the cancel event. Kinds of the same function and cancel event
             with equal paths give equal keys.
-        keys: From canonical values to the key.
+        keys: Makes the key from canonical values.
         event_values: The values of a trigger event, None where one is missing or null.
         async_values: The values of a cancel event, None where one is missing or null.
     """
@@ -40,11 +40,11 @@ class KeyKind:
         self.async_values: matching.Extractor = matching.extractor(self.paths)
 
     def run_key(self, event: Event) -> bytes | None:
-        """Where a run of this trigger event waits; None: no cancel can match (S14)."""
+        """Give the key under which a run of this event waits; None: no cancel can match (S14)."""
         return _key(self.keys, self.event_values(event))
 
     def cancel_key(self, event: Event) -> bytes | None:
-        """Where this cancel event finds runs; None: it matches none (S14)."""
+        """Give the key under which this cancel event finds runs; None: none match (S14)."""
         return _key(self.keys, self.async_values(event))
 
 
@@ -57,8 +57,8 @@ class CompiledRule:
         rule: As it was defined.
         early_cancel_ms: How far a cancel reaches beyond its own time (S12).
         kinds: One per `||` branch; empty where the rule must scan.
-        scan_key: What its runs wait under where it must scan, else None.
-        needs_evaluation: False where an equal key, or waiting at all, is already the verdict.
+        scan_key: The key under which its runs wait if the rule must scan, else None.
+        needs_evaluation: False where a run that waits under the key of a cancel matches it.
     """
 
     __slots__ = (
@@ -87,27 +87,27 @@ class CompiledRule:
         self._evaluate = None if expression is None else expression.evaluate
 
     def until(self, received: int) -> int:
-        """The last received time of a cancel that can match a run received then (S13); 0: none."""
+        """Give the last received time (ms) of cancels for a run received then (S13); 0: no end."""
         if self.rule.timeout_ms is not None:
             return received + self.rule.timeout_ms
         return self.rule.timeout_at or 0
 
     def listeners(self, event: Event, received: int) -> tuple[Listener, ...]:
-        """What a run of this trigger event waits under, each key once."""
+        """Give the listeners of a run of this trigger event, one per key."""
         until = self.until(received)
         if self.scan_key is not None:
             return (Listener(self.scan_key, self.index, until),)
         if len(self.kinds) == 1:
             key = self.kinds[0].run_key(event)
             return () if key is None else (Listener(key, self.index, until),)
-        found = dict.fromkeys(kind.run_key(event) for kind in self.kinds)
-        return tuple(Listener(key, self.index, until) for key in found if key is not None)
+        keys = dict.fromkeys(kind.run_key(event) for kind in self.kinds)
+        return tuple(Listener(key, self.index, until) for key in keys if key is not None)
 
     def matches(self, event: Event, async_: Event) -> bool:
-        """The whole expression's verdict on a run's trigger event and a cancel event.
+        """Give the verdict of the whole expression on a run's trigger event and a cancel event.
 
         Raises:
-            EvaluationError: There is none: no match, to be counted (S16).
+            EvaluationError: There is no verdict: no match, which the caller counts (S16).
         """
         return self._evaluate is None or self._evaluate(event, async_)
 
@@ -118,7 +118,7 @@ class CompiledFunction:
     Attributes:
         slug: The function's name.
         version: Its number: the offset of its record.
-        valid_from: The first received time that it applies to.
+        valid_from: The received time (ms) from which on it applies.
         function: As it was defined.
         definition: The record that command batches carry.
         rules: Its cancel rules, in their order.
@@ -159,7 +159,7 @@ class CompiledFunction:
         """Whether the event starts a run (S1).
 
         Raises:
-            EvaluationError: No trigger's condition is true and one has no answer (S16).
+            EvaluationError: No trigger's condition is true, and at least one is an error (S16).
         """
         conditions = self._conditions.get(event["name"])
         if conditions is None:
@@ -167,23 +167,23 @@ class CompiledFunction:
         return not conditions or _any_true(conditions, event)
 
     def listeners(self, event: Event, received: int) -> tuple[Listener, ...]:
-        """What a run of this trigger event waits under, over all rules.
+        """Give the listeners of a run of this trigger event, over all rules.
 
-        Those with an equality come first: the first of them is the run's home key. The others wait
-        at home, wherever that is.
+        Listeners with an equality come first: the key of the first is the run's home key. Those of
+        rules that scan wait at home.
         """
-        found: list[Listener] = []
+        listeners: list[Listener] = []
         for rule in self._home_first:
-            found += rule.listeners(event, received)
-        return tuple(found)
+            listeners += rule.listeners(event, received)
+        return tuple(listeners)
 
 
 def compile_definition(definition: Definition, valid_from: int = 0) -> CompiledFunction:
-    """Compile one version; the caller keeps the result, for this takes up to some milliseconds.
+    """Compile a version; callers keep the result, since this may take some milliseconds.
 
     Raises:
         CodecError: The body is not a function.
-        ExpressionError: An expression is none that this release reads.
+        ExpressionError: This release can't read one of its expressions.
         DefinitionError: A rule has no single scope, or the body is another function's.
     """
     function = codec.decode_function(definition.body)
@@ -196,31 +196,31 @@ def compile_definition(definition: Definition, valid_from: int = 0) -> CompiledF
 
 @dataclass(frozen=True, slots=True)
 class CancelMatcher:
-    """What events of one name may cancel of one function, over all of its kept versions.
+    """What events of one name may cancel of a function, over all of its kept versions.
 
     Attributes:
-        kinds: The distinct ways to compute a key, with how long a cancel is held for each.
-        scan: The match that asks every partition, where a version has a rule that must scan.
+        kinds: The distinct ways to compute a key, each with how long (ms) a cancel is held.
+        scan: The match that asks every partition, if a version has a rule that must scan.
     """
 
     kinds: tuple[tuple[KeyKind, int], ...]
     scan: Match | None
 
     def matches(self, event: Event) -> tuple[Match, ...]:
-        """The keys under which the event may find runs."""
-        found = [] if self.scan is None else [self.scan]
+        """Give the keys under which the event may find runs."""
+        matches = [] if self.scan is None else [self.scan]
         for kind, hold_ms in self.kinds:
             key = kind.cancel_key(event)
             if key is not None:
-                found.append(Match(key, hold_ms))
-        return tuple(found)
+                matches.append(Match(key, hold_ms))
+        return tuple(matches)
 
 
 class CancelKinds:
-    """What cancel events may cancel of one function, whose kept versions these are.
+    """What cancel events may cancel of a function: the rules of its kept versions.
 
     Runs keep the version that they were registered with, so the rules of every kept version count.
-    Keys don't depend on the version, so most versions share theirs.
+    Most versions share their keys, which don't depend on the version.
     """
 
     __slots__ = ("_matchers",)
@@ -238,7 +238,7 @@ class CancelKinds:
         return frozenset(self._matchers)
 
     def matcher(self, event_name: str) -> CancelMatcher | None:
-        """What events of this name may cancel; None: nothing."""
+        """Give what events of this name may cancel; None: nothing."""
         return self._matchers.get(event_name)
 
 
@@ -248,7 +248,7 @@ def _key(keys: MatchKeys, values: matching.Values | None) -> bytes | None:
     try:
         return keys.key(matching.canonical(values))
     except EvaluationError:
-        # Nested deeper than any comparison goes: equal to nothing, so no key.
+        # A value is nested deeper than values are compared: it equals none, so has no key.
         return None
 
 
@@ -271,7 +271,7 @@ def _check_scope(index: int, rule: CancelRule) -> None:
 
 
 def _conditions(triggers: Iterable[Trigger], name: str) -> tuple[matching.Expression, ...]:
-    """The conditions of the triggers of one name, of which one must be true; none: always."""
+    """Give the conditions for one event name, of which one must be true; empty: no condition."""
     texts = [trigger.if_ for trigger in triggers if trigger.event == name]
     if None in texts:
         return ()

@@ -1,4 +1,4 @@
-"""Functions as people write them, in YAML or JSON: everything is checked, all errors at once."""
+"""Reads functions that people write in YAML or JSON, and reports all errors at once."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -39,7 +39,7 @@ def read_files(paths: Iterable[Path]) -> tuple[Function, ...]:
     """Read the functions of YAML or JSON files, in their order.
 
     Raises:
-        DefinitionError: With every wrong field of every file.
+        DefinitionError: It has every wrong field of every file.
     """
     collected = _Collected()
     for path in paths:
@@ -58,7 +58,7 @@ def read_text(text: str, source: str = "") -> tuple[Function, ...]:
     """Read the functions of one YAML or JSON text; `source` names it in errors.
 
     Raises:
-        DefinitionError: With every wrong field.
+        DefinitionError: It has every wrong field.
     """
     collected = _Collected()
     collected.add_text(text, source)
@@ -66,10 +66,10 @@ def read_text(text: str, source: str = "") -> tuple[Function, ...]:
 
 
 def read_function(definition: Mapping[str, Json]) -> Function:
-    """Read one function from a mapping, as a JSON body or the SDK gives it.
+    """Read a function from a mapping, such as a JSON body or the SDK's.
 
     Raises:
-        DefinitionError: With every wrong field.
+        DefinitionError: It has every wrong field.
     """
     problems = Problems("")
     try:
@@ -82,12 +82,14 @@ def read_function(definition: Mapping[str, Json]) -> Function:
 
 
 def as_document(function: Function) -> dict[str, Json]:
-    """The mapping that `read_function` reads as this function, without what is not set."""
+    """Give the mapping that `read_function` reads as this function, without unset fields."""
     timeouts = {"start": function.start_timeout_ms, "finish": function.finish_timeout_ms}
     document = {
         "id": function.id,
         "app": function.app,
-        "triggers": [_given(event=one.event, **{"if": one.if_}) for one in function.triggers],
+        "triggers": [
+            _given(event=trigger.event, **{"if": trigger.if_}) for trigger in function.triggers
+        ],
         "cancel_on": [_rule_document(rule) for rule in function.cancel_on],
         "timeouts": {name: format_duration(ms) for name, ms in timeouts.items() if ms},
         "lease": format_duration(function.lease_ms) if function.lease_ms else None,
@@ -119,7 +121,9 @@ class _Collected:
 
     def result(self) -> tuple[Function, ...]:
         if self.problems:
-            raise DefinitionError(sorted(self.problems, key=lambda one: (one.source, one.line)))
+            raise DefinitionError(
+                sorted(self.problems, key=lambda problem: (problem.source, problem.line))
+            )
         return tuple(function for function, _ in self._functions.values())
 
     def _keep(
@@ -162,14 +166,14 @@ def _function(item: documents.Item, path: FieldPath, problems: Problems) -> Func
 
 
 def _triggers(fields: Fields, problems: Problems) -> tuple[Trigger, ...]:
-    found = []
+    triggers = []
     for item, path in fields.items("triggers", limits.TRIGGERS, required=True):
         trigger = Fields(item, path, _TRIGGER, problems)
         event = trigger.text("event", limits.EVENT_NAME_CHARS, required=True)
         condition = trigger.expression("if", TRIGGER_VARIABLES, limits.FUNCTION_BYTES)
         if_ = None if condition is None else condition.text
-        found.append(Trigger(event=event or "", if_=if_))
-    return tuple(found)
+        triggers.append(Trigger(event=event or "", if_=if_))
+    return tuple(triggers)
 
 
 def _rule(fields: Fields, triggers: frozenset[str]) -> CancelRule:

@@ -1,4 +1,4 @@
-"""Why a cancel event cancels a run, or doesn't: rule by rule, as joiners decide it (S6 to S16)."""
+"""Why a cancel event cancels a run or doesn't, rule by rule, as joiners decide (S6 to S16)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class Why(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The run that is asked about: its trigger event, when that was received, whether it ended."""
+    """The run in question: its trigger event, when that was received (ms), whether it ended."""
 
     event: Event
     received: int
@@ -49,9 +49,9 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class KeyValue:
-    """One equality of a rule: the paths in both events, and the value that the run waits for.
+    """An equality of a rule: the paths in both events, and the value that the run waits for.
 
-    `value` is None where the run's event has none there: then the equality is never true (S14).
+    `value` is None if it is missing or null in the run's event: the equality is never true (S14).
     """
 
     event_path: str
@@ -61,16 +61,16 @@ class KeyValue:
 
 @dataclass(frozen=True, slots=True)
 class ListeningRule:
-    """A rule of one run.
+    """A rule of a run, with what the run waits for.
 
     Attributes:
         index: Its place in `cancel_on`.
         event: The name of the cancel event.
         expression: Over both events; None where it cancels every run.
-        keys: Per `||` branch, the equalities by which a cancel finds the run; none: it is scanned.
-        can_match: Whether any event can match: the run's event has a value for every equality of
-            one branch.
-        until: The last received time of a cancel that can match; None: while the run is unfinished.
+        keys: Per `||` branch, the equalities by which a cancel finds the run; empty: by a scan.
+        can_match: Whether an event can match at all: the run's event has a value for every
+            equality of a branch.
+        until: The last received time (ms) of cancels that can match; None: no such limit.
     """
 
     index: int
@@ -83,7 +83,7 @@ class ListeningRule:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One reason against, as a word and as a sentence."""
+    """A reason why a rule doesn't match, as a word and as a sentence."""
 
     why: Why
     text: str
@@ -91,7 +91,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one rule says to one cancel event: it matches unless there are reasons against it."""
+    """Whether a rule matches a cancel event: it does if there are no reasons against it."""
 
     index: int
     reasons: tuple[Reason, ...]
@@ -103,37 +103,37 @@ class Verdict:
 
 
 def compile_version(slug: str, version: int, definition: Mapping[str, Json]) -> CompiledFunction:
-    """One version of a function from its definition as people write it.
+    """Compile a definition as people write it.
 
     Raises:
-        DefinitionError: It is none.
+        DefinitionError: It has every wrong field.
     """
     body = codec.encode_function(read_function(definition))
     return compile_definition(Definition(slug, version, body))
 
 
 def listening(function: CompiledFunction, run: Subject) -> tuple[ListeningRule, ...]:
-    """What a run waits for, by each of its rules."""
+    """Give what a run waits for, by each of its rules."""
     return tuple(_listening(rule, run) for rule in function.rules)
 
 
 def judge(
     function: CompiledFunction, run: Subject, cancel: Event, received: int
 ) -> tuple[Verdict, ...]:
-    """What each rule of a run says to a cancel event received at some time after the run."""
+    """Give the verdict of each rule of a run on a cancel event received (ms) after the run."""
     return tuple(
         Verdict(rule.index, _reasons(rule, run, cancel, received)) for rule in function.rules
     )
 
 
 def _listening(rule: CompiledRule, run: Subject) -> ListeningRule:
-    found = [kind.run_key(run.event) for kind in rule.kinds]
+    keys = [kind.run_key(run.event) for kind in rule.kinds]
     return ListeningRule(
         index=rule.index,
         event=rule.event,
         expression=rule.rule.expression,
         keys=tuple(_key_values(branch, run.event) for branch in _branches(rule)),
-        can_match=rule.scan_key is not None or any(key is not None for key in found),
+        can_match=rule.scan_key is not None or any(key is not None for key in keys),
         until=rule.until(run.received) or None,
     )
 
@@ -156,31 +156,31 @@ def _named(event: str, path: Path) -> str:
 
 
 def _value(path: Path, event: Event) -> Json:
-    found = matching.values((path,), event)
-    return None if found is None else found[0]
+    values = matching.values((path,), event)
+    return None if values is None else values[0]
 
 
 def _reasons(rule: CompiledRule, run: Subject, cancel: Event, received: int) -> tuple[Reason, ...]:
     if cancel["name"] != rule.event:
         text = f"the event is {cancel['name']}, the rule is for {rule.event}"
         return (Reason(Why.OTHER_NAME, text),)
-    found = []
+    reasons = []
     if run.ended:
-        found.append(Reason(Why.RUN_ENDED, "the run has ended"))
+        reasons.append(Reason(Why.RUN_ENDED, "the run has ended"))
     if cancel["id"] == run.event["id"]:
-        found.append(Reason(Why.OWN_EVENT, "an event never cancels the run that it triggered"))
+        reasons.append(Reason(Why.OWN_EVENT, "an event never cancels the run that it triggered"))
     until = rule.until(run.received)
     if until and received > until:
-        found.append(Reason(Why.TOO_LATE, f"the rule listened until {format_instant(until)}"))
+        reasons.append(Reason(Why.TOO_LATE, f"the rule listened until {format_instant(until)}"))
     against = _against(rule, run.event, cancel)
-    return (*found, against) if against is not None else tuple(found)
+    return (*reasons, against) if against is not None else tuple(reasons)
 
 
 def _against(rule: CompiledRule, event: Event, cancel: Event) -> Reason | None:
-    """What the rule's expression says against the event: its keys first, as the index does."""
+    """Give why the rule's expression isn't true, looking at keys first as the index does."""
     if rule.kinds and not any(_meet(kind, event, cancel) for kind in rule.kinds):
-        each = [_differing(branch, event, cancel) for branch in _branches(rule)]
-        return Reason(Why.KEYS_DIFFER, "; or ".join(each))
+        texts = [_differing(branch, event, cancel) for branch in _branches(rule)]
+        return Reason(Why.KEYS_DIFFER, "; or ".join(texts))
     if not rule.needs_evaluation:
         return None
     try:
@@ -197,7 +197,7 @@ def _meet(kind: KeyKind, event: Event, cancel: Event) -> bool:
 
 
 def _differing(branch: matching.Branch, event: Event, cancel: Event) -> str:
-    """The equalities of a branch that aren't true, with the values of both sides."""
+    """Write out the equalities of a branch that aren't true, with the values of both sides."""
     texts = []
     for ours, theirs in branch.pairs:
         left, right = _value(ours, event), _value(theirs, cancel)

@@ -1,4 +1,4 @@
-"""The fields of one mapping, read by name and kind; whatever is wrong is collected, not raised."""
+"""The fields of a mapping, read by name and kind; problems are collected, not raised."""
 
 import re
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from streams import durations, matching
 from streams.errors import ExpressionError, FieldPath, Problem
 from streams.functions.source import Item, Kind
 
-# Beside the camelCase form of every name.
+# Accepted beside every field's name and its camelCase form.
 _OTHER_NAMES: Final = {"app_id": "app", "appId": "app"}
 
 
@@ -28,7 +28,7 @@ class Problems:
 
 
 class Fields:
-    """The fields of one mapping: each under its own name or its alias, none unknown."""
+    """The fields of a mapping, by name; unknown keys become problems."""
 
     def __init__(
         self, item: Item, path: FieldPath, names: tuple[str, ...], problems: Problems
@@ -54,16 +54,16 @@ class Fields:
         )
 
     def refuse_whole(self, message: str, code: str) -> None:
-        """Note what is wrong with the mapping as a whole, if it is one."""
+        """Note what is wrong with the mapping as a whole, unless it is no mapping anyway."""
         if self._usable:
             self._problems.add(self._path, self.line, message, code)
 
     def has(self, name: str) -> bool:
-        """Whether the field is given; an explicit null is not."""
+        """Whether the field is given; a field that is null is not."""
         return name in self._given
 
     def text(self, name: str, longest: int, *, required: bool = False) -> str | None:
-        """A text that is not empty."""
+        """Give a text that is not empty; None where there is none, or a problem with it."""
         item = self._item(name, Kind.TEXT, required=required)
         if item is None:
             return None
@@ -78,7 +78,7 @@ class Fields:
         return None
 
     def name(self, name: str, pattern: re.Pattern[str], meaning: str, longest: int) -> str | None:
-        """A required name of few characters."""
+        """Give a required text that matches the pattern; None where there is a problem with it."""
         text = self.text(name, longest, required=True)
         if text is not None and pattern.fullmatch(text) is None:
             self.refuse(name, meaning)
@@ -86,12 +86,12 @@ class Fields:
         return text
 
     def flag(self, name: str) -> bool | None:
-        """True or false; None where it is not given, or neither."""
+        """Give true or false; None where it is not given, or a problem."""
         item = self._item(name, Kind.FLAG)
         return None if item is None else item.flag
 
     def duration(self, name: str, least_ms: int = 1) -> int | None:
-        """A duration in ms."""
+        """Give a duration in ms; None where it is not given, or a problem."""
         if name in self._given and self._given[name][1].kind is Kind.NUMBER:
             self.refuse(name, "a duration has a unit: 90s, 10m, 24h, 7d", "duration")
             return None
@@ -110,7 +110,7 @@ class Fields:
         return duration_ms
 
     def duration_or_instant(self, name: str) -> tuple[int | None, int | None]:
-        """A duration in ms, or an instant in ms since 1970."""
+        """Give a duration in ms and None, or None and an instant in ms since 1970."""
         text = self._given[name][1].text if name in self._given else ""
         if re.match(r"[0-9]+-", text) is None:
             return self.duration(name), None
@@ -123,7 +123,7 @@ class Fields:
     def expression(
         self, name: str, variables: frozenset[str], longest: int
     ) -> matching.Expression | None:
-        """A CEL expression over these variables."""
+        """Give a CEL expression over these variables; None where it is not given, or a problem."""
         text = self.text(name, longest)
         try:
             return None if text is None else matching.parse(text, variables)
@@ -132,7 +132,7 @@ class Fields:
             return None
 
     def refuse_expression(self, name: str, error: ExpressionError) -> None:
-        """Note what is wrong with an expression, and where in it."""
+        """Note the error of an expression, with its place in the text."""
         line = f"line {error.line}, " if error.line > 1 else ""
         place = f"{line}column {error.column} of the expression"
         self.refuse(name, f"{error.message} ({place})", "expression", error.position)
@@ -140,7 +140,7 @@ class Fields:
     def items(
         self, name: str, most: int, *, required: bool = False
     ) -> Iterator[tuple[Item, FieldPath]]:
-        """The items of a list, each with its path."""
+        """Give the items of a list, each with its path."""
         item = self._item(name, Kind.LIST, required=required)
         if item is None:
             return
@@ -153,11 +153,11 @@ class Fields:
             yield entry, (*self._path, written, index)
 
     def fields(self, name: str, names: tuple[str, ...]) -> "Fields":
-        """The fields of a mapping within this one; none where it is not given."""
+        """Give the fields of a mapping in this mapping; without any where it is not given."""
         item = self._item(name, Kind.MAPPING)
         written = self._given[name][0] if name in self._given else name
-        found = Item(Kind.MAPPING, self.line) if item is None else item
-        return Fields(found, (*self._path, written), names, self._problems)
+        mapping = Item(Kind.MAPPING, self.line) if item is None else item
+        return Fields(mapping, (*self._path, written), names, self._problems)
 
     def _take(self, written: str, item: Item, known: dict[str, str]) -> None:
         path = (*self._path, written)

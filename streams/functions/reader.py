@@ -25,8 +25,8 @@ from streams.kafka import codes
 from streams.kafka.consumers import follower
 
 LOAD_TIMEOUT_S: Final = 30.0
-# An event is routed by versions appended 2 s before it was received: within this age none is missed
-# that an event received now could need, with half a second left for the clocks.
+# A version routes events received 2 s after its append or later. So a registry of this age lacks no
+# version that routes events received now, with half a second left for clocks that differ.
 FRESH_FOR_S: Final = 1.5
 
 _ASK_EVERY_S: Final = 0.2
@@ -44,14 +44,14 @@ log = logs.get(__name__)
 
 
 class RegistryReader:
-    """Keeps a registry up with its topic; the owner calls `poll` several times a second.
+    """Keeps a registry up to date with its topic; the owner calls `poll` several times a second.
 
-    Not for several threads at once. That the end of the topic was reached is proved by its leader's
-    answer to "where does it end?", asked before, so `fresh_at` never claims more than was read.
+    Not for several threads at once. The reader asks the topic's leader where the topic ends. Once
+    it has read up to the answer, all that was appended before it asked is applied: `fresh_at`.
 
     Attributes:
-        registry: What was read.
-        fresh_at: Monotonic seconds: all that was appended before then has been applied.
+        registry: The functions that were read.
+        fresh_at: A time in monotonic seconds; all that was appended before then is applied.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class RegistryReader:
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare to read `topic` (its full name) with librdkafka settings of the connection."""
+        """Prepare to read `topic` (a full name); `config`: librdkafka's connection settings."""
         self.registry = Registry()
         self.fresh_at = float("-inf")
         self._topic = topic
@@ -87,16 +87,16 @@ class RegistryReader:
 
     @property
     def fresh(self) -> bool:
-        """Whether events received now may be routed by the registry."""
+        """Whether the registry may route events received now."""
         return self._monotonic() - self.fresh_at < FRESH_FOR_S
 
     def load(self, timeout_s: float = LOAD_TIMEOUT_S) -> Registry:
-        """Read to where the topic ends now.
+        """Read up to the present end of the topic.
 
         Raises:
             TopicsError: There is no such topic.
             UnreachableError: Kafka didn't answer in time.
-            RegistryError: The topic was truncated or made anew since it was last read.
+            RegistryError: The topic was truncated or recreated since it was last read.
         """
         begun = self._monotonic()
         self._check_topic(timeout_s)
@@ -108,16 +108,16 @@ class RegistryReader:
         return self.registry
 
     def poll(self, timeout_s: float = 0.0) -> bool:
-        """Apply what has come, waiting at most so long; True where the registry changed.
+        """Apply new records, after waiting for some at most so long; whether there were any.
 
         Raises:
             TopicsError: There is no such topic.
-            RegistryError: The topic was truncated or made anew since it was last read.
+            RegistryError: The topic was truncated or recreated since it was last read.
         """
         self._ask_for_end()
         messages = self._consumer.consume(_RECORDS, timeout_s)
         changed = [self._take(message) for message in messages]
-        self._hear_end()
+        self._check_end()
         return any(changed)
 
     def close(self) -> None:
@@ -133,7 +133,7 @@ class RegistryReader:
             self._position = offset + 1
             return True
         if error.code() == codes.END:
-            # Compaction may leave nothing at the end, so records alone don't show that it is there.
+            # Compaction may remove the last records, so only this shows that the end is reached.
             self._position = max(self._position, message.offset() or 0)
         else:
             self._refuse(error)
@@ -148,37 +148,37 @@ class RegistryReader:
             self._answer, self._asked_at = futures[partition], now
             self._asked_position = self._position
 
-    def _hear_end(self) -> None:
+    def _check_end(self) -> None:
         if self._answer is not None and self._answer.done():
             answer, self._answer = self._answer, None
             try:
                 end = answer.result().offset
-                # Negative where the connection broke: no answer, though no error either.
+                # Negative if the connection broke: this is no answer, though no error either.
                 self._end = end if end >= 0 else None
             except KafkaException as error:
                 self._refuse(error.args[0])
         if self._end is None:
             return
         if self._position >= self._end:
-            # What came since the question may lie beyond its answer.
+            # Only what was read before the question can prove that the topic is shorter now.
             if self._asked_position > self._end:
                 self._refuse_shorter(self._end)
             self.fresh_at = self._asked_at
             self._end = self._last_error = None
 
     def _check_topic(self, timeout_s: float) -> None:
-        """Refuse a missing topic soon: a consumer only says so after 30 s."""
+        """Refuse a missing topic at once: a consumer reports it only after 30 s."""
         begun = self._monotonic()
         while True:
             try:
-                found = self._admin.list_topics(self._topic, timeout_s).topics[self._topic]
+                metadata = self._admin.list_topics(self._topic, timeout_s).topics[self._topic]
             except KafkaException as error:
                 self._last_error = error.args[0]
                 raise self._unreachable(timeout_s) from error
-            if found.error is None:
+            if metadata.error is None:
                 return
             if self._monotonic() - begun > _JUST_MADE_S:
-                self._refuse(found.error)
+                self._refuse(metadata.error)
             self.poll(0.05)
 
     def _unreachable(self, timeout_s: float) -> UnreachableError:

@@ -1,8 +1,9 @@
-"""The view of the topic `functions`: which versions of which functions there are, from when on.
+"""What the topic `functions` holds: which versions of which functions are valid at which time.
 
-A view depends on nothing but the records that compaction keeps, so every router that has read to
-one offset has the same, whenever it began to read. A version routes events received from its append
-time plus 2 s on; it stays for its cancel rules when a newer one takes over, until it is tombstoned.
+A registry depends only on records that compaction keeps, so all routers that have read up to an
+offset have the same registry, whenever they began to read. A version routes events received 2 s
+after its append or later. Its triggers count until a newer version is valid, its cancel rules until
+it is tombstoned.
 """
 
 from bisect import bisect_right
@@ -21,7 +22,7 @@ from streams.functions.compiled import (
 from topology import limits
 from topology.records import Definition
 
-# Events of late partitions look back a little; each view takes one entry per function and event.
+# Kept, since events of late partitions look back; a view has an entry per function and event.
 _VIEWS: Final = 16
 
 log = logs.get(__name__)
@@ -29,30 +30,30 @@ log = logs.get(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One record of the topic: its key and what it defines."""
+    """A record of the topic: its key and what it defines."""
 
     key: str
     compiled: CompiledFunction
 
     @property
     def deleted(self) -> bool:
-        """Whether it says that the function is gone: it triggers nothing."""
+        """Whether it marks the function's deletion, by having no triggers."""
         return not self.compiled.trigger_names
 
     @property
     def identity(self) -> tuple[str, str]:
-        """App and id, of which one slug has only one."""
+        """App and id: all valid versions of a slug have the same."""
         return self.compiled.function.app, self.compiled.function.id
 
 
 @dataclass(frozen=True, slots=True)
 class FunctionRoute:
-    """What events of one name may do to one function.
+    """What events of a name may do to a function.
 
     Attributes:
         slug: The function.
-        triggered: The version that they may trigger, once `triggered_by` agrees.
-        cancels: What they may cancel, over all kept versions.
+        triggered: The version that they trigger if its `triggered_by` is true; None: none.
+        cancels: What they may cancel, over all kept versions; None: nothing.
     """
 
     slug: str
@@ -62,11 +63,11 @@ class FunctionRoute:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What routes the events received within one epoch: no version begins within it.
+    """What routes events received within an epoch, in which no version becomes valid.
 
     Attributes:
-        routes: By event name; no entry for a name that nothing listens to.
-        functions: The version of each function that is valid, by slug.
+        routes: By event name; names that trigger and cancel nothing have no entry.
+        functions: The valid version of each function, by slug.
     """
 
     routes: Mapping[str, tuple[FunctionRoute, ...]]
@@ -77,7 +78,7 @@ class Registry:
     """The versions of all functions; `apply` takes the records of the topic in their order.
 
     Attributes:
-        damaged: How many records were no function, and ignored.
+        damaged: How many records were ignored because they are no function.
         position: The offset after the last record applied.
     """
 
@@ -91,7 +92,7 @@ class Registry:
         self._begin, self._end = 0, 0
 
     def apply(self, offset: int, timestamp: int, key: bytes | None, value: bytes | None) -> None:
-        """Apply one record; one that is damaged is logged, counted, and otherwise ignored."""
+        """Apply a record; a damaged record is logged, counted and otherwise ignored."""
         assert offset >= self.position, f"offset {offset} after position {self.position}"
         self.position = offset + 1
         try:
@@ -108,34 +109,34 @@ class Registry:
         self._forget_views()
 
     def at(self, received: int) -> View:
-        """What routes an event received then; a look-up within one epoch costs two comparisons."""
+        """Give what routes events received then (ms); the same epoch costs two comparisons."""
         if not self._begin <= received < self._end:
             self._enter(received)
         return self._view
 
     def routes(self, event_name: str, received: int) -> tuple[FunctionRoute, ...]:
-        """What an event may trigger and cancel."""
+        """Give what an event of this name, received then (ms), may trigger and cancel."""
         return self.at(received).routes.get(event_name, ())
 
     def version_at(self, slug: str, received: int) -> CompiledFunction | None:
-        """The version that an event received then may trigger; it may trigger nothing."""
+        """Give the version that is valid for events received then (ms); None: there is none."""
         return self.at(received).functions.get(slug)
 
     def versions(self, slug: str) -> tuple[Version, ...]:
-        """All versions of a function, the newest last."""
+        """Give all versions of a function, the newest last."""
         entry = self._entries.get(slug)
         return () if entry is None else tuple(entry.owned)
 
     def newest(self, slug: str) -> Version | None:
-        """The newest version of a function, valid yet or not."""
+        """Give the newest version of a function, whether it is valid yet or not."""
         return next(reversed(self.versions(slug)), None)
 
     def slugs(self) -> tuple[str, ...]:
-        """The functions that have versions, in the order of their names; deleted ones too."""
+        """Give the functions that have versions, deleted functions too, sorted by name."""
         return tuple(sorted(self._entries))
 
     def ignored(self) -> Iterator[Version]:
-        """The versions that are none: their slug belongs to another app and id."""
+        """Give the versions that are ignored: their slug belongs to another app and id."""
         for entry in self._entries.values():
             yield from entry.ignored
 
@@ -153,8 +154,12 @@ class Registry:
 
     def _enter(self, received: int) -> None:
         if not self._epochs:
-            starts = {one.compiled.valid_from for e in self._entries.values() for one in e.owned}
-            # One that no event reaches at each end, so that every received time lies within two.
+            starts = {
+                version.compiled.valid_from
+                for entry in self._entries.values()
+                for version in entry.owned
+            }
+            # Two more that no event reaches, so that every received time lies between two starts.
             self._epochs = [-(1 << 63), *sorted(starts), 1 << 63]
         after = bisect_right(self._epochs, received)
         self._begin, self._end = self._epochs[after - 1], self._epochs[after]
@@ -173,7 +178,7 @@ class Registry:
             functions[slug] = valid[-1]
             for name, route in entry.routes(valid).items():
                 routes.setdefault(name, []).append(route)
-        return View({name: tuple(found) for name, found in routes.items()}, functions)
+        return View({name: tuple(named) for name, named in routes.items()}, functions)
 
 
 class _Entry:
@@ -196,19 +201,20 @@ class _Entry:
             self.owned.append(version)
 
     def remove(self, key: str) -> None:
-        """Take one away; where the first goes, another app and id may become the owner."""
+        """Remove a version; without the first another app and id may become the owner."""
         self._routes.clear()
-        kept = [one for one in (*self.owned, *self.ignored) if one.key != key]
-        kept.sort(key=lambda one: one.compiled.version)
-        self.owned = [one for one in kept if one.identity == kept[0].identity]
-        self.ignored = [one for one in kept if one.identity != kept[0].identity]
+        kept = [version for version in (*self.owned, *self.ignored) if version.key != key]
+        kept.sort(key=lambda version: version.compiled.version)
+        self.owned = [version for version in kept if version.identity == kept[0].identity]
+        self.ignored = [version for version in kept if version.identity != kept[0].identity]
 
     def valid_at(self, received: int) -> tuple[CompiledFunction, ...]:
-        return tuple(one.compiled for one in self.owned if one.compiled.valid_from <= received)
+        compiled = (version.compiled for version in self.owned)
+        return tuple(function for function in compiled if function.valid_from <= received)
 
     def routes(self, valid: tuple[CompiledFunction, ...]) -> dict[str, FunctionRoute]:
-        """The routes by event name, computed once per set of versions."""
-        numbers = tuple(one.version for one in valid)
+        """Give the routes by event name, computed once per set of versions."""
+        numbers = tuple(function.version for function in valid)
         if numbers not in self._routes:
             newest, kinds = valid[-1], CancelKinds(valid)
             self._routes[numbers] = {

@@ -1,4 +1,4 @@
-"""Documents as trees of items that know their line: YAML or JSON text, or values already parsed."""
+"""Documents as trees of items that know their line: from YAML or JSON text, or from values."""
 
 import json
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One part of a document; `line` counts from 1 and is 0 where there was no text."""
+    """A part of a document; `line` counts from 1, and is 0 in documents without text."""
 
     kind: Kind
     line: int = 0
@@ -41,7 +41,7 @@ class Item:
 
 
 def parse_text(text: str, source: str) -> tuple[Item | None, list[Problem]]:
-    """Read YAML or JSON: the tree, None where there is none, and what is wrong with the syntax."""
+    """Read YAML or JSON: the tree, or None, and the problems of its syntax."""
     try:
         node = yaml.compose(_plain_json(text), Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
@@ -55,12 +55,12 @@ def parse_text(text: str, source: str) -> tuple[Item | None, list[Problem]]:
         return None, [Problem((), message, "syntax", source)]
     if node is None:
         return None, [Problem((), "the file is empty", "syntax", source)]
-    composer = _Converter(source)
-    return composer.item(node, (), node.start_mark.line + 1), composer.problems
+    converter = _Converter(source)
+    return converter.item(node, (), node.start_mark.line + 1), converter.problems
 
 
 def from_value(value: Json) -> Item:
-    """The tree of a value as a JSON decoder gives it."""
+    """Give the tree of a value from a JSON decoder."""
     if isinstance(value, Mapping):
         members = tuple((_shown(name), from_value(member)) for name, member in value.items())
         return Item(Kind.MAPPING, members=members)
@@ -74,7 +74,7 @@ def from_value(value: Json) -> Item:
 
 
 def _plain_json(text: str) -> str:
-    """JSON text as YAML can read it: tabs may indent there, and lie in no string unescaped."""
+    """Make JSON readable as YAML: tabs, which only indent in JSON, become spaces."""
     try:
         json.loads(text)
     except (ValueError, RecursionError):
@@ -83,12 +83,12 @@ def _plain_json(text: str) -> str:
 
 
 def _shown(name: object) -> str:
-    """A key that can be printed in an error."""
+    """Give a key as text that can be printed in an error."""
     return str(name).encode("utf-8", "replace").decode()
 
 
 class _Converter:
-    """Turns YAML nodes into items; an alias is converted once, so that no tree of them explodes."""
+    """Turns YAML nodes into items; a node is converted once, however many aliases it has."""
 
     def __init__(self, source: str) -> None:
         self.problems: list[Problem] = []
@@ -145,7 +145,7 @@ class _Converter:
 
     @staticmethod
     def _whole(text: str) -> str:
-        """Text with the surrogate pairs of JSON escapes joined, as YAML doesn't."""
+        """Join the surrogate pairs of JSON's escapes, which YAML leaves apart."""
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
     def _report(self, path: FieldPath, line: int, message: str) -> None:

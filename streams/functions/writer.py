@@ -18,7 +18,7 @@ from topology import codec, limits
 from topology.records import Function
 
 _ACKNOWLEDGED_WITHIN_S: Final = 30.0
-# How far the clocks of brokers and of this machine may differ where a past time is judged.
+# How far the clocks of brokers and this machine may differ: for whether a version is recent.
 _CLOCKS_MS: Final = limits.MINUTE_MS
 
 
@@ -37,7 +37,7 @@ class Applied:
 
     Attributes:
         differences: Per function, in the order given.
-        removed: How many versions that no run needs any more were tombstoned.
+        removed: How many versions were tombstoned, since no run needs them any more.
     """
 
     differences: tuple[Difference, ...]
@@ -50,7 +50,7 @@ SYSTEM_TIMING: Final = Timing()
 def plan_functions(
     config: Mapping[str, Any], topic: str, functions: Sequence[Function]
 ) -> tuple[Difference, ...]:
-    """Say what `apply_functions` would do, and do nothing.
+    """Say what `apply_functions` would do, without doing it.
 
     Raises:
         RefusedError: A slug belongs to another app and id.
@@ -67,8 +67,8 @@ def apply_functions(
 ) -> Applied:
     """Write the versions that differ from the newest, and remove those that no run needs.
 
-    Returns once every event produced from now on is routed by these versions (S35): 2 s after the
-    acknowledgement, or after finding a version that another call has only just written.
+    Returns once every event produced from then on is routed by these versions (S35): 2 s after
+    Kafka's acknowledgement, or 2 s after the call if another call has just written a version.
 
     Args:
         config: librdkafka's settings of the connection.
@@ -83,9 +83,9 @@ def apply_functions(
     with RegistryReader(config, topic) as reader:
         registry = reader.load()
     differences = compare(registry, functions)
-    wanted = [one.function for one in differences if one.change is not Change.UNCHANGED]
+    wanted = [new.function for new in differences if new.change is not Change.UNCHANGED]
     gone = list(superseded(registry, timing.now_ms()))
-    _write(config, topic, [*map(_record, wanted), *((one.key, None) for one in gone)])
+    _write(config, topic, [*map(_record, wanted), *((version.key, None) for version in gone)])
     if wanted or _any_recent(registry, functions, timing):
         _wait_until_valid(timing)
     return Applied(differences, len(gone))
@@ -94,11 +94,11 @@ def apply_functions(
 def delete_function(
     config: Mapping[str, Any], topic: str, slug: str, timing: Timing = SYSTEM_TIMING
 ) -> None:
-    """Stop a function from starting runs; pending ones stay cancellable.
+    """Stop a function from starting runs; its pending runs can still be cancelled.
 
-    Its last version has no triggers and no rules, and is valid like any other. The versions before
-    it keep their cancel rules until no run of theirs can be pending; then they and it are
-    tombstoned by the next `apply_functions`. Returns once no event starts a run any more.
+    This writes a last version without triggers and rules. The versions before it keep their cancel
+    rules until none of their runs can be pending; the next `apply_functions` after that tombstones
+    all of them. Returns once no event starts a run any more.
 
     Raises:
         NotFoundError: There is no such function.
@@ -117,11 +117,11 @@ def delete_function(
 
 
 def list_functions(config: Mapping[str, Any], topic: str) -> tuple[Version, ...]:
-    """The newest version of every function that is not deleted, in the order of their slugs."""
+    """Give the newest version of every function that is not deleted, sorted by slug."""
     with RegistryReader(config, topic) as reader:
         registry = reader.load()
     newest = (registry.newest(slug) for slug in registry.slugs())
-    return tuple(one for one in newest if one is not None and not one.deleted)
+    return tuple(version for version in newest if version is not None and not version.deleted)
 
 
 def _record(function: Function) -> tuple[str, bytes | None]:
@@ -131,7 +131,7 @@ def _record(function: Function) -> tuple[str, bytes | None]:
 def _write(
     config: Mapping[str, Any], topic: str, records: Iterable[tuple[str, bytes | None]]
 ) -> None:
-    """Write records in their order and see every one acknowledged."""
+    """Write records in their order, and wait until Kafka has acknowledged each."""
     failed: dict[str, str] = {}
 
     def delivered(error: KafkaError | None, message: Message) -> None:
@@ -146,7 +146,7 @@ def _write(
     for key, value in records:
         producer.produce(topic, value, key, 0, on_delivery=delivered)
         producer.poll(0)
-    # Longer than the delivery timeout, so that each record's own reason is heard.
+    # Longer than the delivery timeout, so that each record that fails has its own reason.
     waiting = producer.flush(_ACKNOWLEDGED_WITHIN_S + 5.0)
     if waiting or failed:
         reasons = "; ".join(f"{key}: {reason}" for key, reason in failed.items())
@@ -163,7 +163,7 @@ def _text(key: bytes | str | None) -> str:
 def _any_recent(registry: Registry, functions: Iterable[Function], timing: Timing) -> bool:
     """Whether one of the functions has a version that may not be valid yet."""
     newest = (registry.newest(function.slug) for function in functions)
-    valid = [one.compiled.valid_from for one in newest if one is not None]
+    valid = [version.compiled.valid_from for version in newest if version is not None]
     return max(valid, default=0) + _CLOCKS_MS > timing.now_ms()
 
 

@@ -1,8 +1,9 @@
 """Which runs a cancel event matches: expressions, their index keys and their evaluation.
 
-Pure: no Kafka client and no Faust. `Branch.pairs` and `canonical` give the keys of the index, which
-may return too much but never omits; `Expression.evaluate` decides; `Expression.reference` gives
-celpy's answer, against which both are tested (S14 to S17).
+Pure: no Kafka client and no Faust. `Branch.pairs` and `canonical` give the keys of the index. A
+look-up in the index may give runs that don't match, but never leaves out a run that does.
+`Expression.evaluate` decides; `Expression.reference` gives celpy's answer, against which index and
+evaluation are tested (S14 to S17).
 """
 
 from streams.matching.canonical import Document, Extractor, Values, canonical, extractor, values

@@ -23,13 +23,13 @@ Extractor: TypeAlias = Callable[[Document], Values | None]
 
 def values(paths: tuple[Path, ...], document: Document) -> Values | None:
     """Give the values under the paths, or None where one of them is missing or null (S14)."""
-    found = []
+    collected = []
     for path in paths:
         value = dig(path, document)
         if value is None:
             return None
-        found.append(value)
-    return tuple(found)
+        collected.append(value)
+    return tuple(collected)
 
 
 def dig(path: Path, value: Json) -> Json:
@@ -47,7 +47,7 @@ def dig(path: Path, value: Json) -> Json:
 
 
 def extractor(paths: tuple[Path, ...]) -> Extractor:
-    """Prepare `values` for some paths: the form for hot loops."""
+    """Give a function that does what `values` does for these paths, faster."""
     members = [path for path in paths if _is_member_of_member(path)]
     if len(members) != len(paths):
         return lambda document: values(paths, document)
@@ -78,10 +78,10 @@ def _one_member(outer: str, inner: str) -> Extractor:
 def _many_members(members: list[tuple[str, str]]) -> Extractor:
     def extract(document: Document) -> Values | None:
         try:
-            found = tuple([document[outer][inner] for outer, inner in members])
+            collected = tuple([document[outer][inner] for outer, inner in members])
         except (KeyError, TypeError):
             return None
-        return None if None in found else found
+        return None if None in collected else collected
 
     return extract
 
@@ -90,11 +90,11 @@ def canonical(values: Values) -> bytes:
     """Encode values so that equal values, and no others, have equal bytes.
 
     Raises:
-        EvaluationError: Where a value is nested deeper than any comparison goes.
+        EvaluationError: A value is nested deeper than values are compared, or is no JSON value.
     """
     if len(values) == 1:
         value = values[0]
-        # No other text begins with an s, so a single string needs no length.
+        # No other key begins with an s, so a single string needs no length.
         if type(value) is str:
             text = "s" + value
         else:
@@ -104,12 +104,12 @@ def canonical(values: Values) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError:
-        # Lone surrogates; JSON decoders refuse them, but a key must not be what fails on one.
+        # Lone surrogates: JSON decoders refuse them, but making a key must not fail on them.
         return text.encode("utf-8", "surrogatepass")
 
 
 def _encode(value: Json, depth: int) -> str:
-    """Encode so that no encoding is a prefix of another."""
+    """Encode a value so that no encoding is a prefix of another."""
     kind = type(value)
     if kind is str:
         return f"s{len(value)}:{value}"

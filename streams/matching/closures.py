@@ -1,7 +1,8 @@
 """Closures of (event, async) for the parts of an expression, at about 0.2 µs each.
 
-A closure returns a decoded JSON value or raises EvaluationError. Inside a macro the second argument
-is a pair: the cancel event and the macro's item; macros can't be nested, so one level is enough.
+A closure returns a decoded JSON value, or raises EvaluationError where CEL has no answer. Inside a
+macro its second argument is a pair, the cancel event and the macro's item. Macros can't be nested,
+so there is never more than one item.
 """
 
 from collections.abc import Callable
@@ -18,12 +19,12 @@ Scope: TypeAlias = Any
 Closure: TypeAlias = Callable[[Document, Scope], Json]
 Predicate: TypeAlias = Callable[[Document, Scope], bool]
 
-# What a subscript raises where a member is missing, or where its container is no container.
+# What a subscript raises where the member is missing, or where the value has no members.
 _MISSING: Final = (KeyError, TypeError, IndexError)
 
 
 def boolean(inner: Closure) -> Predicate:
-    """Make any result but a boolean an error (S16)."""
+    """Give `inner`'s result, or an error where it is no boolean (S16)."""
 
     def checked(event: Document, async_: Scope) -> bool:
         value = inner(event, async_)
@@ -93,7 +94,7 @@ def disjunction(operands: tuple[Predicate, ...]) -> Predicate:
 
 
 def conjunct(event_path: Path, async_path: Path) -> Predicate:
-    """Compare across the events; a side that is missing or null is false, not an error (S14)."""
+    """Compare a member of each event; false, not an error, if one is missing or null (S14)."""
     match event_path, async_path:
         case (str(outer), str(inner)), (str(async_outer), str(async_inner)):
             return _member_conjunct(outer, inner, async_outer, async_inner)
@@ -110,7 +111,7 @@ def conjunct(event_path: Path, async_path: Path) -> Predicate:
 
 
 def _member_conjunct(outer: str, inner: str, async_outer: str, async_inner: str) -> Predicate:
-    """Compare `event.a.b == async.c.d`, the usual rule, without a further call."""
+    """Answer `event.a.b == async.c.d`, the usual rule, without a call for each side."""
     equal = operators.equal
 
     def compared(event: Document, async_: Scope) -> bool:
@@ -126,7 +127,7 @@ def _member_conjunct(outer: str, inner: str, async_outer: str, async_inner: str)
 
 
 def reference(variable: str, path: Path, *, in_macro: bool) -> Closure:
-    """Read a member of one of the events."""
+    """Read a member of the trigger event or the cancel event."""
     shown = variable + "".join(f".{s}" if isinstance(s, str) else f"[{s}]" for s in path)
     message = f"no such member: {shown}"
     getter = _getter(path)
@@ -175,19 +176,19 @@ def _getter(path: Path) -> Callable[[Json], Json]:
     def get(document: Json) -> Json:
         for segment in path:
             if type(segment) is int and type(document) is not list:
-                raise TypeError  # Python would index into a string
+                raise TypeError  # Python would take a character of a string
             document = document[segment]
         return document
 
     return get
 
 
-def one(apply: Callable[[Json], Json], operand: Closure) -> Closure:
+def unary(apply: Callable[[Json], Json], operand: Closure) -> Closure:
     """Apply an operator to one operand."""
     return lambda event, async_: apply(operand(event, async_))
 
 
-def two(apply: operators.Operation, left: Closure, right: Closure) -> Closure:
+def binary(apply: operators.Operation, left: Closure, right: Closure) -> Closure:
     """Apply an operator to two operands."""
     return lambda event, async_: apply(left(event, async_), right(event, async_))
 
@@ -217,19 +218,19 @@ def mapped(keys: tuple[str, ...], items: tuple[Closure, ...]) -> Closure:
 
 
 def equality(left: Closure, right: Closure, known: object) -> Predicate:
-    """Answer `left == right`; `known` is the literal on the right, if it is one."""
+    """Answer `left == right`; `known` is the value of a literal on the right, else None."""
     if type(known) is str:
         return lambda event, async_: bool(left(event, async_) == known)
     if type(known) is bool:
         return lambda event, async_: left(event, async_) is known
-    return two(operators.equal, left, right)
+    return binary(operators.equal, left, right)
 
 
 def ordering(symbol: str, left: Closure, right: Closure, known: object) -> Predicate:
-    """Answer `left < right` and its kin; `known` is the literal on the right, if it is one."""
+    """Answer `left < right` or another order; `known` as in `equality`."""
     apply = operators.ORDERINGS[symbol]
     if type(known) is not int and type(known) is not float:
-        return two(apply, left, right)
+        return binary(apply, left, right)
     compare = operators.COMPARISONS[symbol]
 
     def compared(event: Document, async_: Scope) -> bool:

@@ -1,8 +1,8 @@
 """Compiles the syntax tree of an expression to one closure of (event, async).
 
-What isn't compiled (timestamps and durations) is evaluated by celpy, in the smallest `&&`
-or `||` operand that holds it and after the compiled ones: `&&` and `||` absorb errors on both
-sides, so the order of their operands can't be seen.
+Timestamps and durations are not compiled. celpy evaluates the smallest operand of `&&` or `||` that
+contains them, after the compiled operands: both operators absorb errors on both sides, so the order
+of evaluation doesn't change the answer.
 """
 
 from collections.abc import Callable
@@ -51,7 +51,7 @@ def compiles(node: Node) -> bool:
 
 
 def closure_of(node: Node, conjuncts: frozenset[Span], fallback: Fallback) -> Evaluate:
-    """Compile a whole expression; `conjuncts` are the places of its equality conjuncts (S14)."""
+    """Compile a whole expression; `conjuncts` are the spans of its equality conjuncts (S14)."""
     return _Compiler(conjuncts, fallback).predicate(node)
 
 
@@ -62,7 +62,7 @@ class _Compiler:
         self._bound: str | None = None
 
     def predicate(self, node: Node) -> Predicate:
-        """Compile where a boolean is needed: any other result is an error (S16)."""
+        """Compile a node whose result must be a boolean: any other is an error (S16)."""
         if isinstance(node, And | Or):
             ordered = sorted(node.operands, key=lambda operand: not compiles(operand))
             operands = tuple(self.predicate(operand) for operand in ordered)
@@ -78,7 +78,7 @@ class _Compiler:
         return closure if _is_predicate(node) else closures.boolean(closure)
 
     def value(self, node: Node) -> Closure:
-        """Compile where any value will do; the node holds nothing that needs celpy."""
+        """Compile a node of any result that contains nothing that needs celpy."""
         return self._builders[type(node)](self, node)
 
     def _literal(self, node: Literal) -> Closure:
@@ -92,7 +92,7 @@ class _Compiler:
 
     def _unary(self, node: Unary) -> Closure:
         if node.operator == "-":
-            return closures.one(operators.negate, self.value(node.operand))
+            return closures.unary(operators.negate, self.value(node.operand))
         return closures.inverted(self.predicate(node.operand))
 
     def _binary(self, node: Binary) -> Closure:
@@ -107,14 +107,14 @@ class _Compiler:
                 return self._membership(left, node.right, right)
             case symbol if symbol in operators.ORDERINGS:
                 return closures.ordering(symbol, left, right, known)
-        return closures.two(operators.ARITHMETIC[node.operator], left, right)
+        return closures.binary(operators.ARITHMETIC[node.operator], left, right)
 
     def _membership(self, left: Closure, container: Node, right: Closure) -> Closure:
         items = container.items if isinstance(container, ListNode) else ()
         values = [item.value for item in items if isinstance(item, Literal)]
         texts = frozenset(value for value in values if type(value) is str)
         if not items or not len(items) == len(values) == len(texts):
-            return closures.two(operators.contains, left, right)
+            return closures.binary(operators.contains, left, right)
         return closures.among(left, texts)
 
     def _ternary(self, node: Ternary) -> Closure:
@@ -128,13 +128,13 @@ class _Compiler:
         return closures.named(operators.has, self.value(node.operand), node.name)
 
     def _index(self, node: Index) -> Closure:
-        return closures.two(operators.index, self.value(node.operand), self.value(node.index))
+        return closures.binary(operators.index, self.value(node.operand), self.value(node.index))
 
     def _call(self, node: Call) -> Closure:
         arguments = [self.value(argument) for argument in node.arguments]
         if node.name in _ONE_OPERAND:
-            return closures.one(_ONE_OPERAND[node.name], arguments[0])
-        return closures.two(operators.TEXT[node.name], *arguments)
+            return closures.unary(_ONE_OPERAND[node.name], arguments[0])
+        return closures.binary(operators.TEXT[node.name], *arguments)
 
     def _list(self, node: ListNode) -> Closure:
         return closures.listed(tuple(self.value(item) for item in node.items))

@@ -1,7 +1,7 @@
 """CEL's conversions between the scalars of JSON: `string(event.data.id) == async.data.id`.
 
-Strict where Python is loose: `int("1_0")` and `int(" 1")` have no answer, and neither has a double
-beyond 64 bits.
+Strict where Python is loose: `int("1_0")`, `int(" 1")` and `int` of a double beyond 64 bits have
+no answer.
 """
 
 import math
@@ -18,7 +18,7 @@ _BOOLEANS: Final = {
     **dict.fromkeys(("true", "True", "TRUE", "t", "1"), True),
     **dict.fromkeys(("false", "False", "FALSE", "f", "0"), False),
 }
-# Integral doubles below are written without a point and an exponent.
+# Integral doubles below this are written without a point and an exponent.
 _PLAIN: Final = 1e21
 
 

@@ -1,25 +1,28 @@
 """The equality conjuncts between `event` and `async`: what an expression can be indexed by.
 
-An index by them may return runs that the rest of the expression refuses, but it never omits one: a
-branch is true only where all its conjuncts are, and an expression only where one branch is.
+A look-up by them may give runs for which the rest of the expression is false, but it never leaves
+out a match: a branch is true only if all its conjuncts are, and an expression only if a branch is.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from streams.matching.nodes import And, Binary, Node, Or, Reference, Span
 from topology.keys import Path
 
-Pair = tuple[Path, Path]
+# A path in `event` and a path in `async`.
+Pair: TypeAlias = tuple[Path, Path]
 
 
 @dataclass(frozen=True, slots=True)
 class Branch:
     """One `||` branch: values that must be equal in the trigger event and the cancel event.
 
-    `pairs` holds (path in `event`, path in `async`), sorted by the latter, so that rules that read
-    the same members of a cancel event share its key. In an `exact` branch nothing else is asked, so
-    equal keys need no evaluation.
+    Attributes:
+        pairs: Sorted by the paths in `async`, so that rules that read the same members of a cancel
+            event share its key.
+        exact: Whether the branch is these equalities alone: then equal keys need no evaluation.
     """
 
     pairs: tuple[Pair, ...]
@@ -37,13 +40,13 @@ class Branch:
 
 
 def branches_of(node: Node) -> tuple[Branch, ...]:
-    """Give one branch per top-level `||` operand, or none where one of them has no equality."""
-    found = [_branch(operand) for operand in alternatives(node)]
-    return tuple(found) if all(branch.pairs for branch in found) else ()
+    """Give a branch per operand of a top-level `||`, or none if an operand has no equality."""
+    branches = tuple(_branch(operand) for operand in alternatives(node))
+    return branches if all(branch.pairs for branch in branches) else ()
 
 
 def conjunct_spans(node: Node) -> frozenset[Span]:
-    """Give the places of the equality conjuncts of which a missing or null side is false (S14)."""
+    """Give the spans of the equality conjuncts: false if a side is missing or null (S14)."""
     return frozenset(
         conjunct.span
         for operand in alternatives(node)
@@ -63,7 +66,7 @@ def conjuncts(node: Node) -> tuple[Node, ...]:
 
 
 def pair_of(node: Node) -> Pair | None:
-    """Give the two paths of `event.a == async.b`, whichever side each stands on."""
+    """Give the two paths of `event.a == async.b`, in either order; None for another node."""
     if not isinstance(node, Binary) or node.operator != "==":
         return None
     left, right = node.left, node.right
@@ -86,6 +89,6 @@ def _branch(node: Node) -> Branch:
 
 
 def _order(path: Path) -> Iterator[tuple[int, str]]:
-    """Order indexes before members, numerically, as str and int don't compare."""
+    """Order indexes numerically and before members, since str and int can't be compared."""
     for segment in path:
         yield (segment, "") if isinstance(segment, int) else (2**63, segment)

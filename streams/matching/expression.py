@@ -1,4 +1,4 @@
-"""An expression: parsed once, then asked for its index keys, its answer, or the reference's."""
+"""An expression: parsed once, then indexed, evaluated, or evaluated by the reference."""
 
 import re
 from collections.abc import Iterable
@@ -28,9 +28,10 @@ class Expression:
     Attributes:
         text: As it was written.
         variables: The names that it may use.
-        branches: What it can be indexed by; empty where it must scan.
-        compiled: Whether it never needs celpy.
-        evaluate: Answers for (event, async event or None); raises EvaluationError (S16).
+        branches: The equalities to index by; empty where all pending runs must be looked at.
+        compiled: Whether it is evaluated without celpy.
+        evaluate: Gives the verdict on (trigger event, cancel event or None); raises
+            EvaluationError where there is none (S16).
     """
 
     __slots__ = ("_program", "branches", "compiled", "evaluate", "text", "variables")
@@ -51,26 +52,26 @@ class Expression:
 
     @property
     def indexed(self) -> bool:
-        """Whether every match has equal keys in one of the branches."""
+        """Whether every match has equal keys in a branch."""
         return bool(self.branches)
 
     @property
     def exact(self) -> bool:
-        """Whether equal keys are all that is asked."""
+        """Whether equal keys are already a match."""
         return self.indexed and all(branch.exact for branch in self.branches)
 
     def reference(self, event: Document, async_: Document | None) -> bool:
         """Answer as celpy does, with numbers and types compared by value (S15) and S14.
 
         Raises:
-            EvaluationError: Where there is no answer, or no boolean one (S16).
+            EvaluationError: There is no answer, or it is no boolean (S16).
         """
         return self._program.evaluate(event, async_)
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How many expressions are indexed (of those, exactly) or must scan, and need celpy or not."""
+    """How many expressions are indexed (and of these exactly) or scan; how many need celpy."""
 
     indexed: int
     exact: int
@@ -87,7 +88,7 @@ def parse(text: str, variables: frozenset[str] = VARIABLES) -> Expression:
         variables: The names that it may use: a trigger's `if` has `event` alone.
 
     Raises:
-        ExpressionError: With what is wrong, where, and what to do.
+        ExpressionError: It says what is wrong, where, and what to do.
     """
     return _parse(text, frozenset(variables))
 
@@ -101,7 +102,7 @@ def match_expression(path: str) -> str:
     """Write out the short form of a cancel rule: `match: data.id`.
 
     Raises:
-        ExpressionError: Where this is no path of members.
+        ExpressionError: This is no path of members.
     """
     position = 0
     while position < len(path):
@@ -119,7 +120,7 @@ def match_expression(path: str) -> str:
 
 
 def coverage(expressions: Iterable[Expression]) -> Coverage:
-    """Count how rules will be matched, for reports and metrics."""
+    """Count how expressions will be matched."""
     listed = list(expressions)
     indexed = sum(expression.indexed for expression in listed)
     compiled = sum(expression.compiled for expression in listed)

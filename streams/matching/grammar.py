@@ -38,7 +38,7 @@ def syntax_of(text: str) -> Syntax:
     """Parse a text that `lexer.check` has accepted, and leave out wrappers with one child.
 
     Raises:
-        ExpressionError: Where the text is no CEL expression.
+        ExpressionError: The text is no CEL expression.
     """
     try:
         with _lock:
@@ -51,7 +51,7 @@ def syntax_of(text: str) -> Syntax:
 
 
 def span_of(tree: Syntax) -> Span:
-    """Give where a tree begins and ends in the text: what an expression's parts are known by."""
+    """Give the span of a tree in the text, by which the parts of an expression are known."""
     assert tree.meta.start_pos is not None
     return (tree.meta.start_pos, tree.meta.end_pos)
 
@@ -83,8 +83,8 @@ def _syntax_error(text: str, error: UnexpectedInput) -> ExpressionError:
     if token is not None and token.type == "$END":
         return refuse(text, len(text), "the expression ends too early")
     position = int(getattr(error, "pos_in_stream", None) or 0)
-    found = text[position] if token is None else str(token)
-    return refuse(text, position, f"unexpected {found!r}: check what stands before it")
+    unexpected = text[position] if token is None else str(token)
+    return refuse(text, position, f"unexpected {unexpected!r}: check what stands before it")
 
 
 def _unwrap(tree: Syntax) -> Syntax:

@@ -1,8 +1,8 @@
 """Checks the text of an expression before celpy's parser sees it.
 
-celpy's lexer is looser than CEL: it reads `a inside` as `a in side`, ends a raw string late, takes
-exponential time on an unterminated string, and knows no limits. What it would read differently from
-the specification, and what has no meaning for JSON, is refused here with its place.
+celpy's lexer is looser than CEL: it reads `a inside` as `a in side`, may read beyond the end of a
+raw string, takes exponential time on an unterminated string, and has no limits. Text that it would
+read differently from the specification, or that has no meaning for JSON, is refused here.
 """
 
 import re
@@ -34,7 +34,7 @@ _SURROGATES: Final = range(0xD800, 0xE000)
 
 
 class Token(NamedTuple):
-    """One token: its kind (a group of the pattern), its text and where it begins."""
+    """A token: its kind (a group of `_TOKEN`), its text and its offset in the expression."""
 
     kind: str
     text: str
@@ -45,7 +45,7 @@ def check(text: str) -> None:
     """Refuse a text that is too long, too deep, or that celpy would misread.
 
     Raises:
-        ExpressionError: With the place and what to write instead.
+        ExpressionError: It says where, and what to write instead.
     """
     _check_length(text)
     tokens = _tokens(text)

@@ -6,12 +6,13 @@ from typing import TypeAlias
 
 from topology.keys import Path
 
+# Where a part begins and ends in the text of its expression.
 Span: TypeAlias = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A part of an expression; `span` says where it stands in the text, brackets left out."""
+    """A part of an expression; `span` is its place in the text, without brackets around it."""
 
     span: Span
 
@@ -26,7 +27,7 @@ class Node:
 
     @property
     def weight(self) -> int:
-        """What this node alone counts against the limit of nodes."""
+        """What this node counts against the limit of nodes, without its children."""
         return 1
 
 
@@ -52,7 +53,7 @@ class Reference(Node):
 
 @dataclass(frozen=True, slots=True)
 class Member(Node):
-    """A member of anything but a variable's path: `[{"a": 1}][0].a`."""
+    """A member of a value that is no variable's path: `[{"a": 1}][0].a`."""
 
     operand: Node
     name: str
@@ -60,7 +61,7 @@ class Member(Node):
 
 @dataclass(frozen=True, slots=True)
 class Index(Node):
-    """An index that is not a literal, or into anything but a variable's path."""
+    """An index that is no literal, or of a value that is no variable's path."""
 
     operand: Node
     index: Node

@@ -1,7 +1,7 @@
 """CEL's operators on decoded JSON: the semantics of the compiled closures.
 
-Numbers compare across int and double by exact value, as Python's do; booleans are no numbers,
-though Python's are. What CEL has no answer for raises EvaluationError.
+Ints and doubles are compared by exact value, as in Python; booleans are no numbers, unlike in
+Python. Where CEL has no answer, a function here raises EvaluationError.
 """
 
 import math
@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 from streams.errors import EvaluationError
 from streams.matching import limits
-from streams.matching.patterns import found
+from streams.matching.patterns import occurs
 from topology.records import Json
 
 # From two operands to the verdict.
@@ -24,7 +24,7 @@ _INT64_MAX: Final = 2**63 - 1
 
 
 def equal(left: Json, right: Json, depth: int = 0) -> bool:
-    """Compare by value (S15); different types are different, except for the two of numbers."""
+    """Compare by value (S15); values of two types are different, but for ints and doubles."""
     kind = type(left)
     if kind is str:
         return bool(left == right)
@@ -104,7 +104,7 @@ def member(container: Json, name: str) -> Json:
 
 
 def has(container: Json, name: str) -> bool:
-    """Answer `has(container.name)`: whether the map has the member, be it null."""
+    """Answer `has(container.name)`: whether the map has the member, even if it is null."""
     if type(container) is dict:
         return name in container
     raise EvaluationError(f"has: {_type_name(container)} has no members")
@@ -130,7 +130,7 @@ TEXT: Final = {
     "startsWith": _text("startsWith", str.startswith),
     "endsWith": _text("endsWith", str.endswith),
     "contains": _text("contains", operator.contains),
-    "matches": _text("matches", found),
+    "matches": _text("matches", occurs),
 }
 
 
@@ -213,7 +213,7 @@ def _bounded(value: int) -> int:
 
 
 def no_overload(symbol: str, left: Json, right: Json) -> EvaluationError:
-    """Say that CEL has no such operation for these types."""
+    """Build the error for an operation that CEL doesn't have for these types."""
     return EvaluationError(
         f"{symbol}: no such overload for {_type_name(left)} and {_type_name(right)}"
     )

@@ -1,4 +1,4 @@
-"""Text of an expression to its syntax tree, with every limit and every name checked."""
+"""Turns the text of an expression into its syntax tree; checks every limit and name."""
 
 from typing import Final, NoReturn, cast
 
@@ -52,7 +52,7 @@ _OPERATORS: Final = {
 
 
 class Parser:
-    """Turns celpy's tree of one text into nodes; `trees` keeps which tree each span came from."""
+    """Turns celpy's tree of one text into nodes; `trees` has celpy's tree of each span."""
 
     def __init__(self, text: str, variables: frozenset[str]) -> None:
         self.trees: dict[Span, Syntax] = {}
@@ -65,7 +65,7 @@ class Parser:
         """Check and parse the text.
 
         Raises:
-            ExpressionError: With what is wrong, where, and what to do.
+            ExpressionError: It says what is wrong, where, and what to do.
         """
         lexer.check(self._text)
         try:
@@ -103,7 +103,7 @@ class Parser:
     # Operators.
 
     def _chain(self, tree: Syntax) -> list[Syntax]:
-        """Flatten a && b && c and the brackets in it, in the order of the text."""
+        """Give the operands of a && b && c, brackets ignored, in the order of the text."""
         operands: list[Syntax] = []
         pending = [tree]
         while pending:
@@ -242,7 +242,7 @@ class Parser:
         return cast("list[Syntax]", self._subtree(tree, index).children)
 
     def _check_call(self, tree: Syntax, kind: str, known: Arities, arguments: list[Syntax]) -> str:
-        """Give the name of a call, which stands before its arguments."""
+        """Give the name of a call that is known and has the right number of arguments."""
         token = cast("Token", tree.children[0 if kind == "function" else 1])
         fault = fault_of_call(kind, known, str(token), len(arguments))
         if fault:

@@ -1,4 +1,4 @@
-"""Regular expressions of `matches`: RE2, which takes linear time for any pattern."""
+"""The patterns of `matches`: RE2's, which take linear time whatever they are."""
 
 from functools import lru_cache
 from typing import Protocol
@@ -32,6 +32,6 @@ def compiled(pattern: str) -> Pattern:
     return matcher
 
 
-def found(text: str, pattern: str) -> bool:
-    """Say whether the pattern occurs anywhere in the text, as CEL's `matches` asks."""
+def occurs(text: str, pattern: str) -> bool:
+    """Say whether the pattern occurs anywhere in the text: CEL's `matches`."""
     return bool(compiled(pattern).search(text))

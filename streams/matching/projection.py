@@ -1,7 +1,7 @@
 """The members of a document that a part of an expression reads.
 
-celpy wants documents in its own types, and converting an event of 512 KiB takes it 0.2 s: only what
-is read is converted.
+celpy wants documents in its own types, and converting an event of 512 KiB takes 0.2 s: so only the
+members that are read are converted.
 """
 
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ from streams.matching.nodes import Has, Node, Reference
 from topology.keys import Path
 from topology.records import Json
 
-# Members to keep; None keeps a value whole.
+# The members to keep, by name; None keeps a value whole.
 Projection: TypeAlias = "dict[str, Projection] | None"
 
 
 def projection_of(node: Node, variable: str) -> Projection:
-    """Collect what a part reads of one variable."""
+    """Collect the members that a part reads of a variable."""
     kept: Projection = {}
     for path in _paths(node, variable):
         kept = _with_path(kept, path)
@@ -24,7 +24,7 @@ def projection_of(node: Node, variable: str) -> Projection:
 
 
 def project(value: Json, kept: Projection) -> Json:
-    """Leave out of a value what is not read; what is missing stays missing."""
+    """Give a value with only the members to keep, as far as it has them."""
     if kept is None or type(value) is not dict:
         return value
     return {name: project(value[name], inner) for name, inner in kept.items() if name in value}

@@ -1,9 +1,9 @@
 """The reference: celpy's interpreter on the same tree (S17).
 
-celpy decides how an expression is read and walked. What it does otherwise than the specification
-is overridden: operators by `reference_operators`, and here the absorption of errors, `has`,
-literals, macros, and the equality conjuncts of S14. The interpreter alone is used: the compiling
-runner turns `async` into invalid Python and writes into module globals.
+celpy decides how an expression is parsed and walked. Where celpy differs from the specification it
+is overridden: operators in `reference_operators`, and here the absorption of errors, `has`,
+literals, macros, and the equality conjuncts of S14. celpy's compiling runner is not used: it turns
+`async` into invalid Python and writes into module globals.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from streams.matching.reference_operators import FUNCTIONS, strict_equal
 from streams.matching.reference_types import to_cel
 from streams.matching.vocabulary import MACROS
 
-# What celpy lets through besides its own error.
+# What celpy may raise besides its own error.
 _FAULTS: Final = (
     CELEvalError,
     ArithmeticError,
@@ -40,7 +40,7 @@ _FAULTS: Final = (
 
 
 class Program:
-    """One expression in celpy."""
+    """An expression for celpy to evaluate."""
 
     __slots__ = ("_conjuncts", "_root", "_trees")
 
@@ -50,14 +50,18 @@ class Program:
         self._conjuncts = conjuncts
 
     def evaluate(self, event: Document, async_: Document | None) -> bool:
-        """Answer for two events; a result that is no boolean is an error (S16)."""
+        """Give the verdict on two events.
+
+        Raises:
+            EvaluationError: There is no answer, or it is no boolean (S16).
+        """
         value = self._value(self._root, event, async_)
         if isinstance(value, BoolType):
             return bool(value)
         raise EvaluationError("the result is not a boolean")
 
     def closure(self, node: Node) -> Callable[[Document, Document | None], object]:
-        """Give a closure of a part that is not compiled; its caller wants a boolean."""
+        """Give a closure for a part that is not compiled: of a boolean, or a celpy value."""
         of_event, of_async = projection_of(node, "event"), projection_of(node, "async")
 
         def evaluate(event: Document, async_: Document | None) -> object:
@@ -91,19 +95,19 @@ class _Evaluator(Evaluator):
         self._conjuncts = conjuncts
 
     def sub_evaluator(self, ast: Syntax) -> Evaluator:
-        """Evaluate the body of a macro by the same rules."""
+        """Give celpy an evaluator of our own for the body of a macro."""
         return _Evaluator(ast, self.activation)
 
     def conditionaland(self, tree: Syntax) -> Result:
-        """Answer false if any operand is, else an error if any operand is one."""
+        """Answer false if an operand is false, else an error if an operand is an error."""
         return self._chain(tree, absorbing=False)
 
     def conditionalor(self, tree: Syntax) -> Result:
-        """Answer true if any operand is, else an error if any operand is one."""
+        """Answer true if an operand is true, else an error if an operand is an error."""
         return self._chain(tree, absorbing=True)
 
     def _chain(self, tree: Syntax, *, absorbing: bool) -> Result:
-        """Walk a left-deep chain in a loop: celpy takes five frames for each operand."""
+        """Walk a left-deep chain in a loop: celpy recurses five frames for each operand."""
         operands = []
         current = tree
         while current.data == tree.data:
@@ -120,7 +124,7 @@ class _Evaluator(Evaluator):
         return result
 
     def relation(self, tree: Syntax) -> Result:
-        """Compare; a missing or null side of an equality conjunct is false (S14)."""
+        """Compare; an equality conjunct is false if a side is missing or null (S14)."""
         if span_of(tree) not in self._conjuncts:
             return cast("Result", super().relation(tree))
         operator, right_tree = cast("list[Syntax]", tree.children)
@@ -131,11 +135,11 @@ class _Evaluator(Evaluator):
         return strict_equal(left, right)
 
     def literal(self, tree: Syntax) -> Result:
-        """Read a literal as the compiler does: celpy drops newlines within long strings."""
+        """Read a literal as our parser does: celpy drops newlines in triple-quoted strings."""
         return to_cel(literal_value(cast("Token", tree.children[0])))
 
     def macro_has_eval(self, exprlist: Syntax) -> BoolType:
-        """Answer whether the member is there; an error before it stays one, as CEL says."""
+        """Answer whether the member exists; an error of its container stays an error, as in CEL."""
         member_tree = cast("Syntax", exprlist.children[0])
         container = self.visit(cast("Syntax", member_tree.children[0]))
         if isinstance(container, MapType):
@@ -143,7 +147,7 @@ class _Evaluator(Evaluator):
         return cast("BoolType", CELEvalError("has: no such overload"))
 
     def member_dot_arg(self, tree: Syntax) -> Result:
-        """Call a method or macro; an error within one is a value, so `||` can absorb it."""
+        """Call a method or macro; its errors become values, so that `||` can absorb them."""
         try:
             if str(tree.children[1]) in MACROS:
                 return self._macro(tree)

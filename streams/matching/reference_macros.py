@@ -1,6 +1,6 @@
-"""What a macro makes of the answers for its items, by the specification.
+"""The result of a macro from the answers for its items, as specified.
 
-celpy takes any value for a condition in `filter`, and raises through `||` out of `map`.
+celpy accepts any value as a condition in `filter`, and its `map` raises even within `||`.
 """
 
 from collections.abc import Callable, Iterable

@@ -1,7 +1,7 @@
 """CEL's operators on celpy's types, where celpy's own differ from the specification.
 
-celpy raises where `1 == 1.0` or `"1" == 1` is asked, takes a boolean for a number, and finds the
-size of null. Written apart from `operators`, so that each tests the other.
+celpy raises for `1 == 1.0` and `"1" == 1`, treats booleans as numbers, and gives null a size. This
+module shares next to nothing with `operators`, so that each tests the other.
 """
 
 import operator
@@ -25,7 +25,7 @@ from celpy.evaluation import CELFunction
 
 from streams.matching import limits
 from streams.matching.operators import Comparison, Operation, divide_doubles
-from streams.matching.patterns import found
+from streams.matching.patterns import occurs
 from streams.matching.reference_types import CONVERSIONS, no_overload, strict
 
 _TIMES: Final = (TimestampType, DurationType)
@@ -203,6 +203,6 @@ FUNCTIONS: Final[dict[str, CELFunction]] = {
     "startsWith": _text(str.startswith),
     "endsWith": _text(str.endswith),
     "contains": _text(operator.contains),
-    "matches": _text(found),
+    "matches": _text(occurs),
     **CONVERSIONS,
 }

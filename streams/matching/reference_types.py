@@ -1,7 +1,7 @@
-"""JSON values as celpy's types, and CEL's conversions between those.
+"""JSON values as celpy's types, and CEL's conversions between these types.
 
-celpy's conversions are as loose as Python's (`int("1_0")`), write `True`, and read
-`timestamp("now")`, which would give another answer each time an event is read again.
+celpy's own conversions are as loose as Python's (`int("1_0")`), write true as `True`, and accept
+`timestamp("now")`, whose answer would change each time an event is read again.
 """
 
 import re
@@ -38,7 +38,7 @@ _PLAIN_DOUBLE: Final = 1e21
 
 
 def to_cel(value: Json) -> Value:
-    """Give a JSON value its type in celpy; in a loop, as a document may be nested deep."""
+    """Convert a JSON value to celpy's types; in a loop, since a document may be nested deep."""
     result = _shallow(value)
     pending = [(value, result)]
     while pending:
@@ -55,7 +55,7 @@ def to_cel(value: Json) -> Value:
 
 def _shallow(value: Json) -> Value:
     if type(value) is int:
-        # Not IntType(value): it refuses what JSON may hold above 2^63.
+        # Not IntType(value): it refuses integers beyond 64 bits, which JSON may hold.
         return int.__new__(IntType, value)
     build = _TYPES.get(type(value))
     return None if build is None else build(value)
@@ -71,7 +71,7 @@ _TYPES: Final[dict[type, Callable[[Json], Value]]] = {
 
 
 def strict(function: Callable[..., Value]) -> CELFunction:
-    """Pass errors on as values, as celpy wants them, and make errors of what can't be answered."""
+    """Give errors among the arguments back, and turn what the function raises into an error."""
 
     @wraps(function)
     def checked(*arguments: Result) -> Result:
@@ -87,7 +87,7 @@ def strict(function: Callable[..., Value]) -> CELFunction:
 
 
 def no_overload(*arguments: Value) -> TypeError:
-    """Say that CEL has no such operation for these types."""
+    """Build the error for an operation that CEL doesn't have for these types."""
     return TypeError(f"no such overload for {', '.join(type(a).__name__ for a in arguments)}")
 
 
@@ -144,7 +144,7 @@ def _to_bool(value: Value) -> Value:
 
 @strict
 def _to_timestamp(value: Value) -> Value:
-    """Read RFC 3339 alone."""
+    """Accept RFC 3339, and no other form of text."""
     match value:
         case TimestampType():
             return value

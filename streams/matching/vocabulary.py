@@ -42,7 +42,7 @@ METHODS: Final[Arities] = {
         (0, 1),
     ),
 }
-# The variable counts as an argument.
+# The macro's variable counts as an argument.
 MACROS: Final[Arities] = {
     "all": (2,),
     "exists": (2,),
@@ -50,12 +50,12 @@ MACROS: Final[Arities] = {
     "map": (2,),
     "filter": (2,),
 }
-# celpy's own pattern for durations takes exponential time on "aaaa…1" (celpy#147).
+# Stricter than celpy's pattern, which takes exponential time on "aaaa…1" (celpy#147).
 _DURATION: Final = re.compile(r"[-+]?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|ms|s|m|h))+")
 
 
 def fault_of_call(kind: str, known: Arities, name: str, count: int) -> str | None:
-    """Say what is wrong with the name of a call or with its number of arguments."""
+    """Say what is wrong with a call's name or number of arguments; None: nothing."""
     if name not in known:
         close = get_close_matches(name, known, 1)
         hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(known))}"
@@ -67,7 +67,7 @@ def fault_of_call(kind: str, known: Arities, name: str, count: int) -> str | Non
 
 
 def fault_of_argument(name: str, argument: Node) -> str | None:
-    """Say what is wrong with the last argument of a call that takes a literal alone."""
+    """Say what is wrong with the last argument of a call that takes only a literal."""
     if name not in {"duration", "matches"}:
         return None
     text = argument.value if isinstance(argument, Literal) else None
