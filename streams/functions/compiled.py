@@ -216,30 +216,17 @@ class CancelMatcher:
         return tuple(matches)
 
 
-class CancelKinds:
-    """What cancel events may cancel of a function: the rules of its kept versions.
+def cancel_matchers(versions: Iterable[CompiledFunction]) -> dict[str, CancelMatcher]:
+    """Give what cancel events may cancel of a function, by their name, for its kept versions.
 
     Runs keep the version that they were registered with, so the rules of every kept version count.
     Most versions share their keys, which don't depend on the version.
     """
-
-    __slots__ = ("_matchers",)
-
-    def __init__(self, versions: Iterable[CompiledFunction]) -> None:
-        rules: dict[str, list[CompiledRule]] = {}
-        for version in versions:
-            for rule in version.rules:
-                rules.setdefault(rule.event, []).append(rule)
-        self._matchers = {name: _matcher(named) for name, named in rules.items()}
-
-    @property
-    def events(self) -> frozenset[str]:
-        """The names of the cancel events."""
-        return frozenset(self._matchers)
-
-    def matcher(self, event_name: str) -> CancelMatcher | None:
-        """Give what events of this name may cancel; None: nothing."""
-        return self._matchers.get(event_name)
+    rules: dict[str, list[CompiledRule]] = {}
+    for version in versions:
+        for rule in version.rules:
+            rules.setdefault(rule.event, []).append(rule)
+    return {name: _matcher(named) for name, named in rules.items()}
 
 
 def _key(keys: MatchKeys, values: matching.Values | None) -> bytes | None:

@@ -14,9 +14,9 @@ from typing import Final
 from streams import logs
 from streams.errors import DefinitionError, ExpressionError
 from streams.functions.compiled import (
-    CancelKinds,
     CancelMatcher,
     CompiledFunction,
+    cancel_matchers,
     compile_definition,
 )
 from topology import limits
@@ -216,13 +216,13 @@ class _Entry:
         """Give the routes by event name, computed once per set of versions."""
         numbers = tuple(function.version for function in valid)
         if numbers not in self._routes:
-            newest, kinds = valid[-1], CancelKinds(valid)
+            newest, matchers = valid[-1], cancel_matchers(valid)
             self._routes[numbers] = {
                 name: FunctionRoute(
                     newest.slug,
                     newest if name in newest.trigger_names else None,
-                    kinds.matcher(name),
+                    matchers.get(name),
                 )
-                for name in sorted(newest.trigger_names | kinds.events)
+                for name in sorted(newest.trigger_names | matchers.keys())
             }
         return self._routes[numbers]

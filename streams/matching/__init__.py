@@ -8,17 +8,15 @@ evaluation are tested (S14 to S17).
 
 from streams.matching.canonical import Document, Extractor, Values, canonical, extractor, values
 from streams.matching.equality import Branch
-from streams.matching.expression import Coverage, Expression, coverage, match_expression, parse
+from streams.matching.expression import Expression, match_expression, parse
 
 __all__ = [
     "Branch",
-    "Coverage",
     "Document",
     "Expression",
     "Extractor",
     "Values",
     "canonical",
-    "coverage",
     "extractor",
     "match_expression",
     "parse",

@@ -1,8 +1,6 @@
 """An expression: parsed once, then indexed, evaluated, or evaluated by the reference."""
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -27,14 +25,13 @@ class Expression:
 
     Attributes:
         text: As it was written.
-        variables: The names that it may use.
         branches: The equalities to index by; empty where all pending runs must be looked at.
         compiled: Whether it is evaluated without celpy.
         evaluate: Gives the verdict on (trigger event, cancel event or None); raises
             EvaluationError where there is none (S16).
     """
 
-    __slots__ = ("_program", "branches", "compiled", "evaluate", "text", "variables")
+    __slots__ = ("_program", "branches", "compiled", "evaluate", "text")
 
     def __init__(self, text: str, variables: frozenset[str]) -> None:
         parser = Parser(text, variables)
@@ -42,7 +39,6 @@ class Expression:
         spans = conjunct_spans(root)
         self._program = Program(parser.trees, root.span, spans)
         self.text = text
-        self.variables = variables
         self.branches: tuple[Branch, ...] = branches_of(root)
         self.compiled = compiles(root)
         self.evaluate: Evaluate = closure_of(root, spans, self._program.closure)
@@ -67,17 +63,6 @@ class Expression:
             EvaluationError: There is no answer, or it is no boolean (S16).
         """
         return self._program.evaluate(event, async_)
-
-
-@dataclass(frozen=True, slots=True)
-class Coverage:
-    """How many expressions are indexed (and of these exactly) or scan; how many need celpy."""
-
-    indexed: int
-    exact: int
-    scanned: int
-    compiled: int
-    fallback: int
 
 
 def parse(text: str, variables: frozenset[str] = VARIABLES) -> Expression:
@@ -117,17 +102,3 @@ def match_expression(path: str) -> str:
     text = f"event.{path} == async.{path}"
     parse(text)
     return text
-
-
-def coverage(expressions: Iterable[Expression]) -> Coverage:
-    """Count how expressions will be matched."""
-    listed = list(expressions)
-    indexed = sum(expression.indexed for expression in listed)
-    compiled = sum(expression.compiled for expression in listed)
-    return Coverage(
-        indexed=indexed,
-        exact=sum(expression.exact for expression in listed),
-        scanned=len(listed) - indexed,
-        compiled=compiled,
-        fallback=len(listed) - compiled,
-    )

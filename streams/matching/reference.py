@@ -73,14 +73,12 @@ class Program:
     def _value(self, span: Span, event: Document, async_: Document | None) -> Value:
         try:
             context = {"event": to_cel(event), "async": to_cel(async_)}
-            evaluator = _Evaluator(self._trees[span], _activation(), self._conjuncts)
+            evaluator = _Evaluator(
+                self._trees[span], Activation(functions=FUNCTIONS), self._conjuncts
+            )
             return evaluator.evaluate(context)
         except _FAULTS as fault:
             raise EvaluationError(_reason(fault)) from None
-
-
-def _activation() -> Activation:
-    return Activation(functions=FUNCTIONS)
 
 
 def _reason(fault: BaseException) -> str:

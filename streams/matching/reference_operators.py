@@ -33,41 +33,21 @@ _TIMES: Final = (TimestampType, DurationType)
 
 def _same(left: Value, right: Value, depth: int = 0) -> bool:
     match left, right:
+        case (ListType(), ListType()) | (MapType(), MapType()) if depth == limits.VALUE_DEPTH:
+            raise ValueError("values are nested too deeply to be compared")
         case (ListType(), ListType()):
-            return _same_lists(left, right, depth + 1)
+            pairs = zip(left, right, strict=False)
+            return len(left) == len(right) and all(_same(a, b, depth + 1) for a, b in pairs)
         case (MapType(), MapType()):
-            return _same_maps(left, right, depth + 1)
+            return set(left) == set(right) and all(
+                _same(value, right[key], depth + 1) for key, value in left.items()
+            )
         case (IntType() | DoubleType(), IntType() | DoubleType()):
-            return _same_number(cast("float", left), cast("float", right))
+            return _compare_numbers(operator.eq, cast("float", left), cast("float", right))
         case (None, None):
             return True
     comparable = BoolType | StringType | TimestampType | DurationType
     return isinstance(left, comparable) and type(left) is type(right) and bool(left == right)
-
-
-def _same_lists(left: ListType, right: ListType, depth: int) -> bool:
-    _check_depth(depth)
-    return len(left) == len(right) and all(
-        _same(a, b, depth) for a, b in zip(left, right, strict=True)
-    )
-
-
-def _same_maps(left: MapType, right: MapType, depth: int) -> bool:
-    _check_depth(depth)
-    return set(left) == set(right) and all(
-        _same(value, right[key], depth) for key, value in left.items()
-    )
-
-
-def _check_depth(depth: int) -> None:
-    if depth > limits.VALUE_DEPTH:
-        raise ValueError("values are nested too deeply to be compared")
-
-
-def _same_number(left: float, right: float) -> bool:
-    if isfinite(left) and isfinite(right):
-        return Fraction(left) == Fraction(right)
-    return float(left) == float(right)
 
 
 @strict

@@ -20,27 +20,17 @@ FUNCTIONS: Final[Arities] = {
     "timestamp": (1,),
     "duration": (1,),
 }
+_TIME_METHODS: Final = (
+    *("getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear", "getFullYear", "getMonth"),
+    *("getHours", "getMinutes", "getSeconds", "getMilliseconds"),
+)
 METHODS: Final[Arities] = {
     "size": (0,),
     "startsWith": (1,),
     "endsWith": (1,),
     "contains": (1,),
     "matches": (1,),
-    **dict.fromkeys(
-        (
-            "getDate",
-            "getDayOfMonth",
-            "getDayOfWeek",
-            "getDayOfYear",
-            "getFullYear",
-            "getHours",
-            "getMilliseconds",
-            "getMinutes",
-            "getMonth",
-            "getSeconds",
-        ),
-        (0, 1),
-    ),
+    **dict.fromkeys(_TIME_METHODS, (0, 1)),
 }
 # The macro's variable counts as an argument.
 MACROS: Final[Arities] = {

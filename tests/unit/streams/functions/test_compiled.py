@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from streams.errors import DefinitionError, EvaluationError, ExpressionError
-from streams.functions.compiled import CancelKinds, CompiledFunction, compile_definition
+from streams.functions.compiled import CompiledFunction, cancel_matchers, compile_definition
 from topology import codec, keys
 from topology.records import CancelRule, Definition, Function, Listener, Match, Trigger
 
@@ -30,9 +30,7 @@ def placed(**data: Any) -> dict[str, Any]:
 
 def cancel_matches(versions: list[CompiledFunction], cancel: dict[str, Any]) -> tuple[Match, ...]:
     """The keys under which a cancel event finds runs of these versions of a function."""
-    matcher = CancelKinds(versions).matcher(cancel["name"])
-    assert matcher is not None
-    return matcher.matches(cancel)
+    return cancel_matchers(versions)[cancel["name"]].matches(cancel)
 
 
 def test_a_version_keeps_what_it_was_compiled_from() -> None:
@@ -242,9 +240,7 @@ def test_versions_share_the_kinds_they_have_in_common() -> None:
         CancelRule(event="c", match="data.user"),
         CancelRule(event="c", if_="async.data.all == true"),
     )
-    kinds = CancelKinds([first, second])
-    assert kinds.events == {"c", "m"}
+    assert cancel_matchers([first, second]).keys() == {"c", "m"}
     found = cancel_matches([first, second], event("c", id=1, user=2))
     assert [match.hold_ms for match in found if not match.everywhere] == [70, 0]
     assert [match.everywhere for match in found] == [True, False, False]
-    assert kinds.matcher("unknown") is None

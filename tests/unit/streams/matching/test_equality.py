@@ -2,7 +2,7 @@
 
 import pytest
 
-from streams.matching import Branch, coverage, parse
+from streams.matching import Branch, parse
 
 A = (("data", "a"), ("data", "a"))
 B = (("data", "b"), ("data", "b"))
@@ -97,16 +97,3 @@ def test_rules_that_read_the_same_members_share_their_order() -> None:
     assert one.branches[0].async_paths == other.branches[0].async_paths
     assert one.branches[0].async_paths == (("x",), ("y", 2), ("y", 10))
     assert other.branches[0].event_paths == (("g",), ("h",), ("f",))
-
-
-def test_coverage_counts_how_rules_are_matched() -> None:
-    """An operator sees how many rules scan, and how many are evaluated by celpy."""
-    texts = [
-        A_EQUAL,
-        f"{A_EQUAL} && event.x",
-        "event.x",
-        f"{A_EQUAL} && timestamp(event.x) > timestamp(0)",
-    ]
-    counts = coverage(parse(text) for text in texts)
-    assert (counts.indexed, counts.exact, counts.scanned) == (3, 1, 1)
-    assert (counts.compiled, counts.fallback) == (3, 1)
