@@ -5,14 +5,15 @@ from typing import Annotated
 
 import typer
 
+from streams.api.process import run_api
 from streams.cli import options
-from streams.cli.services import LogLevel, configured, run_service
+from streams.cli.services import configured, run_service
 
 Host = Annotated[str | None, typer.Option(help="Where to serve; 0.0.0.0 is everywhere.")]
 Port = Annotated[int | None, typer.Option(min=0, max=65_535, help="Port of the API.")]
 
 
-def api(  # noqa: PLR0913  # one parameter per option
+def api(
     *,
     host: Host = None,
     port: Port = None,
@@ -21,7 +22,7 @@ def api(  # noqa: PLR0913  # one parameter per option
     partitions: options.Count = None,
     state_dir: Annotated[Path | None, typer.Option(help="Where SQLite is kept.")] = None,
     log_format: options.LogFormat = None,
-    log_level: LogLevel = None,
+    log_level: options.LogLevel = None,
 ) -> None:
     """Run the REST API; `countermand keys create` makes the keys that it asks for."""
     settings = configured(
@@ -34,6 +35,4 @@ def api(  # noqa: PLR0913  # one parameter per option
         log_format=log_format,
         log_level=log_level,
     )
-    from streams.api.process import run_api  # noqa: PLC0415  # heavy
-
     run_service(run_api, settings)

@@ -1,32 +1,10 @@
-"""The command tree of `countermand`."""
+"""`countermand` itself: its own help and options. The commands are in `commands.py`."""
 
-from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from streams.cli import (
-    api,
-    audit,
-    cancel,
-    cancellations,
-    cancelled,
-    dead_letters,
-    demo,
-    doctor,
-    events,
-    explain,
-    functions,
-    keys,
-    pauses,
-    read_model,
-    replays,
-    runs,
-    services,
-    topics,
-    up,
-    worker,
-)
+from streams.cli.commands import PANELS
 from streams.cli.exits import Commands
 
 _EXITS = (
@@ -53,51 +31,15 @@ def root(
     """Cancels pending work from Kafka events."""
 
 
-def _group(panel: str, *parts: tuple[str, Callable[..., None] | typer.Typer]) -> None:
-    """Add commands and groups of commands under a heading of `--help`."""
-    for name, part in parts:
-        if isinstance(part, typer.Typer):
-            app.add_typer(part, name=name, rich_help_panel=panel)
-        else:
-            app.command(name=name, rich_help_panel=panel)(part)
+def _to_be_loaded() -> None:
+    """Stands for a command, in `--help`, until `Commands` loads it."""
 
 
-_group(
-    "On this machine",
-    ("up", up.up),
-    ("demo", demo.demo),
-)
-_group(
-    "Runs",
-    ("runs", runs.app),
-    ("explain", explain.explain),
-    ("cancel", cancel.cancel),
-    ("cancellations", cancellations.app),
-    ("pause", pauses.pause),
-    ("resume", pauses.resume),
-    ("replay", replays.replay),
-    ("replays", replays.app),
-    ("audit", audit.app),
-)
-_group(
-    "Functions and events",
-    ("functions", functions.app),
-    ("events", events.app),
-    ("cancelled", cancelled.app),
-    ("dead-letters", dead_letters.app),
-)
-_group(
-    "Processes",
-    ("router", services.router),
-    ("joiner", services.joiner),
-    ("read-model", read_model.app),
-    ("api", api.api),
-    ("worker", worker.worker),
-)
-_group(
-    "Administration",
-    ("topics", topics.app),
-    ("keys", keys.app),
-    ("doctor", doctor.doctor),
-    ("version", services.version),
-)
+for _panel, _commands in PANELS.items():
+    for _name, _command in _commands.items():
+        app.command(name=_name, help=_command.help, rich_help_panel=_panel)(_to_be_loaded)
+
+
+def main() -> None:
+    """Run the command line; the entry point of `countermand`."""
+    app(prog_name="countermand")

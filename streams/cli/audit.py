@@ -1,13 +1,13 @@
 """`countermand audit list`: who asked for what, when and why, and what became of it."""
 
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
 from streams.cli import options
-
-if TYPE_CHECKING:
-    from streams.cli.client import Document
+from streams.cli.client import Document, open_client
+from streams.cli.listing import Listed, show_list
+from streams.cli.times import instant_of
 
 app = typer.Typer(help="Who did what.", no_args_is_help=True)
 
@@ -22,13 +22,8 @@ Target = Annotated[
 ]
 
 
-@app.callback()
-def group() -> None:
-    """Who did what."""
-
-
 @app.command(name="list")
-def list_audit(  # noqa: PLR0913  # one parameter per option
+def list_audit(
     *,
     actor: Actor = None,
     action: Action = None,
@@ -42,10 +37,6 @@ def list_audit(  # noqa: PLR0913  # one parameter per option
     api_key: options.ApiKey = None,
 ) -> None:
     """List writes through the API, refused ones too, the newest first; needs an admin's key."""
-    from streams.cli.client import open_client  # noqa: PLC0415  # brings an HTTP client
-    from streams.cli.listing import Listed, show_list  # noqa: PLC0415
-    from streams.cli.times import instant_of  # noqa: PLC0415
-
     params = {
         "actor": actor,
         "action": action,
@@ -58,7 +49,7 @@ def list_audit(  # noqa: PLR0913  # one parameter per option
         show_list(client, listed, limit=limit, cursor=cursor, json=json)
 
 
-def _row(entry: "Document") -> list[str]:
+def _row(entry: Document) -> list[str]:
     return [
         entry["at"],
         entry["actor"],

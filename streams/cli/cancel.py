@@ -1,17 +1,18 @@
 """`countermand cancel`: cancel many runs, after a dry run that counts them exactly."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from streams.cli import options
+from streams.cli import bulk, options
 from streams.cli.agreement import Agreement, AtMost, agree
+from streams.cli.cancellations import rule_text, summary
+from streams.cli.client import ApiClient, Document, open_client, path_of
 from streams.cli.console import json_out, out, say
 from streams.cli.exits import ExitCode
-
-if TYPE_CHECKING:
-    from streams.cli.client import ApiClient, Document
+from streams.cli.following import follow
+from streams.cli.times import instant_of
 
 App = Annotated[
     str | None, typer.Option(help="The function's app; --function is its id in that app then.")
@@ -27,7 +28,7 @@ If = Annotated[
 ]
 
 
-def cancel(  # noqa: PLR0913  # one parameter per option
+def cancel(
     *,
     function: Function,
     app: App = None,
@@ -48,11 +49,6 @@ def cancel(  # noqa: PLR0913  # one parameter per option
 
     A dry run counts first, exactly; then you are asked. New runs are not touched.
     """
-    from streams.cli import bulk  # noqa: PLC0415  # brings an HTTP client
-    from streams.cli.cancellations import rule_text, summary  # noqa: PLC0415
-    from streams.cli.client import open_client  # noqa: PLC0415
-    from streams.cli.times import instant_of  # noqa: PLC0415
-
     agreement = Agreement(yes, confirm_at_most)
     with open_client(api_url, api_key) as client:
         # Fixed once, so that what is cancelled is what was counted.
@@ -82,21 +78,16 @@ def cancel(  # noqa: PLR0913  # one parameter per option
         _finish(client, counted, begun, json=json)
 
 
-def _function(client: "ApiClient", app: str | None, function: str) -> "Document":
+def _function(client: ApiClient, app: str | None, function: str) -> Document:
     """App and id of the function: as they were given, or those of a slug."""
-    from streams.cli.client import path_of  # noqa: PLC0415  # as above
-
     if app is not None:
         return {"app_id": app, "function_id": function}
     found = client.get(path_of("functions", function))["data"]
     return {"app_id": found["app_id"], "function_id": found["id"]}
 
 
-def _finish(client: "ApiClient", counted: "Document", begun: "Document", *, json: bool) -> None:
+def _finish(client: ApiClient, counted: Document, begun: Document, *, json: bool) -> None:
     """Follow a cancellation to its end, and end with what became of it."""
-    from streams.cli.client import path_of  # noqa: PLC0415  # as above
-    from streams.cli.following import follow  # noqa: PLC0415
-
     path = path_of("cancellations", begun["id"])
     on_interrupt = _OnInterrupt(client, begun["id"])
     found = follow(
@@ -115,7 +106,7 @@ def _finish(client: "ApiClient", counted: "Document", begun: "Document", *, json
 class _OnInterrupt:
     """Ctrl-C while a cancellation is shown: stop it, or only look away?"""
 
-    def __init__(self, client: "ApiClient", id_: str) -> None:
+    def __init__(self, client: ApiClient, id_: str) -> None:
         self.stopping = False
         self._client = client
         self._id = id_
@@ -137,10 +128,8 @@ class _OnInterrupt:
             return False
 
 
-def _tell(counted: "Document", found: "Document | None", *, json: bool) -> None:
+def _tell(counted: Document, found: Document | None, *, json: bool) -> None:
     """What became of it: JSON, or words."""
-    from streams.cli.cancellations import summary  # noqa: PLC0415  # as above
-
     if json:
         json_out({"dry_run": counted, "cancellation": found})
         return

@@ -1,17 +1,16 @@
 """`countermand cancellations`: list, show and stop what was cancelled in bulk."""
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
 from streams.cli import options
+from streams.cli.client import ApiClient, Document, open_client, path_of
 from streams.cli.console import fields, json_out, out
+from streams.cli.following import follow
+from streams.cli.listing import Listed, show_list
 from streams.cli.runs import COLUMNS, run_row
-
-if TYPE_CHECKING:
-    from streams.cli.client import ApiClient, Document
-    from streams.cli.listing import Listed
 
 app = typer.Typer(help="Bulk cancellations: list, show, stop.", no_args_is_help=True)
 
@@ -36,7 +35,7 @@ Runs = Annotated[
 
 
 @app.command(name="list")
-def list_cancellations(  # noqa: PLR0913  # one parameter per option
+def list_cancellations(
     *,
     function: Function = None,
     limit: options.Limit = 20,
@@ -46,9 +45,6 @@ def list_cancellations(  # noqa: PLR0913  # one parameter per option
     api_key: options.ApiKey = None,
 ) -> None:
     """List cancellations, dry runs too, the newest first."""
-    from streams.cli.client import open_client, path_of  # noqa: PLC0415  # brings an HTTP client
-    from streams.cli.listing import Listed, show_list  # noqa: PLC0415
-
     with open_client(api_url, api_key) as client:
         params = {"function_id": function}
         listed = Listed(path_of("cancellations"), params, "cancellations", _LISTED, _row)
@@ -56,7 +52,7 @@ def list_cancellations(  # noqa: PLR0913  # one parameter per option
 
 
 @app.command()
-def show(  # noqa: PLR0913  # one parameter per option
+def show(
     id_: Id,
     *,
     runs: Runs = None,
@@ -68,10 +64,6 @@ def show(  # noqa: PLR0913  # one parameter per option
     api_key: options.ApiKey = None,
 ) -> None:
     """Show a cancellation: its rule, who asked for it and why, its counts, and some of its runs."""
-    from streams.cli.client import open_client, path_of  # noqa: PLC0415  # brings an HTTP client
-    from streams.cli.following import follow  # noqa: PLC0415
-    from streams.cli.listing import show_list  # noqa: PLC0415
-
     with open_client(api_url, api_key) as client:
         path = path_of("cancellations", id_)
         found = client.get(path)["data"]
@@ -98,8 +90,6 @@ def stop(
     api_key: options.ApiKey = None,
 ) -> None:
     """Let a cancellation cancel no more; what it cancelled stays cancelled."""
-    from streams.cli.client import open_client  # noqa: PLC0415  # brings an HTTP client
-
     with open_client(api_url, api_key) as client:
         found = stopped(client, id_, reason)
     if json:
@@ -110,17 +100,14 @@ def stop(
         out(f"{id_} was {found['status']} before: {summary(found)}")
 
 
-def stopped(client: "ApiClient", id_: str, reason: str | None) -> "Document":
+def stopped(client: ApiClient, id_: str, reason: str | None) -> Document:
     """A cancellation after it was told to stop, once every partition has."""
-    from streams.cli.client import path_of  # noqa: PLC0415  # as above
-    from streams.cli.following import follow  # noqa: PLC0415
-
     path = path_of("cancellations", id_)
     client.delete(path, {"reason": reason})
     return follow(lambda: client.get(path)["data"], "stopping")
 
 
-def rule_text(found: "Document") -> str:
+def rule_text(found: Document) -> str:
     """Which runs a cancellation is for."""
     bounds = []
     if found["started_after"]:
@@ -130,7 +117,7 @@ def rule_text(found: "Document") -> str:
     return text + (f" where {found['if']}" if found["if"] else "")
 
 
-def summary(found: "Document") -> str:
+def summary(found: Document) -> str:
     """What a cancellation has done, or would do, in one line."""
     counts = found["counts"]
     done = f"{counts['cancelled']:,} cancelled"
@@ -144,7 +131,7 @@ def summary(found: "Document") -> str:
     return ", ".join(words)
 
 
-def show_cancellation(found: "Document") -> None:
+def show_cancellation(found: Document) -> None:
     """A cancellation with all that is known of it."""
     counts = found["counts"]
     partitions = f"{counts['partitions_done']} of {counts['partitions']} partitions done"
@@ -163,17 +150,15 @@ def show_cancellation(found: "Document") -> None:
     )
 
 
-def _runs(path: str, outcome: Outcome) -> "Listed":
+def _runs(path: str, outcome: Outcome) -> Listed:
     """The list of a cancellation's runs that ended up so."""
-    from streams.cli.listing import Listed  # noqa: PLC0415  # as above
-
     params, what = {"outcome": outcome.value}, f"{outcome.value} runs"
     if outcome is Outcome.FAILED:
         return Listed(path, params, what, _FAILED, _failed_row)
     return Listed(path, params, what, COLUMNS, run_row)
 
 
-def _row(found: "Document") -> list[str]:
+def _row(found: Document) -> list[str]:
     counts = found["counts"]
     status = found["status"] + (" (dry run)" if found["dry_run"] else "")
     why = [text for text in (found["name"], found["if"], found["reason"]) if text]
@@ -189,5 +174,5 @@ def _row(found: "Document") -> list[str]:
     ]
 
 
-def _failed_row(run: "Document") -> list[str]:
+def _failed_row(run: Document) -> list[str]:
     return [run["run_id"], run["run_started_at"], run["failure"] or ""]

@@ -9,6 +9,9 @@ import typer
 from streams.cli import options
 from streams.cli.console import out, say
 from streams.cli.exits import ExitCode
+from streams.cli.settings import load_settings
+from streams.kafka.tail import follow
+from topology.topics import CANCELLED
 
 app = typer.Typer(help="Watch cancelled runs.", no_args_is_help=True)
 
@@ -20,13 +23,8 @@ Timeout = Annotated[
 Function = Annotated[str | None, typer.Option(help="Only runs of this function (its slug).")]
 
 
-@app.callback()
-def group() -> None:
-    """Watch cancelled runs."""
-
-
 @app.command()
-def tail(  # noqa: PLR0913  # one parameter per option
+def tail(
     *,
     from_beginning: FromBeginning = False,
     most: Most = None,
@@ -37,10 +35,7 @@ def tail(  # noqa: PLR0913  # one parameter per option
     topic_prefix: options.Prefix = None,
 ) -> None:
     """Print cancelled events as they come; exit code 1 if --max were not there in time."""
-    settings = options.load_settings(bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix)
-    from streams.kafka.tail import follow  # noqa: PLC0415  # brings a Kafka client
-    from topology.topics import CANCELLED  # noqa: PLC0415
-
+    settings = load_settings(bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix)
     topic = settings.topic(CANCELLED)
     seen = 0
     records = follow(

@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 import httpx
 
-from streams.cli import options
 from streams.cli.problems import problem_error
+from streams.cli.settings import load_settings
 from streams.errors import CountermandError, NotFoundError, SettingsError, UnreachableError
 
 Document: TypeAlias = dict[str, Any]
@@ -66,7 +66,8 @@ class ApiClient:
         Raises:
             CountermandError: As `problem_error`.
         """
-        return self._repeated("GET", path, params=_given(params))
+        sent = _given(params)
+        return self._repeated(self._http.build_request("GET", self.url + path, params=sent), sent)
 
     def find(self, path: str) -> Document | None:
         """The `data` under a path, None where there is nothing.
@@ -86,9 +87,10 @@ class ApiClient:
         Raises:
             CountermandError: As `problem_error`.
         """
-        headers = {"Idempotency-Key": str(uuid.uuid4())}
-        answer = self._repeated("POST", path, json=_given(body), headers=headers)
-        data: Document = answer["data"]
+        sent, headers = _given(body), {"Idempotency-Key": str(uuid.uuid4())}
+        url = self.url + path
+        request = self._http.build_request("POST", url, json=sent, headers=headers)
+        data: Document = self._repeated(request, sent)["data"]
         return data
 
     def delete(self, path: str, params: Mapping[str, Any] | None = None) -> Document:
@@ -97,7 +99,9 @@ class ApiClient:
         Raises:
             CountermandError: As `problem_error`.
         """
-        data: Document = self._answer("DELETE", path, params=_given(params))["data"]
+        sent = _given(params)
+        request = self._http.build_request("DELETE", self.url + path, params=sent)
+        data: Document = self._answer(request, sent)["data"]
         return data
 
     def pages(
@@ -123,27 +127,26 @@ class ApiClient:
         at: str = self.get("/v1/runs", {"limit": 1})["metadata"]["fetched_at"]
         return at
 
-    def _repeated(self, method: str, path: str, **options: Any) -> Document:  # noqa: ANN401  # httpx's
+    def _repeated(self, request: httpx.Request, sent: Document) -> Document:
         """Send what may be sent again until there is an answer, or too much time has gone."""
         end = time.monotonic() + _AGAIN_WITHIN_S
         while True:
             try:
-                return self._answer(method, path, **options)
+                return self._answer(request, sent)
             except _AgainError as error:
                 if time.monotonic() + error.pause > end:
                     raise error.error from None
                 time.sleep(error.pause)
 
-    def _answer(self, method: str, path: str, **options: Any) -> Document:  # noqa: ANN401  # as above
+    def _answer(self, request: httpx.Request, sent: Document) -> Document:
         try:
-            response = self._http.request(method, self.url + path, **options)
+            response = self._http.send(request)
         except _NEVER_SENT as error:
             raise UnreachableError(self._nobody(error)) from None
         except httpx.TransportError as error:
             raise _AgainError(UnreachableError(self._nobody(error)), _PAUSE_S) from None
         if response.is_success:
             return self._document(response)
-        sent = options.get("json") or options.get("params") or {}
         failure = problem_error(response.status_code, response.text, sent, self.url)
         again = response.status_code == HTTPStatus.SERVICE_UNAVAILABLE or _IN_USE in response.text
         if again:
@@ -185,7 +188,7 @@ def open_client(api_url: str | None, api_key: str | None) -> ApiClient:
     Raises:
         SettingsError: A setting can't be used.
     """
-    settings = options.load_settings(api_url=api_url, api_key=api_key)
+    settings = load_settings(api_url=api_url, api_key=api_key)
     url = settings.api_url or f"http://127.0.0.1:{settings.api_port}"
     key = settings.api_key
     return ApiClient(url, None if key is None else key.get_secret_value())

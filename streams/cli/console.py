@@ -2,23 +2,24 @@
 
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import orjson
 import typer
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.status import Status
+from rich.table import Table
+from rich.text import Text
 
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.progress import Progress
-    from rich.status import Status
-
-    from topology.records import Json
+from topology.records import Json
 
 # Where there is no terminal a row stays one line, for grep and its like.
 _UNFOLDED: Final = 100_000
 
 
-def json_out(value: "Json") -> None:
+def json_out(value: Json) -> None:
     """One line of JSON on stdout."""
     typer.echo(orjson.dumps(value, default=str).decode())
 
@@ -33,19 +34,13 @@ def say(text: str) -> None:
     typer.echo(text, err=True)
 
 
-def console(*, stderr: bool = False) -> "Console":
+def console(*, stderr: bool = False) -> Console:
     """Rich's console; it knows NO_COLOR and whether there is a terminal."""
-    from rich.console import Console  # noqa: PLC0415  # only where something is drawn
-
     return Console(stderr=stderr, highlight=False)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table on stdout; what is in the cells is text, not markup."""
-    from rich import box  # noqa: PLC0415  # only where something is drawn
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
     drawn = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for column in columns:
         drawn.add_column(column, overflow="fold")
@@ -57,16 +52,8 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
     screen.print(drawn)
 
 
-def progress(*, unit: str = "") -> "Progress":
+def progress(*, unit: str = "") -> Progress:
     """A progress bar on stderr, absent where stderr is no terminal."""
-    from rich.progress import (  # noqa: PLC0415  # only where something is drawn
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-    )
-
     screen = console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
@@ -80,7 +67,7 @@ def progress(*, unit: str = "") -> "Progress":
     )
 
 
-def waiting(text: str) -> "Status":
+def waiting(text: str) -> Status:
     """A line on stderr that says what is waited for, absent where stderr is no terminal."""
     return console(stderr=True).status(text)
 

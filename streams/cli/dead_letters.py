@@ -3,17 +3,18 @@
 from collections import Counter
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from streams.cli import options
 from streams.cli.console import confirm, json_out, out, progress, say, table
+from streams.cli.settings import load_settings
 from streams.errors import NotFoundError, RefusedError
-
-if TYPE_CHECKING:
-    from streams.kafka.dead_letters import Letter
-    from streams.settings import Settings
+from streams.kafka.dead_letters import Letter, Wanted, read_letters, why_not
+from streams.kafka.dead_letters import redrive as send_again
+from streams.kafka.producers import Sender
+from streams.settings import Settings
 
 app = typer.Typer(help="Records that could not be taken.", no_args_is_help=True)
 
@@ -30,7 +31,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be sent;
 
 
 @app.command(name="list")
-def list_letters(  # noqa: PLR0913  # one parameter per option
+def list_letters(
     *,
     stage: Stage = None,
     kind: Kind = None,
@@ -42,9 +43,7 @@ def list_letters(  # noqa: PLR0913  # one parameter per option
     topic_prefix: options.Prefix = None,
 ) -> None:
     """List dead letters with what was wrong; with --json one object per line."""
-    settings = options.load_settings(bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix)
-    from streams.kafka.dead_letters import Wanted, read_letters  # noqa: PLC0415  # brings a client
-
+    settings = load_settings(bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix)
     letters = read_letters(settings, Wanted(stage=stage, kind=kind, topic=topic))
     rows = []
     for letter in islice(letters, most):
@@ -60,7 +59,7 @@ def list_letters(  # noqa: PLR0913  # one parameter per option
 
 
 @app.command()
-def redrive(  # noqa: PLR0913  # one parameter per option
+def redrive(
     positions: Positions = None,
     *,
     all_: All = False,
@@ -76,9 +75,7 @@ def redrive(  # noqa: PLR0913  # one parameter per option
     """Send the original bytes, key and headers of dead letters back to their topics."""
     if bool(positions) == all_:
         raise typer.BadParameter("give positions, or --all")
-    settings = options.load_settings(bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix)
-    from streams.kafka.dead_letters import Wanted, read_letters, why_not  # noqa: PLC0415
-
+    settings = load_settings(bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix)
     wanted = Wanted(frozenset(positions or ()), stage, kind, topic)
     letters = list(read_letters(settings, wanted))
     missing = wanted.positions - {letter.position for letter in letters}
@@ -108,16 +105,14 @@ def _ask(targets: Counter[str], *, yes: bool) -> None:
         raise RefusedError(f"Nothing was sent ({what} wait): add --yes to go ahead")
 
 
-def _send(settings: "Settings", letters: list["Letter"]) -> None:
-    from streams.kafka.dead_letters import redrive as send_again  # noqa: PLC0415
-    from streams.kafka.producers import Sender  # noqa: PLC0415
+def _send(settings: Settings, letters: list["Letter"]) -> None:
 
     with Sender(settings) as sender, progress(unit="records") as bar:
         for letter in bar.track(letters, description="sending"):
             send_again(letter, sender)
 
 
-def _row(letter: "Letter", *, show_value: bool) -> list[str]:
+def _row(letter: Letter, *, show_value: bool) -> list[str]:
     time = f"{datetime.fromtimestamp(letter.time / 1000, UTC):%Y-%m-%d %H:%M:%S}"
     error = [letter.error.get(name, "") for name in ("stage", "class", "message")]
     headers = " ".join(f"{name}={_text(value)}" for name, value in letter.headers)
@@ -125,7 +120,7 @@ def _row(letter: "Letter", *, show_value: bool) -> list[str]:
     return [letter.position, time, letter.origin, *error, headers, *value]
 
 
-def _as_json(letter: "Letter", *, show_value: bool) -> dict[str, object]:
+def _as_json(letter: Letter, *, show_value: bool) -> dict[str, object]:
     return {
         "position": letter.position,
         "time": letter.time,

@@ -3,18 +3,21 @@
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import typer
+from rich import box
+from rich.table import Table
+from rich.text import Text
 
 from streams.cli import options
 from streams.cli.cancelled import cause_text
 from streams.cli.console import console, json_out, say
 from streams.cli.exits import ExitCode
+from streams.cli.settings import load_settings
 from streams.cli.up import end_on_signals
-
-if TYPE_CHECKING:
-    from streams.local.demo import Expected, Outcome
+from streams.local.demo import EXPECTED, Expected, Outcome, play
+from streams.local.stack import Stack
 
 _PARTITIONS: Final = 4
 _KEPT_VARIABLE: Final = "COUNTERMAND_CACHE_DIR"
@@ -26,10 +29,7 @@ def demo(*, json: options.Json = False) -> None:
         # The demo is on its own broker, whatever cluster the environment speaks of.
         if name != _KEPT_VARIABLE:
             del os.environ[name]
-    settings = options.load_settings(partitions=_PARTITIONS)
-    from streams.local.demo import EXPECTED, play  # noqa: PLC0415  # brings clients
-    from streams.local.stack import Stack  # noqa: PLC0415
-
+    settings = load_settings(partitions=_PARTITIONS)
     end_on_signals()
     with (
         tempfile.TemporaryDirectory(prefix="countermand-demo-") as folder,
@@ -48,12 +48,8 @@ def demo(*, json: options.Json = False) -> None:
     say(f"{count} of {len(EXPECTED)} runs cancelled, each by exactly one event, as they must be")
 
 
-def _draw(expected: "tuple[Expected, ...]", outcome: "Outcome") -> None:
+def _draw(expected: tuple[Expected, ...], outcome: Outcome) -> None:
     """The table: each run, what became of it, by what, and why that is right."""
-    from rich import box  # noqa: PLC0415  # only where something is drawn
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
     drawn = Table(title="What was cancelled, and why", box=box.SIMPLE_HEAD, title_justify="left")
     for column in ("function", "event", "run", "cancelled by", "because", ""):
         drawn.add_column(column, overflow="fold")
@@ -71,7 +67,7 @@ def _draw(expected: "tuple[Expected, ...]", outcome: "Outcome") -> None:
     screen.print(drawn)
 
 
-def _row(expected: "Expected", outcome: "Outcome") -> list[str]:
+def _row(expected: Expected, outcome: Outcome) -> list[str]:
     run = outcome.runs.get(expected.event_id, {})
     events = outcome.cancelled.get(expected.event_id, [])
     cause = " + ".join(cause_text(event["data"]["cause"]) for event in events)
@@ -84,7 +80,7 @@ def _row(expected: "Expected", outcome: "Outcome") -> list[str]:
     ]
 
 
-def _as_json(expected: "Expected", outcome: "Outcome") -> dict[str, Any]:
+def _as_json(expected: Expected, outcome: Outcome) -> dict[str, Any]:
     function, event_id, status, _, why = _row(expected, outcome)
     events = outcome.cancelled.get(expected.event_id, [])
     return {

@@ -1,18 +1,20 @@
 """`countermand doctor`: is everything as router and joiner need it, and what to do if not."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
+from rich.text import Text
 
 from streams.cli import options
 from streams.cli.console import console, json_out, table
 from streams.cli.exits import ExitCode
+from streams.cli.settings import load_settings
+from streams.doctor.checks import LOCAL_CHECKS, Result, Verdict, run
+from streams.doctor.kafka import KAFKA_CHECKS, broker
 from streams.errors import CountermandError
-
-if TYPE_CHECKING:
-    from streams.doctor.checks import Result
-    from streams.settings import Settings
+from streams.settings import Settings
+from streams.settings.page import effective
 
 _SIGNS: Final = {"ok": "✓", "warning": "!", "failed": "✗"}
 _COLOURS: Final = {"ok": "green", "warning": "yellow", "failed": "red"}
@@ -21,7 +23,7 @@ ShowSettings = Annotated[
 ]
 
 
-def doctor(  # noqa: PLR0913  # one parameter per option
+def doctor(
     *,
     show_settings: ShowSettings = False,
     partitions: options.Count = None,
@@ -31,14 +33,12 @@ def doctor(  # noqa: PLR0913  # one parameter per option
     topic_prefix: options.Prefix = None,
 ) -> None:
     """Check settings, broker, topics, clocks, disk, codecs and limits; exit code 1 if one fails."""
-    settings = options.load_settings(
+    settings = load_settings(
         bootstrap_servers=bootstrap_servers,
         topic_prefix=topic_prefix,
         partitions=partitions,
         state_dir=state_dir,
     )
-    from streams.settings.page import effective  # noqa: PLC0415  # with the settings
-
     results = []
     for result in _results(settings):
         results.append(result)
@@ -55,11 +55,8 @@ def doctor(  # noqa: PLR0913  # one parameter per option
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _results(settings: "Settings") -> Iterator["Result"]:
+def _results(settings: Settings) -> Iterator["Result"]:
     """Every check's result; without a broker those that need one are left out."""
-    from streams.doctor.checks import LOCAL_CHECKS, Result, Verdict, run  # noqa: PLC0415
-    from streams.doctor.kafka import KAFKA_CHECKS, broker  # noqa: PLC0415  # brings clients
-
     given = sum(settings.source(name) != "default" for name in type(settings).model_fields)
     yield Result("settings", Verdict.OK, f"valid, {given} differ from the defaults")
     yield from run(settings, LOCAL_CHECKS)
@@ -73,8 +70,7 @@ def _results(settings: "Settings") -> Iterator["Result"]:
     yield from run(settings, KAFKA_CHECKS)
 
 
-def _print(result: "Result") -> None:
-    from rich.text import Text  # noqa: PLC0415  # only where something is drawn
+def _print(result: Result) -> None:
 
     verdict = result.verdict.value
     line = Text(_SIGNS[verdict], style=_COLOURS[verdict])

@@ -11,7 +11,10 @@ import typer
 
 from streams.cli import options
 from streams.cli.console import json_out, progress, say
+from streams.cli.settings import load_settings
 from streams.errors import NotFoundError, RefusedError
+from streams.kafka.producers import Sender
+from topology.topics import EVENTS
 
 app = typer.Typer(help="Produce events.", no_args_is_help=True)
 _STDIN: Final = "-"
@@ -20,7 +23,7 @@ _EARLIER: Final = "Earlier lines may have been sent"
 Event = Annotated[str | None, typer.Argument(help="The event as JSON.", show_default=False)]
 Name = Annotated[str | None, typer.Option(help="The event's name.")]
 Data = Annotated[str | None, typer.Option(help="The event's data, a JSON object.")]
-Id = Annotated[str | None, typer.Option(help="The event's id.")]
+Id = Annotated[str | None, typer.Option("--id", help="The event's id.")]
 Ts = Annotated[int | None, typer.Option(help="The event's ts, ms.")]
 User = Annotated[str | None, typer.Option(help="The event's user, a JSON object.")]
 File = Annotated[str | None, typer.Option("--file", "-f", help="JSONL file, or - for stdin.")]
@@ -29,18 +32,13 @@ Key = Annotated[str | None, typer.Option(help="Record key.")]
 Raw = Annotated[bool, typer.Option("--raw", help="Send as it is: a topic with a mapping.")]
 
 
-@app.callback()
-def group() -> None:
-    """Produce events."""
-
-
 @app.command()
-def send(  # noqa: PLR0913  # one parameter per option
+def send(
     event: Event = None,
     *,
     name: Name = None,
     data: Data = None,
-    id: Id = None,  # noqa: A002  # the option's name
+    id_: Id = None,
     ts: Ts = None,
     user: User = None,
     file: File = None,
@@ -52,14 +50,11 @@ def send(  # noqa: PLR0913  # one parameter per option
     topic_prefix: options.Prefix = None,
 ) -> None:
     """Send events and wait until Kafka has acknowledged all of them."""
-    fields = {"name": name, "data": data, "id": id, "ts": ts, "user": user}
+    fields = {"name": name, "data": data, "id": id_, "ts": ts, "user": user}
     given = {field: value for field, value in fields.items() if value is not None}
     if sum([event is not None, bool(given), file is not None]) != 1:
         raise typer.BadParameter("give one of: an event as JSON, --name and --data, --file")
-    settings = options.load_settings(bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix)
-    from streams.kafka.producers import Sender  # noqa: PLC0415  # brings a Kafka client
-    from topology.topics import EVENTS  # noqa: PLC0415
-
+    settings = load_settings(bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix)
     target = topic or settings.topic(EVENTS)
     record_key = None if key is None else key.encode()
     with Sender(settings) as sender:
@@ -117,12 +112,9 @@ def _checked(line: bytes, where: str, *, raw: bool) -> bytes:
     try:
         event = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        raise RefusedError(
-            f"{where}: not JSON: {error}. Earlier lines may have been sent"
-        ) from None
+        raise RefusedError(f"{where}: not JSON: {error}. {_EARLIER}") from None
     if not isinstance(event, dict) or not isinstance(event.get("name"), str):
         raise RefusedError(
-            f"{where}: an event is a JSON object with a name (--raw sends anything). "
-            "Earlier lines may have been sent"
+            f"{where}: an event is a JSON object with a name (--raw sends anything). {_EARLIER}"
         )
     return line

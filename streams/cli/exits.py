@@ -3,13 +3,15 @@
 import os
 import sys
 from enum import IntEnum
-from typing import Any, Final
+from typing import Final
 
 import typer
+from typer._click import Command, Context
 from typer._click.exceptions import ClickException
 from typer.core import TyperGroup
 
 from streams import errors
+from streams.cli.commands import load
 
 
 class ExitCode(IntEnum):
@@ -50,10 +52,17 @@ def exit_code(error: BaseException) -> ExitCode:
 
 
 class Commands(TyperGroup):
-    """The root group: turns every error into a message on stderr and a code."""
+    """The root group: loads the command that is called, and turns every error into a message."""
 
-    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  # Typer doesn't export its context's base
-        """Run a command."""
+    def resolve_command(
+        self, ctx: Context, args: list[str]
+    ) -> tuple[str | None, Command | None, list[str]]:
+        """The command that the arguments name, from its module."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, None if command is None or name is None else load(name), rest
+
+    def invoke(self, ctx: Context) -> object:
+        """Run a command; an error becomes a message on stderr and an exit code."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError:

@@ -2,21 +2,35 @@
 
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import orjson
 import typer
 
 from streams.cli import options
+from streams.cli.client import ApiClient, Document, open_client, path_of
 from streams.cli.console import fields, json_out, out, say
 from streams.cli.runs import UNFINISHED, RunId, why
+from streams.cli.settings import load_settings
+from streams.durations import format_duration, format_instant, parse_instant
 from streams.errors import NotFoundError, RefusedError
-
-if TYPE_CHECKING:
-    from streams.cli.client import ApiClient, Document
-    from streams.functions.compiled import CompiledFunction
-    from streams.functions.explain import ListeningRule, Subject, Verdict
+from streams.functions.compiled import CompiledFunction
+from streams.functions.explain import (
+    KeyValue,
+    ListeningRule,
+    Subject,
+    Verdict,
+    compile_version,
+    judge,
+    listening,
+)
+from streams.functions.reader import RegistryReader
+from streams.kafka import clients
+from streams.router.inputs import read_plain
+from streams.router.record import Record, Rejection
+from topology.topics import FUNCTIONS
 
 _STDIN: Final = "-"
 _KAFKA_S: Final = 5.0
@@ -27,7 +41,7 @@ EventFile = Annotated[
 ]
 
 
-def explain(  # noqa: PLR0913  # one parameter per option
+def explain(
     run_id: RunId,
     *,
     event: EventFile = None,
@@ -41,9 +55,6 @@ def explain(  # noqa: PLR0913  # one parameter per option
 
     With --event also what each rule says to a cancel event that is sent now.
     """
-    from streams.cli.client import open_client, path_of  # noqa: PLC0415  # brings an HTTP client
-    from streams.functions.explain import judge, listening  # noqa: PLC0415  # brings CEL
-
     now = time.time_ns() // 1_000_000
     cancel = None if event is None else _read_event(event, now)
     with open_client(api_url, api_key) as client:
@@ -69,9 +80,6 @@ def _read_event(file: str, now: int) -> dict[str, Any]:
         NotFoundError: The file can't be read.
         RefusedError: It is no event.
     """
-    from streams.router.inputs import read_plain  # noqa: PLC0415  # not needed for --help
-    from streams.router.record import Record, Rejection  # noqa: PLC0415
-
     try:
         value = sys.stdin.buffer.read() if file == _STDIN else Path(file).read_bytes()
     except OSError as error:
@@ -82,35 +90,25 @@ def _read_event(file: str, now: int) -> dict[str, Any]:
     return found.document
 
 
-def _subject(run: "Document") -> "Subject":
-    from streams.durations import parse_instant  # noqa: PLC0415  # as above
-    from streams.functions.explain import Subject  # noqa: PLC0415
+def _subject(run: Document) -> Subject:
 
     received = parse_instant(run["run_started_at"])
     return Subject(run["event"], received, run["status"] not in UNFINISHED)
 
 
-def _version(
-    client: "ApiClient", run: "Document", kafka: dict[str, str | None]
-) -> "CompiledFunction":
+def _version(client: ApiClient, run: Document, kafka: dict[str, str | None]) -> CompiledFunction:
     """The version that a run was registered with; of a deleted function only Kafka has it.
 
     Raises:
         NotFoundError: It is kept no more.
     """
-    from streams.cli.client import path_of  # noqa: PLC0415  # as above
-    from streams.functions.explain import compile_version  # noqa: PLC0415
-
     slug, number = run["function_id"], run["function_version"]
     found = client.find(path_of("functions", slug)) or {"versions": []}
     for version in found["versions"]:
         if version["version"] == number:
             return compile_version(slug, number, version["definition"])
-    from streams.functions.reader import RegistryReader  # noqa: PLC0415  # brings a client
-    from streams.kafka import clients  # noqa: PLC0415
-    from topology.topics import FUNCTIONS  # noqa: PLC0415
 
-    settings = options.load_settings(**kafka)
+    settings = load_settings(**kafka)
     with RegistryReader(
         clients.librdkafka(settings, log_level=0), settings.topic(FUNCTIONS)
     ) as reader:
@@ -121,13 +119,11 @@ def _version(
 
 
 def _show(
-    run: "Document",
-    function: "CompiledFunction",
-    subject: "Subject",
-    rules: "tuple[ListeningRule, ...]",
+    run: Document,
+    function: CompiledFunction,
+    subject: Subject,
+    rules: tuple[ListeningRule, ...],
 ) -> None:
-    from streams.durations import format_instant  # noqa: PLC0415  # as above
-
     expires = format_instant(subject.received + function.function.pending_for_ms)
     fields(
         [
@@ -151,25 +147,22 @@ def _show(
             out(f"    {text}")
 
 
-def _place(event: "Document | None") -> str:
+def _place(event: Document | None) -> str:
     """Which event cancelled a run, and where it lies."""
     if event is None:
         return ""
     return f"{event['id']} ({event['topic']}, partition {event['partition']}, {event['offset']})"
 
 
-def _timeouts(function: "CompiledFunction") -> str:
-    from streams.durations import format_duration  # noqa: PLC0415  # as above
+def _timeouts(function: CompiledFunction) -> str:
 
     own = function.function
     timeouts = {"start": own.start_timeout_ms, "finish": own.finish_timeout_ms}
     return ", ".join(f"{name} {format_duration(ms)}" for name, ms in timeouts.items() if ms)
 
 
-def _waits_for(rule: "ListeningRule") -> list[str]:
+def _waits_for(rule: ListeningRule) -> list[str]:
     """What a rule waits for, one line per branch, and until when."""
-    from streams.durations import format_instant  # noqa: PLC0415  # as above
-
     lines = [" and ".join(_key_text(key) for key in branch) for branch in rule.keys]
     if not rule.can_match:
         lines.append("can never match: the run's event has no value there")
@@ -178,12 +171,12 @@ def _waits_for(rule: "ListeningRule") -> list[str]:
     return lines
 
 
-def _key_text(key: Any) -> str:  # noqa: ANN401  # a KeyValue, whose module is heavy
+def _key_text(key: KeyValue) -> str:
     value = "nothing" if key.value is None else orjson.dumps(key.value).decode()
     return f"{key.async_path} == {value} (its {key.event_path})"
 
 
-def _show_verdicts(name: str, verdicts: "tuple[Verdict, ...]") -> None:
+def _show_verdicts(name: str, verdicts: tuple[Verdict, ...]) -> None:
     """What each rule says to the event."""
     for verdict in verdicts:
         if verdict.matches:
@@ -195,14 +188,11 @@ def _show_verdicts(name: str, verdicts: "tuple[Verdict, ...]") -> None:
 
 
 def _as_json(
-    run: "Document",
-    function: "CompiledFunction",
-    rules: "tuple[ListeningRule, ...]",
-    verdicts: "tuple[Verdict, ...]",
-) -> "Document":
-    from dataclasses import asdict  # noqa: PLC0415
-
-    from streams.durations import format_instant  # noqa: PLC0415  # as above
+    run: Document,
+    function: CompiledFunction,
+    rules: tuple[ListeningRule, ...],
+    verdicts: tuple[Verdict, ...],
+) -> Document:
 
     shown = [
         asdict(rule) | {"until": None if rule.until is None else format_instant(rule.until)}

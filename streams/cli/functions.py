@@ -3,18 +3,22 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 
 from streams.cli import options
 from streams.cli.console import confirm, json_out, out, say, table
+from streams.cli.settings import load_settings
 from streams.errors import RefusedError
-
-if TYPE_CHECKING:
-    from streams.functions.changes import Difference, FieldChange, RuleReport
-    from streams.functions.registry import Version
-    from topology.records import Function
+from streams.functions import definition, writer
+from streams.functions.changes import Difference, FieldChange, RuleReport
+from streams.functions.definition import as_document
+from streams.functions.registry import Version
+from streams.functions.writer import apply_functions, delete_function, plan_functions
+from streams.kafka import clients
+from topology.records import Function
+from topology.topics import FUNCTIONS
 
 app = typer.Typer(help="Functions and their cancel rules.", no_args_is_help=True)
 _STDIN: Final = "-"
@@ -26,7 +30,7 @@ Slug = Annotated[str, typer.Argument(help="The function: <app>-<id>.")]
 
 
 @app.command()
-def apply(  # one parameter per option
+def apply(
     file: Files,
     *,
     dry_run: DryRun = False,
@@ -36,14 +40,7 @@ def apply(  # one parameter per option
 ) -> None:
     """Apply definitions; events produced after this returns are routed by them."""
     functions = _read(file)
-    settings = options.load_settings(bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix)
-    from streams.functions.writer import (  # noqa: PLC0415  # brings a Kafka client
-        apply_functions,
-        plan_functions,
-    )
-    from streams.kafka import clients  # noqa: PLC0415
-    from topology.topics import FUNCTIONS  # noqa: PLC0415
-
+    settings = load_settings(bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix)
     config, topic = clients.librdkafka(settings, log_level=0), settings.topic(FUNCTIONS)
     removed = 0
     differences = plan_functions(config, topic, functions)
@@ -68,11 +65,7 @@ def list_functions(
     topic_prefix: options.Prefix = None,
 ) -> None:
     """List the newest version of every function."""
-    settings = options.load_settings(bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix)
-    from streams.functions import writer  # noqa: PLC0415  # brings a Kafka client
-    from streams.kafka import clients  # noqa: PLC0415
-    from topology.topics import FUNCTIONS  # noqa: PLC0415
-
+    settings = load_settings(bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix)
     found = writer.list_functions(
         clients.librdkafka(settings, log_level=0), settings.topic(FUNCTIONS)
     )
@@ -86,7 +79,7 @@ def list_functions(
 
 
 @app.command()
-def delete(  # one parameter per option
+def delete(
     slug: Slug,
     *,
     yes: options.Yes = False,
@@ -95,13 +88,9 @@ def delete(  # one parameter per option
     topic_prefix: options.Prefix = None,
 ) -> None:
     """Delete a function: it starts no more runs, and pending ones stay cancellable."""
-    settings = options.load_settings(bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix)
+    settings = load_settings(bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix)
     if not confirm(f"Delete {slug}? It starts no more runs", yes=yes):
         raise RefusedError(f"{slug} was not deleted: add --yes to go ahead")
-    from streams.functions.writer import delete_function  # noqa: PLC0415  # brings a client
-    from streams.kafka import clients  # noqa: PLC0415
-    from topology.topics import FUNCTIONS  # noqa: PLC0415
-
     delete_function(clients.librdkafka(settings, log_level=0), settings.topic(FUNCTIONS), slug)
     if json:
         json_out({"deleted": slug})
@@ -109,8 +98,7 @@ def delete(  # one parameter per option
         say(f"{slug} deleted")
 
 
-def _read(files: list[str]) -> "tuple[Function, ...]":
-    from streams.functions import definition  # noqa: PLC0415  # brings the parser of CEL
+def _read(files: list[str]) -> tuple[Function, ...]:
 
     if _STDIN in files:
         if len(files) > 1:
@@ -119,7 +107,7 @@ def _read(files: list[str]) -> "tuple[Function, ...]":
     return definition.read_files(Path(file) for file in files)
 
 
-def rule_text(rule: "RuleReport") -> str:
+def rule_text(rule: RuleReport) -> str:
     """How a rule finds its runs, in words."""
     if rule.expression is None:
         return "cancels every run: asks every partition"
@@ -132,7 +120,7 @@ def rule_text(rule: "RuleReport") -> str:
     return f"indexed by {keys}{rest}: {rule.expression}"
 
 
-def show(differences: "Sequence[Difference]") -> None:
+def show(differences: Sequence[Difference]) -> None:
     """Each function's difference: fields that changed, then how each rule matches."""
     for difference in differences:
         out(f"{_SIGNS[difference.change.value]} {difference.slug} ({difference.change.value})")
@@ -143,7 +131,7 @@ def show(differences: "Sequence[Difference]") -> None:
                 out(f"    rule {rule.index} on {rule.event}: {rule_text(rule)}")
 
 
-def _field_text(field: "FieldChange") -> str:
+def _field_text(field: FieldChange) -> str:
     if field.before is None:
         return f"+ {field.field}: {field.after}"
     if field.after is None:
@@ -151,7 +139,7 @@ def _field_text(field: "FieldChange") -> str:
     return f"~ {field.field}: {field.before} -> {field.after}"
 
 
-def _difference_json(difference: "Difference") -> dict[str, Any]:
+def _difference_json(difference: Difference) -> dict[str, Any]:
     return {
         "function_id": difference.slug,
         "change": difference.change.value,
@@ -174,8 +162,7 @@ def _difference_json(difference: "Difference") -> dict[str, Any]:
     }
 
 
-def _version_json(version: "Version") -> dict[str, Any]:
-    from streams.functions.definition import as_document  # noqa: PLC0415  # as above
+def _version_json(version: Version) -> dict[str, Any]:
 
     compiled = version.compiled
     return {
@@ -186,7 +173,7 @@ def _version_json(version: "Version") -> dict[str, Any]:
     }
 
 
-def _version_row(version: "Version") -> list[str]:
+def _version_row(version: Version) -> list[str]:
     function = version.compiled.function
     triggers = ", ".join(trigger.event for trigger in function.triggers)
     rules = ", ".join(rule.event for rule in function.cancel_on)

@@ -4,19 +4,20 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from sqlalchemy import Engine
 
+from streams.api.call import keys
+from streams.api.call.keys import ApiKey, create_key, revoke_key
 from streams.api.call.roles import Role
 from streams.cli import options
 from streams.cli.console import confirm, json_out, out, say, table
+from streams.cli.settings import load_settings
+from streams.database.engine import open_database, translated
+from streams.durations import format_instant
 from streams.errors import RefusedError
-
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
-    from streams.api.call.keys import ApiKey
 
 app = typer.Typer(help="API keys: who may call the REST API.", no_args_is_help=True)
 
@@ -35,8 +36,6 @@ Id = Annotated[str, typer.Argument(help="The key's id, as `keys list` shows it."
 @app.command()
 def create(name: Name, *, role: RoleOption, json: options.Json = False) -> None:
     """Make a key; it is shown once, and only its hash is kept."""
-    from streams.api.call.keys import create_key  # noqa: PLC0415  # brings the database
-
     with _database() as engine:
         key, text = create_key(engine, name, role, _now_ms())
     if json:
@@ -49,8 +48,6 @@ def create(name: Name, *, role: RoleOption, json: options.Json = False) -> None:
 @app.command(name="list")
 def list_keys(*, json: options.Json = False) -> None:
     """List all keys, revoked ones too; never their secrets."""
-    from streams.api.call import keys  # noqa: PLC0415  # brings the database
-
     with _database() as engine:
         found = [_shown(key) for key in keys.list_keys(engine)]
     if json:
@@ -67,8 +64,6 @@ def revoke(id_: Id, *, yes: options.Yes = False, json: options.Json = False) -> 
     """Let a key call no more, from at most a second later on."""
     if not confirm(f"Revoke the key {id_}?", yes=yes):
         raise RefusedError(f"{id_} was not revoked: add --yes to go ahead")
-    from streams.api.call.keys import revoke_key  # noqa: PLC0415  # brings the database
-
     with _database() as engine:
         key = revoke_key(engine, id_, _now_ms())
     if json:
@@ -78,10 +73,9 @@ def revoke(id_: Id, *, yes: options.Yes = False, json: options.Json = False) -> 
 
 
 @contextmanager
-def _database() -> "Iterator[Engine]":
-    from streams.database.engine import open_database, translated  # noqa: PLC0415  # heavy
+def _database() -> Iterator[Engine]:
 
-    engine = open_database(options.load_settings())
+    engine = open_database(load_settings())
     try:
         with translated(engine):
             yield engine
@@ -89,8 +83,7 @@ def _database() -> "Iterator[Engine]":
         engine.dispose()
 
 
-def _shown(key: "ApiKey") -> dict[str, Any]:
-    from streams.durations import format_instant  # noqa: PLC0415  # as above
+def _shown(key: ApiKey) -> dict[str, Any]:
 
     times = {name: getattr(key, name) for name in ("created_at", "revoked_at")}
     return asdict(key) | {name: at and format_instant(at) for name, at in times.items()}

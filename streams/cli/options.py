@@ -1,12 +1,9 @@
 """Options that many commands share."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from streams.settings import Settings
 
 Bootstrap = Annotated[
     str | None,
@@ -45,13 +42,5 @@ After = Annotated[
     str | None, typer.Option(help="Later than this: RFC 3339, or a duration ago such as 2h.")
 ]
 Before = Annotated[str | None, typer.Option(help="Earlier than this; as --after.")]
+LogLevel = Annotated[str | None, typer.Option(help="debug, info, warning or error.")]
 LogFormat = Annotated[str | None, typer.Option(help="auto, json or console.")]
-
-
-def load_settings(**flags: Any) -> "Settings":  # noqa: ANN401  # one per field
-    """The settings of the environment and a command's flags, as `streams.settings.load`."""
-    from streams.settings import load  # noqa: PLC0415  # pydantic is slow to import
-
-    if "bootstrap_servers" in flags:
-        flags["kafka_bootstrap_servers"] = flags.pop("bootstrap_servers")
-    return load(**flags)

@@ -2,16 +2,16 @@
 
 import sys
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from streams.cli import options
+from streams.cli import bulk, options
+from streams.cli.client import ApiClient, Document, open_client, path_of
 from streams.cli.console import confirm, json_out, out
+from streams.cli.following import follow
+from streams.cli.times import duration_of
 from streams.errors import RefusedError
-
-if TYPE_CHECKING:
-    from streams.cli.client import ApiClient, Document
 
 
 class Running(StrEnum):
@@ -31,7 +31,7 @@ After = Annotated[
 ]
 
 
-def pause(  # noqa: PLR0913  # one parameter per option
+def pause(
     slug: options.Slug,
     *,
     running: When = Running.LATER,
@@ -45,9 +45,6 @@ def pause(  # noqa: PLR0913  # one parameter per option
     """Start no more runs of a function: those received until it is resumed are skipped."""
     if after is not None and running is not Running.LATER:
         raise typer.BadParameter("goes with --running later only", param_hint="--after")
-    from streams.cli.client import open_client, path_of  # noqa: PLC0415  # brings an HTTP client
-    from streams.cli.times import duration_of  # noqa: PLC0415
-
     body = {
         "running": running.value,
         "after": duration_of("--after", after),
@@ -76,8 +73,6 @@ def resume(
     api_key: options.ApiKey = None,
 ) -> None:
     """End a pause: new runs start again, and what it hasn't cancelled yet goes on."""
-    from streams.cli.client import open_client, path_of  # noqa: PLC0415  # brings an HTTP client
-
     with open_client(api_url, api_key) as client:
         client.post(path_of("functions", slug, "resume"), {"reason": reason})
     if json:
@@ -86,7 +81,7 @@ def resume(
         out(f"{slug} is resumed")
 
 
-def _ask(client: "ApiClient", function: "Document", running: Running, after: str | None) -> None:
+def _ask(client: ApiClient, function: Document, running: Running, after: str | None) -> None:
     slug = function["function_id"]
     agreed = False
     if sys.stdin.isatty():  # or nobody could answer, and what takes time would be counted in vain
@@ -97,26 +92,21 @@ def _ask(client: "ApiClient", function: "Document", running: Running, after: str
         raise RefusedError(f"{slug} was not paused: add --yes to go ahead")
 
 
-def _unfinished(
-    client: "ApiClient", function: "Document", running: Running, after: str | None
-) -> str:
+def _unfinished(client: ApiClient, function: Document, running: Running, after: str | None) -> str:
     """What a pause will do to unfinished runs; those that it cancels at once are counted."""
     if running is Running.NEVER:
         return "unfinished ones go on"
     if running is Running.LATER:
         return f"unfinished ones are cancelled in {after or '7d'}"
-    from streams.cli import bulk  # noqa: PLC0415  # as above
-
     names = {"app_id": function["app_id"], "function_id": function["id"]}
     counted = bulk.count(client, bulk.CANCELLATIONS, names | {"started_before": client.now()})
     return f"{counted['counts']['matched']:,} unfinished ones are cancelled now"
 
 
-def _followed(client: "ApiClient", path: str, begun: "Document") -> "Document":
+def _followed(client: ApiClient, path: str, begun: Document) -> Document:
     """A pause once it has cancelled all that it will; Ctrl-C ends only the display."""
-    from streams.cli.following import follow  # noqa: PLC0415  # as above
 
-    def fetch() -> "Document":
+    def fetch() -> Document:
         newest: Document | None = client.get(path)["data"]["pause"]
         if newest is None or newest["id"] != begun["id"]:  # resumed, or paused anew
             return begun | {"status": "stopped"}
@@ -125,7 +115,7 @@ def _followed(client: "ApiClient", path: str, begun: "Document") -> "Document":
     return follow(fetch, "cancelling")
 
 
-def _done(paused: "Document") -> str:
+def _done(paused: Document) -> str:
     if paused["running"] == Running.NEVER:
         return "unfinished ones go on"
     if paused["running"] == Running.LATER:

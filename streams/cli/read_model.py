@@ -4,7 +4,10 @@ import typer
 
 from streams.cli import options
 from streams.cli.console import json_out, out, progress
-from streams.cli.services import LogLevel, configured, run_service
+from streams.cli.services import configured, run_service
+from streams.cli.settings import load_settings
+from streams.read_model.process import run_read_model
+from streams.read_model.rebuild import rebuild as start_anew
 
 app = typer.Typer(
     help="Copy runs, requests and their progress into the SQL database.", no_args_is_help=True
@@ -12,7 +15,7 @@ app = typer.Typer(
 
 
 @app.command()
-def run(  # noqa: PLR0913  # one parameter per option
+def run(
     *,
     bootstrap_servers: options.Bootstrap = None,
     topic_prefix: options.Prefix = None,
@@ -20,7 +23,7 @@ def run(  # noqa: PLR0913  # one parameter per option
     state_dir: options.StateDir = None,
     web_port: options.WebPort = None,
     log_format: options.LogFormat = None,
-    log_level: LogLevel = None,
+    log_level: options.LogLevel = None,
 ) -> None:
     """Run the read model: Kafka to the SQL database."""
     settings = configured(
@@ -32,8 +35,6 @@ def run(  # noqa: PLR0913  # one parameter per option
         log_format=log_format,
         log_level=log_level,
     )
-    from streams.read_model.process import run_read_model  # noqa: PLC0415  # heavy
-
     run_service(run_read_model, settings)
 
 
@@ -47,14 +48,12 @@ def rebuild(
     json: options.Json = False,
 ) -> None:
     """Read everything from Kafka again; API keys and the audit trail stay."""
-    settings = options.load_settings(
+    settings = load_settings(
         bootstrap_servers=bootstrap_servers,
         topic_prefix=topic_prefix,
         partitions=partitions,
         state_dir=state_dir,
     )
-    from streams.read_model.rebuild import rebuild as start_anew  # noqa: PLC0415  # heavy
-
     with progress(unit="offsets") as bar:
         task = bar.add_task("rebuilding", total=None)
         done = start_anew(settings, lambda passed, of: bar.update(task, completed=passed, total=of))

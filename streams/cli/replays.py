@@ -1,17 +1,18 @@
 """`countermand replay`: run what was cancelled, skipped or failed again; `replays list|show`."""
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
-from streams.cli import options
+from streams.cli import bulk, options
 from streams.cli.agreement import Agreement, AtMost, agree
+from streams.cli.client import ApiClient, Document, open_client, path_of
 from streams.cli.console import fields, json_out, out, say
 from streams.cli.exits import ExitCode
-
-if TYPE_CHECKING:
-    from streams.cli.client import ApiClient, Document
+from streams.cli.following import follow
+from streams.cli.listing import Listed, show_list
+from streams.cli.times import duration_of, instant_of
 
 app = typer.Typer(help="Replays: list, show.", no_args_is_help=True)
 
@@ -49,7 +50,7 @@ Spread = Annotated[
 ]
 
 
-def replay(  # noqa: PLR0913  # one parameter per option
+def replay(
     *,
     cancellation: Cancellation = None,
     function: Function = None,
@@ -73,10 +74,6 @@ def replay(  # noqa: PLR0913  # one parameter per option
     """
     if (cancellation is None) == (function is None):
         raise typer.BadParameter("give --cancellation, or --function with --from and --status")
-    from streams.cli import bulk  # noqa: PLC0415  # brings an HTTP client
-    from streams.cli.client import open_client  # noqa: PLC0415
-    from streams.cli.times import duration_of, instant_of  # noqa: PLC0415
-
     agreement = Agreement(yes, confirm_at_most)
     with open_client(api_url, api_key) as client:
         # Fixed once, so that what is replayed is what was counted.
@@ -109,7 +106,7 @@ def replay(  # noqa: PLR0913  # one parameter per option
 
 
 @app.command(name="list")
-def list_replays(  # noqa: PLR0913  # one parameter per option
+def list_replays(
     *,
     function: OfFunction = None,
     limit: options.Limit = 20,
@@ -119,9 +116,6 @@ def list_replays(  # noqa: PLR0913  # one parameter per option
     api_key: options.ApiKey = None,
 ) -> None:
     """List replays, dry runs too, the newest first."""
-    from streams.cli.client import open_client  # noqa: PLC0415  # brings an HTTP client
-    from streams.cli.listing import Listed, show_list  # noqa: PLC0415
-
     with open_client(api_url, api_key) as client:
         listed = Listed("/v1/replays", {"function_id": function}, "replays", _LISTED, _row)
         show_list(client, listed, limit=limit, cursor=cursor, json=json)
@@ -137,9 +131,6 @@ def show(
     api_key: options.ApiKey = None,
 ) -> None:
     """Show a replay: what it is for, who asked for it and why, and its counts."""
-    from streams.cli.client import open_client, path_of  # noqa: PLC0415  # brings an HTTP client
-    from streams.cli.following import follow  # noqa: PLC0415
-
     with open_client(api_url, api_key) as client:
         path = path_of("replays", id_)
         found = client.get(path)["data"]
@@ -151,7 +142,7 @@ def show(
         _show(found)
 
 
-def rule_text(found: "Document") -> str:
+def rule_text(found: Document) -> str:
     """Which runs a replay is for."""
     if found["cancellation_id"]:
         text = f"runs of {found['function_id']} that {found['cancellation_id']} cancelled"
@@ -162,7 +153,7 @@ def rule_text(found: "Document") -> str:
     return text + (f", spread over {found['spread']}" if found["spread"] else "")
 
 
-def summary(found: "Document") -> str:
+def summary(found: Document) -> str:
     """What a replay has done, or would do, in one line."""
     counts = found["counts"]
     done = f"{counts['replayed']:,} replayed"
@@ -171,11 +162,8 @@ def summary(found: "Document") -> str:
     return f"{done} of {counts['scanned']:,} looked at"
 
 
-def _followed(client: "ApiClient", counted: "Document", begun: "Document") -> "Document":
+def _followed(client: ApiClient, counted: Document, begun: Document) -> Document:
     """A replay that was begun, once it is over; Ctrl-C ends only the display."""
-    from streams.cli.client import path_of  # noqa: PLC0415  # as above
-    from streams.cli.following import follow  # noqa: PLC0415
-
     path = path_of("replays", begun["id"])
     total = counted["counts"]["scanned"]
     try:
@@ -185,7 +173,7 @@ def _followed(client: "ApiClient", counted: "Document", begun: "Document") -> "D
         raise
 
 
-def _tell(counted: "Document", found: "Document | None", *, json: bool) -> None:
+def _tell(counted: Document, found: Document | None, *, json: bool) -> None:
     """What became of it: JSON, or words."""
     if json:
         json_out({"dry_run": counted, "replay": found})
@@ -199,7 +187,7 @@ def _tell(counted: "Document", found: "Document | None", *, json: bool) -> None:
         say(f"`countermand runs list --replay {found['id']}` lists the fresh runs")
 
 
-def _show(found: "Document") -> None:
+def _show(found: Document) -> None:
     counts = found["counts"]
     partitions = f"{counts['partitions_done']} of {counts['partitions']} partitions done"
     fields(
@@ -217,7 +205,7 @@ def _show(found: "Document") -> None:
     )
 
 
-def _row(found: "Document") -> list[str]:
+def _row(found: Document) -> list[str]:
     counts = found["counts"]
     what = (found["name"], found["cancellation_id"], found["reason"])
     return [

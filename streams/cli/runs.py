@@ -1,19 +1,20 @@
 """`countermand runs`: search runs, show one, cancel one."""
 
 import time
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Final
 
 import orjson
 import typer
 
 from streams.cli import options
 from streams.cli.cancelled import cause_text
+from streams.cli.client import ApiClient, Document, open_client, path_of
 from streams.cli.console import fields, json_out, say, waiting
 from streams.cli.exits import ExitCode
+from streams.cli.listing import Listed, show_list
+from streams.cli.times import instant_of
 from streams.errors import RefusedError
-
-if TYPE_CHECKING:
-    from streams.cli.client import ApiClient, Document
+from topology.records import Json
 
 app = typer.Typer(help="Search runs, show one, cancel one.", no_args_is_help=True)
 
@@ -39,7 +40,7 @@ If = Annotated[str | None, typer.Option("--if", help="Only where this CEL over `
 
 
 @app.command(name="list")
-def list_runs(  # noqa: PLR0913  # one parameter per option
+def list_runs(
     *,
     function: Function = None,
     status: Status = None,
@@ -56,10 +57,6 @@ def list_runs(  # noqa: PLR0913  # one parameter per option
     api_key: options.ApiKey = None,
 ) -> None:
     """List runs, the newest first; times are when their events were received."""
-    from streams.cli.client import open_client  # noqa: PLC0415  # brings an HTTP client
-    from streams.cli.listing import Listed, show_list  # noqa: PLC0415
-    from streams.cli.times import instant_of  # noqa: PLC0415
-
     params = {
         "function_id": function,
         "status": status or None,
@@ -84,8 +81,6 @@ def show(
     api_key: options.ApiKey = None,
 ) -> None:
     """Show one run."""
-    from streams.cli.client import open_client, path_of  # noqa: PLC0415  # brings an HTTP client
-
     with open_client(api_url, api_key) as client:
         run = client.get(path_of("runs", run_id))["data"]
     if json:
@@ -104,8 +99,6 @@ def cancel(
     api_key: options.ApiKey = None,
 ) -> None:
     """Cancel one run; exit code 4 if it had ended before."""
-    from streams.cli.client import open_client, path_of  # noqa: PLC0415  # brings an HTTP client
-
     with open_client(api_url, api_key) as client:
         answer = client.delete(path_of("runs", run_id), {"reason": reason})
         decided = "status" in answer
@@ -121,7 +114,7 @@ def cancel(
         say(f"{run['run_id']} ({run['function_id']}) is cancelled")
 
 
-def run_row(run: "Document") -> list[str]:
+def run_row(run: Document) -> list[str]:
     """A run's cells under `COLUMNS`."""
     return [
         run["run_id"],
@@ -134,7 +127,7 @@ def run_row(run: "Document") -> list[str]:
     ]
 
 
-def why(run: "Document") -> str:
+def why(run: Document) -> str:
     """Why a run ended as it did, in a few words."""
     if run["cause"]:
         return cause_text(run["cause"])
@@ -142,7 +135,7 @@ def why(run: "Document") -> str:
     return f"{error.get('name')}: {error.get('message', '')}" if error else ""
 
 
-def show_run(run: "Document") -> None:
+def show_run(run: Document) -> None:
     """A run with all that is known of it."""
     fields(
         [
@@ -166,7 +159,7 @@ def show_run(run: "Document") -> None:
     )
 
 
-def _decided(client: "ApiClient", path: str) -> "Document | None":
+def _decided(client: ApiClient, path: str) -> Document | None:
     """The run once it has ended; None if it hasn't within some time."""
     end = time.monotonic() + _DECIDED_WITHIN_S
     with waiting("waiting for the decision"):
@@ -178,5 +171,5 @@ def _decided(client: "ApiClient", path: str) -> "Document | None":
     return None
 
 
-def _pretty(value: Any) -> str:  # noqa: ANN401  # any JSON
+def _pretty(value: Json) -> str:
     return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()

@@ -1,15 +1,14 @@
 """`countermand topics`: make Kafka's topics, and compare them with what is needed."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from streams.cli import options
 from streams.cli.console import json_out, out, say
 from streams.cli.exits import ExitCode
-
-if TYPE_CHECKING:
-    from streams.kafka.topics import Finding, TopicsReport
+from streams.cli.settings import load_settings
+from streams.kafka.topics import Finding, TopicsReport, create_topics, grouped, inspect_topics
 
 app = typer.Typer(help="Make and check Kafka's topics.", no_args_is_help=True)
 Mend = Annotated[
@@ -18,7 +17,7 @@ Mend = Annotated[
 
 
 @app.command()
-def create(  # noqa: PLR0913  # one parameter per option
+def create(
     *,
     partitions: options.Count = None,
     replication_factor: options.Factor = None,
@@ -28,9 +27,7 @@ def create(  # noqa: PLR0913  # one parameter per option
     topic_prefix: options.Prefix = None,
 ) -> None:
     """Make every topic that is missing; topics that exist stay as they are."""
-    from streams.kafka.topics import create_topics  # noqa: PLC0415  # brings a Kafka client
-
-    settings = options.load_settings(
+    settings = load_settings(
         bootstrap_servers=bootstrap_servers,
         topic_prefix=topic_prefix,
         partitions=partitions,
@@ -59,9 +56,7 @@ def check(
     topic_prefix: options.Prefix = None,
 ) -> None:
     """Compare the topics with what router and joiner need; exit code 6 if they won't start."""
-    from streams.kafka.topics import grouped, inspect_topics  # noqa: PLC0415  # brings a Kafka client
-
-    settings = options.load_settings(
+    settings = load_settings(
         bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix, partitions=partitions
     )
     report = inspect_topics(settings)
@@ -80,7 +75,7 @@ def check(
         raise typer.Exit(ExitCode.TOPICS)
 
 
-def as_json(report: "TopicsReport") -> dict[str, object]:
+def as_json(report: TopicsReport) -> dict[str, object]:
     """The report as `--json` prints it."""
     return {
         "ok": not report.errors,
@@ -97,7 +92,7 @@ def as_json(report: "TopicsReport") -> dict[str, object]:
     }
 
 
-def _finding(finding: "Finding") -> dict[str, str]:
+def _finding(finding: Finding) -> dict[str, str]:
     return {
         "topic": finding.topic,
         "severity": finding.severity.value,

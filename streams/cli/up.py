@@ -5,16 +5,15 @@ import socket
 import time
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
 from streams.cli import options
 from streams.cli.console import json_out, out, say
-
-if TYPE_CHECKING:
-    from streams.local.stack import Stack
-    from streams.settings import Settings
+from streams.cli.settings import load_settings
+from streams.local.stack import Stack
+from streams.settings import Settings
 
 _DEFAULT_PORT: Final = 9092
 _DEFAULT_API_PORT: Final = 8420
@@ -27,7 +26,7 @@ Port = Annotated[
 ]
 
 
-def up(  # noqa: PLR0913  # one parameter per option
+def up(
     *,
     data_dir: DataDir = Path("~/.local/share/countermand/up"),
     port: Port = None,
@@ -37,12 +36,10 @@ def up(  # noqa: PLR0913  # one parameter per option
     topic_prefix: options.Prefix = None,
 ) -> None:
     """Run Kafka (unless one is given), topics and all processes here until Ctrl-C."""
-    settings = options.load_settings(bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix)
+    settings = load_settings(bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix)
     counted = "partitions" in settings.model_fields_set
     if partitions is not None or not counted:
         settings = settings.model_copy(update={"partitions": partitions or _PARTITIONS})
-    from streams.local.stack import Stack  # noqa: PLC0415  # brings clients
-
     end_on_signals()
     try:
         stack = Stack(
@@ -84,13 +81,13 @@ def free(port: int) -> int | None:
     return port
 
 
-def _api_port(settings: "Settings") -> int | None:
+def _api_port(settings: Settings) -> int | None:
     """The port that somebody chose, taken or not; else the usual one, if it is free."""
     given = settings.source("api_port") != "default"
     return settings.api_port if given else free(settings.api_port)
 
 
-def _announce(stack: "Stack", *, json: bool) -> None:
+def _announce(stack: Stack, *, json: bool) -> None:
     bootstrap = stack.settings.kafka_bootstrap_servers
     if json:
         key = {"api_key": stack.api_key, "api_key_file": str(stack.key_file)}

@@ -3,17 +3,16 @@
 import importlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from streams.cli import options
 from streams.cli.functions import show
-from streams.cli.services import LogLevel, configured, run_service
+from streams.cli.services import configured, run_service
 from streams.errors import NotFoundError
-
-if TYPE_CHECKING:
-    from streams.sdk.app import App
+from streams.sdk.app import App
+from streams.sdk.worker.process import run_worker
 
 AppName = Annotated[
     str, typer.Argument(metavar="MODULE:APP", help="Where the app is, such as reports:app.")
@@ -21,7 +20,7 @@ AppName = Annotated[
 Concurrency = Annotated[int | None, typer.Option(min=1, help="Runs at once.")]
 
 
-def worker(  # noqa: PLR0913  # one parameter per option
+def worker(
     app: AppName,
     *,
     concurrency: Concurrency = None,
@@ -30,7 +29,7 @@ def worker(  # noqa: PLR0913  # one parameter per option
     state_dir: options.StateDir = None,
     web_port: options.WebPort = None,
     log_format: options.LogFormat = None,
-    log_level: LogLevel = None,
+    log_level: options.LogLevel = None,
 ) -> None:
     """Run a worker: it applies the app's functions and executes their runs."""
     settings = configured(
@@ -43,19 +42,15 @@ def worker(  # noqa: PLR0913  # one parameter per option
         log_level=log_level,
     )
     found = _find(app)
-    from streams.sdk.worker.process import run_worker  # noqa: PLC0415  # heavy
-
     run_service(lambda chosen: run_worker(chosen, found, show), settings)
 
 
-def _find(name: str) -> "App":
+def _find(name: str) -> App:
     """The app of `MODULE:APP`, where the module may be a file of this folder.
 
     Raises:
         NotFoundError: There is no such module, or no app in it.
     """
-    from streams.sdk.app import App  # noqa: PLC0415  # brings the parser of CEL
-
     module, _, attribute = name.partition(":")
     here = str(Path.cwd())
     if here not in sys.path:
