@@ -25,6 +25,8 @@ EVENT_ONLY: Final = frozenset({"event"})
 _ULID: Final = "^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"
 _TIME_EXAMPLE: Final = "2026-01-31T12:00:00.000Z"
 
+Json = Any
+
 
 class Body(BaseModel):
     """A request's body: a misspelt field is refused, since without an `if` everything matches."""
@@ -32,7 +34,7 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", populate_by_name=False, frozen=True)
 
 
-def example(**fields: Any) -> ConfigDict:  # noqa: ANN401  # any JSON
+def example(**fields: Json) -> ConfigDict:
     """What the OpenAPI page shows of a model."""
     return ConfigDict(json_schema_extra={"examples": [fields]})
 
@@ -144,7 +146,6 @@ Expression = Annotated[
     Field(description="CEL over `event`.", examples=["event.data.userId == 'user_o9235hf84hf'"]),
 ]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=[_TIME_EXAMPLE])]
-Json = Any
 # A row of the database, by column.
 Row: TypeAlias = Mapping[Any, Any]
 

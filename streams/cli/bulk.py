@@ -1,18 +1,110 @@
-"""What `cancel` and `replay` share: a dry run that counts, and a sample of what it found."""
+"""What cancellations and replays share: lists, details, and a dry run that counts."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
 from streams.cli.client import ApiClient, Document, path_of
-from streams.cli.console import table
+from streams.cli.console import fields, out, table
 from streams.cli.following import follow
+from streams.cli.listing import Listed
 from streams.errors import CountermandError
 
 CANCELLATIONS: Final = "cancellations"
-REPLAYS: Final = "replays"
 _SAMPLE: Final = ("run", "status", "received", "event", "data")
 _DATA_CHARS: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What tells cancellations and replays apart.
+
+    Attributes:
+        name: The singular; the plural with an `s` is in paths.
+        doing: What it does to runs, for a progress bar.
+        done: What it has done to runs: a count's name.
+        function: The member that has the function's slug.
+        what: The member that says, beside name and reason, which runs it is for.
+        rule_text: Which runs it is for, in words.
+        summary: What it has done, or would do, in one line.
+    """
+
+    name: str
+    doing: str
+    done: str
+    function: str
+    what: str
+    rule_text: Callable[[Document], str]
+    summary: Callable[[Document], str]
+
+    @property
+    def plural(self) -> str:
+        """As it stands in paths."""
+        return f"{self.name}s"
+
+    def row(self, found: Document) -> list[str]:
+        """The cells of a list for one of this kind."""
+        counts = found["counts"]
+        what = (found["name"], found[self.what], found["reason"])
+        return [
+            found["id"],
+            found["created_at"],
+            found[self.function],
+            found["status"] + _dry(found),
+            f"{counts[self.done]:,}",
+            f"{counts['matched']:,}",
+            found["requested_by"],
+            "; ".join(text for text in what if text),
+        ]
+
+    def show(self, found: Document) -> None:
+        """Print one of this kind with all that is known of it."""
+        counts = found["counts"]
+        partitions = f"{counts['partitions_done']} of {counts['partitions']} partitions done"
+        fields(
+            [
+                (self.name, found["id"] + _dry(found)),
+                ("name", found["name"]),
+                ("rule", self.rule_text(found)),
+                ("status", f"{found['status']} ({partitions})"),
+                ("runs", self.summary(found)),
+                ("asked for", f"{found['created_at']} by {found['requested_by']}"),
+                ("why", found["reason"]),
+                ("error", found["error"]),
+                ("sample", "\n".join(found["sample"])),
+            ]
+        )
+
+    def list(self, function: str | None) -> Listed:
+        """The list of those of a function, or of all functions if it is None."""
+        columns = ("id", "created", "function", "status", self.done, "matched", "by", "what")
+        path, params = path_of(self.plural), {"function_id": function}
+        return Listed(path, params, self.plural, columns, self.row)
+
+    def look(self, client: ApiClient, id_: str, *, watch: bool) -> Document:
+        """One of this kind as it is now; with `watch` once it is over, its progress shown."""
+        path = path_of(self.plural, id_)
+        found: Document = client.get(path)["data"]
+        return follow(lambda: client.get(path)["data"], self.doing) if watch else found
+
+    def preview(self, client: ApiClient, body: Document, *, json: bool) -> Document:
+        """The dry run of a request, once it has counted all; shown with a sample, unless `json`.
+
+        Raises:
+            CountermandError: As `count`.
+        """
+        counted = count(client, self.plural, body)
+        if not json:
+            out(f"{self.rule_text(counted)}:")
+            out(self.summary(counted))
+            _show_sample(client, counted["sample"])
+        return counted
+
+
+def _dry(found: Document) -> str:
+    return " (dry run)" if found["dry_run"] else ""
 
 
 def count(client: ApiClient, kind: str, body: Document) -> Document:
@@ -35,7 +127,7 @@ def count(client: ApiClient, kind: str, body: Document) -> Document:
     return found
 
 
-def show_sample(client: ApiClient, run_ids: list[str]) -> None:
+def _show_sample(client: ApiClient, run_ids: list[str]) -> None:
     """A table of some runs that match."""
     rows = [_row(client, run_id) for run_id in run_ids]
     if rows:

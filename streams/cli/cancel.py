@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from streams.cli import bulk, options
+from streams.cli import options
 from streams.cli.agreement import Agreement, AtMost, agree
-from streams.cli.cancellations import rule_text, summary
+from streams.cli.cancellations import KIND, summary
 from streams.cli.client import ApiClient, Document, open_client, path_of
 from streams.cli.console import json_out, out, say
 from streams.cli.exits import ExitCode
@@ -61,12 +61,8 @@ def cancel(
             "name": name,
             "reason": reason,
         }
-        counted = bulk.count(client, bulk.CANCELLATIONS, body)
+        counted = KIND.preview(client, body, json=json)
         matched = counted["counts"]["matched"]
-        if not json:
-            out(f"{rule_text(counted)}:")
-            out(summary(counted))
-            bulk.show_sample(client, counted["sample"])
         if dry_run or not matched:
             _tell(counted, None, json=json)
             return

@@ -6,15 +6,15 @@ from typing import Annotated, Final
 import typer
 
 from streams.cli import options
+from streams.cli.bulk import Kind
 from streams.cli.client import ApiClient, Document, open_client, path_of
-from streams.cli.console import fields, json_out, out
+from streams.cli.console import json_out, out
 from streams.cli.following import follow
 from streams.cli.listing import Listed, show_list
 from streams.cli.runs import COLUMNS, run_row
 
 app = typer.Typer(help="Bulk cancellations: list, show, stop.", no_args_is_help=True)
 
-_LISTED: Final = ("id", "created", "function", "status", "cancelled", "matched", "by", "what")
 _FAILED: Final = ("run", "received", "why --if had no answer")
 
 
@@ -46,9 +46,7 @@ def list_cancellations(
 ) -> None:
     """List cancellations, dry runs too, the newest first."""
     with open_client(api_url, api_key) as client:
-        params = {"function_id": function}
-        listed = Listed(path_of("cancellations"), params, "cancellations", _LISTED, _row)
-        show_list(client, listed, limit=limit, cursor=cursor, json=json)
+        show_list(client, KIND.list(function), limit=limit, cursor=cursor, json=json)
 
 
 @app.command()
@@ -65,18 +63,15 @@ def show(
 ) -> None:
     """Show a cancellation: its rule, who asked for it and why, its counts, and some of its runs."""
     with open_client(api_url, api_key) as client:
-        path = path_of("cancellations", id_)
-        found = client.get(path)["data"]
-        if watch:
-            found = follow(lambda: client.get(path)["data"], "cancelling")
+        found = KIND.look(client, id_, watch=watch)
         if json:
             json_out(found)
         else:
-            show_cancellation(found)
+            KIND.show(found)
         if runs is None and found["counts"]["failed"] and not json:
             runs = Outcome.FAILED
         if runs is not None:
-            listed = _runs(f"{path}/runs", runs)
+            listed = _runs(path_of("cancellations", id_, "runs"), runs)
             show_list(client, listed, limit=limit, cursor=cursor, json=json)
 
 
@@ -131,23 +126,9 @@ def summary(found: Document) -> str:
     return ", ".join(words)
 
 
-def show_cancellation(found: Document) -> None:
-    """A cancellation with all that is known of it."""
-    counts = found["counts"]
-    partitions = f"{counts['partitions_done']} of {counts['partitions']} partitions done"
-    fields(
-        [
-            ("cancellation", found["id"] + (" (dry run)" if found["dry_run"] else "")),
-            ("name", found["name"]),
-            ("rule", rule_text(found)),
-            ("status", f"{found['status']} ({partitions})"),
-            ("runs", summary(found)),
-            ("asked for", f"{found['created_at']} by {found['requested_by']}"),
-            ("why", found["reason"]),
-            ("error", found["error"]),
-            ("sample", "\n".join(found["sample"])),
-        ]
-    )
+KIND: Final = Kind(
+    "cancellation", "cancelling", "cancelled", "function_internal_id", "if", rule_text, summary
+)
 
 
 def _runs(path: str, outcome: Outcome) -> Listed:
@@ -156,22 +137,6 @@ def _runs(path: str, outcome: Outcome) -> Listed:
     if outcome is Outcome.FAILED:
         return Listed(path, params, what, _FAILED, _failed_row)
     return Listed(path, params, what, COLUMNS, run_row)
-
-
-def _row(found: Document) -> list[str]:
-    counts = found["counts"]
-    status = found["status"] + (" (dry run)" if found["dry_run"] else "")
-    why = [text for text in (found["name"], found["if"], found["reason"]) if text]
-    return [
-        found["id"],
-        found["created_at"],
-        found["function_internal_id"],
-        status,
-        f"{counts['cancelled']:,}",
-        f"{counts['matched']:,}",
-        found["requested_by"],
-        "; ".join(why),
-    ]
 
 
 def _failed_row(run: Document) -> list[str]:

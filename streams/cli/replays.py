@@ -5,18 +5,17 @@ from typing import Annotated, Final
 
 import typer
 
-from streams.cli import bulk, options
+from streams.cli import options
 from streams.cli.agreement import Agreement, AtMost, agree
+from streams.cli.bulk import Kind
 from streams.cli.client import ApiClient, Document, open_client, path_of
-from streams.cli.console import fields, json_out, out, say
+from streams.cli.console import json_out, out, say
 from streams.cli.exits import ExitCode
 from streams.cli.following import follow
-from streams.cli.listing import Listed, show_list
+from streams.cli.listing import show_list
 from streams.cli.times import duration_of, instant_of
 
 app = typer.Typer(help="Replays: list, show.", no_args_is_help=True)
-
-_LISTED: Final = ("id", "created", "function", "status", "replayed", "matched", "by", "what")
 
 
 class Replayable(StrEnum):
@@ -88,12 +87,8 @@ def replay(
             "name": name,
             "reason": reason,
         }
-        counted = bulk.count(client, bulk.REPLAYS, body)
+        counted = KIND.preview(client, body, json=json)
         matched = counted["counts"]["matched"]
-        if not json:
-            out(f"{rule_text(counted)}:")
-            out(summary(counted))
-            bulk.show_sample(client, counted["sample"])
         if dry_run or not matched:
             _tell(counted, None, json=json)
             return
@@ -117,8 +112,7 @@ def list_replays(
 ) -> None:
     """List replays, dry runs too, the newest first."""
     with open_client(api_url, api_key) as client:
-        listed = Listed("/v1/replays", {"function_id": function}, "replays", _LISTED, _row)
-        show_list(client, listed, limit=limit, cursor=cursor, json=json)
+        show_list(client, KIND.list(function), limit=limit, cursor=cursor, json=json)
 
 
 @app.command()
@@ -132,14 +126,11 @@ def show(
 ) -> None:
     """Show a replay: what it is for, who asked for it and why, and its counts."""
     with open_client(api_url, api_key) as client:
-        path = path_of("replays", id_)
-        found = client.get(path)["data"]
-        if watch:
-            found = follow(lambda: client.get(path)["data"], "replaying")
+        found = KIND.look(client, id_, watch=watch)
     if json:
         json_out(found)
     else:
-        _show(found)
+        KIND.show(found)
 
 
 def rule_text(found: Document) -> str:
@@ -160,6 +151,11 @@ def summary(found: Document) -> str:
     if found["dry_run"]:
         done = f"{counts['matched']:,} would be replayed"
     return f"{done} of {counts['scanned']:,} looked at"
+
+
+KIND: Final = Kind(
+    "replay", "replaying", "replayed", "function_id", "cancellation_id", rule_text, summary
+)
 
 
 def _followed(client: ApiClient, counted: Document, begun: Document) -> Document:
@@ -185,36 +181,3 @@ def _tell(counted: Document, found: Document | None, *, json: bool) -> None:
     else:
         out(f"{found['id']} is {found['status']}: {summary(found)}")
         say(f"`countermand runs list --replay {found['id']}` lists the fresh runs")
-
-
-def _show(found: Document) -> None:
-    counts = found["counts"]
-    partitions = f"{counts['partitions_done']} of {counts['partitions']} partitions done"
-    fields(
-        [
-            ("replay", found["id"] + (" (dry run)" if found["dry_run"] else "")),
-            ("name", found["name"]),
-            ("rule", rule_text(found)),
-            ("status", f"{found['status']} ({partitions})"),
-            ("runs", summary(found)),
-            ("asked for", f"{found['created_at']} by {found['requested_by']}"),
-            ("why", found["reason"]),
-            ("error", found["error"]),
-            ("sample", "\n".join(found["sample"])),
-        ]
-    )
-
-
-def _row(found: Document) -> list[str]:
-    counts = found["counts"]
-    what = (found["name"], found["cancellation_id"], found["reason"])
-    return [
-        found["id"],
-        found["created_at"],
-        found["function_id"],
-        found["status"] + (" (dry run)" if found["dry_run"] else ""),
-        f"{counts['replayed']:,}",
-        f"{counts['matched']:,}",
-        found["requested_by"],
-        "; ".join(text for text in what if text),
-    ]

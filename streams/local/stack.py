@@ -8,14 +8,14 @@ import fcntl
 import os
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
+
+import httpx
 
 from streams.api.call.keys import replace_key
 from streams.api.call.roles import Role
@@ -206,9 +206,8 @@ class Stack:
 
 def _is_ready(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/healthz/ready", timeout=2) as answer:  # noqa: S310  # our own
-            return bool(answer.status == OK)
-    except (urllib.error.URLError, OSError):
+        return httpx.get(f"{url}/healthz/ready", timeout=2, trust_env=False).status_code == OK
+    except httpx.TransportError:
         return False
 
 

@@ -263,8 +263,8 @@ async def _ended(service: Service, run_id: str, until: float) -> RowMapping | No
 
 
 async def _eventually(look: Callable[[], T | None], until: float) -> T | None:
-    while (  # noqa: ASYNC110  # what is waited for is another process
-        found := await run_in_threadpool(look)
-    ) is None and time.monotonic() < until:
+    found = await run_in_threadpool(look)
+    while found is None and time.monotonic() < until:
         await asyncio.sleep(_LOOK_S)
+        found = await run_in_threadpool(look)
     return found
