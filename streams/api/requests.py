@@ -1,19 +1,25 @@
-"""Requests as the database has them."""
+"""Requests as the database has them: found by id or listed, with how far they are."""
 
 from http import HTTPStatus
-from typing import Any
+from typing import Final, TypeVar
 
+import msgspec
 from pydantic import Field
 from sqlalchemy import Connection, RowMapping, select
-from sqlalchemy.dialects import postgresql, sqlite
 
+from streams.api.call.service import Service
 from streams.api.fields import Row, Slug
 from streams.api.paging import UlidListing, fetch
 from streams.api.problems import ProblemError
-from streams.database.engine import POSTGRESQL
+from streams.api.progress import Progress, read_progress
 from streams.database.schema import REQUESTS
 from topology import codec
-from topology.records import CANCEL_RUNS, CancelRunsBody
+from topology.records import CANCEL_RUNS, REPLAY
+
+B = TypeVar("B", bound=msgspec.Struct)
+
+# What the API calls the requests of a type.
+_NAMES: Final = {CANCEL_RUNS: "cancellation", REPLAY: "replay"}
 
 
 class RequestListing(UlidListing):
@@ -22,40 +28,52 @@ class RequestListing(UlidListing):
     function_id: Slug | None = Field(default=None, description="The function's slug.")
 
 
-def find_request(connection: Connection, kind: str, request_id: str) -> RowMapping | None:
-    """One request of a type; None where there is none."""
-    mine = (REQUESTS.c.request_id == request_id) & (REQUESTS.c.type == kind)
-    return connection.execute(select(REQUESTS).where(mine)).mappings().one_or_none()
+def find_request(connection: Connection, kind: str, request_id: str) -> RowMapping:
+    """The row of one request.
 
-
-def list_requests(
-    connection: Connection, kind: str, asked: RequestListing
-) -> tuple[list[RowMapping], str | None]:
-    """Requests of a type, the newest first, and where the next page goes on."""
-    query = select(REQUESTS).where(REQUESTS.c.type == kind)
-    if asked.function_id is not None:
-        query = query.where(REQUESTS.c.function_id == asked.function_id)
-    return fetch(connection, query, REQUESTS.c.request_id, asked)
-
-
-def find_cancellation(connection: Connection, cancellation_id: str) -> RowMapping:
-    """The request of a cancellation.
+    Args:
+        connection: To the database.
+        kind: The request's type: `CANCEL_RUNS` or `REPLAY`.
+        request_id: Its id.
 
     Raises:
-        ProblemError: 404.
+        ProblemError: 404; there is no such request of this type.
     """
-    row = find_request(connection, CANCEL_RUNS, cancellation_id)
+    mine = (REQUESTS.c.request_id == request_id) & (REQUESTS.c.type == kind)
+    row = connection.execute(select(REQUESTS).where(mine)).mappings().one_or_none()
     if row is None:
-        raise ProblemError(HTTPStatus.NOT_FOUND, "cancellation_not_found", "Cancellation not found")
+        name = _NAMES[kind]
+        detail = f"{name.capitalize()} not found"
+        raise ProblemError(HTTPStatus.NOT_FOUND, f"{name}_not_found", detail)
     return row
 
 
-def cancellation_body(row: Row) -> CancelRunsBody:
-    """What a cancellation asks for; `row` is its request."""
-    return codec.decode_json(row["body"].encode(), CancelRunsBody)
+def find_with_progress(service: Service, kind: str, request_id: str) -> tuple[RowMapping, Progress]:
+    """The row of one request, and how far it is.
+
+    Raises:
+        ProblemError: as `find_request`.
+    """
+    with service.engine.connect() as connection:
+        row = find_request(connection, kind, request_id)
+        progress = read_progress(connection, [request_id], service.settings.partitions)
+    return row, progress[request_id]
 
 
-def add_request(connection: Connection, row: dict[str, Any]) -> None:
-    """Add a request's row, unless the read model has already added it."""
-    kind = postgresql if connection.dialect.name == POSTGRESQL else sqlite
-    connection.execute(kind.insert(REQUESTS).values(row).on_conflict_do_nothing())
+def list_requests(
+    service: Service, kind: str, asked: RequestListing
+) -> tuple[list[tuple[RowMapping, Progress]], str | None]:
+    """A page of the requests of a type with how far they are, the newest first; as `fetch`."""
+    query = select(REQUESTS).where(REQUESTS.c.type == kind)
+    if asked.function_id is not None:
+        query = query.where(REQUESTS.c.function_id == asked.function_id)
+    with service.engine.connect() as connection:
+        rows, last_id = fetch(connection, query, REQUESTS.c.request_id, asked)
+        ids = [row["request_id"] for row in rows]
+        progress = read_progress(connection, ids, service.settings.partitions)
+    return [(row, progress[row["request_id"]]) for row in rows], last_id
+
+
+def read_body(row: Row, kind: type[B]) -> B:
+    """What the request of a row asks for."""
+    return codec.decode_json(row["body"].encode(), kind)

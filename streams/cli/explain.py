@@ -1,7 +1,6 @@
 """`countermand explain`: what a run waits for, why it ended, and what an event would do to it."""
 
 import sys
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -14,6 +13,7 @@ from streams.cli.client import ApiClient, Document, open_client, path_of
 from streams.cli.console import fields, json_out, out, say
 from streams.cli.runs import UNFINISHED, RunId, why
 from streams.cli.settings import load_settings
+from streams.clock import now_ms
 from streams.durations import format_duration, format_instant, parse_instant
 from streams.errors import NotFoundError, RefusedError
 from streams.functions.compiled import CompiledFunction
@@ -55,7 +55,7 @@ def explain(
 
     With --event also what each rule says to a cancel event that is sent now.
     """
-    now = time.time_ns() // 1_000_000
+    now = now_ms()
     cancel = None if event is None else _read_event(event, now)
     with open_client(api_url, api_key) as client:
         run = client.get(path_of("runs", run_id))["data"]

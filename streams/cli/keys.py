@@ -1,6 +1,5 @@
 """`countermand keys`: make, list and revoke API keys, directly in the database."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -15,6 +14,7 @@ from streams.api.call.roles import Role
 from streams.cli import options
 from streams.cli.console import confirm, json_out, out, say, table
 from streams.cli.settings import load_settings
+from streams.clock import now_ms
 from streams.database.engine import open_database, translated
 from streams.durations import format_instant
 from streams.errors import RefusedError
@@ -37,7 +37,7 @@ Id = Annotated[str, typer.Argument(help="The key's id, as `keys list` shows it."
 def create(name: Name, *, role: RoleOption, json: options.Json = False) -> None:
     """Make a key; it is shown once, and only its hash is kept."""
     with _database() as engine:
-        key, text = create_key(engine, name, role, _now_ms())
+        key, text = create_key(engine, name, role, now_ms())
     if json:
         json_out(_shown(key) | {"key": text})
     else:
@@ -65,7 +65,7 @@ def revoke(id_: Id, *, yes: options.Yes = False, json: options.Json = False) -> 
     if not confirm(f"Revoke the key {id_}?", yes=yes):
         raise RefusedError(f"{id_} was not revoked: add --yes to go ahead")
     with _database() as engine:
-        key = revoke_key(engine, id_, _now_ms())
+        key = revoke_key(engine, id_, now_ms())
     if json:
         json_out(_shown(key))
     else:
@@ -87,7 +87,3 @@ def _shown(key: ApiKey) -> dict[str, Any]:
 
     times = {name: getattr(key, name) for name in ("created_at", "revoked_at")}
     return asdict(key) | {name: at and format_instant(at) for name, at in times.items()}
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

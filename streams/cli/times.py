@@ -1,9 +1,8 @@
 """Times on the command line: RFC 3339 with a zone, or a duration ago."""
 
-import time
-
 import typer
 
+from streams.clock import now_ms
 from streams.durations import format_instant, parse_duration, parse_instant
 
 
@@ -24,7 +23,7 @@ def instant_of(flag: str, text: str | None, now: str | None = None) -> str | Non
         ago = parse_duration(text)
     except ValueError:
         return format_instant(_instant(flag, text))
-    return format_instant((_local_ms() if now is None else parse_instant(now)) - ago)
+    return format_instant((now_ms() if now is None else parse_instant(now)) - ago)
 
 
 def _instant(flag: str, text: str) -> int:
@@ -48,7 +47,3 @@ def duration_of(flag: str, text: str | None) -> str | None:
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint=flag) from None
     return text
-
-
-def _local_ms() -> int:
-    return time.time_ns() // 1_000_000

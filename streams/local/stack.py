@@ -22,6 +22,7 @@ from streams.api.call.roles import Role
 from streams.broker.local import LocalBroker
 from streams.broker.ports import free_port
 from streams.broker.process import GuardedProcess
+from streams.clock import now_ms
 from streams.database.engine import open_database, translated
 from streams.durations import format_duration
 from streams.errors import CountermandError, RefusedError
@@ -150,8 +151,7 @@ class Stack:
         engine = open_database(self.settings)
         try:
             with translated(engine):
-                now_ms = time.time_ns() // 1_000_000
-                self.api_key = replace_key(engine, _KEY_NAME, Role.ADMIN, now_ms)
+                self.api_key = replace_key(engine, _KEY_NAME, Role.ADMIN, now_ms())
         finally:
             engine.dispose()
         self.key_file.unlink(missing_ok=True)

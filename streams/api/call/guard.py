@@ -20,10 +20,10 @@ from streams import logs
 from streams.api.call import audit_rows, idempotency
 from streams.api.call.auth import require
 from streams.api.call.call import Call
+from streams.api.call.request_rows import add_request
 from streams.api.call.roles import Role
 from streams.api.call.service import Service
 from streams.api.problems import FieldError, ProblemError, as_problem, invalid
-from streams.api.requests import add_request
 from streams.clock import now_ms
 from streams.database.engine import writing
 

@@ -41,8 +41,14 @@ from streams.api.paging import (
     page,
     written,
 )
-from streams.api.progress import CancelCounts, Progress, State, read_progress, summed
-from streams.api.requests import RequestListing, cancellation_body, find_cancellation, list_requests
+from streams.api.progress import CancelCounts, Progress, State, summed
+from streams.api.requests import (
+    RequestListing,
+    find_request,
+    find_with_progress,
+    list_requests,
+    read_body,
+)
 from streams.api.run_model import Run, received_between, run_fields
 from streams.database.schema import FAILURES, RUNS
 from topology.records import CANCEL_RUNS, CancelRunsBody, StopCancellationBody
@@ -189,20 +195,14 @@ def create(
 @router.get("", **operation("listCancellations", Role.VIEWER, 400))
 def list_(service: CurrentService, asked: Annotated[RequestListing, Query()]) -> Page[Cancellation]:
     """Cancellations, the newest first; stopped ones too."""
-    with service.engine.connect() as connection:
-        rows, last_id = list_requests(connection, CANCEL_RUNS, asked)
-        ids = [row["request_id"] for row in rows]
-        progress = read_progress(connection, ids, service.settings.partitions)
-    return page([cancellation(row, progress[row["request_id"]]) for row in rows], last_id)
+    found, last_id = list_requests(service, CANCEL_RUNS, asked)
+    return page([cancellation(row, progress) for row, progress in found], last_id)
 
 
 @router.get("/{cancellation_id}", **operation("getCancellation", Role.VIEWER, 400, 404))
 def get(cancellation_id: Ulid, service: CurrentService) -> Envelope[Cancellation]:
     """One cancellation with its counts so far."""
-    with service.engine.connect() as connection:
-        row = find_cancellation(connection, cancellation_id)
-        progress = read_progress(connection, [cancellation_id], service.settings.partitions)
-    return envelope(cancellation(row, progress[cancellation_id]))
+    return envelope(cancellation(*find_with_progress(service, CANCEL_RUNS, cancellation_id)))
 
 
 @router.delete("/{cancellation_id}", **operation("stopCancellation", Role.OPERATOR, 400, 404))
@@ -215,7 +215,7 @@ def stop(
     """Let a cancellation cancel no more; what it cancelled stays cancelled."""
     call.about(cancellation_id, reason=reason)
     with service.engine.connect() as connection:
-        find_cancellation(connection, cancellation_id)
+        find_request(connection, CANCEL_RUNS, cancellation_id)
     body = StopCancellationBody(cancellation_id=cancellation_id)
     service.writer.write(call, cancellation_id, body)
     return envelope(Done())
@@ -237,16 +237,16 @@ def list_runs(
     that ended while it was worked is counted there but not listed.
     """
     with service.engine.connect() as connection:
-        row = find_cancellation(connection, cancellation_id)
+        row = find_request(connection, CANCEL_RUNS, cancellation_id)
         query = outcome_query(row, asked.outcome)
         rows, last_id = fetch(connection, query, RUNS.c.run_id, asked)
-    runs = [cancellation_run(run, asked.outcome) for run in rows]
-    return written(runs, next_cursor=encode_cursor(last_id))
+    found = [cancellation_run(run, asked.outcome) for run in rows]
+    return written(found, next_cursor=encode_cursor(last_id))
 
 
 def cancellation(row: Row, progress: Progress) -> Cancellation:
     """A cancellation from its request and progress."""
-    body = cancellation_body(row)
+    body = read_body(row, CancelRunsBody)
     return Cancellation(
         id=row["request_id"],
         created_at=time_text(row["at"]),
@@ -269,8 +269,8 @@ def cancellation(row: Row, progress: Progress) -> Cancellation:
 
 
 def outcome_query(row: Row, outcome: Outcome) -> Select[Any]:
-    """The runs of a cancellation with this outcome."""
-    body = cancellation_body(row)
+    """The runs of a cancellation that ended up so."""
+    body = read_body(row, CancelRunsBody)
     id_ = row["request_id"]
     if outcome is Outcome.CANCELLED:
         query = select(RUNS).where(RUNS.c.cancellation_id == id_)

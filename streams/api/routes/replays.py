@@ -8,7 +8,6 @@ import msgspec
 from fastapi import APIRouter, Query
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
-from sqlalchemy import Connection
 
 from streams import durations
 from streams.api.call.call import CurrentCall
@@ -33,16 +32,11 @@ from streams.api.fields import (
 from streams.api.operations import operation
 from streams.api.paging import Envelope, Page, envelope, page
 from streams.api.problems import FieldError, ProblemError, invalid
-from streams.api.progress import Progress, ReplayCounts, State, read_progress, summed
-from streams.api.requests import (
-    RequestListing,
-    cancellation_body,
-    find_cancellation,
-    find_request,
-    list_requests,
-)
+from streams.api.progress import Progress, ReplayCounts, State, summed
+from streams.api.requests import RequestListing, find_with_progress, list_requests, read_body
 from streams.functions.registry import Version
-from topology import codec, records
+from topology import records
+from topology.records import CANCEL_RUNS, REPLAY
 
 PATH: Final = "/v1/replays"
 router = APIRouter(prefix=PATH, tags=["replays"], route_class=GuardedRoute)
@@ -149,30 +143,20 @@ def _check_spread(spread_ms: int, version: Version) -> None:
 @router.get("", **operation("listReplays", Role.VIEWER, 422))
 def list_(service: CurrentService, asked: Annotated[RequestListing, Query()]) -> Page[Replay]:
     """Replays, the newest first."""
-    with service.engine.connect() as connection:
-        rows, last_id = list_requests(connection, records.REPLAY, asked)
-        ids = [row["request_id"] for row in rows]
-        progress = read_progress(connection, ids, service.settings.partitions)
-    return page([replay(row, progress[row["request_id"]]) for row in rows], last_id)
+    found, last_id = list_requests(service, REPLAY, asked)
+    return page([replay(row, progress) for row, progress in found], last_id)
 
 
 @router.get("/{replay_id}", **operation("getReplay", Role.VIEWER, 404, 422))
 def get(replay_id: Ulid, service: CurrentService) -> Envelope[Replay]:
     """One replay with its counts so far."""
-    with service.engine.connect() as connection:
-        row = find_request(connection, records.REPLAY, replay_id)
-        if row is None:
-            raise ProblemError(HTTPStatus.NOT_FOUND, "replay_not_found", "Replay not found")
-        progress = read_progress(connection, [replay_id], service.settings.partitions)
-    return envelope(replay(row, progress[replay_id]))
+    return envelope(replay(*find_with_progress(service, REPLAY, replay_id)))
 
 
 def _record(body: ReplayBody, service: Service) -> records.ReplayBody:
     """The body of the request's record."""
     if body.cancellation_id is not None:
-        with service.engine.connect() as connection:
-            partitions = service.settings.partitions
-            found = _cancelled_by(connection, body.cancellation_id, partitions)
+        found = _cancelled_by(service, body.cancellation_id)
     else:
         assert body.function_id is not None
         assert body.from_ is not None
@@ -192,17 +176,14 @@ def _record(body: ReplayBody, service: Service) -> records.ReplayBody:
     )
 
 
-def _cancelled_by(
-    connection: Connection, cancellation_id: str, partitions: int
-) -> records.ReplayBody:
+def _cancelled_by(service: Service, cancellation_id: str) -> records.ReplayBody:
     """The function, bounds and statuses of the runs that a cancellation cancelled.
 
     Raises:
         ProblemError: 404, or 409 where it is under way or cancels nothing.
     """
-    row = find_cancellation(connection, cancellation_id)
-    progress = read_progress(connection, [cancellation_id], partitions)[cancellation_id]
-    body = cancellation_body(row)
+    row, progress = find_with_progress(service, CANCEL_RUNS, cancellation_id)
+    body = read_body(row, records.CancelRunsBody)
     if body.dry_run:
         detail = "This cancellation is a dry run: it cancelled nothing to replay"
         raise ProblemError(HTTPStatus.CONFLICT, "cancellation_dry_run", detail)
@@ -219,7 +200,7 @@ def _cancelled_by(
 
 def replay(row: Row, progress: Progress) -> Replay:
     """A replay from its request and progress."""
-    body = codec.decode_json(row["body"].encode(), records.ReplayBody)
+    body = read_body(row, records.ReplayBody)
     return Replay(
         id=row["request_id"],
         created_at=time_text(row["at"]),

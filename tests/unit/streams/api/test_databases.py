@@ -7,9 +7,9 @@ from sqlalchemy import select
 
 from streams.api.call import audit_rows
 from streams.api.call.call import Call
+from streams.api.call.request_rows import add_request
 from streams.api.call.request_writer import request_record
 from streams.api.call.roles import Role
-from streams.api.requests import add_request
 from streams.database.engine import writing
 from streams.database.schema import REQUESTS
 from streams.read_model.rows import request_row
