@@ -34,39 +34,18 @@ TRANSACTION_BUCKETS: Final = (
 API_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 # More sources of a kind than this share one series, so that no user input grows the registry.
 _OTHER: Final = "other"
-# What the joiner's decisions count, by the name in `View.count`, and needs no label.
-_DECISIONS: Final = {
-    "repeats": (
-        "repeated_events_total",
-        "Trigger events that registered no run, since their first occurrence had.",
-    ),
-    "repeated_entries": (
-        "repeated_entries_total",
-        "Entries skipped because the partition had applied them before a router wrote them again.",
-    ),
-    "repeated_requests": (
-        "repeated_requests_total",
-        "Requests skipped because the partition had them already.",
-    ),
-    "fan_outs": (
-        "fan_outs_total",
-        "Cancel events with so many listeners under a key that they take several slices.",
-    ),
-    "already_ended": (
-        "matches_ignored_total",
-        "Matches of cancel events with runs that had already ended.",
-    ),
-    "leases_ended": (
-        "leases_ended_total",
-        "Runs dispatched again because their worker was silent for a lease.",
-    ),
-    "removed": ("runs_removed_total", "Ended runs removed at the end of their retention."),
-    "evaluation_errors": (
-        "evaluation_errors_total",
-        "Expressions without an answer: counted as no match.",
-    ),
-}
 _REASONS_PER_STAGE: Final = 50
+# What the joiner's decisions count without a label, by the name in `View.count`.
+_DECISIONS: Final = {
+    "repeated_events": "Trigger events that registered no run: an earlier occurrence had.",
+    "repeated_entries": "Entries that a router wrote again and a partition skipped.",
+    "repeated_requests": "Requests that a partition skipped because it had them already.",
+    "fan_outs": "Cancel events with too many listeners under a key for one slice.",
+    "matches_ignored": "Matches of cancel events with runs that had already ended.",
+    "leases_ended": "Runs dispatched again because their worker was silent for a lease.",
+    "runs_removed": "Ended runs removed at the end of their retention.",
+    "evaluation_errors": "Expressions without an answer: counted as no match.",
+}
 
 
 class Metrics:
@@ -197,7 +176,9 @@ class Metrics:
         self.dead_letters = self._counter(
             "dead_letters_total", "Records put on `dead-letters`.", "stage", "reason"
         )
-        self.decisions = {name: self._counter(*metric) for name, metric in _DECISIONS.items()}
+        self.decisions = {
+            name: self._counter(f"{name}_total", text) for name, text in _DECISIONS.items()
+        }
         self.evaluation_errors = self.decisions["evaluation_errors"]
         self.clock_skew = self._gauge(
             "clock_skew_seconds",

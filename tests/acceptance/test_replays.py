@@ -152,7 +152,7 @@ def test_s29_replays_are_no_repeats_and_make_none() -> None:
     replay(driver)
     driver.event("report/requested", id="e", reportId="r1")
     assert len(driver.runs(run, SLUG)) == 2
-    assert driver.count("repeats") == 2  # one per function
+    assert driver.count("repeated_events") == 2  # one per function
 
 
 def test_s29_a_function_that_is_gone_runs_no_more() -> None:

@@ -203,7 +203,7 @@ def remove(view: View, run: Run) -> None:
     by_event = tables.by_event_key(run.event.event_key)
     view.derive(by_event, derive.event_list(view.get(by_event), run.id, present=False))
     announcements.removed(view, run.id, run.event.slug)
-    view.count("removed")
+    view.count("runs_removed")
 
 
 def home_key(event: EventRow, run_id: bytes) -> bytes:

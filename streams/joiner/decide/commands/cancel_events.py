@@ -71,7 +71,7 @@ def match_run(view: View, event: CancelEvent, run_id: bytes, rule: int) -> None:
 def decide_match(view: View, event: CancelEvent, run: Run, rule: int) -> None:
     """Cancel a run if the event matches it by the rule of that index."""
     if run.ended:
-        view.count("already_ended")
+        view.count("matches_ignored")
         return
     compiled = view.function(run.event.slug, run.event.version)
     if _matches(view, event, run, compiled.rules[rule]):

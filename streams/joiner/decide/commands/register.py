@@ -34,7 +34,7 @@ def register(view: View, context: Context, command: Register, definition: Defini
             cancellations.meet_late(view, run)
             pauses.meet_late(view, run)
         return
-    view.count("repeats")
+    view.count("repeated_events")
     if view.get(tables.event_row_key(command.run_id)) is None:
         # A repeat in the same ms as the first has the same run id: that run must go on listening.
         runs.stop_listening(view, command.run_id, runs.remote_listeners(view, command, compiled))

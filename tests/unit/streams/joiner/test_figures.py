@@ -118,7 +118,7 @@ def test_repeated_and_refused_commands_are_not_applied(metrics: Metrics) -> None
     }
 
 
-@pytest.mark.parametrize("name", [("unheard_of",), ("removed", "label"), ("runs",)])
+@pytest.mark.parametrize("name", [("unheard_of",), ("runs_removed", "label"), ("runs",)])
 def test_an_unknown_name_raises(metrics: Metrics, name: tuple[str, ...]) -> None:
     """It is not counted as something else."""
     view = a_view()
