@@ -8,6 +8,9 @@ from topology import records, tables
 
 T = TypeVar("T")
 
+# The latter where text is not UTF-8.
+_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError)
+
 
 class CodecError(ValueError):
     """Bytes that are not a record of the expected kind."""
@@ -50,7 +53,7 @@ class Codec(Generic[T]):
             )
         try:
             return self._decoder.decode(memoryview(data)[1:])
-        except msgspec.MsgspecError as error:
+        except _UNREADABLE as error:
             raise CodecError(f"not a {self._kind}: {error}") from error
 
 
@@ -84,7 +87,7 @@ def decode_function(data: bytes) -> records.Function:
     """
     try:
         return _function_decoder.decode(data)
-    except msgspec.MsgspecError as error:
+    except _UNREADABLE as error:
         raise CodecError(f"not a function: {error}") from error
 
 
@@ -96,7 +99,7 @@ def decode_update(data: bytes) -> records.RunUpdate:
     """
     try:
         return _update_decoder.decode(data)
-    except msgspec.MsgspecError as error:
+    except _UNREADABLE as error:
         raise CodecError(f"not a run update: {error}") from error
 
 
@@ -108,5 +111,5 @@ def decode_json(data: bytes | msgspec.Raw, kind: type[T]) -> T:
     """
     try:
         return msgspec.json.decode(data, type=kind)
-    except msgspec.MsgspecError as error:
+    except _UNREADABLE as error:
         raise CodecError(f"not a {kind.__name__}: {error}") from error

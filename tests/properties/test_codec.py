@@ -4,7 +4,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from topology import codec, records, tables
@@ -74,6 +74,7 @@ def test_decoding_undoes_encoding(
 
 
 @given(st.binary(max_size=60))
+@example(b"\x91\xa1\x80")  # text that is not UTF-8
 def test_bytes_that_are_no_record_are_refused(noise: bytes) -> None:
     """Damage is a CodecError, or a record that is written as it was read."""
     kinds: tuple[codec.Codec[Any], ...] = (codec.COMMANDS, codec.FORWARDS, codec.HELD_ROWS)

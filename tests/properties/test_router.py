@@ -146,6 +146,14 @@ def test_any_record_has_an_answer(
     assert len(output.dead_letters) == output.counts.rejections.total() <= 1
 
 
+@pytest.mark.parametrize("topic", TOPICS)
+@pytest.mark.parametrize("field", ["name", "status", "type", "function_id"])
+def test_text_that_is_not_utf8_is_refused(registry: Registry, topic: str, field: str) -> None:
+    """A record whose first text can't be decoded becomes a dead letter of any topic."""
+    record = Record(topic, 1, 7, 1_000, None, b'{"%b": "\xff"}' % field.encode())
+    assert route(registry, [record]).counts.rejections.total() == 1
+
+
 @settings(deadline=None)
 @given(event=events, received=st.integers(0, 1 << 44))
 def test_repeats_are_routed_alike(registry: Registry, event: dict[str, Any], received: int) -> None:
