@@ -1,4 +1,4 @@
-"""The functions that there are, read from their topic by a thread and shown as of its last look."""
+"""Every function's versions, kept up to date by a thread that reads the topic of functions."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ from streams.kafka import clients
 from streams.settings import Settings
 from topology import topics
 
-# Longer than the reader's questions need; what is older may lack a function.
+# Pauses between two reads, and after an error.
 _LOOK_S: Final = 0.05
 _AGAIN_S: Final = 2.0
 
@@ -44,13 +44,13 @@ class Catalogue:
             self._thread.join()
 
     def show(self, registry: Registry, fresh: Callable[[], bool]) -> None:
-        """Show what a registry holds now; `fresh` says whether that is all there is."""
+        """Show what a registry holds now; `fresh` says whether that is the whole topic."""
         self._versions = {slug: registry.versions(slug) for slug in registry.slugs()}
         self._fresh = fresh
 
     @property
     def fresh(self) -> bool:
-        """Whether what isn't here isn't there."""
+        """Whether every function in the topic is known here."""
         return self._fresh()
 
     def check(self) -> str | None:
@@ -65,7 +65,7 @@ class Catalogue:
         """The versions of one function, the newest last; a deleted one has some for a while.
 
         Raises:
-            ProblemError: 404, or 503 where it can't be known now.
+            ProblemError: 404; 503 while the topic can't be read to its end.
         """
         found = self._versions.get(slug)
         if found:
@@ -108,7 +108,7 @@ class Catalogue:
             self._stop.wait(_AGAIN_S)
 
     def _follow(self, reader: RegistryReader) -> None:
-        """Keep up with the topic; shown only from its end on, so that nothing vanishes."""
+        """Keep up with the topic; functions are shown once its end is read, so none vanishes."""
         shown = -1
         while not self._stop.is_set():
             reader.poll()

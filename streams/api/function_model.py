@@ -101,7 +101,7 @@ class AppliedFunction(Answer):
 
 
 def find_pause(connection: Connection, slug: str) -> RowMapping | None:
-    """The request that a function is paused by; None where it isn't."""
+    """The row of the request that paused a function; None where it isn't paused."""
     kinds = REQUESTS.c.type.in_((records.PAUSE, records.RESUME))
     query = select(REQUESTS).where(REQUESTS.c.function_id == slug, kinds)
     newest = query.order_by(REQUESTS.c.received_at.desc(), REQUESTS.c.request_id.desc()).limit(1)

@@ -80,7 +80,7 @@ _PROBLEM: Final = {
 
 
 def document(app: FastAPI) -> dict[str, Any]:
-    """The document of an app; made once."""
+    """The document of an app, made by the first call."""
     if app.openapi_schema is None:
         made = get_openapi(
             title=app.title,
@@ -111,7 +111,7 @@ def _words(operation_id: str) -> str:
 
 
 def _forget_default(responses: dict[str, Any]) -> None:
-    """Take FastAPI's own 422 away where the route doesn't name one."""
+    """Remove FastAPI's own 422 where the route doesn't declare one."""
     content = responses.get("422", {}).get("content", {})
     if "application/json" in content:
         del responses["422"]

@@ -66,13 +66,13 @@ def envelope(data: T) -> Envelope[T]:
 
 
 def page(data: Sequence[T], last_id: str | None) -> Page[T]:
-    """Some things as an answer; `last_id` is where the next page begins, if there is one."""
+    """A page as an answer; `last_id` is its last id if another page follows, else None."""
     found = PageMetadata(fetched_at=time_text(now_ms()), next_cursor=encode_cursor(last_id))
     return Page(data=list(data), metadata=found)
 
 
 def written(data: object, status: int = HTTPStatus.OK, **metadata: object) -> Response:
-    """An answer that is written as it is, without a model: lists of runs are long."""
+    """An answer made without a model, which is faster: lists of runs are long."""
     about = {"fetched_at": time_text(now_ms())} | metadata
     body = orjson.dumps({"data": data, "metadata": about})
     return Response(body, status, media_type="application/json")
@@ -86,7 +86,7 @@ def encode_cursor(last_id: str | None) -> str | None:
 
 
 def _decoder(ids: re.Pattern[str]) -> AfterValidator:
-    """What reads the cursors of a list whose ids look so."""
+    """The validator that reads the last id from a cursor; `ids` matches every id of the list."""
 
     def decode(cursor: str | None) -> str | None:
         if cursor is None:

@@ -45,12 +45,12 @@ class FieldError:
     position: int | None = None
 
     def document(self) -> dict[str, Any]:
-        """As it is answered, without what isn't known."""
+        """Its members in the answer, without those that are None."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 class ProblemError(CountermandError):
-    """An answer that is no success, raised from wherever it is found out."""
+    """An answer that is no success, raised by any function that serves a call."""
 
     def __init__(
         self,
@@ -98,13 +98,13 @@ def invalid(path: str, errors: Sequence[FieldError]) -> ProblemError:
 
 
 def unavailable(code: str, detail: str) -> ProblemError:
-    """The problem of something that we stand on and that doesn't answer now."""
+    """The problem of Kafka or the database not answering: 503, to be tried again."""
     headers = {"Retry-After": str(RETRY_AFTER_S)}
     return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, code, detail, headers=headers)
 
 
 def as_problem(error: Exception, path: str) -> ProblemError | None:
-    """What to answer for an error; None where it is a defect of ours."""
+    """The problem to answer an error with; None for a defect of Countermand."""
     if isinstance(error, ProblemError):
         return error
     if isinstance(error, RequestValidationError):
@@ -138,7 +138,7 @@ def _of_framework(error: HTTPException) -> ProblemError:
 
 
 def _field_error(found: Mapping[str, Any]) -> FieldError:
-    """One of pydantic's findings, in the words of the request."""
+    """An error of pydantic's, named by the field in the request."""
     place, *path = found["loc"]
     if found["type"] != "extra_forbidden":  # a default's place is named as Python has to name it
         path = [_RESERVED.get(part, part) for part in path]
@@ -152,7 +152,7 @@ def _field_error(found: Mapping[str, Any]) -> FieldError:
 
 
 def _words(found: Mapping[str, Any], name: str) -> tuple[str, str]:
-    """The code of a finding, and what is wrong."""
+    """The code of an error of pydantic's, and its message."""
     kind, message = found["type"], found["msg"]
     if kind == "missing" or (kind == "string_too_short" and found["input"] == ""):
         return "required", f"{name} is required"

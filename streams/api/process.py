@@ -40,7 +40,7 @@ def run_api(settings: Settings) -> None:
         DatabaseError: the database can't be used.
     """
     _check_topics(settings)
-    # Uvicorn repeats a signal when it has stopped: this hears it, and what is open is closed.
+    # Uvicorn raises its signal again once it has stopped: caught here, so that all is closed.
     with (
         stopped_by_signals(threading.Event()),
         open_service(settings) as service,
@@ -51,7 +51,7 @@ def run_api(settings: Settings) -> None:
 
 
 def server(app: FastAPI) -> uvicorn.Server:
-    """What serves an app on a socket that it is given."""
+    """The server of an app; `run` takes the sockets."""
     config = uvicorn.Config(
         app,
         loop="uvloop",
@@ -68,7 +68,7 @@ def server(app: FastAPI) -> uvicorn.Server:
 
 @contextmanager
 def open_service(settings: Settings) -> Iterator[Service]:
-    """What the routes stand on; closed in the end."""
+    """The service of a process; closed at the end of the block."""
     engine = open_database(settings)
     producer = AckedProducer(settings)
     catalogue = Catalogue(settings)
@@ -93,7 +93,7 @@ def open_service(settings: Settings) -> Iterator[Service]:
 
 
 def _answers(engine: Engine) -> Check:
-    """Whether the database answers."""
+    """A check whether the database answers."""
 
     def check() -> str | None:
         with engine.connect() as connection:
@@ -104,7 +104,7 @@ def _answers(engine: Engine) -> Check:
 
 
 def _check_topics(settings: Settings) -> None:
-    """Refuse wrong topics; brokers that don't answer yet may be late, as they may fail later."""
+    """Refuse wrong topics; unreachable brokers are only logged, as they may also fail later."""
     try:
         check_topics(settings)
     except UnreachableError as error:

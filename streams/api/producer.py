@@ -1,4 +1,4 @@
-"""Produces to Kafka and waits for the acknowledgement; what isn't acknowledged is given up soon."""
+"""Produces to Kafka and waits for acknowledgements, for some seconds only."""
 
 import threading
 from collections.abc import Sequence
@@ -34,9 +34,9 @@ class Outgoing:
 class AckedProducer:
     """An idempotent producer for many threads: `send` returns when all of it is acknowledged.
 
-    A record that isn't acknowledged in time is dropped here, so it can't be sent later. One that
-    was on its way may still have arrived, or may arrive if the broker only stood still: the error
-    says so, and the caller has fixed its id before, so that a repeat is the same request.
+    A record that isn't acknowledged in time is dropped here, so it isn't sent later. If it was sent
+    already it may still arrive, which the error says; the caller has fixed its id before, so that
+    a repetition is the same request.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -70,7 +70,7 @@ class AckedProducer:
         return [future.result() for future in waiting]
 
     def close(self) -> None:
-        """Send nothing more; what waits for its acknowledgement gets a moment."""
+        """Wait some seconds for acknowledgements, then drop what is left and end the thread."""
         self._producer.flush(_GRACE_S)
         self._producer.purge()
         self._producer.flush(_POLL_S)

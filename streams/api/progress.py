@@ -76,7 +76,7 @@ _SUMS = ("scanned", "matched", "cancelled", "replayed", "already_ended", "failed
 def read_progress(
     connection: Connection, request_ids: Sequence[str], partitions: int
 ) -> dict[str, Progress]:
-    """The progress of some requests, also of those that nobody began."""
+    """The progress of requests by id, also of those that no partition has begun."""
     rows = defaultdict(list)
     if request_ids:
         query = select(PROGRESS).where(PROGRESS.c.request_id.in_(request_ids))

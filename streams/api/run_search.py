@@ -1,8 +1,8 @@
-"""Looks through runs: one index leads, the rest is asked of each row, and no call looks too long.
+"""Searches runs: an index answers one filter, and each row that it gives is tested for the others.
 
-Which index a database picks for several filters is its own affair, and now and then a bad one. So
-one filter is chosen here that an index answers in the order of the list; the others, and the
-expression, are asked of the rows it gives, at most 10,000 per call.
+For several filters a database may pick a bad index. So one filter is chosen here that an index
+answers in the order of the list; its rows, at most 10,000 per call, are tested for the other
+filters and the expression.
 """
 
 import heapq
@@ -26,7 +26,7 @@ _CHUNK: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What is asked of runs; None: anything."""
+    """Filters of runs; None lets every run pass."""
 
     function_id: str | None = None
     statuses: tuple[str, ...] = ()
@@ -40,7 +40,7 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What one call found.
+    """The result of one call.
 
     Attributes:
         rows: The runs that fit, the newest first.
@@ -85,7 +85,7 @@ def search(
 
 
 class _NoAnswer:
-    """What an expression without an answer gives."""
+    """The result of an expression that has no answer."""
 
 
 _NO_ANSWER: Final = _NoAnswer()
@@ -106,7 +106,7 @@ def _evaluator(text: str | None) -> Callable[[str], bool | _NoAnswer] | None:
 
 
 def _leading(filters: Filters) -> tuple[str, ...]:
-    """The columns of the index that leads: the most telling one that is asked for."""
+    """The columns of the index that leads: that of the filter which few runs pass."""
     for name in ("event_id", "replay_id", "cancellation_id"):
         if getattr(filters, name) is not None:
             return (name,)
@@ -115,7 +115,7 @@ def _leading(filters: Filters) -> tuple[str, ...]:
 
 
 def _rest(filters: Filters) -> list[tuple[str, frozenset[str]]]:
-    """What is asked of each row: columns, and the values they may have."""
+    """What each row is tested for: columns, and the values that they may have."""
     leading = _leading(filters)
     asked = [
         (name, frozenset({value}))
@@ -130,7 +130,7 @@ def _rest(filters: Filters) -> list[tuple[str, frozenset[str]]]:
 def _candidates(
     connection: Connection, filters: Filters, cursor: str | None, chunk: int
 ) -> Iterator[RowMapping]:
-    """What the leading index gives, the newest first; one look-up per status, merged."""
+    """The rows of the leading index, the newest first; one query per status, merged."""
     leading = _leading(filters)
     fixed = [RUNS.c[name] == getattr(filters, name) for name in leading if name != "status"]
     fixed += received_between(filters.received_after, filters.received_before)

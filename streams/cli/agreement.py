@@ -1,4 +1,4 @@
-"""Whether to go ahead with many runs: asked on a terminal, else only what flags allow."""
+"""Asks before many runs are changed; without a terminal only flags can agree."""
 
 import sys
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Agreement:
     """What the flags allow without asking.
 
     Raises:
-        BadParameter: Both flags are given: which one holds?
+        BadParameter: Both flags are given.
     """
 
     yes: bool = False
@@ -41,7 +41,7 @@ class Agreement:
             raise typer.BadParameter("give --yes or --confirm-at-most, not both")
 
     def decide(self, count: int, *, terminal: bool) -> Decision:
-        """What to do with so many runs."""
+        """What to do where `count` runs match."""
         if self.at_most is not None:
             return Decision.GO_AHEAD if count <= self.at_most else Decision.REFUSE
         if self.yes:
@@ -53,7 +53,7 @@ def agree(agreement: Agreement, count: int, question: str) -> None:
     """Go on only with the user's agreement.
 
     Raises:
-        RefusedError: It isn't there; the message says what would give it.
+        RefusedError: The user doesn't agree, or can't be asked; the message says which flag agrees.
     """
     decision = agreement.decide(count, terminal=sys.stdin.isatty())
     if decision is Decision.REFUSE:

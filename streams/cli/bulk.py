@@ -23,12 +23,12 @@ class Kind:
 
     Attributes:
         name: The singular; the plural with an `s` is in paths.
-        doing: What it does to runs, for a progress bar.
-        done: What it has done to runs: a count's name.
+        doing: What is done to runs, for a progress bar.
+        done: The name of the count of runs that it was done to.
         function: The member that has the function's slug.
-        what: The member that says, beside name and reason, which runs it is for.
-        rule_text: Which runs it is for, in words.
-        summary: What it has done, or would do, in one line.
+        what: The member that a list shows between name and reason.
+        rule_text: Says in words for which runs a request is.
+        summary: Says in one line what a request has done, or would do.
     """
 
     name: str
@@ -41,11 +41,11 @@ class Kind:
 
     @property
     def plural(self) -> str:
-        """As it stands in paths."""
+        """Its plural, as in paths."""
         return f"{self.name}s"
 
     def row(self, found: Document) -> list[str]:
-        """The cells of a list for one of this kind."""
+        """The cells of a request in a list."""
         counts = found["counts"]
         what = (found["name"], found[self.what], found["reason"])
         return [
@@ -60,7 +60,7 @@ class Kind:
         ]
 
     def show(self, found: Document) -> None:
-        """Print one of this kind with all that is known of it."""
+        """Print a request with all that is known of it."""
         counts = found["counts"]
         partitions = f"{counts['partitions_done']} of {counts['partitions']} partitions done"
         fields(
@@ -78,19 +78,19 @@ class Kind:
         )
 
     def list(self, function: str | None) -> Listed:
-        """The list of those of a function, or of all functions if it is None."""
+        """The requests for a function, or for all functions if it is None."""
         columns = ("id", "created", "function", "status", self.done, "matched", "by", "what")
         path, params = path_of(self.plural), {"function_id": function}
         return Listed(path, params, self.plural, columns, self.row)
 
     def look(self, client: ApiClient, id_: str, *, watch: bool) -> Document:
-        """One of this kind as it is now; with `watch` once it is over, its progress shown."""
+        """A request as it is now; with `watch` its progress is shown until it is over."""
         path = path_of(self.plural, id_)
         found: Document = client.get(path)["data"]
         return follow(lambda: client.get(path)["data"], self.doing) if watch else found
 
     def preview(self, client: ApiClient, body: Document, *, json: bool) -> Document:
-        """The dry run of a request, once it has counted all; shown with a sample, unless `json`.
+        """The finished dry run of a request; printed with a sample of runs, unless `json`.
 
         Raises:
             CountermandError: As `count`.
@@ -108,10 +108,10 @@ def _dry(found: Document) -> str:
 
 
 def count(client: ApiClient, kind: str, body: Document) -> Document:
-    """The dry run of a request, once it has counted all.
+    """Start a dry run, and wait until it has counted every run.
 
     Raises:
-        CountermandError: It was stopped, or failed.
+        CountermandError: The dry run was stopped, or failed.
     """
     begun = client.post(path_of(kind), {**body, "dry_run": True})
     path = path_of(kind, begun["id"])
@@ -136,7 +136,7 @@ def _show_sample(client: ApiClient, run_ids: list[str]) -> None:
 
 def _row(client: ApiClient, run_id: str) -> list[str]:
     run: Any = client.find(path_of("runs", run_id))
-    if run is None:  # too new to be read here
+    if run is None:  # the read model doesn't have it yet
         return [run_id, "", "", "", ""]
     data = orjson.dumps(run["event"].get("data")).decode()
     shown = data if len(data) <= _DATA_CHARS else data[:_DATA_CHARS] + "…"

@@ -51,7 +51,7 @@ def cancel(
     """
     agreement = Agreement(yes, confirm_at_most)
     with open_client(api_url, api_key) as client:
-        # Fixed once, so that what is cancelled is what was counted.
+        # Read once, so that the cancellation is for the same runs as the dry run.
         now = client.now()
         body = {
             **_function(client, app, function),
@@ -75,7 +75,7 @@ def cancel(
 
 
 def _function(client: ApiClient, app: str | None, function: str) -> Document:
-    """App and id of the function: as they were given, or those of a slug."""
+    """The function's app and id, as given or looked up by its slug."""
     if app is not None:
         return {"app_id": app, "function_id": function}
     found = client.get(path_of("functions", function))["data"]
@@ -83,7 +83,7 @@ def _function(client: ApiClient, app: str | None, function: str) -> Document:
 
 
 def _finish(client: ApiClient, counted: Document, begun: Document, *, json: bool) -> None:
-    """Follow a cancellation to its end, and end with what became of it."""
+    """Follow a cancellation to its end, print its result, and exit with the code for it."""
     path = path_of("cancellations", begun["id"])
     on_interrupt = _OnInterrupt(client, begun["id"])
     found = follow(
@@ -100,7 +100,7 @@ def _finish(client: ApiClient, counted: Document, begun: Document, *, json: bool
 
 
 class _OnInterrupt:
-    """Ctrl-C while a cancellation is shown: stop it, or only look away?"""
+    """What Ctrl-C does while a cancellation is shown: stops it, or ends the display only."""
 
     def __init__(self, client: ApiClient, id_: str) -> None:
         self.stopping = False
@@ -125,7 +125,7 @@ class _OnInterrupt:
 
 
 def _tell(counted: Document, found: Document | None, *, json: bool) -> None:
-    """What became of it: JSON, or words."""
+    """Print the result of a cancellation, as JSON or in words."""
     if json:
         json_out({"dry_run": counted, "cancellation": found})
         return

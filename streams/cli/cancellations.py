@@ -96,7 +96,7 @@ def stop(
 
 
 def stopped(client: ApiClient, id_: str, reason: str | None) -> Document:
-    """A cancellation after it was told to stop, once every partition has."""
+    """Stop a cancellation, and wait until every partition has stopped."""
     path = path_of("cancellations", id_)
     client.delete(path, {"reason": reason})
     return follow(lambda: client.get(path)["data"], "stopping")
@@ -132,7 +132,7 @@ KIND: Final = Kind(
 
 
 def _runs(path: str, outcome: Outcome) -> Listed:
-    """The list of a cancellation's runs that ended up so."""
+    """The list of a cancellation's runs with one outcome."""
     params, what = {"outcome": outcome.value}, f"{outcome.value} runs"
     if outcome is Outcome.FAILED:
         return Listed(path, params, what, _FAILED, _failed_row)

@@ -29,8 +29,8 @@ _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.Unsupporte
 class ApiClient:
     """Calls the API; every answer is its JSON document, every problem an error of the project.
 
-    A `POST` has an Idempotency-Key of its own, so one whose answer got lost is sent again and still
-    done once.
+    A `POST` has an Idempotency-Key of its own, so a call whose answer was lost is sent again, and
+    still done once.
     """
 
     def __init__(self, url: str, key: str | None = None) -> None:
@@ -94,7 +94,7 @@ class ApiClient:
         return data
 
     def delete(self, path: str, params: Mapping[str, Any] | None = None) -> Document:
-        """The `data` of the answer to a `DELETE`; it is sent once.
+        """The `data` of the answer to a `DELETE`, which is sent once only.
 
         Raises:
             CountermandError: As `problem_error`.
@@ -128,7 +128,7 @@ class ApiClient:
         return at
 
     def _repeated(self, request: httpx.Request, sent: Document) -> Document:
-        """Send what may be sent again until there is an answer, or too much time has gone."""
+        """Send a call that may be repeated until it is answered, for at most 15 s."""
         end = time.monotonic() + _AGAIN_WITHIN_S
         while True:
             try:
@@ -142,9 +142,9 @@ class ApiClient:
         try:
             response = self._http.send(request)
         except _NEVER_SENT as error:
-            raise UnreachableError(self._nobody(error)) from None
+            raise UnreachableError(self._no_answer(error)) from None
         except httpx.TransportError as error:
-            raise _AgainError(UnreachableError(self._nobody(error)), _PAUSE_S) from None
+            raise _AgainError(UnreachableError(self._no_answer(error)), _PAUSE_S) from None
         if response.is_success:
             return self._document(response)
         failure = problem_error(response.status_code, response.text, sent, self.url)
@@ -165,7 +165,7 @@ class ApiClient:
             )
         return found
 
-    def _nobody(self, error: httpx.TransportError) -> str:
+    def _no_answer(self, error: httpx.TransportError) -> str:
         why = str(error) or type(error).__name__
         return (
             f"The API at {self.url} doesn't answer ({why}): is it running? Its place is "
@@ -174,7 +174,7 @@ class ApiClient:
 
 
 class _AgainError(UnreachableError):
-    """A call without an answer, or with one that says to try again; `error` says it for people."""
+    """A call may be repeated after `pause` seconds; `error` is raised if it isn't."""
 
     def __init__(self, error: CountermandError, pause: float) -> None:
         super().__init__(str(error))
@@ -195,7 +195,7 @@ def open_client(api_url: str | None, api_key: str | None) -> ApiClient:
 
 
 def path_of(*parts: str) -> str:
-    """The path of what the parts name; ids and names as people type them."""
+    """The path of a resource; the parts are quoted, as people may type anything."""
     return "/v1/" + "/".join(quote(part, safe="") for part in parts)
 
 

@@ -1,4 +1,4 @@
-"""`countermand dead-letters`: what could not be taken, and sending it again."""
+"""`countermand dead-letters`: list records that could not be processed, and send them again."""
 
 from collections import Counter
 from datetime import UTC, datetime
@@ -83,7 +83,7 @@ def redrive(
         raise NotFoundError(f"No such dead letter: {', '.join(sorted(missing))}")
     skipped = {letter.position: why_not(letter, settings) for letter in letters}
     ready = [letter for letter in letters if skipped[letter.position] is None]
-    for letter in (one for one in letters if one not in ready):
+    for letter in (refused for refused in letters if refused not in ready):
         say(f"skipped {letter.position} (from {letter.origin}): {skipped[letter.position]}")
     targets = Counter(letter.error["topic"] for letter in ready)
     if ready and not dry_run:

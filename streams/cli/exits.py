@@ -1,4 +1,4 @@
-"""Exit codes, and how errors become them: one clear message, no traceback."""
+"""Exit codes, and how an error becomes one: with a clear message, without a traceback."""
 
 import os
 import sys
@@ -86,7 +86,7 @@ class Commands(TyperGroup):
 
 
 def _silence_stdout() -> None:
-    """Send what is still buffered nowhere, or Python complains about the pipe at its exit."""
+    """Discard what is still buffered; else Python reports the broken pipe at its exit."""
     if sys.stdout is sys.__stdout__ and sys.stdout is not None:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())

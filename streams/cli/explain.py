@@ -78,7 +78,7 @@ def _read_event(file: str, now: int) -> dict[str, Any]:
 
     Raises:
         NotFoundError: The file can't be read.
-        RefusedError: It is no event.
+        RefusedError: The file holds no event.
     """
     try:
         value = sys.stdin.buffer.read() if file == _STDIN else Path(file).read_bytes()
@@ -100,7 +100,7 @@ def _version(client: ApiClient, run: Document, kafka: dict[str, str | None]) -> 
     """The version that a run was registered with; of a deleted function only Kafka has it.
 
     Raises:
-        NotFoundError: It is kept no more.
+        NotFoundError: The version is kept no more.
     """
     slug, number = run["function_id"], run["function_version"]
     found = client.find(path_of("functions", slug)) or {"versions": []}
@@ -148,7 +148,7 @@ def _show(
 
 
 def _place(event: Document | None) -> str:
-    """Which event cancelled a run, and where it lies."""
+    """Which event cancelled a run, and its place in Kafka."""
     if event is None:
         return ""
     return f"{event['id']} ({event['topic']}, partition {event['partition']}, {event['offset']})"
@@ -177,7 +177,7 @@ def _key_text(key: KeyValue) -> str:
 
 
 def _show_verdicts(name: str, verdicts: tuple[Verdict, ...]) -> None:
-    """What each rule says to the event."""
+    """Print for each rule whether it matches the event."""
     for verdict in verdicts:
         if verdict.matches:
             out(f"rule {verdict.index} matches {name}: it would cancel the run")
@@ -206,7 +206,9 @@ def _as_json(
             {
                 "index": verdict.index,
                 "matches": verdict.matches,
-                "reasons": [{"why": one.why.value, "text": one.text} for one in verdict.reasons],
+                "reasons": [
+                    {"why": reason.why.value, "text": reason.text} for reason in verdict.reasons
+                ],
             }
             for verdict in verdicts
         ],

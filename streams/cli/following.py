@@ -1,4 +1,4 @@
-"""A request under way: looked at until it is over, with a progress bar on a terminal."""
+"""Follows a request until it is over, with a progress bar on a terminal."""
 
 import time
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from streams.errors import UnreachableError
 
 OVER: Final = frozenset({"done", "stopped", "failed"})
 _LOOK_S: Final = 0.3
-# The API may be restarted meanwhile: what it shows survives that.
+# The API may be restarted meanwhile, which loses no request.
 _PATIENCE_S: Final = 60.0
 
 
@@ -31,17 +31,17 @@ def follow(
     total: int | None = None,
     interrupted: Callable[[], None] | None = None,
 ) -> Document:
-    """Look at a request until it is over; what it is then.
+    """Fetch a request again and again until it is over; its last state.
 
     Args:
         fetch: Gives the request as it is now.
         what: What is done, for the bar.
         total: How many runs are to be looked at, where that is known.
-        interrupted: Is called on Ctrl-C; where it returns, the following goes on.
+        interrupted: Called on Ctrl-C; if it returns, the request is followed on.
 
     Raises:
         UnreachableError: The API hasn't answered for a minute.
-        KeyboardInterrupt: Ctrl-C, where `interrupted` doesn't say otherwise.
+        KeyboardInterrupt: Ctrl-C, without `interrupted`.
     """
     patient = _Patient(fetch)
     while True:
@@ -65,7 +65,7 @@ def follow(
 
 
 class _Patient:
-    """Looks at a request, and bears with an API that doesn't answer for a while."""
+    """Fetches a request; waits up to a minute for an API that doesn't answer."""
 
     def __init__(self, fetch: Callable[[], Document]) -> None:
         self._fetch = fetch
@@ -83,7 +83,7 @@ class _Patient:
 
 
 def _note(found: Document) -> str:
-    """What was done so far, in a few words."""
+    """What a request has done so far, in a few words."""
     counts = found["counts"]
     if "replayed" in counts:
         done = f"{counts['replayed']:,} replayed"

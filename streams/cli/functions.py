@@ -49,9 +49,9 @@ def apply(
     if not dry_run:
         applied = apply_functions(config, topic, functions)
         differences, removed = applied.differences, applied.removed
-    changed = sum(one.change.value != "unchanged" for one in differences)
+    changed = sum(difference.change.value != "unchanged" for difference in differences)
     if json:
-        listed = [_difference_json(one) for one in differences]
+        listed = [_difference_json(difference) for difference in differences]
         json_out({"functions": listed, "applied": not dry_run, "versions_removed": removed})
     else:
         say(f"{changed} of {len(differences)} functions {'differ' if dry_run else 'applied'}")
@@ -144,8 +144,8 @@ def _difference_json(difference: Difference) -> dict[str, Any]:
         "function_id": difference.slug,
         "change": difference.change.value,
         "fields": [
-            {"field": one.field, "before": one.before, "after": one.after}
-            for one in difference.fields
+            {"field": field.field, "before": field.before, "after": field.after}
+            for field in difference.fields
         ],
         "rules": [
             {

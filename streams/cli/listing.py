@@ -12,14 +12,14 @@ Row: TypeAlias = Callable[[Document], Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What to list, and how it is shown.
+    """Which list to read, and how it is shown.
 
     Attributes:
         path: The list's path.
         params: Its filters.
         what: What is listed, in the plural.
         columns: The table's heads.
-        row: The table's cells for one of them.
+        row: Makes the table's cells of a document.
     """
 
     path: str
@@ -31,7 +31,7 @@ class Listed:
 
 @dataclass(slots=True)
 class _Found:
-    """What a list gave so far."""
+    """What was read of a list so far."""
 
     cursor: str | None
     rows: list[Sequence[str]] = field(default_factory=list)
@@ -42,7 +42,7 @@ class _Found:
 def show_list(
     client: ApiClient, listed: Listed, *, limit: int, cursor: str | None, json: bool
 ) -> None:
-    """Print at most `limit` of a list, and how to go on; on Ctrl-C what was found until then."""
+    """Print at most `limit` rows of a list, and the cursor; on Ctrl-C the rows read so far."""
     found = _Found(cursor)
     try:
         for document in _documents(client, listed, limit, found):
@@ -62,7 +62,7 @@ def show_list(
 
 
 def _documents(client: ApiClient, listed: Listed, limit: int, found: _Found) -> Iterator[Document]:
-    """The rows, page by page; a search that finds little says how far it is."""
+    """The rows, page by page; on a terminal it is shown how many runs were looked at."""
     scanned = 0
     with waiting("") as status:
         for page in client.pages(listed.path, listed.params, limit=limit, cursor=found.cursor):

@@ -84,7 +84,7 @@ def resume(
 def _ask(client: ApiClient, function: Document, running: Running, after: str | None) -> None:
     slug = function["function_id"]
     agreed = False
-    if sys.stdin.isatty():  # or nobody could answer, and what takes time would be counted in vain
+    if sys.stdin.isatty():  # else nobody could answer, and counting would take time in vain
         what = _unfinished(client, function, running, after)
         question = f"Pause {slug}? Runs received from now on are skipped; {what}"
         agreed = confirm(question, yes=False)
@@ -104,7 +104,7 @@ def _unfinished(client: ApiClient, function: Document, running: Running, after: 
 
 
 def _followed(client: ApiClient, path: str, begun: Document) -> Document:
-    """A pause once it has cancelled all that it will; Ctrl-C ends only the display."""
+    """Follow a pause until it has cancelled all its runs; Ctrl-C ends only the display."""
 
     def fetch() -> Document:
         newest: Document | None = client.get(path)["data"]["pause"]

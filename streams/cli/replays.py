@@ -75,7 +75,7 @@ def replay(
         raise typer.BadParameter("give --cancellation, or --function with --from and --status")
     agreement = Agreement(yes, confirm_at_most)
     with open_client(api_url, api_key) as client:
-        # Fixed once, so that what is replayed is what was counted.
+        # Read once, so that the replay is for the same runs as the dry run.
         now = client.now()
         body = {
             "cancellation_id": cancellation,
@@ -159,7 +159,7 @@ KIND: Final = Kind(
 
 
 def _followed(client: ApiClient, counted: Document, begun: Document) -> Document:
-    """A replay that was begun, once it is over; Ctrl-C ends only the display."""
+    """Follow a replay to its end; Ctrl-C ends only the display."""
     path = path_of("replays", begun["id"])
     total = counted["counts"]["scanned"]
     try:
@@ -170,7 +170,7 @@ def _followed(client: ApiClient, counted: Document, begun: Document) -> Document
 
 
 def _tell(counted: Document, found: Document | None, *, json: bool) -> None:
-    """What became of it: JSON, or words."""
+    """Print the result of a replay, as JSON or in words."""
     if json:
         json_out({"dry_run": counted, "replay": found})
     elif found is None:

@@ -9,7 +9,7 @@ from streams.settings import Settings
 
 
 def run_service(service: Callable[[Settings], None], settings: Settings) -> None:
-    """Run until told to stop; what ends it otherwise goes to the log first."""
+    """Run a process until a signal stops it; an error that ends it is logged and raised."""
     try:
         service(settings)
     except Exception as error:
@@ -20,7 +20,11 @@ def run_service(service: Callable[[Settings], None], settings: Settings) -> None
 
 
 def configured(**flags: object) -> Settings:
-    """The settings, and logs that follow them."""
+    """Load the settings and configure the logs by them.
+
+    Raises:
+        SettingsError: As `load_settings`.
+    """
     settings = load_settings(**flags)
     logs.configure(settings.log_level, settings.log_format)
     return settings

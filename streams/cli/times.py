@@ -7,7 +7,7 @@ from streams.durations import format_instant, parse_duration, parse_instant
 
 
 def instant_of(flag: str, text: str | None, now: str | None = None) -> str | None:
-    """The RFC 3339 text, in UTC, of a flag's time; None where it isn't given.
+    """A flag's time as RFC 3339 text in UTC; None where the flag isn't given.
 
     Args:
         flag: The flag's name, for the error.
@@ -15,7 +15,7 @@ def instant_of(flag: str, text: str | None, now: str | None = None) -> str | Non
         now: Now, as the API says; by this machine's clock if it is None.
 
     Raises:
-        BadParameter: It is neither.
+        BadParameter: The text is neither.
     """
     if text is None:
         return None
@@ -35,10 +35,10 @@ def _instant(flag: str, text: str) -> int:
 
 
 def duration_of(flag: str, text: str | None) -> str | None:
-    """A flag's duration, checked; None where it isn't given.
+    """A flag's duration, checked; None where the flag isn't given.
 
     Raises:
-        BadParameter: It is none.
+        BadParameter: The text is no duration.
     """
     if text is None:
         return None

@@ -59,7 +59,7 @@ def _find(name: str) -> App:
         found = getattr(importlib.import_module(module), attribute or "app")
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise  # it is there, and misses something itself
+            raise  # the module is there, but an import of its own is missing
         raise NotFoundError(f"No module {module} here: name it as MODULE:APP") from None
     except AttributeError as error:
         raise NotFoundError(f"{name}: {error}") from None

@@ -1,6 +1,6 @@
 """The scenario of `countermand demo`: functions, events, and what must become of every run.
 
-It is a play in steps on a real Kafka, router and joiner; `expected` is its whole truth.
+It runs step by step on a real Kafka, router and joiner; `EXPECTED` has the end of every run.
 """
 
 import time
@@ -151,7 +151,7 @@ def play(stack: Stack, say: Callable[[str], None]) -> Outcome:
     say("reports and accounts are cancelled, maintenance starts, the document is edited again")
     _send(settings, topics.CANCELS, _CANCELS)
     _send(settings, topics.EVENTS, _LATEST)
-    wanted = Counter(one.event_id for one in EXPECTED if one.cause)
+    wanted = Counter(expected.event_id for expected in EXPECTED if expected.cause)
     say(f"waiting for {wanted.total()} cancelled events")
     _await_cancelled(stack, wanted)
     return _outcome(settings)
@@ -165,7 +165,7 @@ def _send(settings: Settings, topic: topics.TopicSpec, events: Iterable[Event]) 
 
 
 def _complete(settings: Settings, function: str, event_id: str) -> None:
-    """Say what a worker says that knows only the event."""
+    """Report a run as completed, as a worker does that knows only the event."""
     update = {"function_id": function, "event_id": event_id, "status": "completed"}
     with Sender(settings) as sender:
         sender.send(settings.topic(topics.RUN_UPDATES), orjson.dumps({**update, "attempt": 1}))
@@ -188,7 +188,11 @@ def _await_cancelled(stack: Stack, wanted: Counter[str]) -> None:
 def _until(
     stack: Stack, topic: topics.TopicSpec, done: Callable[[], bool]
 ) -> Iterable[dict[str, Any]]:
-    """Records of a topic until `done`; the consumer turns to `done` and the clock when idle."""
+    """A topic's records until `done`, which is asked when no record has come for a while.
+
+    Raises:
+        CountermandError: the wait took too long.
+    """
     end = time.monotonic() + _DEADLINE_S
     name = stack.settings.topic(topic)
     while not done():

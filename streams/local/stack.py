@@ -37,7 +37,7 @@ READ_MODEL: Final = "read-model"
 _WITH_METRICS: Final = (ROUTER, JOINER, READ_MODEL)
 _COMMANDS: Final = {READ_MODEL: (READ_MODEL, "run")}
 _KEY_NAME: Final = "up"
-# After a crash of all of it, the next start waits so long for the members that are gone.
+# After a crash of the whole stack, Kafka waits so long for the old members of its groups.
 _SESSION: Final = timedelta(seconds=10)
 _READY_S: Final = 90.0
 _POLL_S: Final = 0.1
@@ -57,7 +57,7 @@ class Stack:
         data_dir: Where everything is kept; one stack at a time.
         port: The broker's port; a free one if None.
         api_port: The API's port; a free one if None.
-        say: Is told what happens.
+        say: Called with each step, as text.
 
     Raises:
         RefusedError: another stack runs in this folder.
@@ -112,7 +112,7 @@ class Stack:
         self._exits.close()
 
     def check(self) -> None:
-        """Go on only while all processes run.
+        """Check that all processes run.
 
         Raises:
             StackError: one has ended; the message has the end of its log.
@@ -147,7 +147,7 @@ class Stack:
         self._wait_until_ready()
 
     def _make_key(self) -> None:
-        """A new key for everything; whoever has one of an earlier start can't call any more."""
+        """Make a new API key, and revoke those of earlier starts."""
         engine = open_database(self.settings)
         try:
             with translated(engine):
@@ -163,7 +163,7 @@ class Stack:
         self._children.pop(name).stop()
 
     def _environment(self) -> dict[str, str]:
-        """What has no flag."""
+        """The environment of the processes, with the setting that has no flag."""
         session_ms = round(self.settings.session_timeout.total_seconds() * 1000)
         return os.environ | {"COUNTERMAND_SESSION_TIMEOUT": format_duration(session_ms)}
 

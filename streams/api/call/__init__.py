@@ -1,1 +1,1 @@
-"""What every call goes through: who calls, what may come in, and the records of what it writes."""
+"""What every call goes through and stands on: keys, limits, the audit trail, repeats, the writer."""

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, insert, update
 from streams.api.call.call import Call
 from streams.database.schema import AUDIT
 
-# Written before the write is tried: if the process dies in between, it may have been done.
+# Written before the write is tried: if the process dies in between, it may or may not be done.
 PENDING: Final = "pending"
 DONE: Final = "done"
 # Written, but what it asks for wasn't decided when the call was answered.
@@ -17,7 +17,7 @@ _TARGET_CHARS: Final = 256
 
 
 def open_row(connection: Connection, call: Call, outcome: str = PENDING) -> None:
-    """Write down what a call is about to do, or what it was refused."""
+    """Add the row of a call: what it is about to do, or was refused."""
     connection.execute(
         insert(AUDIT).values(
             id=call.http_id,
@@ -36,7 +36,7 @@ def open_row(connection: Connection, call: Call, outcome: str = PENDING) -> None
 
 
 def close_row(connection: Connection, call: Call, outcome: str) -> None:
-    """Write down what became of a call: `done`, or the code of the problem."""
+    """Set the outcome of a call: `done`, `undecided`, or the code of a problem."""
     if not call.audited:
         open_row(connection, call, outcome)
         return

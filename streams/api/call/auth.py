@@ -14,7 +14,7 @@ from streams.api.call.keys import NO_DIGEST, ApiKey, StoredKey, digest, find_key
 from streams.api.call.roles import Role
 from streams.api.problems import ProblemError
 
-# A revoked key is refused at most this much later.
+# A revoked key is refused at most so many seconds later.
 REMEMBERED_S: Final = 1.0
 _REMEMBERED: Final = 1_000
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="countermand"'}
@@ -34,7 +34,7 @@ class Authenticator:
         """The key that a call comes with.
 
         Raises:
-            ProblemError: 401; it doesn't say what of a key is wrong, which helps only guessing.
+            ProblemError: 401; the message doesn't say what is wrong, as that helps to guess keys.
         """
         scheme, _, text = (header or "").partition(" ")
         text = text.strip()

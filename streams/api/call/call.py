@@ -1,7 +1,7 @@
-"""One HTTP call as the routes see it, and its bookkeeping in the database.
+"""One HTTP call as the routes see it, and what the database keeps of it.
 
-A call that writes is booked twice: before it produces anything (who wants what, and why), and
-when it is known what became of it. The second booking is one transaction: the request's row, the
+A call that writes is recorded twice: before it produces anything (who wants what, and why), and
+when its outcome is known. The second time is one transaction: the request's row, the
 audit row and the answer kept for its Idempotency-Key.
 """
 

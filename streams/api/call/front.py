@@ -45,7 +45,7 @@ class Front:
         try:
             await self._app(scope, receive, answer)
         except Exception as error:
-            if status:  # half an answer is out: only the connection's end can say so
+            if status:  # the answer has begun: only a closed connection can tell the caller
                 raise
             problem = as_problem(error, scope["path"]) or _defect()
             if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:

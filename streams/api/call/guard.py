@@ -1,4 +1,4 @@
-"""The way into every route of `/v1`: who calls, what may come in, and the books of what is written.
+"""The way into every route of `/v1`: keys, limits, the audit trail, and repeated calls.
 
 In this order, each refusing before the next looks: key, role, size, content type, JSON,
 Idempotency-Key; then the route itself.
@@ -64,7 +64,7 @@ class GuardedRoute(APIRoute):
 
 
 class _Write:
-    """One call that writes, with its books."""
+    """One call that writes, with its audit row and its Idempotency-Key."""
 
     def __init__(self, service: Service, request: Request, call: Call) -> None:
         self._service = service
@@ -110,7 +110,7 @@ class _Write:
         return None
 
     def _done(self, response: Response) -> None:
-        """Book what went well; Kafka has it, so a database that fails now changes no answer."""
+        """Record a call that was done; as Kafka has it, a failing database changes no answer."""
         call = self._call
         undecided = response.status_code == HTTPStatus.ACCEPTED
         outcome = audit_rows.UNDECIDED if undecided else audit_rows.DONE
@@ -126,7 +126,7 @@ class _Write:
             log.exception("A call was done but not booked", request_id=call.id, error=str(error))
 
     def _refused(self, code: str) -> None:
-        """Book what was refused; the answer says so anyway."""
+        """Record a refusal; the caller is refused even if the database fails."""
         call = self._call
         try:
             with writing(self._service.engine) as connection:
@@ -144,7 +144,7 @@ class _Write:
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """The body, of which no more than the limit is ever held.
+    """The body; never more than `limit` bytes are held.
 
     Raises:
         ProblemError: 413.
@@ -161,7 +161,7 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 
 def read_json(request: Request, body: bytes) -> object:
-    """The JSON of a body that can be written out again: no NaN, no half characters, no abyss.
+    """The JSON of a body that can be written again: no NaN, lone surrogates, deep nesting.
 
     Raises:
         ProblemError: 415, or what the route answers to wrong fields.

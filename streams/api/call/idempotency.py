@@ -1,8 +1,8 @@
 """Idempotency-Key: the same call again gets the same answer, and the same request id.
 
-The id is fixed before the record is produced, so whoever repeats a call whose answer was lost
-repeats the same record, and a joiner ignores a request id that it knows. Answers are kept for 24 h.
-A call that was refused keeps nothing: put right, it may come again with the same key.
+The id is fixed before the record is produced, so a repeated call whose first answer was lost
+produces the same record, and joiners ignore request ids that they know. Answers are kept for 24 h.
+Of a refused call nothing is kept: once corrected it may be sent with the same key.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from streams.database.schema import IDEMPOTENCY_KEYS as KEYS
 from topology import limits
 
 KEPT_MS: Final = limits.DAY_MS
-# A call without an answer for so long died with its process: the next one takes its place.
+# A call unanswered for so long died with its process: the next call takes its place.
 LEASE_MS: Final = 30 * limits.SECOND_MS
 _CHARS: Final = 255
 
@@ -90,7 +90,7 @@ def forget(connection: Connection, api_key: str, key: str) -> None:
 
 
 def give_up(connection: Connection, api_key: str, key: str, now_ms: int) -> None:
-    """Let the next call go on at once, with the same id: this one may have written its record."""
+    """Let the next call go on at once, with the same id: this call may have written its record."""
     connection.execute(update(KEYS).where(_of(api_key, key)).values(created_at=now_ms - LEASE_MS))
 
 

@@ -1,8 +1,8 @@
-"""API keys: made, listed and revoked; what is stored of one doesn't let anybody call.
+"""API keys: made, listed and revoked; with what is stored of a key nobody can call.
 
 A key is `cmk_<id>_<secret>`. The secret is 256 random bits, so one fast hash is enough: a slow one
-protects words that people choose, which can be guessed; nobody guesses these, and every call would
-pay for it.
+protects words that people choose, as those can be guessed; a secret of random bits can't be
+guessed, and every call would take longer.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ NAME_CHARS: Final = 128
 _ID_BYTES: Final = 8
 _SECRET_BYTES: Final = 32
 _KEY: Final = re.compile(r"cmk_([0-9a-f]{16})_[A-Za-z0-9_-]{43}", re.ASCII)
-# What a key is compared with whose id nobody knows: such a call takes as long as any other.
+# Compared with a key whose id is unknown, so that such a call takes as long as any other.
 NO_DIGEST: Final = bytes(32)
 
 

@@ -1,4 +1,4 @@
-"""Writes requests to Kafka: first who wants what, then the record, then its row to be read."""
+"""Writes requests to Kafka: first an audit row, then the record; the request's row comes last."""
 
 import msgspec
 from sqlalchemy import Engine
@@ -40,7 +40,7 @@ class RequestWriter:
         return call.row
 
     def announce(self, call: Call) -> None:
-        """Write down that a call is about to write."""
+        """Add the audit row of a call that is about to write."""
         with writing(self._engine) as connection:
             audit_rows.open_row(connection, call)
 

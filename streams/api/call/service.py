@@ -1,4 +1,4 @@
-"""What the routes stand on, made once per process."""
+"""What the routes use, made once per process."""
 
 from dataclasses import dataclass
 from typing import Annotated, Final

@@ -269,7 +269,7 @@ def cancellation(row: Row, progress: Progress) -> Cancellation:
 
 
 def outcome_query(row: Row, outcome: Outcome) -> Select[Any]:
-    """The runs of a cancellation that ended up so."""
+    """A query for the runs of a cancellation with one outcome."""
     body = read_body(row, CancelRunsBody)
     id_ = row["request_id"]
     if outcome is Outcome.CANCELLED:

@@ -93,7 +93,7 @@ class CancelAsked(Answer):
 
 
 def _or_accepted(declared: dict[str, Any]) -> dict[str, Any]:
-    """The same route, which may also answer that it is too early to say."""
+    """The declaration of a route that may also answer 202: not decided yet."""
     found = {"description": "Not decided yet; it still may be.", "model": Envelope[CancelAsked]}
     return declared | {"responses": declared["responses"] | {202: found}}
 
@@ -119,7 +119,7 @@ class RunListing(UlidListing):
     if_: Expression | None = Field(default=None, alias="if")
 
     def filters(self) -> Filters:
-        """As the search takes them."""
+        """The filters of the search."""
         return Filters(
             function_id=self.function_id,
             statuses=tuple(dict.fromkeys(one.value for one in self.status)),
@@ -221,7 +221,7 @@ def already_ended(row: Row | None) -> ProblemError:
 
 
 def cancelled_fields(row: Row, call: Call) -> dict[str, Any]:
-    """A run that was cancelled, also where its newest record wasn't read yet."""
+    """The fields of a cancelled run, also where the read model doesn't show the cancel yet."""
     if row["status"] in ENDED:
         return run_fields(row)
     cause = {"type": Cause.API, "requested_by": call.key.name, "reason": call.reason}
@@ -239,7 +239,7 @@ def _ask(service: Service, call: Call, run_id: str) -> None:
 
 
 async def _decision(service: Service, request_id: str, until: float) -> str | None:
-    """What the home partition decided; None if it didn't in time."""
+    """The decision of the home partition; None if there is none in time."""
 
     def look() -> str | None:
         query = select(PROGRESS.c.outcome).where(PROGRESS.c.request_id == request_id)
@@ -250,7 +250,7 @@ async def _decision(service: Service, request_id: str, until: float) -> str | No
 
 
 async def _ended(service: Service, run_id: str, until: float) -> RowMapping | None:
-    """The run, once it shows that it has ended; what is known of it when the time is up."""
+    """The row of a run once it has ended; when the time is up, its newest row or None."""
     newest: list[RowMapping | None] = [None]
 
     def look() -> RowMapping | None:
