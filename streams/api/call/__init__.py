@@ -1,1 +1,1 @@
-"""What every call goes through and stands on: keys, limits, the audit trail, repeats, the writer."""
+"""What every call goes through and stands on: keys, limits, audit trail, repeats, the writer."""
