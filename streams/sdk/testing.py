@@ -143,6 +143,7 @@ class TestKit:
         *,
         data: Mapping[str, Any] | None = None,
         name: str | None = None,
+        event_id: str | None = None,
         user: Any = None,  # noqa: ANN401  # any JSON
         cancel: Moment | None = None,
         cause: Mapping[str, Any] = _CAUSE,
@@ -155,6 +156,7 @@ class TestKit:
             function: Its id, or its slug.
             data: The data of the event that triggers it.
             name: The event's name; that of the function's first trigger if None.
+            event_id: The event's id; a new one if None.
             user: The event's user.
             cancel: When the run is cancelled, if it is.
             cause: Why it is, as in `function.cancelled`.
@@ -170,7 +172,7 @@ class TestKit:
         now_ms = time.time_ns() // 1_000_000 if self._now is None else instant_ms(self._now)
         event = Event(
             name=name or found.definition.triggers[0].event,
-            id=f"event-{ulid_now()}",
+            id=event_id or f"event-{ulid_now()}",
             ts=now_ms,
             data=orjson.loads(orjson.dumps(dict(data or {}))),
             user=user,

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import update
-from sqlalchemy.orm import sessionmaker
 
 from examples.report_app import functions, reports
 from examples.report_app.database import Database, migrate, open_engine
@@ -36,7 +34,8 @@ class Bench:
         """Let a run begin and end."""
         kit = TestKit(functions.app)
         data = {"reportId": self.report_id, "userId": ANN}
-        outcome = asyncio.run(kit.run("generate-report", data=data, **more))
+        request_id = self.report.request_id
+        outcome = asyncio.run(kit.run("generate-report", data=data, event_id=request_id, **more))
         if outcome.status == "cancelled":
             for _ in range(2):  # told at least once
                 asyncio.run(kit.clean_up(outcome))
@@ -55,26 +54,19 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+def bench(
+    clean_environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Bench]:
     """A database of this test, and a function that computes fast."""
-    settings = Settings(tmp_path, f"sqlite:///{tmp_path}/reports.db", compute_s=0)
-    engine = open_engine(settings)
+    monkeypatch.setenv("REPORT_APP_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("REPORT_APP_COMPUTE_SECONDS", "0")
+    engine = open_engine(functions.settings())
     migrate(engine)
-    database = sessionmaker(engine)
-    load = functions.load
-
-    def adopt(work: reports.Work) -> list[list[Any]]:
-        """The kit makes up the event's id: let the report have asked with it."""
-        with database.begin() as session:
-            mine = update(Report).where(Report.id == work.report_id)
-            session.execute(mine.values(request_id=work.request_id))
-        return load(work)
-
-    monkeypatch.setattr(functions, "load", adopt)
-    monkeypatch.setattr(functions, "settings", lambda: settings)
-    monkeypatch.setattr(functions, "database", lambda: database)
-    yield Bench(database, settings)
+    yield Bench(functions.database(), functions.settings())
     engine.dispose()
+    functions.database().kw["bind"].dispose()
+    functions.settings.cache_clear()
+    functions.database.cache_clear()
 
 
 def test_a_report_is_generated(bench: Bench) -> None:
