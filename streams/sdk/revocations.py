@@ -270,8 +270,8 @@ class RevocationView:
 
     def _skip(self, message: Message, error: CodecError) -> None:
         self.unreadable += 1
-        held = self._limiter.admit("unreadable")
-        if held is not None:
+        suppressed = self._limiter.admit("unreadable")
+        if suppressed is not None:
             place = {"partition": message.partition(), "offset": message.offset()}
             _log.warning("A record is skipped", topic=self._topic, **place, error=str(error))
 

@@ -8,7 +8,7 @@ from confluent_kafka import Producer
 
 from streams.kafka import clients
 from streams.kafka.topics import create_topics
-from streams.sdk.worker.stopped_runs import look_for_stops
+from streams.sdk.worker.stopped_runs import find_stopped_runs
 from streams.settings import Settings, load
 from tests.support.broker import unique_name
 from tests.support.deadline import eventually
@@ -69,7 +69,7 @@ def test_what_says_so_has_stopped_and_what_does_not_has_not(settings: Settings) 
     write(settings, old | {removed: None}, LONG_AGO)
     write(settings, {new: cancelled_run(new, NOW)}, NOW)
     asked = {stopped: LONG_AGO, goes_on: LONG_AGO, removed: LONG_AGO, new: NOW}
-    assert look_for_stops(settings, PARTITIONS, asked) == {stopped, removed, new}
+    assert find_stopped_runs(settings, PARTITIONS, asked) == {stopped, removed, new}
 
 
 def test_what_is_gone_with_its_tombstone_has_stopped(settings: Settings) -> None:
@@ -77,10 +77,10 @@ def test_what_is_gone_with_its_tombstone_has_stopped(settings: Settings) -> None
     gone, on_its_way = run_id(1), run_id(2)
     asked = {gone: LONG_AGO, on_its_way: NOW}
     # A topic just made may have no leader yet.
-    assert eventually(lambda: look_for_stops(settings, PARTITIONS, asked)) == {gone}
+    assert eventually(lambda: find_stopped_runs(settings, PARTITIONS, asked)) == {gone}
 
 
 def test_without_brokers_nothing_has_stopped(settings: Settings) -> None:
     """What can't be read says nothing, also of runs from long ago."""
     away = settings.model_copy(update={"kafka_bootstrap_servers": "127.0.0.1:1"})
-    assert look_for_stops(away, PARTITIONS, {run_id(1): LONG_AGO}) == set()
+    assert find_stopped_runs(away, PARTITIONS, {run_id(1): LONG_AGO}) == set()

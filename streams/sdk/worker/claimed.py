@@ -35,11 +35,11 @@ class Verdict(Enum):
 
 
 @dataclass(slots=True)
-class Held:
+class ClaimedRun:
     """One attempt of a run that this worker has claimed, or tries to.
 
     Attributes:
-        held_until: Until when nobody else gets the run, by the clock of `journal.monotonic`.
+        lease_until: Until when nobody else gets the run, by the clock of `journal.monotonic`.
         dispatched_at: Partition and offset of the dispatch, done once the claim is decided.
         cancelled_at: When this worker learned of the cancel, by the same clock; 0: not cancelled.
         overran: Whether its step went on for longer than is usual after a cancel.
@@ -48,7 +48,7 @@ class Held:
     record: RunRecord
     function: Function
     dispatched_at: tuple[int, int]
-    held_until: float
+    lease_until: float
     phase: Phase = Phase.CLAIMING
     execution: Execution | None = None
     cancelled_at: float = 0.0
@@ -74,29 +74,29 @@ class Held:
 
     def may_write(self, clock: Callable[[], float]) -> bool:
         """Whether a transaction that begins now ends while nobody else can have the run."""
-        return clock() + min(MARGIN_S, self.lease_s / 2) < self.held_until
+        return clock() + min(MARGIN_S, self.lease_s / 2) < self.lease_until
 
 
-def verdict(held: Held, record: RunRecord, worker: str) -> Verdict:
+def verdict(run: ClaimedRun, record: RunRecord, worker: str) -> Verdict:
     """What a record means for a run that `worker` holds."""
-    if record.attempt < held.attempt:
+    if record.attempt < run.attempt:
         return Verdict.NOTHING
-    if held.phase is Phase.CLAIMING:
-        return _on_claim(held, record, worker)
-    if held.phase is Phase.LEAVING:
-        return _on_leaving(held, record)
-    if record.status == Status.CANCELLED and record.attempt == held.attempt:
+    if run.phase is Phase.CLAIMING:
+        return _on_claim(run, record, worker)
+    if run.phase is Phase.LEAVING:
+        return _on_leaving(run, record)
+    if record.status == Status.CANCELLED and record.attempt == run.attempt:
         return Verdict.CANCELLED if record.stopped_at is None else Verdict.LOST
     ours = (
-        record.attempt == held.attempt
+        record.attempt == run.attempt
         and record.status == Status.RUNNING
         and record.worker == worker
     )
     return Verdict.NOTHING if ours else Verdict.LOST
 
 
-def _on_claim(held: Held, record: RunRecord, worker: str) -> Verdict:
-    if record.attempt == held.attempt:
+def _on_claim(run: ClaimedRun, record: RunRecord, worker: str) -> Verdict:
+    if record.attempt == run.attempt:
         if record.status == Status.RUNNING and record.worker == worker:
             return Verdict.ACCEPTED
         if record.status == Status.SCHEDULED and record.dispatch:
@@ -104,11 +104,11 @@ def _on_claim(held: Held, record: RunRecord, worker: str) -> Verdict:
     return Verdict.REFUSED
 
 
-def _on_leaving(held: Held, record: RunRecord) -> Verdict:
-    if record.attempt == held.attempt:
+def _on_leaving(run: ClaimedRun, record: RunRecord) -> Verdict:
+    if record.attempt == run.attempt:
         if record.status == Status.CANCELLED and record.stopped_at is None:
             # It was cancelled before our last word came: whoever cleans up waits for `stopped`.
-            return Verdict.NOTHING if held.cancelled_at else Verdict.CANCELLED
+            return Verdict.NOTHING if run.cancelled_at else Verdict.CANCELLED
         if record.status == Status.RUNNING:
             return Verdict.NOTHING
     return Verdict.CONFIRMED

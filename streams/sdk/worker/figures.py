@@ -3,8 +3,8 @@
 from streams.metrics import Metrics
 
 
-class WorkerFigures:
-    """`worker.Figures` as metrics."""
+class Figures:
+    """Counts what happens to a worker's runs."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._runs = metrics.worker_runs

@@ -1,23 +1,38 @@
-"""What the group's share of `runs` asks of a worker: dispatches, and what is over."""
+"""What a worker does with the records of `runs` that its group's partitions bring.
+
+A dispatch goes to the worker, which claims its run. Once a run has ended, the recorded outcomes of
+its steps are removed from `steps`.
+"""
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final
+
+from confluent_kafka import Message
 
 from streams import logs
 from streams.sdk.app import App
+from streams.sdk.errors import Suspended
 from streams.sdk.worker.claimed import has_ended
 from streams.sdk.worker.dispatches import Dispatch
+from streams.sdk.worker.history import History
+from streams.sdk.worker.journal import Journal
+from streams.sdk.worker.updates import Updates
+from streams.sdk.worker.worker import Worker
 from topology import codec
 from topology.codec import CodecError
 from topology.records import RunRecord
 
 _log = logs.get(__name__)
 _HEADER: Final = "function-id"
+_FORGET_EVERY_S: Final = 0.5
+_FORGOTTEN_AT_ONCE: Final = 1_000
+_MOST_ENDED: Final = 20_000
 
 
 class Ended:
-    """A run that is over: the outcomes of its steps are needed no more."""
+    """A run that has a tombstone: the outcomes of its steps are needed no more."""
 
     __slots__ = ("run_id",)
 
@@ -25,88 +40,128 @@ class Ended:
         self.run_id = run_id
 
 
-class Taker(Protocol):
-    """Who takes what was read, on the event loop."""
-
-    def dispatched(self, found: list[Dispatch]) -> None:
-        """Runs are to be claimed."""
-
-    def went_on(self, run_id: str) -> None:
-        """A run has a later record than its dispatch."""
-
-    def ended(self, run_id: str, partition: int, offset: int) -> None:
-        """A run is over."""
-
-    def passed(self, partition: int, offset: int) -> None:
-        """A record asks for nothing more."""
-
-    def revoked(self, partitions: set[int]) -> None:
-        """Other workers read these partitions now."""
-
-
-class Intake:
-    """`reader.Handler` of a worker: reads in its thread, hands over to the loop."""
+class EndedRuns:
+    """Removes the recorded steps of runs that have ended; used on the event loop."""
 
     def __init__(
         self,
-        app: App,
-        taker: Taker,
-        loop: asyncio.AbstractEventLoop,
-        owned: Callable[[set[int]], None],
-        lost: Callable[[set[int]], None],
+        updates: Updates,
+        history: History,
+        journal: Journal,
+        done: Callable[[int, int], None],
     ) -> None:
-        """`owned` and `lost` are told of partitions, from the reader's thread."""
+        """`done(partition, offset)` is called when a record needn't be read again."""
+        self.done = done
+        self._updates = updates
+        self._history = history
+        self._journal = journal
+        # By partition: run ids, and the offsets of the records that show their ends.
+        self._ended: dict[int, list[tuple[str, int]]] = {}
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so many runs wait that no more records should be read."""
+        return sum(map(len, self._ended.values())) > _MOST_ENDED
+
+    def add(self, run_id: str, partition: int, offset: int) -> None:
+        """Remove the steps of this run soon."""
+        self._ended.setdefault(partition, []).append((run_id, offset))
+
+    def revoked(self, partitions: set[int]) -> None:
+        """Leave the runs of these partitions to the workers that read them now."""
+        for partition in partitions:
+            self._ended.pop(partition, None)
+
+    async def tend(self) -> None:
+        """Remove the steps of many runs at once, every half second, until cancelled."""
+        while True:
+            await asyncio.sleep(_FORGET_EVERY_S)
+            for partition, ended in list(self._ended.items()):
+                left = self._ended[partition] = ended[_FORGOTTEN_AT_ONCE:]
+                if not left:
+                    del self._ended[partition]
+                await self._forget(partition, ended[:_FORGOTTEN_AT_ONCE])
+
+    async def _forget(self, partition: int, ended: list[tuple[str, int]]) -> None:
+        with suppress(Suspended):  # the worker that has the partition now reads these records too
+            steps = await self._history.recorded(partition, [run_id for run_id, _ in ended])
+            removals = [
+                self._updates.forgotten(run_id, step)
+                for run_id, recorded in steps.items()
+                for step in recorded
+            ]
+            if removals:
+                await self._journal.write(removals)
+        for _, offset in ended:
+            self.done(partition, offset)
+
+
+class Intake:
+    """`reader.Handler` of `runs`: reads in the reader's thread, and acts on the event loop."""
+
+    def __init__(self, app: App, worker: Worker, ended: EndedRuns, history: History) -> None:
+        """Made on the event loop."""
         self._app = app
         self._functions = app.by_slug()
         self._prefix = f"{app.id}-"
-        self._taker = taker
-        self._loop = loop
-        self._owned = owned
-        self._lost = lost
+        self._worker = worker
+        self._ended = ended
+        self._history = history
+        self._loop = asyncio.get_running_loop()
 
-    def select(self, message: Any) -> object | None:  # noqa: ANN401  # unstubbed
-        """A record of one of the app's runs; all else is passed by."""
+    @property
+    def is_full(self) -> bool:
+        """Whether more was read than can be worked off soon."""
+        return self._worker.is_full or self._ended.is_full
+
+    def select(self, message: Message) -> RunRecord | Ended | None:
+        """The record of one of the app's runs; None for all other records."""
         slug = slug_of(message)
         if slug not in self._functions and not slug.startswith(self._prefix):
             return None
         value = message.value()
         if value is None:
-            return Ended(message.key().decode())
+            return Ended((message.key() or b"").decode())
         record = read_record(value)
         return record if record is not None and record.app_id == self._app.id else None
 
-    def deliver(self, found: list[tuple[int, int, object]]) -> None:
-        """Let the loop take them."""
-        self._loop.call_soon_threadsafe(self._take, found)
+    def deliver(self, records: Sequence[tuple[int, int, object]]) -> None:
+        """Let the event loop act on records that `select` returned."""
+        self._loop.call_soon_threadsafe(self._take, records)
 
     def assigned(self, partitions: set[int]) -> None:
-        """These partitions are ours now."""
-        self._owned(partitions)
+        """Restore the steps of these partitions, which are ours now."""
+        self._history.assigned(partitions)
 
     def revoked(self, partitions: set[int]) -> None:
-        """These partitions are no longer ours."""
-        self._lost(partitions)
-        self._loop.call_soon_threadsafe(self._taker.revoked, partitions)
+        """Forget everything of these partitions, which are no longer ours."""
+        self._history.revoked(partitions)
+        self._loop.call_soon_threadsafe(self._revoked, partitions)
 
-    def _take(self, found: list[tuple[int, int, object]]) -> None:
-        for partition, offset, what in found:
-            if isinstance(what, Ended):
-                self._taker.ended(what.run_id, partition, offset)
+    def _revoked(self, partitions: set[int]) -> None:
+        self._worker.revoked(partitions)
+        self._ended.revoked(partitions)
+
+    def _take(self, records: Sequence[tuple[int, int, object]]) -> None:
+        for partition, offset, record in records:
+            if isinstance(record, Ended):
+                self._worker.went_on(record.run_id)
+                self._ended.add(record.run_id, partition, offset)
                 continue
-            assert isinstance(what, RunRecord)
-            if what.dispatch:
-                function = self._functions.get(what.function_id)
-                self._taker.dispatched([Dispatch(what, function, partition, offset)])
+            assert isinstance(record, RunRecord), "`select` returns nothing else"
+            if record.dispatch:
+                function = self._functions.get(record.function_id)
+                self._worker.dispatched([Dispatch(record, function, partition, offset)])
                 continue
-            self._taker.went_on(what.run_id)
-            if has_ended(what.status):
-                self._taker.ended(what.run_id, partition, offset)
+            self._worker.went_on(record.run_id)
+            if has_ended(record.status):
+                self._ended.add(record.run_id, partition, offset)
             else:
-                self._taker.passed(partition, offset)
+                self._ended.done(partition, offset)
 
 
 def read_record(value: bytes) -> RunRecord | None:
-    """A record of `runs`; None, and a warning, for what is none."""
+    """Decode a record of `runs`; log a warning and return None if that fails."""
     try:
         return codec.decode_json(value, RunRecord)
     except CodecError as error:
@@ -114,9 +169,7 @@ def read_record(value: bytes) -> RunRecord | None:
         return None
 
 
-def slug_of(message: Any) -> str:  # noqa: ANN401  # unstubbed
-    """Of which function a record of `runs` or `cancelled` is, from its header."""
-    for name, value in message.headers() or ():
-        if name == _HEADER and value is not None:
-            return bytes(value).decode(errors="replace")
-    return ""
+def slug_of(message: Message) -> str:
+    """The function's slug in the header of a record of `runs` or `cancelled`; empty if missing."""
+    slug = dict(message.headers() or ()).get(_HEADER)
+    return slug.decode(errors="replace") if isinstance(slug, bytes) else ""

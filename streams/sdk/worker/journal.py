@@ -70,7 +70,7 @@ class Journal:
         ) | producer_config(transactional_id)
         self._loop = loop
         self._writes: queue.SimpleQueue[Write] = queue.SimpleQueue()
-        self._held: Write | None = None
+        self._kept_back: Write | None = None
         self._producer: TransactionalProducer | None = None
 
     async def write(
@@ -88,7 +88,7 @@ class Journal:
     def run(self, stop: threading.Event) -> None:
         """Commit until `stop` is set and everything is written, or the brokers don't take it."""
         batch: list[Write] = []
-        while batch or not (stop.is_set() and self._writes.empty() and self._held is None):
+        while batch or not (stop.is_set() and self._writes.empty() and self._kept_back is None):
             batch = self._allowed(batch) or self._allowed(self._next())
             if not batch:
                 continue
@@ -123,13 +123,13 @@ class Journal:
         batch: list[Write] = []
         records = size = 0
         try:
-            write = self._held or self._writes.get(timeout=_IDLE_S)
-            self._held = None
+            write = self._kept_back or self._writes.get(timeout=_IDLE_S)
+            self._kept_back = None
             while True:
                 records += len(write.records)
                 size += write.bytes
                 if batch and (records > _MOST_RECORDS or size > _MOST_BYTES):
-                    self._held = write
+                    self._kept_back = write
                     break
                 batch.append(write)
                 write = self._writes.get_nowait()

@@ -27,15 +27,14 @@ from streams.metrics import Metrics
 from streams.sdk.app import App
 from streams.sdk.execution import shortened, text_of
 from streams.sdk.worker.cleanup import Cleanups, Letter
-from streams.sdk.worker.figures import WorkerFigures
+from streams.sdk.worker.figures import Figures
 from streams.sdk.worker.history import History
-from streams.sdk.worker.intake import Intake, read_record, slug_of
+from streams.sdk.worker.intake import EndedRuns, Intake, read_record, slug_of
 from streams.sdk.worker.journal import Journal, Outgoing
 from streams.sdk.worker.reader import GroupReader
-from streams.sdk.worker.run_watch import Watch
-from streams.sdk.worker.stopped_runs import look_for_stops
-from streams.sdk.worker.taker import Taker
-from streams.sdk.worker.updates import Words
+from streams.sdk.worker.run_watch import RunWatch
+from streams.sdk.worker.stopped_runs import find_stopped_runs
+from streams.sdk.worker.updates import Updates
 from streams.sdk.worker.worker import Limits, Worker
 from streams.settings import Settings
 from streams.web import WebServer
@@ -84,7 +83,7 @@ class _Process:
         self._settings = settings
         self._app = app
         self._url = url
-        self._figures = WorkerFigures(metrics)
+        self._figures = Figures(metrics)
         self._health = health
         self.name = settings.worker_name or _new_name()
         self._folder = settings.state_dir / "workers" / self.name
@@ -108,7 +107,7 @@ class _Process:
     ) -> None:
         settings = self._settings
         partitions = settings.partitions
-        words = Words(settings, self.name, partitions)
+        updates = Updates(settings, self.name, partitions)
         journal = Journal(settings, self.name, loop)
         history = History(settings, self._folder / "steps", loop)
         bounds = Limits(
@@ -119,9 +118,9 @@ class _Process:
         group = f"{settings.application_id}-{{}}-{self._app.id}"
         reader = GroupReader(settings, group.format("worker"), settings.topic(RUNS))
         cleaner = GroupReader(settings, group.format("cleanup"), settings.topic(CANCELLED))
-        worker = Worker(words, journal, history, bounds, self._figures, reader.done)
-        taker = Taker(worker, words, history, journal, reader.done)
-        intake = Intake(self._app, taker, loop, history.assigned, history.revoked)
+        worker = Worker(updates, journal, history, bounds, self._figures, reader.done)
+        ended = EndedRuns(updates, history, journal, reader.done)
+        intake = Intake(self._app, worker, ended, history)
         executor = ThreadPoolExecutor(thread_name_prefix="cleanup")
         cleanups = Cleanups(
             self._app,
@@ -129,27 +128,27 @@ class _Process:
             loop,
             done=cleaner.done,
             bury=partial(self._bury, journal),
-            look_for=partial(look_for_stops, settings, partitions),
+            look_for=partial(find_stopped_runs, settings, partitions),
         )
-        watch = await asyncio.to_thread(Watch, settings)
+        watch = await asyncio.to_thread(RunWatch, settings)
         threads.start("journal", journal.run, last=True)
         threads.start("history", history.run)
-        watched = _Watched(self._app, worker, cleanups, loop)
-        threads.start("watch", partial(watch.run, wanted=watched.wanted, deliver=watched.deliver))
+        handler = _WatchHandler(self._app, worker, cleanups, loop)
+        threads.start("watch", partial(watch.run, wanted=handler.wanted, deliver=handler.deliver))
         threads.start("runs", partial(reader.run, handler=intake))
         if self._app.cleanups:
             threads.start("cancelled", partial(cleaner.run, handler=cleanups))
         readers = [reader, cleaner] if self._app.cleanups else [reader]
         self._health.add(Kind.READY, _GROUPS, lambda: _not_joined(readers))
-        duties = (worker.tend(), taker.tend(), cleanups.look_after())
+        duties = (worker.tend(), ended.tend(), cleanups.look_after())
         tending = [loop.create_task(duty) for duty in duties]
         for task in tending:
             task.add_done_callback(threads.look_at)
         _log.info("Worker is ready", worker=self.name, url=self._url, app=self._app.id)
         while not stopping.is_set():
-            reader.is_full, cleaner.is_full = taker.is_full, cleanups.is_full
+            reader.is_full, cleaner.is_full = intake.is_full, cleanups.is_full
             await asyncio.sleep(_LOOK_S)
-        _log.info("Worker stops", runs=len(worker.held))
+        _log.info("Worker stops", runs=len(worker.runs))
         await asyncio.gather(
             worker.leave(settings.worker_grace.total_seconds()),
             asyncio.to_thread(threads.stop, "runs", "cancelled"),
@@ -174,7 +173,7 @@ class _Process:
         await journal.write([record])
 
 
-class _Watched:
+class _WatchHandler:
     """What of `runs` concerns this process: its runs, and the stops that cleanups wait for."""
 
     def __init__(
@@ -187,7 +186,7 @@ class _Watched:
 
     def wanted(self, message: Any) -> bool:  # noqa: ANN401  # unstubbed
         """In the watch's thread: cheap, since it sees every run there is."""
-        if (message.key() or b"").decode() in self._worker.held:
+        if (message.key() or b"").decode() in self._worker.runs:
             return True
         return (
             bool(self._cleaned)

@@ -22,7 +22,7 @@ _POLL_S: Final = 0.1
 _log = logs.get(__name__)
 
 
-class Watch:
+class RunWatch:
     """A consumer of every partition, from where they ended when it was made."""
 
     def __init__(self, settings: Settings) -> None:

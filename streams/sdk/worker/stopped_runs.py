@@ -25,7 +25,7 @@ _MOST_S: Final = 60.0
 _log = logs.get(__name__)
 
 
-def look_for_stops(settings: Settings, partitions: int, asked: Mapping[str, int]) -> set[str]:
+def find_stopped_runs(settings: Settings, partitions: int, asked: Mapping[str, int]) -> set[str]:
     """Those of the runs, given with the times of their cancels (ms), that have stopped.
 
     Compaction keeps a run's last record, so what has stopped is found however long ago it was. Of

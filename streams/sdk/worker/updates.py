@@ -1,9 +1,10 @@
-"""What a worker says of its runs: records of `run-updates` and `steps` (design 2.3)."""
+"""The records that a worker writes about its runs, to `run-updates` and `steps` (design 2.3)."""
 
 from collections.abc import Iterable
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from streams.sdk.execution import code_of, shortened, text_of
 from streams.sdk.worker.history import step_key
@@ -16,15 +17,15 @@ from topology.topics import RUN_UPDATES, STEPS
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class Words:
+class Updates:
     """Makes the records of one worker."""
 
     def __init__(self, settings: Settings, worker: str, partitions: int) -> None:
         """`worker` is the name by which it claims; `partitions` the shared count."""
         self.worker = worker
         self._partitions = partitions
-        self._updates = settings.topic(RUN_UPDATES)
-        self._steps = settings.topic(STEPS)
+        self._updates_topic = settings.topic(RUN_UPDATES)
+        self._steps_topic = settings.topic(STEPS)
 
     def home(self, run_id: str) -> int:
         """The partition of a run."""
@@ -32,19 +33,19 @@ class Words:
 
     def claim(self, run_id: str, attempt: int) -> Outgoing:
         """The run is to be this worker's; later the same says that it still is."""
-        return self._update(run_id, attempt, "running")
+        return self._update(run_id, attempt, RunUpdate(status="running"))
 
     def took_step(self, run_id: str, attempt: int, step: str) -> Outgoing:
         """The run completed a step."""
-        return self._update(run_id, attempt, "running", step=step)
+        return self._update(run_id, attempt, RunUpdate(status="running", step=step))
 
     def sleeps(self, run_id: str, attempt: int, until: int) -> Outgoing:
         """The run sleeps, in nobody's hands."""
-        return self._update(run_id, attempt, "sleeping", until=until)
+        return self._update(run_id, attempt, RunUpdate(status="sleeping", until=until))
 
     def completed(self, run_id: str, attempt: int) -> Outgoing:
         """The run's function returned."""
-        return self._update(run_id, attempt, "completed")
+        return self._update(run_id, attempt, RunUpdate(status="completed"))
 
     def failed(self, run_id: str, attempt: int, error: BaseException) -> Outgoing:
         """The run's function raised."""
@@ -52,44 +53,27 @@ class Words:
             name=code_of(error)[: limits.ERROR_NAME_CHARS],
             message=shortened(text_of(error)),
         )
-        return self._update(run_id, attempt, "failed", error=failure)
+        return self._update(run_id, attempt, RunUpdate(status="failed", error=failure))
 
     def stopped(self, run_id: str, attempt: int) -> Outgoing:
         """The cancelled run's function has ended."""
-        return self._update(run_id, attempt, "stopped")
+        return self._update(run_id, attempt, RunUpdate(status="stopped"))
 
     def heartbeat(self, runs: Iterable[tuple[str, int]]) -> Outgoing:
         """These runs and attempts are still this worker's."""
         beaten = tuple(BeatenRun(run_id=run_id, attempt=attempt) for run_id, attempt in runs)
         update = RunUpdate(status="heartbeat", worker=self.worker, runs=beaten)
-        return Outgoing(self._updates, self.worker.encode(), _encode(update))
+        return Outgoing(self._updates_topic, self.worker.encode(), _encode(update))
 
     def step(self, record: StepRecord) -> Outgoing:
         """The outcome of a step."""
         key = step_key(record.run_id, record.step)
-        return Outgoing(self._steps, key, _encode(record), self.home(record.run_id))
+        return Outgoing(self._steps_topic, key, _encode(record), self.home(record.run_id))
 
     def forgotten(self, run_id: str, step: str) -> Outgoing:
         """The outcome of a step is needed no more."""
-        return Outgoing(self._steps, step_key(run_id, step), None, self.home(run_id))
+        return Outgoing(self._steps_topic, step_key(run_id, step), None, self.home(run_id))
 
-    def _update(  # noqa: PLR0913  # the fields of an update
-        self,
-        run_id: str,
-        attempt: int,
-        status: str,
-        *,
-        step: str | None = None,
-        until: int | None = None,
-        error: Failure | None = None,
-    ) -> Outgoing:
-        update = RunUpdate(
-            status=status,
-            run_id=run_id,
-            attempt=attempt,
-            worker=self.worker,
-            step=step,
-            until=until,
-            error=error,
-        )
-        return Outgoing(self._updates, run_id.encode(), _encode(update))
+    def _update(self, run_id: str, attempt: int, update: RunUpdate) -> Outgoing:
+        update = replace(update, run_id=run_id, attempt=attempt, worker=self.worker)
+        return Outgoing(self._updates_topic, run_id.encode(), _encode(update))

@@ -17,7 +17,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
@@ -27,11 +27,12 @@ from streams.sdk.calls import call_function
 from streams.sdk.cancelled_run import Event
 from streams.sdk.errors import Suspended
 from streams.sdk.execution import Execution
-from streams.sdk.worker.claimed import Held, Phase, Verdict, verdict
+from streams.sdk.worker.claimed import ClaimedRun, Phase, Verdict, verdict
 from streams.sdk.worker.dispatches import Dispatch, Dispatches
+from streams.sdk.worker.figures import Figures
 from streams.sdk.worker.history import History
 from streams.sdk.worker.journal import Journal, Outgoing, monotonic
-from streams.sdk.worker.updates import Words
+from streams.sdk.worker.updates import Updates
 from topology import limits
 from topology.records import Json, RunRecord, StepRecord
 
@@ -40,22 +41,6 @@ _BEATS_PER_LEASE: Final = 4
 # As many as routers take would, with attempts of some digits, be larger than they take.
 _BEATEN_AT_ONCE: Final = limits.HEARTBEAT_RUNS // 2
 _log = logs.get(__name__)
-
-
-class Figures(Protocol):
-    """What a worker counts."""
-
-    def ended(self, outcome: str) -> None:
-        """A run left this worker."""
-
-    def took_step(self) -> None:
-        """A step's outcome was recorded."""
-
-    def overran(self) -> None:
-        """A cancelled run's step goes on for longer than is usual."""
-
-    def holds(self, runs: int, overrunning: int) -> None:
-        """How many runs there are now, and how many of them overrun."""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -71,7 +56,7 @@ class Worker:
 
     def __init__(  # noqa: PLR0913, PLR0917  # its parts
         self,
-        words: Words,
+        updates: Updates,
         journal: Journal,
         history: History,
         bounds: Limits,
@@ -79,9 +64,9 @@ class Worker:
         done: Callable[[int, int], None],
     ) -> None:
         """`done(partition, offset)`: a dispatch needn't be read again."""
-        self.held: dict[str, Held] = {}
+        self.runs: dict[str, ClaimedRun] = {}
         self.dispatches = Dispatches()
-        self._words = words
+        self._updates = updates
         self._journal = journal
         self._history = history
         self._bounds = bounds
@@ -130,7 +115,7 @@ class Worker:
 
     def _claim(self) -> None:
         """Claim as many runs as there is room for."""
-        busy = sum(held.phase is not Phase.LEAVING for held in self.held.values())
+        busy = sum(run.phase is not Phase.LEAVING for run in self.runs.values())
         claims = []
         while busy < self._bounds.concurrency and not self._is_leaving:
             dispatch = self.dispatches.take()
@@ -138,136 +123,136 @@ class Worker:
                 break
             assert dispatch.function is not None, "only those with a function are taken"
             place = dispatch.partition, dispatch.offset
-            held = Held(dispatch.record, dispatch.function, place, 0.0)
-            held.held_until = monotonic() + held.lease_s
-            before = self.held.get(held.run_id)
-            if before is not None and before.attempt >= held.attempt:
+            run = ClaimedRun(dispatch.record, dispatch.function, place, 0.0)
+            run.lease_until = monotonic() + run.lease_s
+            before = self.runs.get(run.run_id)
+            if before is not None and before.attempt >= run.attempt:
                 self._came_again(before, place)
                 continue
             if before is not None:
                 self._lose(before)
-            self.held[held.run_id] = held
-            claims.append(self._words.claim(held.run_id, held.attempt))
+            self.runs[run.run_id] = run
+            claims.append(self._updates.claim(run.run_id, run.attempt))
             busy += 1
         if claims:
             self._spawn(self._journal.write(claims))
 
-    def _came_again(self, held: Held, place: tuple[int, int]) -> None:
+    def _came_again(self, run: ClaimedRun, place: tuple[int, int]) -> None:
         """A dispatch was read once more; one that isn't decided yet stays open."""
-        if held.phase is Phase.CLAIMING:
-            held.dispatched_at = place
+        if run.phase is Phase.CLAIMING:
+            run.dispatched_at = place
         else:
             self._done(*place)
 
     # What `runs` shows
 
     def seen(self, records: Iterable[RunRecord]) -> None:
-        """Records of runs that are held here, in their order."""
+        """Records of runs that this worker has, in their order."""
         for record in records:
-            held = self.held.get(record.run_id)
-            if held is not None:
-                self._act(held, record)
+            run = self.runs.get(record.run_id)
+            if run is not None:
+                self._act(run, record)
         self._claim()
 
-    def _act(self, held: Held, record: RunRecord) -> None:
-        match verdict(held, record, self._words.worker):
+    def _act(self, run: ClaimedRun, record: RunRecord) -> None:
+        match verdict(run, record, self._updates.worker):
             case Verdict.ACCEPTED:  # 2
-                self._done(*held.dispatched_at)
-                held.phase = Phase.RUNNING
-                self._spawn(self._run(held))
+                self._done(*run.dispatched_at)
+                run.phase = Phase.RUNNING
+                self._spawn(self._run(run))
             case Verdict.REFUSED:
-                self._forget(held, "refused")
+                self._forget(run, "refused")
             case Verdict.CANCELLED:
-                self._cancel(held, record.cause)
+                self._cancel(run, record.cause)
             case Verdict.LOST:
-                self._lose(held)
+                self._lose(run)
             case Verdict.CONFIRMED:  # 6
-                self._forget(held, record.status)
+                self._forget(run, record.status)
             case Verdict.NOTHING:
                 pass
 
-    def _cancel(self, held: Held, cause: Json) -> None:
+    def _cancel(self, run: ClaimedRun, cause: Json) -> None:
         """4; what has said its last word already says `stopped` now."""
-        if held.cancelled_at:
+        if run.cancelled_at:
             return
-        held.cancelled_at = monotonic()
-        held.cause = cause
-        if held.execution is not None:
-            held.execution.cancel(cause)
-        if held.phase is Phase.LEAVING:
-            self._spawn(self._journal.write([self._words.stopped(held.run_id, held.attempt)]))
+        run.cancelled_at = monotonic()
+        run.cause = cause
+        if run.execution is not None:
+            run.execution.cancel(cause)
+        if run.phase is Phase.LEAVING:
+            self._spawn(self._journal.write([self._updates.stopped(run.run_id, run.attempt)]))
 
-    def _lose(self, held: Held) -> None:
-        if held.execution is not None:
-            held.execution.suspend()
-        self._forget(held, "lost")
+    def _lose(self, run: ClaimedRun) -> None:
+        if run.execution is not None:
+            run.execution.suspend()
+        self._forget(run, "lost")
 
-    def _forget(self, held: Held, outcome: str) -> None:
-        if held.phase is Phase.CLAIMING:
-            self._done(*held.dispatched_at)
-        if self.held.get(held.run_id) is held:
-            del self.held[held.run_id]
+    def _forget(self, run: ClaimedRun, outcome: str) -> None:
+        if run.phase is Phase.CLAIMING:
+            self._done(*run.dispatched_at)
+        if self.runs.get(run.run_id) is run:
+            del self.runs[run.run_id]
             self._figures.ended(outcome)
 
     # 2, 3 and 5: one run
 
-    async def _run(self, held: Held) -> None:
+    async def _run(self, run: ClaimedRun) -> None:
         """From the accepted claim to the last word."""
         crash_at("worker_claimed")
         try:
-            recorded = await self._recorded(held)
+            recorded = await self._recorded(run)
         except Suspended:
-            await self._hand_over(held)
+            await self._hand_over(run)
             return
         if self._is_leaving:
-            await self._hand_over(held)
+            await self._hand_over(run)
             return
         execution = Execution(
-            held.run_id,
-            held.record.function_id,
-            held.attempt,
-            sleeps_at_most_ms=held.function.definition.pending_for_ms,
+            run.run_id,
+            run.record.function_id,
+            run.attempt,
+            sleeps_at_most_ms=run.function.definition.pending_for_ms,
             recorded=recorded,
-            journal=_RunJournal(self, held),
+            journal=_RunJournal(self, run),
         )
-        held.execution = execution
-        if held.cancelled_at:
-            execution.cancel(held.cause)
-        error = await self._call(held, execution) if not execution.cancelled else None
-        if self.held.get(held.run_id) is not held or execution.suspended:
+        run.execution = execution
+        if run.cancelled_at:
+            execution.cancel(run.cause)
+        error = await self._call(run, execution) if not execution.cancelled else None
+        if self.runs.get(run.run_id) is not run or execution.suspended:
             return
-        held.phase = Phase.LEAVING
+        run.phase = Phase.LEAVING
         crash_at("worker_before_last_word")
         if execution.cancelled:
-            word = self._words.stopped(held.run_id, held.attempt)
+            update = self._updates.stopped(run.run_id, run.attempt)
         elif error is None:
-            word = self._words.completed(held.run_id, held.attempt)
+            update = self._updates.completed(run.run_id, run.attempt)
         else:
-            word = self._words.failed(held.run_id, held.attempt, error)
+            update = self._updates.failed(run.run_id, run.attempt, error)
         # Not guarded by the lease: a word that comes too late is ignored, by its attempt.
-        await self._journal.write([word])
+        await self._journal.write([update])
 
-    async def _hand_over(self, held: Held) -> None:
+    async def _hand_over(self, run: ClaimedRun) -> None:
         """5: a run that sleeps until now is dispatched at once, to whoever can go on with it."""
-        held.phase = Phase.LEAVING
-        word = self._words.sleeps(held.run_id, held.attempt, time.time_ns() // 1_000_000)
-        if held.cancelled_at:
-            word = self._words.stopped(held.run_id, held.attempt)
-        await self._journal.write([word])
+        run.phase = Phase.LEAVING
+        update = self._updates.sleeps(run.run_id, run.attempt, time.time_ns() // 1_000_000)
+        if run.cancelled_at:
+            update = self._updates.stopped(run.run_id, run.attempt)
+        await self._journal.write([update])
 
-    async def _recorded(self, held: Held) -> dict[str, StepRecord]:
-        if held.attempt == 1:
+    async def _recorded(self, run: ClaimedRun) -> dict[str, StepRecord]:
+        if run.attempt == 1:
             return {}
-        home = self._words.home(held.run_id)
-        found = await self._history.recorded(home, [held.run_id])
-        return found[held.run_id]
+        home = self._updates.home(run.run_id)
+        found = await self._history.recorded(home, [run.run_id])
+        return found[run.run_id]
 
-    async def _call(self, held: Held, execution: Execution) -> BaseException | None:
+    async def _call(self, run: ClaimedRun, execution: Execution) -> BaseException | None:
         """Call the function; what it raised, which never goes beyond here."""
-        event = msgspec.json.decode(held.record.event, type=Event)
-        return await call_function(held.function, execution, event, self._executor)
+        event = msgspec.json.decode(run.record.event, type=Event)
+        return await call_function(run.function, execution, event, self._executor)
 
-    async def _write(self, held: Held, records: Sequence[Outgoing]) -> None:
+    async def _write(self, run: ClaimedRun, records: Sequence[Outgoing]) -> None:
         """Write while the run is ours for long enough; where it isn't, renew its lease first.
 
         Raises:
@@ -275,30 +260,30 @@ class Worker:
         """
         for _ in range(2):
             with suppress(Suspended):
-                await self._journal.write(records, lambda: held.may_write(monotonic))
+                await self._journal.write(records, lambda: run.may_write(monotonic))
                 return
-            if monotonic() < held.held_until:
-                await self._beat([held])
-        self._lose(held)
+            if monotonic() < run.lease_until:
+                await self._beat([run])
+        self._lose(run)
         raise Suspended
 
     # From the runs' journals
 
-    async def took_step(self, held: Held, record: StepRecord) -> None:
+    async def took_step(self, run: ClaimedRun, record: StepRecord) -> None:
         """3: the outcome and the run's update, together."""
-        step, update = self._words.step(record), self._words.claim(held.run_id, held.attempt)
+        step, update = self._updates.step(record), self._updates.claim(run.run_id, run.attempt)
         if record.wake_at is msgspec.UNSET:
-            update = self._words.took_step(held.run_id, held.attempt, record.step)
-        await self._write(held, [step, update])
+            update = self._updates.took_step(run.run_id, run.attempt, record.step)
+        await self._write(run, [step, update])
         crash_at("worker_recorded")
         self._figures.took_step()
 
-    async def park(self, held: Held, record: StepRecord | None, wake_at: int) -> None:
+    async def park(self, run: ClaimedRun, record: StepRecord | None, wake_at: int) -> None:
         """5: the run sleeps without us."""
-        held.phase = Phase.LEAVING
-        words = [] if record is None else [self._words.step(record)]
-        words.append(self._words.sleeps(held.run_id, held.attempt, wake_at))
-        await self._write(held, words)
+        run.phase = Phase.LEAVING
+        updates = [] if record is None else [self._updates.step(record)]
+        updates.append(self._updates.sleeps(run.run_id, run.attempt, wake_at))
+        await self._write(run, updates)
 
     def parks(self, wait_ms: int) -> bool:
         """Whether a sleep of so long costs a worker more than it is worth."""
@@ -311,52 +296,52 @@ class Worker:
         while True:
             await asyncio.sleep(_TICK_S)
             now = monotonic()
-            for held in [one for one in self.held.values() if _is_over(one, now)]:
-                _log.warning("A lease ended before it was renewed", run_id=held.run_id)
-                self._lose(held)
+            for run in [one for one in self.runs.values() if _is_over(one, now)]:
+                _log.warning("A lease ended before it was renewed", run_id=run.run_id)
+                self._lose(run)
             self._look_for_overruns(now)
-            leases = [held.lease_s for held in self.held.values()]
+            leases = [run.lease_s for run in self.runs.values()]
             if leases and now - self._beaten_at > min(leases) / _BEATS_PER_LEASE:
                 self._beaten_at = now
-                claimed = (one for one in self.held.values() if one.phase is not Phase.CLAIMING)
+                claimed = (one for one in self.runs.values() if one.phase is not Phase.CLAIMING)
                 self._spawn(self._beat(list(claimed)))
             self._claim()
 
-    async def _beat(self, runs: Sequence[Held]) -> None:
+    async def _beat(self, runs: Sequence[ClaimedRun]) -> None:
         """Renew the leases of runs that were claimed."""
         for start in range(0, len(runs), _BEATEN_AT_ONCE):
             beaten = runs[start : start + _BEATEN_AT_ONCE]
             sent = monotonic()
             await self._journal.write(
-                [self._words.heartbeat((held.run_id, held.attempt) for held in beaten)]
+                [self._updates.heartbeat((run.run_id, run.attempt) for run in beaten)]
             )
-            for held in beaten:
-                if monotonic() < held.held_until:  # else it may have come too late
-                    held.held_until = max(held.held_until, sent + held.lease_s)
+            for run in beaten:
+                if monotonic() < run.lease_until:  # else it may have come too late
+                    run.lease_until = max(run.lease_until, sent + run.lease_s)
 
     def _look_for_overruns(self, now: float) -> None:
         overrunning = 0
-        for held in self.held.values():
-            if held.cancelled_at and now - held.cancelled_at > self._bounds.overrun_s:
+        for run in self.runs.values():
+            if run.cancelled_at and now - run.cancelled_at > self._bounds.overrun_s:
                 overrunning += 1
-                if not held.overran:
-                    held.overran = True
-                    step = held.execution.executing if held.execution else None
+                if not run.overran:
+                    run.overran = True
+                    step = run.execution.executing if run.execution else None
                     self._figures.overran()
-                    _log.warning("A cancelled run's step goes on", run_id=held.run_id, step=step)
-        self._figures.holds(len(self.held), overrunning)
+                    _log.warning("A cancelled run's step goes on", run_id=run.run_id, step=step)
+        self._figures.holds(len(self.runs), overrunning)
 
     async def leave(self, grace_s: float) -> None:
         """Hand all runs over: each at its next step, or in its sleep; wait for that so long."""
         self._is_leaving = True
-        for held in self.held.values():
-            if held.execution is not None:
-                held.execution.leave()
+        for run in self.runs.values():
+            if run.execution is not None:
+                run.execution.leave()
         end = monotonic() + grace_s
-        while self.held and monotonic() < end:  # noqa: ASYNC110  # a poll is enough for an end
+        while self.runs and monotonic() < end:  # noqa: ASYNC110  # a poll is enough for an end
             await asyncio.sleep(_TICK_S / 5)
-        if self.held:
-            _log.warning("Runs are left to their leases", runs=len(self.held))
+        if self.runs:
+            _log.warning("Runs are left to their leases", runs=len(self.runs))
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _spawn(self, work: Awaitable[None]) -> None:
@@ -371,17 +356,17 @@ class Worker:
             _log.error("A run's work ended with an error", error=repr(error))
 
 
-def _is_over(held: Held, now: float) -> bool:
+def _is_over(run: ClaimedRun, now: float) -> bool:
     """Whether a run's lease has ended; `runs` says so itself of one that was cancelled."""
-    return held.held_until < now and not held.cancelled_at
+    return run.lease_until < now and not run.cancelled_at
 
 
 class _RunJournal:
     """`execution.Journal` of one run."""
 
-    def __init__(self, worker: Worker, held: Held) -> None:
+    def __init__(self, worker: Worker, run: ClaimedRun) -> None:
         self._worker = worker
-        self._held = held
+        self._run = run
 
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000
@@ -390,10 +375,10 @@ class _RunJournal:
         return self._worker.parks(wait_ms)
 
     async def record(self, record: StepRecord) -> None:
-        await self._worker.took_step(self._held, record)
+        await self._worker.took_step(self._run, record)
 
     async def park(self, record: StepRecord | None, wake_at: int) -> None:
-        await self._worker.park(self._held, record, wake_at)
+        await self._worker.park(self._run, record, wake_at)
 
     async def wait(self, wait_ms: int, ended: asyncio.Event) -> None:
         with suppress(TimeoutError):

@@ -1,10 +1,10 @@
-"""What a record of `runs` means for a run that a worker holds: every case."""
+"""What a record of `runs` means for a run that a worker has claimed: every case."""
 
 import itertools
 
 import pytest
 
-from streams.sdk.worker.claimed import MARGIN_S, Held, Phase, Verdict, has_ended, verdict
+from streams.sdk.worker.claimed import MARGIN_S, ClaimedRun, Phase, Verdict, has_ended, verdict
 from tests.support.claimed import WORKER, function, run_record
 from topology import limits
 from topology.records import RunRecord
@@ -14,9 +14,11 @@ OTHER = "worker-2"
 STATUSES = [(str(status), False) for status in Status] + [("scheduled", True)]
 
 
-def held(phase: Phase, cancelled_at: float = 0.0) -> Held:
+def claimed(phase: Phase, cancelled_at: float = 0.0) -> ClaimedRun:
     """Attempt 2 of a run, in a worker's hands."""
-    return Held(run_record(), function(), (0, 0), 60.0, phase=phase, cancelled_at=cancelled_at)
+    return ClaimedRun(
+        run_record(), function(), (0, 0), 60.0, phase=phase, cancelled_at=cancelled_at
+    )
 
 
 def records(attempt: int) -> list[RunRecord]:
@@ -45,7 +47,7 @@ def is_cancelled(record: RunRecord) -> bool:
 @pytest.mark.parametrize("phase", Phase)
 def test_an_earlier_attempt_means_nothing(phase: Phase, cancelled_at: float) -> None:
     """It was read late: this attempt is beyond it."""
-    found = {verdict(held(phase, cancelled_at), one, WORKER) for one in records(1)}
+    found = {verdict(claimed(phase, cancelled_at), one, WORKER) for one in records(1)}
     assert found == {Verdict.NOTHING}
 
 
@@ -59,7 +61,7 @@ def test_an_earlier_attempt_means_nothing(phase: Phase, cancelled_at: float) -> 
 )
 def test_a_later_attempt_is_not_this_one(phase: Phase, expected: Verdict) -> None:
     """Whatever it says: the run went on without this attempt."""
-    assert {verdict(held(phase), one, WORKER) for one in records(3)} == {expected}
+    assert {verdict(claimed(phase), one, WORKER) for one in records(3)} == {expected}
 
 
 @pytest.mark.parametrize("record", records(2), ids=lambda one: f"{one.status}-{one.worker}")
@@ -70,7 +72,7 @@ def test_a_claim_is_accepted_or_refused(record: RunRecord) -> None:
         expected = Verdict.ACCEPTED
     elif record.dispatch:
         expected = Verdict.NOTHING
-    assert verdict(held(Phase.CLAIMING), record, WORKER) is expected
+    assert verdict(claimed(Phase.CLAIMING), record, WORKER) is expected
 
 
 @pytest.mark.parametrize("record", records(2), ids=lambda one: f"{one.status}-{one.worker}")
@@ -81,7 +83,7 @@ def test_a_running_one_goes_on_is_cancelled_or_lost(record: RunRecord) -> None:
         expected = Verdict.NOTHING
     elif is_cancelled(record):
         expected = Verdict.CANCELLED
-    assert verdict(held(Phase.RUNNING), record, WORKER) is expected
+    assert verdict(claimed(Phase.RUNNING), record, WORKER) is expected
 
 
 @pytest.mark.parametrize("cancelled_at", [0.0, 5.0])
@@ -93,14 +95,14 @@ def test_a_leaving_one_waits_for_its_last_word(record: RunRecord, cancelled_at: 
         expected = Verdict.NOTHING
     elif is_cancelled(record):
         expected = Verdict.CANCELLED
-    assert verdict(held(Phase.LEAVING, cancelled_at), record, WORKER) is expected
+    assert verdict(claimed(Phase.LEAVING, cancelled_at), record, WORKER) is expected
 
 
 def test_nothing_is_written_near_the_end_of_a_lease() -> None:
     """A transaction that begins now must have ended before another worker can have the run."""
     lease_s = (function().definition.lease_ms or 0) / 1000
     margin = min(MARGIN_S, lease_s / 2)
-    one = held(Phase.RUNNING)
+    one = claimed(Phase.RUNNING)
     assert one.may_write(lambda: 60.0 - margin - 0.001)
     assert not one.may_write(lambda: 60.0 - margin)
     assert limits.TRANSACTION_TIMEOUT_MS / 1000 < MARGIN_S

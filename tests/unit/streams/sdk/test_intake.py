@@ -1,10 +1,11 @@
 """What a worker has read of `runs`: dispatches, positions, and what is not for it."""
 
 import asyncio
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import pytest
+from confluent_kafka import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -110,27 +111,14 @@ def test_a_partition_that_went_away_is_not_committed() -> None:
 # Records
 
 
-class Message(NamedTuple):
-    """As much of a record as a worker looks at."""
-
-    slug: str | None
-    content: bytes | None
-
-    def headers(self) -> list[tuple[str, bytes]]:
-        """Of which function it is."""
-        return [] if self.slug is None else [("function-id", self.slug.encode())]
-
-    def key(self) -> bytes:
-        """Of which run it is."""
-        return run_id().encode()
-
-    def value(self) -> bytes | None:
-        """What it says."""
-        return self.content
+def message(slug: str | None, value: bytes | None) -> Message:
+    """A record of `runs`."""
+    headers = [] if slug is None else [("function-id", slug.encode())]
+    return Message(key=run_id().encode(), value=value, headers=list(headers))
 
 
 class Taken:
-    """Who takes what was read: keeps it."""
+    """Stands in for everything that an intake hands over to: keeps what it was told."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
@@ -143,49 +131,49 @@ class Taken:
         """A run went on."""
         self.calls.append(("went on", run_id))
 
-    def ended(self, run_id: str, partition: int, offset: int) -> None:
-        """A run is over."""
+    def add(self, run_id: str, partition: int, offset: int) -> None:
+        """A run has ended."""
         self.calls.append(("ended", run_id, partition, offset))
 
-    def passed(self, partition: int, offset: int) -> None:
+    def done(self, partition: int, offset: int) -> None:
         """Nothing to do."""
-        self.calls.append(("passed", partition, offset))
+        self.calls.append(("done", partition, offset))
 
     def revoked(self, partitions: set[int]) -> None:
         """Partitions went."""
         self.calls.append(("revoked", partitions))
 
 
-def intake(loop: asyncio.AbstractEventLoop, taken: Taken) -> Intake:
+def intake(taken: Taken) -> Intake:
     """An intake of an app with one function."""
     app = App("reports")
     app.functions["generate"] = function()
-    return Intake(app, taken, loop, lambda _: None, lambda _: None)
+    return Intake(app, taken, taken, taken)  # type: ignore[arg-type]  # as much as it uses
 
 
-def selected(message: Message) -> object:
+def selected(record: Message) -> object:
     """What an intake makes of a record."""
-    loop = asyncio.new_event_loop()
-    try:
-        return intake(loop, Taken()).select(message)
-    finally:
-        loop.close()
+
+    async def select() -> object:
+        return intake(Taken()).select(record)
+
+    return asyncio.run(select())
 
 
 def test_only_runs_of_the_app_are_selected() -> None:
     """Those of functions that this worker doesn't have too: another one may."""
     value = msgspec.json.encode(run_record())
-    assert isinstance(selected(Message("reports-generate", value)), RunRecord)
-    assert isinstance(selected(Message("reports-new", value)), RunRecord)
-    assert isinstance(selected(Message("reports-generate", None)), Ended)
+    assert isinstance(selected(message("reports-generate", value)), RunRecord)
+    assert isinstance(selected(message("reports-new", value)), RunRecord)
+    assert isinstance(selected(message("reports-generate", None)), Ended)
     foreign = msgspec.json.encode(run_record(app_id="reports-2"))
-    for message in (
-        Message("mail-send", value),
-        Message(None, value),
-        Message("reports-2-send", foreign),
-        Message("reports-generate", b"{"),
+    for record in (
+        message("mail-send", value),
+        message(None, value),
+        message("reports-2-send", foreign),
+        message("reports-generate", b"{"),
     ):
-        assert selected(message) is None
+        assert selected(record) is None
 
 
 def test_each_record_goes_where_it_belongs() -> None:
@@ -201,20 +189,23 @@ def test_each_record_goes_where_it_belongs() -> None:
     taken = Taken()
 
     async def go() -> None:
-        one = intake(asyncio.get_running_loop(), taken)
+        one = intake(taken)
         one.deliver([(3, offset, record) for offset, record in enumerate(records)])
         one.revoked({3})
         await asyncio.sleep(0)
 
     asyncio.run(go())
     assert taken.calls == [
+        ("revoked", {3}),
         ("dispatched", True),
         ("dispatched", False),
         ("went on", run),
-        ("passed", 3, 2),
+        ("done", 3, 2),
         ("went on", run),
         ("ended", run, 3, 3),
+        ("went on", run),
         ("ended", run, 3, 4),
+        ("revoked", {3}),
         ("revoked", {3}),
     ]
 

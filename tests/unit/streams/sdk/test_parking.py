@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 import msgspec
 from msgspec import Raw
 
+from streams.metrics import Metrics
 from streams.sdk import App, Context
 from streams.sdk.execution import Execution
-from streams.sdk.worker.claimed import Held
+from streams.sdk.worker.claimed import ClaimedRun
 from streams.sdk.worker.dispatches import Dispatch
+from streams.sdk.worker.figures import Figures
 from streams.sdk.worker.journal import Outgoing
-from streams.sdk.worker.updates import Words
+from streams.sdk.worker.updates import Updates
 from streams.sdk.worker.worker import Limits, Worker
 from streams.settings import load
 from topology import keys
@@ -44,20 +46,6 @@ class _Written:
                 self.updates.append(msgspec.json.decode(one.value or b""))
 
 
-class _Uncounted:
-    def ended(self, outcome: str) -> None:
-        """A run left."""
-
-    def took_step(self) -> None:
-        """A step was recorded."""
-
-    def overran(self) -> None:
-        """Never here."""
-
-    def holds(self, runs: int, overrunning: int) -> None:
-        """Not looked at."""
-
-
 def test_a_parked_run_leaves_nothing_behind() -> None:
     """Once `runs` shows that it sleeps, no object of it is left in the worker."""
     before = _alive()
@@ -67,13 +55,13 @@ def test_a_parked_run_leaves_nothing_behind() -> None:
 
 async def _park(count: int) -> None:
     journal, done = _Written(), set[int]()
-    words = Words(load(), "worker", 8)
+    updates = Updates(load(), "worker", 8)
     worker = Worker(
-        words,
+        updates,
         journal,  # type: ignore[arg-type]  # as much of it as a worker uses
         None,  # type: ignore[arg-type]  # first attempts have no history
         Limits(concurrency=count, park_after_ms=30_000, overrun_s=60.0),
-        _Uncounted(),
+        Figures(Metrics()),
         lambda _partition, offset: done.add(offset),
     )
     runs = [_run(number) for number in range(count)]
@@ -85,7 +73,7 @@ async def _park(count: int) -> None:
     assert sum(update["status"] == "sleeping" for update in journal.updates) == count
     worker.seen(_now(run, status="sleeping", dispatch=False) for run in runs)
     await asyncio.sleep(0)
-    assert worker.held == {}
+    assert worker.runs == {}
     assert done == set(range(count))
 
 
@@ -110,4 +98,4 @@ def _now(run: RunRecord, **fields: object) -> RunRecord:
 def _alive() -> int:
     """How many objects of runs there are."""
     gc.collect()
-    return sum(isinstance(one, Held | Execution | asyncio.Task) for one in gc.get_objects())
+    return sum(isinstance(one, ClaimedRun | Execution | asyncio.Task) for one in gc.get_objects())

@@ -8,12 +8,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from streams.metrics import Metrics
 from streams.sdk import App, Context
 from streams.sdk.app import Call
 from streams.sdk.errors import Suspended
 from streams.sdk.worker.dispatches import Dispatch
+from streams.sdk.worker.figures import Figures
 from streams.sdk.worker.journal import Outgoing, monotonic
-from streams.sdk.worker.updates import Words
+from streams.sdk.worker.updates import Updates
 from streams.sdk.worker.worker import Limits, Worker
 from streams.settings import load
 from tests.support.claimed import WORKER, a_while, run_record, until
@@ -43,43 +45,34 @@ class Journal:
         return [update["status"] for update in self.said]
 
 
-class Figures:
-    """Counts how runs left."""
-
-    def __init__(self) -> None:
-        self.outcomes: list[str] = []
-
-    def ended(self, outcome: str) -> None:
-        """A run left."""
-        self.outcomes.append(outcome)
-
-    def took_step(self) -> None:
-        """Not looked at."""
-
-    def overran(self) -> None:
-        """Not looked at."""
-
-    def holds(self, runs: int, overrunning: int) -> None:
-        """Not looked at."""
-
-
 class Stage:
     """A worker that has claimed one run, and everything around it."""
 
     def __init__(self, call: Call) -> None:
         app = App("reports")
         app.function(id="generate", trigger="report/requested")(call)
-        self.journal, self.figures, self.done = Journal(), Figures(), list[int]()
+        self.journal, self.done = Journal(), list[int]()
+        self.metrics = Metrics()
         self.worker = Worker(
-            Words(load(), WORKER, 8),
+            Updates(load(), WORKER, 8),
             self.journal,  # type: ignore[arg-type]  # as much of it as a worker uses
             None,  # type: ignore[arg-type]  # first attempts have no history
             Limits(concurrency=2, park_after_ms=30_000, overrun_s=60.0),
-            self.figures,
+            Figures(self.metrics),
             lambda _partition, offset: self.done.append(offset),
         )
         self.run = run_record(attempt=1)
         self.worker.dispatched([Dispatch(self.run, app.functions["generate"], 0, 5)])
+
+    @property
+    def outcomes(self) -> list[str]:
+        """How runs left the worker."""
+        return [
+            sample.labels["outcome"]
+            for metric in self.metrics.worker_ended.collect()
+            for sample in metric.samples
+            if sample.name.endswith("_total") and sample.value
+        ]
 
     def show(self, **fields: Any) -> None:
         """`runs` shows this."""
@@ -91,7 +84,7 @@ class Stage:
 
     def end_lease(self) -> None:
         """Nobody has renewed it."""
-        self.worker.held[self.run.run_id].held_until = monotonic()
+        self.worker.runs[self.run.run_id].lease_until = monotonic()
 
     def accept(self) -> None:
         """`runs` shows the claim."""
@@ -149,13 +142,13 @@ def test_a_run_has_a_last_word(
         stage.accept()
         await until(lambda: status in stage.journal.statuses)
         assert stage.done == [5]
-        assert list(stage.worker.held) == [stage.run.run_id]
+        assert list(stage.worker.runs) == [stage.run.run_id]
         stage.show(status=status)
-        assert stage.worker.held == {}
+        assert stage.worker.runs == {}
 
     stage = played(call, play)
     assert stage.journal.said[-1]["error"] == error
-    assert stage.figures.outcomes == [status]
+    assert stage.outcomes == [status]
 
 
 def test_no_function_is_called_before_its_claim_is_accepted() -> None:
@@ -164,11 +157,11 @@ def test_no_function_is_called_before_its_claim_is_accepted() -> None:
     async def play(stage: Stage) -> None:
         await until(lambda: stage.journal.statuses == ["running"])
         stage.show(status="cancelled")
-        assert stage.worker.held == {}
+        assert stage.worker.runs == {}
 
     stage = played(one_step, play)
     assert stage.journal.statuses == ["running"]
-    assert stage.figures.outcomes == ["refused"]
+    assert stage.outcomes == ["refused"]
 
 
 def test_a_run_whose_outcome_comes_too_late_is_left_to_its_lease() -> None:
@@ -177,12 +170,12 @@ def test_a_run_whose_outcome_comes_too_late_is_left_to_its_lease() -> None:
     async def play(stage: Stage) -> None:
         stage.end_lease()
         stage.accept()
-        await until(lambda: not stage.worker.held)
+        await until(lambda: not stage.worker.runs)
         await a_while()
 
     stage = played(one_step, play)
     assert stage.journal.statuses == ["running"]
-    assert stage.figures.outcomes == ["lost"]
+    assert stage.outcomes == ["lost"]
 
 
 def test_a_sleep_that_parks_too_late_leaves_the_run_to_its_lease() -> None:
@@ -194,11 +187,11 @@ def test_a_sleep_that_parks_too_late_leaves_the_run_to_its_lease() -> None:
     async def play(stage: Stage) -> None:
         stage.end_lease()
         stage.accept()
-        await until(lambda: not stage.worker.held)
+        await until(lambda: not stage.worker.runs)
 
     stage = played(sleeper, play)
     assert stage.journal.statuses == ["running"]
-    assert stage.figures.outcomes == ["lost"]
+    assert stage.outcomes == ["lost"]
 
 
 def test_stopped_is_said_once_no_step_executes() -> None:
@@ -228,7 +221,7 @@ def test_stopped_is_said_once_no_step_executes() -> None:
     stage = played(hasty, play)
     assert said == ["running", "ended"]
     assert stage.journal.statuses == ["running", "stopped"]
-    assert stage.worker.held == {}
+    assert stage.worker.runs == {}
 
 
 def test_a_cancelled_run_is_not_handed_over() -> None:
