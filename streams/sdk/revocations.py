@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
 from typing import Final, Self
@@ -22,6 +23,7 @@ from confluent_kafka import (
 )
 
 from streams import logs
+from streams.clock import now_ms
 from streams.durations import parse_duration
 from streams.errors import KafkaRefusedError, NotFoundError, UnreachableError
 from streams.kafka import clients, codes
@@ -34,14 +36,26 @@ from topology.codec import CodecError
 from topology.topics import CANCELLED, TopicPlace
 
 _POLL_S: Final = 0.1
-# How often new partitions are looked for, and old runs forgotten.
-_TEND_S: Final = 10.0
-# Entering gives up when nothing has come for so long.
-_SILENCE_S: Final = 30.0
 # What is forgotten is forgotten in so many portions.
 _PORTIONS: Final = 64
 _REFUSALS: Final = (codes.FATAL, KafkaError.TOPIC_AUTHORIZATION_FAILED)
 _log = logs.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """How long a view waits.
+
+    Attributes:
+        tend_s: How often new partitions are looked for, and old runs forgotten.
+        silence_s: Entering gives up when the brokers have sent nothing for so long.
+    """
+
+    tend_s: float = 10.0
+    silence_s: float = 30.0
+
+
+_WAITS: Final = Waits()
 
 
 class RevocationView:
@@ -72,6 +86,7 @@ class RevocationView:
         functions: Collection[str] | None = None,
         since: str | timedelta = "7d",
         on_revoked: Callable[[CancelledRun], None] | None = None,
+        waits: Waits = _WAITS,
     ) -> None:
         """Connect to nothing yet.
 
@@ -81,6 +96,7 @@ class RevocationView:
             since: How far back to know, such as `7d`.
             on_revoked: Is told every run once, also those found at the start. It runs in the
                 thread that follows; what it raises is logged.
+            waits: How long to wait, and for what.
         """
         self.unreadable = 0
         self._settings = load() if settings is None else settings
@@ -88,6 +104,7 @@ class RevocationView:
         self._functions = None if functions is None else frozenset(functions)
         self._since_ms = _duration_ms(since)
         self._on_revoked = on_revoked
+        self._waits = waits
         self._limiter = logs.Limiter()
         self._thread: threading.Thread | None = None
         self._begin()
@@ -186,7 +203,7 @@ class RevocationView:
         self._partitions = self._count(consumer)
         self._unread = set(range(self._partitions))
         places = [(self._topic, number) for number in self._unread]
-        consumer.assign(_first_since(consumer, places, max(0, _now_ms() - self._since_ms)))
+        consumer.assign(_first_since(consumer, places, max(0, now_ms() - self._since_ms)))
 
     def _count(self, consumer: Consumer) -> int:
         try:
@@ -212,7 +229,7 @@ class RevocationView:
                     self._take(message)
                 elif not self._caught_up.is_set():
                     self._check_silence()
-                if time.monotonic() - self._last_tended > _TEND_S:
+                if time.monotonic() - self._last_tended > self._waits.tend_s:
                     self._tend(consumer)
         except Exception as error:  # noqa: BLE001  # whoever asks next is told
             self._failure = error
@@ -223,9 +240,10 @@ class RevocationView:
             self._caught_up.set()
 
     def _check_silence(self) -> None:
-        if time.monotonic() - self._last_heard > _SILENCE_S:
+        silence_s = self._waits.silence_s
+        if time.monotonic() - self._last_heard > silence_s:
             raise UnreachableError(
-                f"Kafka has sent nothing of {self._topic} for {_SILENCE_S:.0f} s. Is it up?"
+                f"Kafka has sent nothing of {self._topic} for {silence_s:.0f} s. Is it up?"
             )
 
     def _take(self, message: Message) -> None:
@@ -278,7 +296,7 @@ class RevocationView:
     def _tend(self, consumer: Consumer) -> None:
         """Look for new partitions, whose first record may be there already; forget what is old."""
         self._last_tended = time.monotonic()
-        self._known.forget(_now_ms() - self._since_ms)
+        self._known.forget(now_ms() - self._since_ms)
         try:
             count = self._count(consumer)
         except (UnreachableError, NotFoundError, KafkaRefusedError) as error:
@@ -381,7 +399,3 @@ def _duration_ms(since: str | timedelta) -> int:
     if since <= timedelta(0):
         raise ValueError(f"since must be more than 0, and is {since}")
     return max(1, since // timedelta(milliseconds=1))
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -16,7 +16,6 @@ async def test_a_cancelled_report_leaves_no_file(kit: TestKit) -> None:
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ import orjson
 from msgspec import UNSET, Raw
 from ulid_transform import ulid_at_time, ulid_now
 
+from streams.clock import now_ms
 from streams.sdk.app import App, Function
 from streams.sdk.calls import call_cleanup, call_function
 from streams.sdk.cancelled_run import CancelledRun, Event
@@ -169,15 +169,15 @@ class TestKit:
             AssertionError: The run ended before the moment of its cancel came.
         """
         found = self._function(function)
-        now_ms = time.time_ns() // 1_000_000 if self._now is None else instant_ms(self._now)
+        at_ms = now_ms() if self._now is None else instant_ms(self._now)
         event = Event(
             name=name or found.definition.triggers[0].event,
             id=event_id or f"event-{ulid_now()}",
-            ts=now_ms,
+            ts=at_ms,
             data=orjson.loads(orjson.dumps(dict(data or {}))),
             user=user,
         )
-        run = _Run(found, event, cancel, dict(cause), _Clock(now_ms), self._park_after_ms)
+        run = _Run(found, event, cancel, dict(cause), _Clock(at_ms), self._park_after_ms)
         run.know(recorded or {})
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="function") as executor:
             return await run.work(executor, attempt)

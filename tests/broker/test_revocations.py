@@ -20,9 +20,8 @@ from streams.broker import LocalBroker
 from streams.errors import KafkaRefusedError, NotFoundError, UnreachableError
 from streams.kafka import clients
 from streams.kafka.producers import Sender
-from streams.sdk import revocations
 from streams.sdk.cancelled_run import CancelledRun
-from streams.sdk.revocations import RevocationView
+from streams.sdk.revocations import RevocationView, Waits
 from streams.settings import Settings, load
 from tests.support.broker import unique_name
 from tests.support.deadline import eventually
@@ -224,13 +223,10 @@ def test_what_is_no_cancelled_run_is_skipped_and_counted(
     assert caplog.messages.count("A record is skipped") == 1
 
 
-def test_partitions_added_later_are_followed(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_partitions_added_later_are_followed(settings: Settings) -> None:
     """Also what was written there before anybody had noticed."""
-    monkeypatch.setattr(revocations, "_TEND_S", 0.05)
     topic = settings.topic(CANCELLED)
-    with RevocationView(settings) as view:
+    with RevocationView(settings, waits=Waits(tend_s=0.05)) as view:
         admin = AdminClient(clients.librdkafka(settings))
         admin.create_partitions([NewPartitions(topic, 4)])[topic].result(TIMEOUT_S)
         producer = Producer(clients.librdkafka(settings))
@@ -256,13 +252,10 @@ def test_brokers_that_do_not_answer_are_an_error_on_entering() -> None:
         pass
 
 
-def test_the_end_of_the_thread_is_told_to_whoever_asks(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_end_of_the_thread_is_told_to_whoever_asks(settings: Settings) -> None:
     """No question is answered from what nobody keeps up to date."""
     cancel(settings, 1)
-    with RevocationView(settings) as view:
-        monkeypatch.setattr(revocations, "read_cancelled", broken)
+    with FailingView(settings) as view:
         cancel(settings, 2)
         eventually(lambda: view._failure)
         for ask in (view.check, lambda: view.is_cancelled(run_id=run_id(1))):
@@ -270,9 +263,13 @@ def test_the_end_of_the_thread_is_told_to_whoever_asks(
                 ask()
 
 
-def broken(_value: bytes) -> CancelledRun:
-    """Fails as nothing should."""
-    raise MemoryError("broken")
+class FailingView(RevocationView):
+    """A view whose thread fails at run 2, as nothing should."""
+
+    def _learn(self, run: CancelledRun, at: int) -> None:
+        if run.event.id == "e2":
+            raise MemoryError("broken")
+        super()._learn(run, at)
 
 
 @pytest.mark.parametrize(
@@ -295,12 +292,10 @@ def test_a_fork_does_not_answer(settings: Settings, monkeypatch: pytest.MonkeyPa
         assert not knows(view, 1)
 
 
-def test_a_cluster_that_falls_silent_while_entering_is_an_error(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cluster_that_falls_silent_while_entering_is_an_error(settings: Settings) -> None:
     """Entering ends some time, also where the brokers answer questions but send no records."""
-    monkeypatch.setattr(revocations, "_SILENCE_S", -1)
-    with pytest.raises(UnreachableError, match="has sent nothing"), RevocationView(settings):
+    view = RevocationView(settings, waits=Waits(silence_s=-1))
+    with pytest.raises(UnreachableError, match="has sent nothing"), view:
         pass
 
 

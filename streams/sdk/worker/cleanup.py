@@ -9,7 +9,9 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Executor
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
+
+from confluent_kafka import Message
 
 from streams import logs
 from streams.sdk.app import App, CleanUp
@@ -22,9 +24,6 @@ from topology.statuses import Status
 
 _AT_ONCE: Final = 100
 _MOST_OPEN: Final = 1_000
-_REMEMBERED: Final = 100_000
-_LOOK_AGAIN_S: Final = (1.0, 5.0, 15.0, 60.0)
-_RETRIES: Final = Retries(attempts=10, backoff="1s", longest="1m")
 _log = logs.get(__name__)
 
 
@@ -45,29 +44,55 @@ class Letter(NamedTuple):
     error: BaseException
 
 
+class Effort(NamedTuple):
+    """How long and how often cleanups are tried.
+
+    Attributes:
+        retries: How a failing cleanup is called again.
+        look_again_s: How long to wait between looks for runs that have stopped, the last for good.
+        remembered: How many runs are known to have stopped, or to be cleaned up.
+    """
+
+    retries: Retries = Retries(attempts=10, backoff="1s", longest="1m")
+    look_again_s: tuple[float, ...] = (1.0, 5.0, 15.0, 60.0)
+    remembered: int = 100_000
+
+
+class Calls(NamedTuple):
+    """What cleanups need of their process.
+
+    Attributes:
+        done: Called with the partition and offset of a record that needn't be read again.
+        bury: Writes a dead letter.
+        look_for: Returns which runs have stopped, of run ids with the times of their cancels (ms
+            since 1970); it blocks.
+    """
+
+    done: Callable[[int, int], None]
+    bury: Callable[[Letter], Awaitable[None]]
+    look_for: Callable[[dict[str, int]], set[str]]
+
+
+_EFFORT: Final = Effort()
+
+
 class Cleanups:
     """`reader.Handler` of the cleanups' group; all but `select` and `deliver` is on the loop."""
 
-    def __init__(  # noqa: PLR0913  # its parts
+    def __init__(
         self,
         app: App,
         executor: Executor,
         loop: asyncio.AbstractEventLoop,
-        *,
-        done: Callable[[int, int], None],
-        bury: Callable[[Letter], Awaitable[None]],
-        look_for: Callable[[dict[str, int]], set[str]],
+        calls: Calls,
+        effort: Effort = _EFFORT,
     ) -> None:
-        """`look_for(run ids, with the times of their cancels)`: those that have stopped; it blocks.
-
-        `done(partition, offset)`: a record needn't be read again.
-        """
+        """Call the cleanups of `app`, plain functions in `executor`."""
         self._cleanups = app.cleanups
         self._executor = executor
         self._loop = loop
-        self._done = done
-        self._bury = bury
-        self._look_for = look_for
+        self._done, self._bury, self._look_for = calls
+        self._effort = effort
         self._stopped: OrderedDict[str, None] = OrderedDict()
         self._handled: OrderedDict[str, None] = OrderedDict()
         self._under_way: dict[str, list[tuple[int, int]]] = {}
@@ -82,7 +107,7 @@ class Cleanups:
 
     # In the reader's thread
 
-    def select(self, message: Any) -> object | None:  # noqa: ANN401  # unstubbed
+    def select(self, message: Message) -> Cancellation | None:
         """A cancelled run that one of the app's cleanups is for."""
         if slug_of(message) not in self._cleanups:
             return None
@@ -91,7 +116,7 @@ class Cleanups:
         except CodecError as error:
             _log.warning("A cancelled event can't be read", error=str(error))
             return None
-        return Cancellation(run, message.value(), message.timestamp()[1])
+        return Cancellation(run, message.value() or b"", message.timestamp()[1])
 
     def deliver(self, found: list[tuple[int, int, object]]) -> None:
         """Let the loop take them."""
@@ -108,15 +133,15 @@ class Cleanups:
     def stopped(self, run_ids: Iterable[str]) -> None:
         """`runs` shows that these have stopped."""
         for run_id in run_ids:
-            _remember(self._stopped, run_id)
+            self._remember(self._stopped, run_id)
             if run_id in self._waiting:
                 self._waiting[run_id][1].set()
 
     async def look_after(self) -> None:
         """Look, ever more rarely, for runs whose stop nobody saw; until cancelled."""
-        looks = 0
+        looks, waits = 0, self._effort.look_again_s
         while True:
-            await asyncio.sleep(_LOOK_AGAIN_S[min(looks, len(_LOOK_AGAIN_S) - 1)])
+            await asyncio.sleep(waits[min(looks, len(waits) - 1)])
             looks = looks + 1 if self._waiting else 0
             if self._waiting:
                 asked = {run_id: since for run_id, (since, _) in self._waiting.items()}
@@ -144,7 +169,7 @@ class Cleanups:
                 except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever it is, it is kept
                     _log.exception("A cleanup failed for good", run_id=run.run_id)
                     await self._bury(Letter(cancellation, partition, offset, error))
-            _remember(self._handled, run.run_id)
+            self._remember(self._handled, run.run_id)
         del self._under_way[run.run_id]
         for place in places:
             self._done(*place)
@@ -157,21 +182,20 @@ class Cleanups:
         self._waiting.pop(run_id, None)
 
     async def _clean_up(self, call: CleanUp, run: CancelledRun) -> None:
-        attempt = 0
+        attempt, retries = 0, self._effort.retries
         while True:
             attempt += 1
             try:
                 await call_cleanup(call, run, self._executor)
             except (Exception, SystemExit) as error:
-                if not _RETRIES.again(attempt, error):
+                if not retries.again(attempt, error):
                     raise
                 _log.warning("A cleanup failed", run_id=run.run_id, error=repr(error))
-                await asyncio.sleep(_RETRIES.wait_ms(attempt) / 1000)
+                await asyncio.sleep(retries.wait_ms(attempt) / 1000)
             else:
                 return
 
-
-def _remember(known: OrderedDict[str, None], run_id: str) -> None:
-    known[run_id] = None
-    if len(known) > _REMEMBERED:
-        known.popitem(last=False)
+    def _remember(self, known: OrderedDict[str, None], run_id: str) -> None:
+        known[run_id] = None
+        if len(known) > self._effort.remembered:
+            known.popitem(last=False)

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, Final
 
 import uvloop
+from confluent_kafka import Message
 
 from streams import logs
 from streams.functions.changes import Difference
@@ -26,7 +27,7 @@ from streams.kafka.topics import check_topics
 from streams.metrics import Metrics
 from streams.sdk.app import App
 from streams.sdk.execution import shortened, text_of
-from streams.sdk.worker.cleanup import Cleanups, Letter
+from streams.sdk.worker.cleanup import Calls, Cleanups, Letter
 from streams.sdk.worker.figures import Figures
 from streams.sdk.worker.history import History
 from streams.sdk.worker.intake import EndedRuns, Intake, read_record, slug_of
@@ -126,9 +127,11 @@ class _Process:
             self._app,
             executor,
             loop,
-            done=cleaner.done,
-            bury=partial(self._bury, journal),
-            look_for=partial(find_stopped_runs, settings, partitions),
+            Calls(
+                done=cleaner.done,
+                bury=partial(self._bury, journal),
+                look_for=partial(find_stopped_runs, settings, partitions),
+            ),
         )
         watch = await asyncio.to_thread(RunWatch, settings)
         threads.start("journal", journal.run, last=True)
@@ -184,13 +187,13 @@ class _WatchHandler:
         self._cleanups = cleanups
         self._loop = loop
 
-    def wanted(self, message: Any) -> bool:  # noqa: ANN401  # unstubbed
+    def wanted(self, message: Message) -> bool:
         """In the watch's thread: cheap, since it sees every run there is."""
         if (message.key() or b"").decode() in self._worker.runs:
             return True
         return (
             bool(self._cleaned)
-            and b'"stopped_at":' in message.value()
+            and b'"stopped_at":' in (message.value() or b"")
             and slug_of(message) in self._cleaned
         )
 

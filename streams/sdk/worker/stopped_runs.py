@@ -7,6 +7,7 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from streams import logs
+from streams.clock import now_ms
 from streams.kafka import clients, codes
 from streams.kafka.consumers import follower
 from streams.settings import Settings
@@ -64,7 +65,7 @@ def _look(consumer: Consumer, topic: str, partitions: int, asked: Mapping[str, i
             found.add(run_id)
             if has_stopped(message.value()):
                 stopped.add(run_id)
-    over_before = time.time_ns() // 1_000_000 - _TOMBSTONES_MS
+    over_before = now_ms() - _TOMBSTONES_MS
     nothing_left = {one for one in asked.keys() - found if homes[one] not in unread}
     return stopped | {run_id for run_id in nothing_left if asked[run_id] < over_before}
 

@@ -13,7 +13,6 @@ A crash anywhere leaves the claim to its lease: the run is dispatched again, and
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -22,6 +21,7 @@ from typing import Final
 import msgspec
 
 from streams import logs
+from streams.clock import now_ms
 from streams.crash import crash_at
 from streams.sdk.calls import call_function
 from streams.sdk.cancelled_run import Event
@@ -235,7 +235,7 @@ class Worker:
     async def _hand_over(self, run: ClaimedRun) -> None:
         """5: a run that sleeps until now is dispatched at once, to whoever can go on with it."""
         run.phase = Phase.LEAVING
-        update = self._updates.sleeps(run.run_id, run.attempt, time.time_ns() // 1_000_000)
+        update = self._updates.sleeps(run.run_id, run.attempt, now_ms())
         if run.cancelled_at:
             update = self._updates.stopped(run.run_id, run.attempt)
         await self._journal.write([update])
@@ -369,7 +369,7 @@ class _RunJournal:
         self._run = run
 
     def now_ms(self) -> int:
-        return time.time_ns() // 1_000_000
+        return now_ms()
 
     def parks(self, wait_ms: int) -> bool:
         return self._worker.parks(wait_ms)

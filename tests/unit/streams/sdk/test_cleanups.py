@@ -9,34 +9,22 @@ from dataclasses import dataclass, field
 
 import orjson
 import pytest
+from confluent_kafka import Message
 
 from streams.sdk import App, CancelledRun, Retries
-from streams.sdk.worker import cleanup
-from streams.sdk.worker.cleanup import Cancellation, Cleanups, Letter
+from streams.sdk.worker.cleanup import Calls, Cancellation, Cleanups, Effort, Letter
 from tests.support.claimed import a_while, run_id, until
 
 RECEIVED = 1_800_000_000_000
 SLUG = "reports-generate"
 
 
-@dataclass(frozen=True)
-class Message:
+EFFORT = Effort(retries=Retries(attempts=3, backoff="1ms"), look_again_s=(0.001,))
+
+
+def record(value: bytes | None, slug: str = SLUG) -> Message:
     """A record of `cancelled`."""
-
-    content: bytes | None
-    slug: str = SLUG
-
-    def headers(self) -> list[tuple[str, bytes]]:
-        """Of which function it is."""
-        return [("function-id", self.slug.encode())]
-
-    def value(self) -> bytes | None:
-        """What it says."""
-        return self.content
-
-    def timestamp(self) -> tuple[int, int]:
-        """When the broker got it."""
-        return (1, RECEIVED)
+    return Message(value=value, headers=[("function-id", slug.encode())], timestamp=(1, RECEIVED))
 
 
 def message(number: int = 0, status_before: str = "scheduled", slug: str = SLUG) -> Message:
@@ -49,7 +37,7 @@ def message(number: int = 0, status_before: str = "scheduled", slug: str = SLUG)
         "cause": {"type": "api"},
         "run": {"status_before": status_before, "attempt": 1, "last_step": None},
     }
-    return Message(orjson.dumps({"data": data}), slug)
+    return record(orjson.dumps({"data": data}), slug)
 
 
 @dataclass
@@ -73,7 +61,9 @@ class Desk:
 
     def read(self, *messages: Message) -> None:
         """Records are read, one after the other."""
-        found = [(0, at, self.cleanups.select(one)) for at, one in enumerate(messages)]
+        found: list[tuple[int, int, object]] = [
+            (0, at, self.cleanups.select(one)) for at, one in enumerate(messages)
+        ]
         assert all(isinstance(one, Cancellation) for _, _, one in found)
         self.cleanups.deliver(found)
 
@@ -83,7 +73,7 @@ class Desk:
 
 
 @contextmanager
-def opened(app: App) -> Iterator[Desk]:
+def opened(app: App, effort: Effort) -> Iterator[Desk]:
     """A desk for the cleanups of an app."""
     desk = Desk()
     with ThreadPoolExecutor(2) as executor:
@@ -91,31 +81,31 @@ def opened(app: App) -> Iterator[Desk]:
             app,
             executor,
             asyncio.get_running_loop(),
-            done=lambda partition, offset: desk.done.append((partition, offset)),
-            bury=desk.bury,
-            look_for=desk.look_for,
+            Calls(
+                done=lambda partition, offset: desk.done.append((partition, offset)),
+                bury=desk.bury,
+                look_for=desk.look_for,
+            ),
+            effort,
         )
         yield desk
 
 
-def played(call: Callable[[CancelledRun], object], play: Callable[[Desk], Awaitable[None]]) -> Desk:
+def played(
+    call: Callable[[CancelledRun], object],
+    play: Callable[[Desk], Awaitable[None]],
+    effort: Effort = EFFORT,
+) -> Desk:
     """Play a scene with one cleanup."""
     app = App("reports")
     app.on_cancelled(function=SLUG)(call)
 
     async def go() -> Desk:
-        with opened(app) as desk:
+        with opened(app, effort) as desk:
             await play(desk)
             return desk
 
     return asyncio.run(go())
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three attempts without long waits."""
-    monkeypatch.setattr(cleanup, "_RETRIES", Retries(attempts=3, backoff="1ms"))
-    monkeypatch.setattr(cleanup, "_LOOK_AGAIN_S", (0.001,))
 
 
 def test_only_what_a_cleanup_is_for_is_selected() -> None:
@@ -127,8 +117,8 @@ def test_only_what_a_cleanup_is_for_is_selected() -> None:
         assert isinstance(found, Cancellation)
         assert (found.run.run_id, found.received_ms) == (run_id(), RECEIVED)
         assert select(message(slug="reports-other")) is None
-        assert select(Message(b"{")) is None
-        assert select(Message(None)) is None
+        assert select(record(b"{")) is None
+        assert select(record(None)) is None
 
     assert played(lambda _: None, play).done == []
 
@@ -250,12 +240,11 @@ def test_a_cleanup_that_fails_for_good_is_a_dead_letter() -> None:
     desk = played(failing, play)
     [letter] = desk.letters
     assert (letter.partition, letter.offset, letter.error) == (0, 0, error)
-    assert letter.cancellation.value == message(0).content
+    assert letter.cancellation.value == message(0).value()
 
 
-def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_remembered_is_bounded() -> None:
     """The oldest is forgotten first: it may be told again, and cleaned up again."""
-    monkeypatch.setattr(cleanup, "_REMEMBERED", 2)
     called = []
 
     async def play(desk: Desk) -> None:
@@ -266,6 +255,6 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         desk.read(message(0))
         await desk.all_done(6)
 
-    played(lambda run: called.append(run.run_id), play)
+    played(lambda run: called.append(run.run_id), play, EFFORT._replace(remembered=2))
     assert called.count(run_id(0)) == 2
     assert (called.count(run_id(1)), called.count(run_id(2))) == (1, 1)
