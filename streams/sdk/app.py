@@ -142,5 +142,5 @@ def _triggers(trigger: Trigger | Sequence[Trigger]) -> list[dict[str, Any]]:
     return [{"event": one} if isinstance(one, str) else dict(one) for one in several]
 
 
-def _given(**fields: Any) -> dict[str, Any]:  # noqa: ANN401  # a definition's fields
+def _given(**fields: object) -> dict[str, object]:
     return {name: value for name, value in fields.items() if value is not None}

@@ -118,11 +118,11 @@ class Step:
         """
         await self._execution.sleep_until(name, instant_ms(instant))
 
-    async def _here(self, call: Callable[[], Awaitable[Any]], begin: Begin) -> Any:  # noqa: ANN401  # any JSON
+    async def _here(self, call: Callable[[], Awaitable[T]], begin: Begin) -> T:
         begin()
         return await call()
 
-    async def _in_thread(self, call: Callable[[], Any], begin: Begin) -> Any:  # noqa: ANN401  # any JSON
+    async def _in_thread(self, call: Callable[[], object], begin: Begin) -> object:
         loop = asyncio.get_running_loop()
         run = copy_context().run
         future = loop.run_in_executor(self._executor, run, _contained, call, begin)
@@ -212,9 +212,9 @@ class _Here:
             asked()
         return future.result()
 
-    async def call(self, call: Callable[[], Any], begin: Begin) -> Any:  # noqa: ANN401  # any JSON
+    async def call(self, call: Callable[[], T], begin: Begin) -> T:
         """Let the waiting thread execute a function; its result."""
-        done: asyncio.Future[Any] = self._loop.create_future()
+        done: asyncio.Future[T] = self._loop.create_future()
         context = copy_context()
 
         def asked() -> None:
@@ -229,7 +229,7 @@ class _Here:
         return await done
 
 
-def _contained(call: Callable[[], Any], begin: Begin) -> Any:  # noqa: ANN401  # any JSON
+def _contained(call: Callable[[], T], begin: Begin) -> T:
     begin()
     try:
         return call()

@@ -144,7 +144,7 @@ class Execution:
         self._interrupt()
         await self._until_quiet()
 
-    async def step(self, name: str, call: StepCall, retries: Retries) -> Any:  # noqa: ANN401  # any JSON
+    async def step(self, name: str, call: StepCall, retries: Retries) -> Json:
         """The outcome of a step, executed unless it was before.
 
         Raises:
@@ -162,7 +162,7 @@ class Execution:
         """Sleep until a time in ms since 1970; one that has passed costs nothing more."""
         await self._sleep(self._key(name), lambda: wake_at)
 
-    async def _step(self, key: str, call: StepCall, retries: Retries) -> Any:  # noqa: ANN401  # any JSON
+    async def _step(self, key: str, call: StepCall, retries: Retries) -> Json:
         await self._check(key)
         outcome = self._recorded.get(key)
         if outcome is None:

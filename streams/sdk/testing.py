@@ -34,7 +34,7 @@ from streams.sdk.context import instant_ms
 from streams.sdk.errors import StepError
 from streams.sdk.execution import Execution, StepCall
 from streams.sdk.retries import Retries, milliseconds
-from topology.records import StepFailure, StepRecord
+from topology.records import Json, StepFailure, StepRecord
 
 __all__ = ["After", "Before", "During", "InSleep", "Outcome", "TestKit"]
 
@@ -144,7 +144,7 @@ class TestKit:
         data: Mapping[str, Any] | None = None,
         name: str | None = None,
         event_id: str | None = None,
-        user: Any = None,  # noqa: ANN401  # any JSON
+        user: Json = None,
         cancel: Moment | None = None,
         cause: Mapping[str, Any] = _CAUSE,
         attempt: int = 1,
@@ -375,7 +375,7 @@ class _Watched(Execution):
         self._loops_thread = threading.get_ident()
         run.execution = self
 
-    async def _step(self, key: str, call: StepCall, retries: Retries) -> Any:  # noqa: ANN401  # any JSON
+    async def _step(self, key: str, call: StepCall, retries: Retries) -> Json:
         self._reach(Before, key)
         try:
             result = await super()._step(key, call, retries)

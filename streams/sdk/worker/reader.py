@@ -5,7 +5,7 @@ import threading
 import time
 from typing import Any, Final, Protocol
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streams import logs
 from streams.kafka import codes
@@ -22,7 +22,7 @@ _log = logs.get(__name__)
 class Handler(Protocol):
     """What is done with the records; all calls come from the reader's thread."""
 
-    def select(self, message: Any) -> object | None:  # noqa: ANN401  # confluent-kafka's, unstubbed
+    def select(self, message: Message) -> object | None:
         """What a record asks for, or None: such a record stays open until it is done."""
 
     def deliver(self, found: list[tuple[int, int, object]]) -> None:

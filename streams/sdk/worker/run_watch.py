@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from streams import logs
 from streams.kafka import clients
@@ -65,7 +65,7 @@ class RunWatch:
                 found = []
                 for message in messages:
                     if message.error() is not None:
-                        self._say(message.error())
+                        self._report(message.error())
                     elif message.value() is not None and wanted(message):
                         found.append(message.value())
                 if found:
@@ -73,6 +73,6 @@ class RunWatch:
         finally:
             self._consumer.close()
 
-    def _say(self, error: Any) -> None:  # noqa: ANN401  # its stub is all None
+    def _report(self, error: KafkaError) -> None:
         if self._limiter.admit(error.code()) is not None:
             _log.warning("Kafka reports trouble with runs", error=error.str())
