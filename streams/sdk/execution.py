@@ -383,7 +383,7 @@ def _changed(key: str) -> RuntimeError:
 
 
 def code_of(error: BaseException) -> str:
-    """By what programs tell an error: its own `code`, if that is a text, else its class."""
+    """The code of an error: its attribute `code` if that is a string, else its class's name."""
     code = getattr(error, "code", None)
     return _encodable(code) if isinstance(code, str) else type(error).__name__
 

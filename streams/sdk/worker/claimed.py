@@ -1,4 +1,4 @@
-"""A run in this worker's hands, and what the records of `runs` mean for it: pure decisions."""
+"""A run that a worker has claimed, and what records of `runs` mean for it: pure decisions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,27 +20,28 @@ class Phase(Enum):
 
     CLAIMING = auto()
     RUNNING = auto()
-    LEAVING = auto()  # the last word is written: `runs` is to show it
+    LEAVING = auto()  # the last update is written, and `runs` doesn't show it yet
 
 
 class Verdict(Enum):
-    """What a record of `runs` means for a run that this worker holds."""
+    """What a record of `runs` means for a run that this worker has claimed."""
 
     NOTHING = auto()
-    ACCEPTED = auto()  # the claim: the function may begin
-    REFUSED = auto()  # the claim: somebody else has it, or it ended
+    ACCEPTED = auto()  # the claim is accepted: the function may begin
+    REFUSED = auto()  # another worker has claimed the run, or the run has ended
     CANCELLED = auto()
-    LOST = auto()  # it goes on elsewhere, or ended without us
-    CONFIRMED = auto()  # the last word arrived
+    LOST = auto()  # another worker goes on with the run, or it ended without this worker
+    CONFIRMED = auto()  # `runs` shows this worker's last update
 
 
 @dataclass(slots=True)
 class ClaimedRun:
-    """One attempt of a run that this worker has claimed, or tries to.
+    """One attempt of a run that this worker has claimed, or tries to claim.
 
     Attributes:
-        lease_until: Until when nobody else gets the run, by the clock of `journal.monotonic`.
-        dispatched_at: Partition and offset of the dispatch, done once the claim is decided.
+        lease_until: No other worker gets the run before this time (s, of `journal.monotonic`).
+        dispatched_at: Partition and offset of the dispatch, which is done once the claim is
+            accepted or refused.
         cancelled_at: When this worker learned of the cancel, by the same clock; 0: not cancelled.
         overran: Whether its step went on for longer than is usual after a cancel.
     """
@@ -57,17 +58,17 @@ class ClaimedRun:
 
     @property
     def run_id(self) -> str:
-        """The run."""
+        """The id of the run."""
         return self.record.run_id
 
     @property
     def attempt(self) -> int:
-        """Which dispatch of it this worker claimed."""
+        """The number of the dispatch that this worker claimed, from 1."""
         return self.record.attempt
 
     @property
     def lease_s(self) -> float:
-        """How long its worker may be silent."""
+        """How long the worker may send no heartbeat before it loses the run, in s."""
         lease_ms = self.function.definition.lease_ms
         assert lease_ms is not None, "an app gives every function a lease"
         return lease_ms / 1000
@@ -78,7 +79,7 @@ class ClaimedRun:
 
 
 def verdict(run: ClaimedRun, record: RunRecord, worker: str) -> Verdict:
-    """What a record means for a run that `worker` holds."""
+    """What a record of `runs` means for a run that `worker` has claimed."""
     if record.attempt < run.attempt:
         return Verdict.NOTHING
     if run.phase is Phase.CLAIMING:
@@ -107,7 +108,7 @@ def _on_claim(run: ClaimedRun, record: RunRecord, worker: str) -> Verdict:
 def _on_leaving(run: ClaimedRun, record: RunRecord) -> Verdict:
     if record.attempt == run.attempt:
         if record.status == Status.CANCELLED and record.stopped_at is None:
-            # It was cancelled before our last word came: whoever cleans up waits for `stopped`.
+            # It was cancelled before our last update came: cleanups wait for `stopped`.
             return Verdict.NOTHING if run.cancelled_at else Verdict.CANCELLED
         if record.status == Status.RUNNING:
             return Verdict.NOTHING
@@ -115,5 +116,5 @@ def _on_leaving(run: ClaimedRun, record: RunRecord) -> Verdict:
 
 
 def has_ended(status: str) -> bool:
-    """Whether a run of this status never goes on."""
+    """Whether a run with this status has ended for good."""
     return status in ENDED

@@ -167,14 +167,6 @@ class History:
             elif self._limiter.admit(error.code()) is not None:
                 _log.warning("Kafka reports trouble with steps", error=error.str())
 
-    def _keep(self, rows: Rdict, message: Any) -> None:  # noqa: ANN401  # unstubbed
-        key, value = message.key(), message.value()
-        if value is None:
-            rows.delete(key)
-        else:
-            rows.put(key, value)
-        self._read[message.partition()] = message.offset() + 1
-
     def _wait(self) -> None:
         with suppress(queue.Empty):
             self._calls.get(timeout=_POLL_S)()

@@ -1,6 +1,6 @@
-"""Follows all of `runs` from now on: what became of this worker's runs, wherever they are homed.
+"""Follows all partitions of `runs`, to see what becomes of the runs that this worker has claimed.
 
-Not as a member of a group: a run stays with its worker when its partition goes to another one.
+The consumer joins no group: a run stays with its worker when another worker gets its partition.
 """
 
 import logging
@@ -23,7 +23,7 @@ _log = logs.get(__name__)
 
 
 class RunWatch:
-    """A consumer of every partition, from where they ended when it was made."""
+    """A consumer of every partition of `runs`, from the ends at the time when it was made."""
 
     def __init__(self, settings: Settings) -> None:
         """Settle where reading begins: what is written later is seen.

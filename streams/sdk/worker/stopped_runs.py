@@ -27,10 +27,10 @@ _log = logs.get(__name__)
 
 
 def find_stopped_runs(settings: Settings, partitions: int, asked: Mapping[str, int]) -> set[str]:
-    """Those of the runs, given with the times of their cancels (ms), that have stopped.
+    """Which of the runs have stopped; `asked` has the times of their cancels (ms since 1970).
 
-    Compaction keeps a run's last record, so what has stopped is found however long ago it was. Of
-    which nothing is left, that was over for so long that even its tombstone is gone.
+    Compaction keeps a run's last record, so a stop is found however long ago it was. A run that
+    was cancelled over two days ago and has no record has stopped: even its tombstone is gone.
     """
     client = clients.librdkafka(settings, log_level=0)
     consumer = follower(client, f"{settings.application_id}-worker")
@@ -71,7 +71,7 @@ def _look(consumer: Consumer, topic: str, partitions: int, asked: Mapping[str, i
 
 
 def _records(consumer: Consumer, unread: set[int]) -> Iterator[Message]:
-    """The records until the partitions' ends; whichever was read is taken out of `unread`."""
+    """Yield the records up to the ends; a partition that was read is removed from `unread`."""
     until = time.monotonic() + _MOST_S
     while unread and time.monotonic() < until:
         message = consumer.poll(_POLL_S)

@@ -21,7 +21,7 @@ class Updates:
     """Makes the records of one worker."""
 
     def __init__(self, settings: Settings, worker: str, partitions: int) -> None:
-        """`worker` is the name by which it claims; `partitions` the shared count."""
+        """`worker` is the name in its claims, `partitions` the number that all topics share."""
         self.worker = worker
         self._partitions = partitions
         self._updates_topic = settings.topic(RUN_UPDATES)
@@ -32,7 +32,7 @@ class Updates:
         return keys.partition_of_run(keys.run_id_bytes(run_id), self._partitions)
 
     def claim(self, run_id: str, attempt: int) -> Outgoing:
-        """The run is to be this worker's; later the same says that it still is."""
+        """Claims the run; once claimed, says that the worker still has it."""
         return self._update(run_id, attempt, RunUpdate(status="running"))
 
     def took_step(self, run_id: str, attempt: int, step: str) -> Outgoing:
@@ -40,7 +40,7 @@ class Updates:
         return self._update(run_id, attempt, RunUpdate(status="running", step=step))
 
     def sleeps(self, run_id: str, attempt: int, until: int) -> Outgoing:
-        """The run sleeps, in nobody's hands."""
+        """The run sleeps until a time (ms since 1970), and no worker has it meanwhile."""
         return self._update(run_id, attempt, RunUpdate(status="sleeping", until=until))
 
     def completed(self, run_id: str, attempt: int) -> Outgoing:
@@ -60,7 +60,7 @@ class Updates:
         return self._update(run_id, attempt, RunUpdate(status="stopped"))
 
     def heartbeat(self, runs: Iterable[tuple[str, int]]) -> Outgoing:
-        """These runs and attempts are still this worker's."""
+        """Renews the leases of these runs, given with their attempts."""
         beaten = tuple(BeatenRun(run_id=run_id, attempt=attempt) for run_id, attempt in runs)
         update = RunUpdate(status="heartbeat", worker=self.worker, runs=beaten)
         return Outgoing(self._updates_topic, self.worker.encode(), _encode(update))
@@ -71,7 +71,7 @@ class Updates:
         return Outgoing(self._steps_topic, key, _encode(record), self.home(record.run_id))
 
     def forgotten(self, run_id: str, step: str) -> Outgoing:
-        """The outcome of a step is needed no more."""
+        """Removes the outcome of a step."""
         return Outgoing(self._steps_topic, step_key(run_id, step), None, self.home(run_id))
 
     def _update(self, run_id: str, attempt: int, update: RunUpdate) -> Outgoing:

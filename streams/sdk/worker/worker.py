@@ -6,7 +6,7 @@ The order, which is the guarantee (S31, S32, S34):
 2. `runs` shows the claim accepted; the outcomes of earlier attempts' steps are looked up
 3. the function is called; each step's outcome is committed before it goes on
 4. `runs` shows a cancel: no new step starts, a sleep ends, the executing step runs to its end
-5. the last word is written: completed, failed, sleeping, or stopped after a cancel
+5. the last update is written: completed, failed, sleeping, or stopped after a cancel
 6. `runs` shows it: the run is forgotten here
 
 A crash anywhere leaves the claim to its lease: the run is dispatched again, and 2 knows the steps.
@@ -172,7 +172,7 @@ class Worker:
                 pass
 
     def _cancel(self, run: ClaimedRun, cause: Json) -> None:
-        """4; what has said its last word already says `stopped` now."""
+        """Step 4; a run whose last update is written already gets `stopped` after it."""
         if run.cancelled_at:
             return
         run.cancelled_at = monotonic()
@@ -197,7 +197,7 @@ class Worker:
     # 2, 3 and 5: one run
 
     async def _run(self, run: ClaimedRun) -> None:
-        """From the accepted claim to the last word."""
+        """Work on a run from its accepted claim to its last update."""
         crash_at("worker_claimed")
         try:
             recorded = await self._recorded(run)
@@ -229,11 +229,11 @@ class Worker:
             update = self._updates.completed(run.run_id, run.attempt)
         else:
             update = self._updates.failed(run.run_id, run.attempt, error)
-        # Not guarded by the lease: a word that comes too late is ignored, by its attempt.
+        # Not guarded by the lease: an update that comes too late is ignored, by its attempt.
         await self._journal.write([update])
 
     async def _hand_over(self, run: ClaimedRun) -> None:
-        """5: a run that sleeps until now is dispatched at once, to whoever can go on with it."""
+        """Step 5: let the run sleep until now: it is dispatched again at once."""
         run.phase = Phase.LEAVING
         update = self._updates.sleeps(run.run_id, run.attempt, now_ms())
         if run.cancelled_at:
@@ -270,7 +270,7 @@ class Worker:
     # From the runs' journals
 
     async def took_step(self, run: ClaimedRun, record: StepRecord) -> None:
-        """3: the outcome and the run's update, together."""
+        """Step 3: write the outcome and the run's update in one transaction."""
         step, update = self._updates.step(record), self._updates.claim(run.run_id, run.attempt)
         if record.wake_at is msgspec.UNSET:
             update = self._updates.took_step(run.run_id, run.attempt, record.step)
@@ -279,7 +279,7 @@ class Worker:
         self._figures.took_step()
 
     async def park(self, run: ClaimedRun, record: StepRecord | None, wake_at: int) -> None:
-        """5: the run sleeps without us."""
+        """Step 5: the run sleeps, and no worker has it meanwhile."""
         run.phase = Phase.LEAVING
         updates = [] if record is None else [self._updates.step(record)]
         updates.append(self._updates.sleeps(run.run_id, run.attempt, wake_at))
