@@ -19,7 +19,11 @@ BUILT_IN_MARKS = {
     "xfail",
 }
 ASSERTING_CALL = re.compile(r"^(?:raises|warns|fail|_?(?:assert|check|expect|verify)\w*)$")
+PATCHING_CALL = re.compile(r"^(?:monkeypatch\.setattr|(?:mock\.)?patch(?:\.object|\.multiple)?)$")
 SLEEPERS = {"time", "asyncio"}
+OWN = ("streams", "topology", "examples", "tests")
+# Bugs that are planted to see them found change the code itself.
+PLANTS = Path("tests/simulation/plants.py")
 
 
 def collected(module: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -52,6 +56,36 @@ def naps(module: ast.Module) -> list[int]:
             and any(alias.name == "sleep" for alias in node.names)
         )
     ]
+
+
+def patched(module: ast.Module) -> list[int]:
+    """The lines where a module replaces a part of our own code, by name or by object."""
+    ours = _own_names(module)
+    return [
+        node.lineno
+        for node in ast.walk(module)
+        if isinstance(node, ast.Call)
+        and PATCHING_CALL.search(ast.unparse(node.func))
+        and node.args
+        and _is_own(node.args[0], ours)
+    ]
+
+
+def _own_names(module: ast.Module) -> set[str]:
+    """What a module imports from our own packages."""
+    return {
+        alias.asname or alias.name.partition(".")[0]
+        for node in ast.walk(module)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+        if (getattr(node, "module", None) or alias.name).partition(".")[0] in OWN
+    }
+
+
+def _is_own(target: ast.expr, ours: set[str]) -> bool:
+    name = target.value if isinstance(target, ast.Constant) else ast.unparse(target)
+    first = str(name).partition(".")[0]
+    return first in (OWN if isinstance(target, ast.Constant) else ours)
 
 
 def marks(module: ast.Module) -> set[str]:
@@ -106,6 +140,16 @@ def test_no_test_sleeps() -> None:
     ] == []
 
 
+def test_no_test_patches_our_own_code() -> None:
+    """A test that replaces a part of ours tests another program: it gives the part instead."""
+    assert [
+        f"{path}:{line}"
+        for path in tree.python_files("tests")
+        if path != PLANTS
+        for line in patched(tree.parsed(path))
+    ] == []
+
+
 def test_each_mark_is_registered() -> None:
     """A mark that nobody registered selects nothing."""
     settings = tomllib.loads((tree.ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -121,6 +165,7 @@ def test_the_guards_on_tests_bite() -> None:
     """An empty test, a nap and a mark are each found in a module that has them."""
     module = ast.parse(
         "import time\n"
+        "from streams.joiner import store\n"
         "@pytest.mark.brokr\n"
         "def test_a():\n"
         "    time.sleep(1)\n"
@@ -128,7 +173,11 @@ def test_the_guards_on_tests_bite() -> None:
         "    await asyncio.sleep(0)\n"
         "    with pytest.raises(ValueError):\n"
         "        f()\n"
+        "    monkeypatch.setattr(store, 'WIDTH', 1)\n"
+        "    monkeypatch.setattr(time, 'time', f)\n"
+        "    mock.patch('streams.joiner.store.wipe')\n"
     )
     assert [asserts_something(test) for test in collected(module)] == [False, True]
-    assert naps(module) == [4]
+    assert naps(module) == [5]
+    assert patched(module) == [10, 12]
     assert marks(module) == {"brokr"}

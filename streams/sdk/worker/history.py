@@ -161,7 +161,12 @@ class History:
                 continue
             error = message.error()
             if error is None:
-                self._keep(rows, message)
+                key, value = message.key(), message.value()
+                if value is None:
+                    rows.delete(key)
+                else:
+                    rows.put(key, value)
+                self._read[message.partition()] = message.offset() + 1
             elif error.code() == codes.END:
                 self._read[message.partition()] = message.offset()
             elif self._limiter.admit(error.code()) is not None:
