@@ -247,7 +247,7 @@ def test_a_repeated_request_does_nothing() -> None:
     cancellation = driver.cancel_runs(SLUG)
     driver.advance("1s")
     new = driver.event("report/requested", reportId="r2")
-    driver.cancel_runs(SLUG, id=cancellation)
+    driver.cancel_runs(SLUG, request_id=cancellation)
     driver.advance("1s")
     assert driver.status(new) == "scheduled"
     assert driver.progress(cancellation)["cancelled"] == 1

@@ -108,7 +108,7 @@ def test_s29_each_original_once_per_replay() -> None:
     run = driver.event("report/requested", reportId="r1")
     driver.cancel("report/cancelled", reportId="r1")
     request = replay(driver)
-    replay(driver, id=request)
+    replay(driver, request_id=request)
     driver.restart()
     for partition in range(len(driver.partitions)):
         driver.reread("replayed", partition)

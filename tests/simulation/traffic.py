@@ -20,8 +20,11 @@ functions:
     cancel_on:
       - {event: order/cancelled, match: data.id}
       - {event: account/closed, match: data.user, early_cancel: 2s}
-      - {event: order/purged, if: "event.data.user == async.data.user || event.data.id == async.data.id"}
-      - {event: order/purged, if: "event.data.user == async.data.user && async.data.n < event.data.n", timeout: 5s}
+      - event: order/purged
+        if: "event.data.user == async.data.user || event.data.id == async.data.id"
+      - event: order/purged
+        if: "event.data.user == async.data.user && async.data.n < event.data.n"
+        timeout: 5s
   - {id: latest, app: sim, triggers: [{event: document/saved}],
      cancel_on: [{event: document/saved, match: data.user}]}
   - id: latest-twice
@@ -35,13 +38,15 @@ functions:
      cancel_on: [{event: price/changed, if: "async.data.n > event.data.n + 5"}]}
   - {id: all, app: sim, triggers: [{event: document/saved}],
      cancel_on: [{event: maintenance/started, all_runs: true, timeout: 20s}]}
-  - {id: timed, app: sim, triggers: [{event: order/placed}], timeouts: {start: 20s, finish: 1m}, lease: 10s,
-     cancel_on: [{event: order/cancelled, match: data.id}, {event: account/closed, match: data.user}]}
+  - {id: timed, app: sim, triggers: [{event: order/placed}], timeouts: {start: 20s, finish: 1m},
+     lease: 10s, cancel_on: [
+       {event: order/cancelled, match: data.id}, {event: account/closed, match: data.user}]}
   - {id: bulk, app: sim, triggers: [{event: order/placed}]}
   - {id: paused, app: sim, triggers: [{event: order/placed}]}
   - {id: again, app: sim, triggers: [{event: document/saved}],
-     cancel_on: [{event: document/saved, match: data.user}, {event: account/closed, match: data.user}]}
-"""  # noqa: E501
+     cancel_on: [
+       {event: document/saved, match: data.user}, {event: account/closed, match: data.user}]}
+"""
 NAMES: Final = {
     "order/placed": 8,
     "document/saved": 4,

@@ -209,21 +209,21 @@ class Driver:
 
     def request(
         self,
-        type: str,  # noqa: A002  # as requests name it
+        kind: str,
         /,
         *,
-        id: str | None = None,  # noqa: A002
+        request_id: str | None = None,
         at: int | None = None,
         reason: str | None = None,
         **body: Json,
     ) -> str:
         """Produce a request, received `at`, or one ms after the record before; its id."""
         number = len(self.requested)
-        request_id = id or keys.run_id_text((self.now << 80 | number).to_bytes(16, "big"))
+        request_id = request_id or keys.run_id_text((self.now << 80 | number).to_bytes(16, "big"))
         self.requested.append(request_id)
         record = {
             "request_id": request_id,
-            "type": type,
+            "type": kind,
             "requested_by": "tester",
             "reason": reason,
             "body": {name.rstrip("_"): value for name, value in body.items()},
