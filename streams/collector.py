@@ -1,17 +1,17 @@
-"""The garbage collector, kept out of loops that make many objects and no cycles."""
+"""Runs Python's garbage collector rarely, for loops that make many objects and no cycles."""
 
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-# More objects than one round of a router, or one transaction of a joiner, makes.
+# More objects than a router makes in one round, or a joiner in one transaction.
 _COLLECT_AFTER: Final = 200_000
 
 
 @contextmanager
 def rare_collections() -> Iterator[None]:
-    """Collect seldom: at its usual threshold the collector takes a third of a loop's time."""
+    """Collect rarely in the block: at the usual threshold this takes a third of the loop's time."""
     before = gc.get_threshold()
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER, *before[1:])

@@ -1,7 +1,7 @@
-"""Whether a process is live and ready: named checks, without a clock or a web framework of its own.
+"""Whether a process is live and ready, asked of named checks.
 
-Live answers "would a restart help": only `StallCheck` fails it, never a rebalance or a slow broker.
-Ready answers "does it do its work now".
+"Live" tells whether a restart would help: only a `StallCheck` fails it, never a rebalance or a slow
+broker. "Ready" tells whether the process does its work now.
 """
 
 import time
@@ -18,7 +18,7 @@ UNAVAILABLE: Final = 503
 
 
 class Kind(StrEnum):
-    """The two questions that an orchestrator asks."""
+    """The questions that an orchestrator asks."""
 
     LIVE = "live"
     READY = "ready"
@@ -26,7 +26,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to one question: what fails, by the name of its check."""
+    """The answer to a question: all checks by name, and the problem of each that fails."""
 
     kind: Kind
     checks: tuple[str, ...]
@@ -34,7 +34,7 @@ class Answer:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing fails."""
+        """Whether no check fails."""
         return not self.failing
 
     @property
@@ -49,18 +49,18 @@ class Answer:
 
 
 class Health:
-    """The checks of one process. A check returns what is wrong, or None."""
+    """The checks of a process. A check returns its problem as a text, or None."""
 
     def __init__(self) -> None:
         """A process without checks is live and ready."""
         self._checks: dict[Kind, dict[str, Check]] = {kind: {} for kind in Kind}
 
     def add(self, kind: Kind, name: str, check: Check) -> None:
-        """Ask `check` for every answer to `kind`; another one of that name is replaced."""
+        """Ask `check` whenever `kind` is asked; it replaces the check of the same name."""
         self._checks[kind][name] = check
 
     def answer(self, kind: Kind) -> Answer:
-        """Ask every check of one kind; one that raises has failed."""
+        """Ask all checks of a kind; a check that raises has failed."""
         checks = dict(self._checks[kind])
         answers = {name: _asked(check) for name, check in checks.items()}
         failing = {name: answer for name, answer in answers.items() if answer is not None}
@@ -81,10 +81,10 @@ class _Watch:
 
 @dataclass
 class StallCheck:
-    """Whether work moves: a check for `Kind.LIVE`.
+    """A check for `Kind.LIVE`: fails where a partition with a backlog makes no progress.
 
-    Each key (a partition) stands still only while it lags, isn't paused, and its position doesn't
-    change. Time in a rebalance or a restore doesn't count: `pause` and `resume` say so.
+    A partition (the key) stalls while it lags and its position doesn't change. The time between
+    `pause` and `resume` doesn't count: a rebalance or a restore goes on.
     """
 
     stall_seconds: float
@@ -93,7 +93,7 @@ class StallCheck:
     _paused: bool = False
 
     def seen(self, key: Hashable, position: int, lag: int) -> None:
-        """Note how far `key` is, and how much of its input waits."""
+        """Note the position of `key`, and the number of records that it hasn't processed."""
         watch = self._watches.setdefault(key, _Watch(position))
         if lag <= 0 or watch.position != position or self._paused:
             watch.stuck_since = None
@@ -102,21 +102,21 @@ class StallCheck:
         watch.position = position
 
     def forget(self, key: Hashable) -> None:
-        """Watch a key no more: its partition went elsewhere."""
+        """Stop to watch a key: another process owns its partition now."""
         self._watches.pop(key, None)
 
     def pause(self) -> None:
-        """A rebalance or restore began: standing still is what it should do."""
+        """A rebalance or restore begins, in which no partition makes progress."""
         self._paused = True
         for watch in self._watches.values():
             watch.stuck_since = None
 
     def resume(self) -> None:
-        """The rebalance or restore ended: the time that is allowed starts anew."""
+        """The rebalance or restore has ended: each partition's time starts anew."""
         self._paused = False
 
     def __call__(self) -> str | None:
-        """What stands still for too long, and since when."""
+        """The first partition that has stalled for too long, as a text; None if there is none."""
         now = self.clock()
         for key, watch in list(self._watches.items()):
             since = watch.stuck_since
@@ -128,5 +128,5 @@ class StallCheck:
 def _asked(check: Check) -> str | None:
     try:
         return check()
-    except Exception as error:  # noqa: BLE001  # a broken check must fail its own name, not the page
+    except Exception as error:  # noqa: BLE001  # a broken check fails, and the page is still served
         return f"{type(error).__name__}: {error}"

@@ -1,7 +1,8 @@
 """Every metric of every process, declared here and nowhere else.
 
-Base units, bounded labels: never a match value, a run id or an event name. Children with labels
-are bound once (`partition`, `source`), since a look-up per event costs more than the increment.
+Metrics have base units and bounded labels: never a match value, a run id or an event name. What is
+counted per record is bound to its labels once (`partition`, `source`), since looking labels up
+costs more than the increment.
 """
 
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from topology.statuses import Cause, Status
 
 NAMESPACE: Final = "countermand"
-# From a cancel that finds everything in memory to one that waits for an outage to end.
+# From a cancel whose rows are all in memory to a cancel that waits for the end of an outage.
 LATENCY_BUCKETS: Final = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900,
 )  # fmt: skip
@@ -32,7 +33,7 @@ TRANSACTION_BUCKETS: Final = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15,
 )  # fmt: skip
 API_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-# More sources of a kind than this share one series, so that no user input grows the registry.
+# A stage's further reasons for dead letters share one series, so that no input grows the registry.
 _OTHER: Final = "other"
 _REASONS_PER_STAGE: Final = 50
 # What the joiner's decisions count without a label, by the name in `View.count`.
@@ -52,7 +53,7 @@ class Metrics:
     """The metrics of one process; `registry` is the page that they are shown on."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        """Declare all of them on `registry`, or on a new one with the process's own figures."""
+        """Declare all metrics on `registry`, or on a new one that has the process's figures too."""
         if registry is None:
             registry = CollectorRegistry()
             ProcessCollector(registry=registry)
@@ -90,10 +91,7 @@ class Metrics:
             "outcome",
         )
         self.commands = self._counter(
-            "commands_total",
-            "Commands by type; stage routed (written by a router) or applied (by a joiner).",
-            "stage",
-            "type",
+            "commands_total", "Commands by type; stage routed or applied.", "stage", "type"
         )
         self.late = self._counter(
             "late_events_total",
@@ -114,7 +112,7 @@ class Metrics:
         self.updates_ignored = self._counter(
             "updates_ignored_total", "Run updates without effect, by reason.", "reason"
         )
-        # Bound here, so that every cause and status is on the page from the start.
+        # Bound here, so that the page shows every cause and status from the start.
         self.cancels_by_cause = {cause: self.cancels.labels(cause.value) for cause in Cause}
         self.runs_by_status = {status: self.runs.labels(status.value) for status in Status}
 
@@ -213,24 +211,24 @@ class Metrics:
         )
 
     def api_call(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count one call; `route` is the path with its parameters' names."""
+        """Count a call of the API; `route` is the path with the names of its parameters."""
         self.api_calls.labels(method, route, str(status)).inc()
         self.api_seconds.labels(method, route).observe(seconds)
 
     def partition(self, partition: int) -> "PartitionMetrics":
-        """The bound metrics of one of the joiner's partitions."""
+        """The metrics of one of the joiner's partitions."""
         return PartitionMetrics(self, str(partition))
 
     def source(self, topic: str, partition: int) -> Gauge:
-        """The bound lag of one partition that this process reads."""
+        """The lag of a partition that this process reads."""
         return self.lag.labels(topic, str(partition))
 
     def forget_source(self, topic: str, partition: int) -> None:
-        """Take the lag of a partition that this process reads no more off the page."""
+        """Remove the lag of a partition that this process no longer reads from the page."""
         self.lag.remove_by_labels({"topic": topic, "partition": str(partition)})
 
     def dead_letter(self, stage: str, reason: str) -> None:
-        """Count a dead letter; reasons beyond the first 50 of a stage are counted as `other`."""
+        """Count a dead letter; after a stage's first 50 reasons, new ones count as `other`."""
         known = self._reasons.setdefault(stage, set())
         if reason not in known:
             if len(known) >= _REASONS_PER_STAGE:
@@ -240,7 +238,7 @@ class Metrics:
 
     @contextmanager
     def timed_transaction(self) -> Iterator[None]:
-        """Time one transaction; the caller counts its outcome."""
+        """Time the block as one transaction; the caller counts its outcome."""
         started = perf_counter()
         try:
             yield
@@ -249,7 +247,7 @@ class Metrics:
 
 
 class PartitionMetrics:
-    """Gauges of one partition, bound; `close` takes them off the page when it is revoked."""
+    """The gauges of one partition."""
 
     def __init__(self, metrics: Metrics, partition: str) -> None:
         self._gauges = (
@@ -269,7 +267,7 @@ class PartitionMetrics:
         self.queue_size = metrics.queue_size.labels(partition)
 
     def close(self) -> None:
-        """Take the partition's series off the page."""
+        """Remove the partition's series from the page, since another process owns it now."""
         for gauge in self._gauges:
             gauge.remove_by_labels({"partition": self._partition})
 

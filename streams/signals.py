@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT as an event that a loop looks at."""
+"""SIGTERM and SIGINT set an event, which loops check."""
 
 import signal
 import threading
@@ -9,7 +9,7 @@ from types import FrameType
 
 @contextmanager
 def stopped_by_signals(stop: threading.Event) -> Iterator[None]:
-    """Set `stop` on SIGTERM and SIGINT; only a process's main thread hears signals."""
+    """Set `stop` on SIGTERM and SIGINT; does nothing outside of the process's main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

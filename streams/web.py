@@ -1,4 +1,4 @@
-"""Metrics and health over HTTP: the pages by path, and a small server for a process without one."""
+"""Metrics and health over HTTP: the pages, and a small server for processes that have none."""
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,7 +16,7 @@ _IDLE_SECONDS: Final = 5
 
 
 def page(path: str, metrics: Metrics, health: Health) -> tuple[int, str, bytes]:
-    """Status, content type and body of one of `PATHS`; 404 for another path."""
+    """Status, content type and body of the page under a path; status 404 outside of `PATHS`."""
     if path == "/metrics":
         body, content_type = metrics_page(metrics)
         return OK, content_type, body
@@ -28,14 +28,14 @@ def page(path: str, metrics: Metrics, health: Health) -> tuple[int, str, bytes]:
 
 
 class WebServer:
-    """Serves the pages from threads of its own until closed; a context manager.
+    """Serves the pages in threads of its own until it is closed; also a context manager.
 
     Raises:
-        SettingsError: the address is taken, or isn't of this machine.
+        SettingsError: the address is in use, or isn't one of this machine.
     """
 
     def __init__(self, host: str, port: int, metrics: Metrics, health: Health) -> None:
-        """Serve on `host` and `port`; port 0 takes a free one, see `url`."""
+        """Serve on `host` and `port`; 0 takes a free port, which `port` and `url` give."""
         handler = type("Handler", (_Handler,), {"metrics": metrics, "health": health})
         try:
             self._server = ThreadingHTTPServer((host, port), handler)
@@ -52,16 +52,16 @@ class WebServer:
 
     @property
     def port(self) -> int:
-        """The port that is served."""
+        """The port that the server listens on."""
         return int(self._server.server_address[1])
 
     @property
     def url(self) -> str:
-        """The address without a path."""
+        """The server's URL without a path."""
         return f"http://{self._host}:{self.port}"
 
     def close(self) -> None:
-        """Stop serving and end every thread."""
+        """Stop the server and its threads."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -79,7 +79,7 @@ class WebServer:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One request for one of the pages."""
+    """Answers one request for a page."""
 
     metrics: Metrics
     health: Health
@@ -96,4 +96,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object, **__: object) -> None:
-        """Say nothing: probes come every few seconds."""
+        """Log nothing: probes come every few seconds."""

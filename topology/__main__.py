@@ -1,4 +1,4 @@
-"""`python -m topology`: print what exists; `--mermaid` draws it."""
+"""`python -m topology` prints topics, stages and rows; with `--mermaid`, a chart of them."""
 
 import sys
 

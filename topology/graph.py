@@ -1,4 +1,4 @@
-"""Who reads and writes what: the wiring of the stages, as data, and what must hold of it."""
+"""Which stage reads and writes which topics, as data; checks and prints of it."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -113,9 +113,8 @@ def validate(stages: tuple[Stage, ...] = STAGES) -> None:
     Raises:
         ValueError: it contradicts the design; the message has every contradiction.
     """
-    found = list(problems(stages))
-    if found:
-        raise ValueError("\n".join(found))
+    if contradictions := list(problems(stages)):
+        raise ValueError("\n".join(contradictions))
 
 
 def text() -> str:

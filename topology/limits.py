@@ -1,6 +1,6 @@
-"""Every bound of the product in one place; the relations between them are asserted at import.
+"""Every limit of Countermand; the relations between them are asserted at import.
 
-Units are in the names: `_BYTES`, `_MS`; a bare noun is a count.
+A name's end gives the unit: `_BYTES`, `_CHARS`, `_MS`. A name without a unit is a count.
 """
 
 from typing import Final
@@ -15,7 +15,7 @@ EVENT_BYTES: Final = 512 * 1024
 EVENT_NAME_CHARS: Final = 256
 EVENT_ID_CHARS: Final = 256
 EVENTS_PER_CALL: Final = 1_000
-# `function.cancelled` holds the trigger event twice, plus an envelope.
+# A `function.cancelled` event holds the trigger event twice, and this much around it.
 ENVELOPE_BYTES: Final = 16 * 1024
 MESSAGE_BYTES: Final = 2 * 1024 * 1024
 
@@ -27,10 +27,10 @@ SLUG_CHARS: Final = 200
 PENDING_FOR_MS: Final = 30 * DAY_MS
 RETENTION_MS: Final = 7 * DAY_MS
 LONGEST_MS: Final = 366 * DAY_MS
-# One event id registers one run within this time, so ended runs stay at least so long.
+# Within this time an event id registers one run, so ended runs are kept for at least as long.
 DEDUPE_MS: Final = DAY_MS
-# A version routes only events received this long after its append, so that every router knows it by
-# then.
+# A version of a function routes events received at least this long after it was written, so that
+# every router has read it by then.
 VALID_FROM_DELAY_MS: Final = 2 * SECOND_MS
 
 # Run updates.
@@ -48,23 +48,22 @@ STEPS_PER_RUN: Final = 10_000
 BATCH_COMMANDS: Final = 500
 BATCH_BYTES: Final = 256 * 1024
 MARKER_INTERVAL_MS: Final = 500
-# An idle source is complete up to this long before its leader was asked.
+# A source without new records is complete up to this long before its leader was asked for the end.
 IDLE_SLACK_MS: Final = 2 * SECOND_MS
 
 # One transaction of the joiner.
 TRANSACTION_RECORDS: Final = 10_000
 TRANSACTION_BYTES: Final = 16 * 1024 * 1024
 TRANSACTION_TIMEOUT_MS: Final = 15 * SECOND_MS
-# Input taken into one transaction: its outputs stay below the bounds above.
+# The input of one transaction: so little that the outputs stay below the limits above.
 INTAKE_COMMANDS: Final = 2_000
 INTAKE_BYTES: Final = 2 * 1024 * 1024
-# Runs whose timers fire in one transaction.
+# Timers that fire in one transaction.
 TIMERS_PER_TRANSACTION: Final = 500
 
-# Slices of long work.
-# 500 at most by the design; what others wait for one slice grows with it, its speed hardly does.
+# Slices of long work. Larger slices are hardly faster, and other commands wait longer for each.
 SLICE_DECISIONS: Final = 200
-# Runs that one may pass by without deciding on them.
+# Runs that a slice may look at, decided on or not.
 SLICE_SCANNED: Final = 2_000
 SLICE_BYTES: Final = 4 * 1024 * 1024
 
@@ -72,12 +71,12 @@ SLICE_BYTES: Final = 4 * 1024 * 1024
 REASON_BYTES: Final = 1024
 ACTOR_CHARS: Final = 256
 REQUEST_NAME_CHARS: Final = 256
-# How far a request's bound may lie beyond its receipt: clocks of clients differ.
+# How far a request's last time may lie beyond its receipt, since clients' clocks differ.
 REQUEST_SLACK_MS: Final = 5 * SECOND_MS
 PAUSE_AFTER_MS: Final = 7 * DAY_MS
 SAMPLE: Final = 10
 
-# What waits in memory between the stream and one partition's processor.
+# Input in memory that waits for one partition's processor.
 QUEUE_BYTES: Final = 8 * 1024 * 1024
 QUEUE_BATCHES: Final = 256
 

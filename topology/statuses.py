@@ -15,7 +15,7 @@ from typing import Final
 
 
 class Status(StrEnum):
-    """Where a run is; the last six never change again."""
+    """The status of a run; every one but the first three is final."""
 
     SCHEDULED = "scheduled"
     RUNNING = "running"
@@ -40,7 +40,7 @@ class Cause(StrEnum):
 
 _ENDS: Final = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.EXPIRED})
 
-# By their texts too: a member of these is its text.
+# A status is a `str`, so texts are keys as well.
 MOVES: Final[Mapping[str, frozenset[Status]]] = {
     Status.SCHEDULED: _ENDS | {Status.RUNNING, Status.SKIPPED},
     Status.RUNNING: _ENDS | {Status.RUNNING, Status.SLEEPING, Status.SCHEDULED},

@@ -1,4 +1,4 @@
-"""The topics: what exists in Kafka, who writes it, how it is kept (design section 2)."""
+"""The topics: what each holds and how Kafka keeps it. Who writes them: `topology.graph`."""
 
 from enum import Enum
 from typing import Final, TypeAlias
@@ -13,7 +13,7 @@ _SAFE_REPLICAS: Final = 3
 
 
 class Owner(Enum):
-    """Whose topic it is: users bring inputs along, the others are Countermand's."""
+    """Whose topic it is: inputs are users' own, all others are Countermand's."""
 
     USER = "user"
     COUNTERMAND = "countermand"
@@ -28,7 +28,10 @@ class Partitions(Enum):
 
 
 class TopicSpec(Struct, frozen=True, kw_only=True):
-    """One topic: its name without the prefix and how it must be made."""
+    """A topic: its name without the prefix, what it holds, and how it must be created.
+
+    `retention_ms` is None for Kafka's default; `extra` holds further options of Kafka by name.
+    """
 
     name: str
     key: str
@@ -41,7 +44,7 @@ class TopicSpec(Struct, frozen=True, kw_only=True):
     extra: dict[str, str] = {}
 
     def config(self, replication_factor: int) -> dict[str, str]:
-        """The topic's configuration, as Kafka names it."""
+        """The topic's options by Kafka's names; three replicas or more need two in sync."""
         config = {"cleanup.policy": self.cleanup, "max.message.bytes": str(limits.MESSAGE_BYTES)}
         if self.log_append_time:
             config["message.timestamp.type"] = "LogAppendTime"
@@ -181,5 +184,5 @@ TOPICS: Final = (
     EVENTS, CANCELS, FUNCTIONS, RUN_UPDATES, REQUESTS, COMMANDS, FORWARDS, REPLAYED, STATE, RUNS,
     STEPS, CANCELLED, REQUEST_PROGRESS, DEAD_LETTERS,
 )  # fmt: skip
-# Besides the inputs: what routers read, so what the watermark waits for.
+# What routers read besides the inputs; the watermark waits for these too.
 ROUTED: Final = (REPLAYED, RUN_UPDATES, REQUESTS)

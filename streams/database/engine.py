@@ -1,8 +1,8 @@
-"""Opens the SQL database: SQLite on this machine or PostgreSQL, with its schema brought up to date.
+"""Opens the SQL database, SQLite or PostgreSQL, and brings its schema up to date.
 
-Transactions of SQLite begin where SQLAlchemy says so, not where Python's driver guesses. One that
-writes must be begun by `writing`: SQLite refuses at once a reader that turns into a writer after
-somebody else wrote, however long it may wait for locks.
+Transactions of SQLite begin where SQLAlchemy begins them, not where Python's driver guesses. A
+transaction that writes must begin with `writing`: SQLite refuses the first write of a transaction
+that began as a reader if another connection has written since, and no waiting helps.
 """
 
 import sqlite3
@@ -24,7 +24,7 @@ from streams.settings import Settings, variable
 SQLITE: Final = "sqlite"
 POSTGRESQL: Final = "postgresql"
 DEFAULT_FILE: Final = "countermand.db"
-# How long a statement waits for locks, and a connection to be made.
+# How long a statement waits for locks, how long connecting may take, how often a lock is asked for.
 _PATIENCE_S: Final = 30
 _REACH_S: Final = 5
 _ASK_EVERY_S: Final = 0.001
@@ -36,11 +36,11 @@ _WANTED: Final = (
 
 
 def open_database(settings: Settings) -> Engine:
-    """An engine on the database of the settings, which has the schema of this release.
+    """An engine on the settings' database, whose schema is upgraded to this release's.
 
     Raises:
-        SettingsError: the URL can't be used.
-        DatabaseError: the database doesn't answer or refuses, or its schema is a newer release's.
+        SettingsError: the URL isn't one of a supported database.
+        DatabaseError: the database doesn't answer or refuses, or a newer release made its schema.
     """
     url = database_url(settings)
     engine = _sqlite(url) if url.get_backend_name() == SQLITE else _postgresql(url)
@@ -56,16 +56,16 @@ def open_database(settings: Settings) -> Engine:
 
 
 def database_url(settings: Settings) -> URL:
-    """Where the database is, as SQLAlchemy wants it.
+    """The URL of the settings' database for SQLAlchemy; without a setting, an SQLite file.
 
     Raises:
-        SettingsError: it isn't the URL of an SQLite file or of PostgreSQL.
+        SettingsError: the URL isn't that of an SQLite file or of PostgreSQL.
     """
     if settings.database_url is None:
         return URL.create(SQLITE, database=str(settings.state_dir / DEFAULT_FILE))
     try:
         url = make_url(settings.database_url.get_secret_value())
-    except (ArgumentError, ValueError):  # they may hold the text, and it a password
+    except (ArgumentError, ValueError):  # their texts may contain the password
         raise SettingsError(_WANTED) from None
     backend = url.get_backend_name()
     if backend == SQLITE and url.database not in {None, "", ":memory:"}:
@@ -76,7 +76,7 @@ def database_url(settings: Settings) -> URL:
 
 
 def place(url: URL) -> str:
-    """Where a database is, for people: no user, no password, no options."""
+    """A database's URL as a text for people, without user, password and options."""
     if url.get_backend_name() == SQLITE:
         return f"SQLite in {url.database}"
     port = f":{url.port}" if url.port else ""
@@ -85,17 +85,17 @@ def place(url: URL) -> str:
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """A transaction that writes, on a connection of its own; committed if the block goes well."""
+    """A transaction that writes, on a connection of its own; an error in the block undoes it."""
     with engine.execution_options(**{_WRITES: True}).begin() as connection:
         yield connection
 
 
 @contextmanager
 def translated(engine: Engine) -> Iterator[None]:
-    """Turn what the database driver raises into our error, with the place and no password.
+    """Turn errors of the database driver in the block into errors without a password.
 
     Raises:
-        DatabaseError: the driver raised something.
+        DatabaseError: the driver raised an error; the message names the database.
     """
     try:
         yield
@@ -116,8 +116,8 @@ def _sqlite(url: URL) -> Engine:
     def connected(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None
         cursor = connection.cursor()
-        # Readers and the one writer don't wait for each other; no commit waits for the disk. Pages
-        # of runs come from all over a large file, so 64 MiB of it stay in memory.
+        # Readers and the one writer don't wait for each other, and no commit waits for the disk.
+        # Lists of runs read pages from all over a large file, so 64 MiB are kept in memory.
         for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "cache_size = -65536"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
@@ -133,10 +133,10 @@ def _sqlite(url: URL) -> Engine:
 
 
 def _begin_writing(connection: Connection) -> None:
-    """Wait for SQLite's one writer by asking every ms.
+    """Begin a transaction that writes; wait for another writer by trying every millisecond.
 
-    SQLite's own way to wait asks ever less often: beside a read model that is busy, one write of
-    the API in a hundred took seven times as long as the transaction that it waited for.
+    SQLite itself would try ever less often: beside a busy read model, one write of the API in a
+    hundred took seven times as long as the transaction that it waited for.
     """
     end = time.monotonic() + _PATIENCE_S
     connection.exec_driver_sql("PRAGMA busy_timeout = 0")
@@ -168,7 +168,7 @@ def _postgresql(url: URL) -> Engine:
     @event.listens_for(engine, "connect")
     def connected(connection: DBAPIConnection, _record: object) -> None:
         cursor = connection.cursor()
-        # Nobody waits for ever for a process that was frozen inside a transaction.
+        # A process that is frozen inside a transaction must not block others for ever.
         for timeout in ("lock_timeout", "idle_in_transaction_session_timeout"):
             cursor.execute(f"SET {timeout} = '{_PATIENCE_S}s'")
         cursor.close()

@@ -1,12 +1,12 @@
-"""The tables, as SQLAlchemy Core sees them; `migrations/` has the steps that lead here.
+"""The tables in SQLAlchemy Core, as the migrations in `migrations/` leave them.
 
-Two kinds, which a rebuild of the read model tells apart:
+There are two kinds of tables:
 
-- `READ_MODEL`: a copy of the topics `runs`, `requests` and `request-progress`, with the offsets of
-  what is in it. It can be dropped and read again from Kafka.
-- `KEPT`: API keys, idempotency keys and the audit trail, which are nowhere else.
+- `READ_MODEL`: a copy of the topics `runs`, `requests` and `request-progress`, with the offsets up
+  to which they are copied. A rebuild drops these tables and reads Kafka again.
+- `KEPT`: API keys, idempotency keys and the audit trail, which are stored nowhere else.
 
-Times are ms since 1970, ids of runs and requests are ULIDs as text, JSON is text as it came.
+Times are ms since 1970, ids of runs and requests are ULIDs as text, JSON is text as received.
 """
 
 from typing import Final
@@ -29,12 +29,12 @@ METADATA: Final = MetaData()
 
 
 def _index_of_some(name: str, *columns: str) -> Index:
-    """An index of those rows alone whose first column is not null."""
+    """An index of the rows whose first column isn't null."""
     given = text(f"{columns[0]} IS NOT NULL")
     return Index(name, *columns, sqlite_where=given, postgresql_where=given)
 
 
-# A run's newest record of `runs`. Its id sorts by received time, so lists by time are lists by id.
+# Each run's newest record in `runs`. Run ids sort by received time, so a list by id is one by time.
 RUNS: Final = Table(
     "runs",
     METADATA,
@@ -69,14 +69,14 @@ RUNS: Final = Table(
     Index("runs_by_function_status", "function_id", "status", "run_id"),
     Index("runs_by_status", "status", "run_id"),
     Index("runs_by_event", "event_id", "run_id"),
-    # Most runs have none of these, so most runs are not in these indexes.
+    # In most runs these columns are null, so the indexes stay small.
     _index_of_some("runs_by_cancellation", "cancellation_id", "run_id"),
     _index_of_some("runs_by_replay", "replay_id", "run_id"),
     _index_of_some("runs_by_end", "ended_at"),
 )
 
-# The records of `requests`, as they were asked. `target` is what they are keyed by: a run, a
-# cancellation, a function's slug or a replay.
+# The records of `requests`. `target` is the record's key: the id of a run, a cancellation or a
+# replay, or the slug of a function.
 REQUESTS: Final = Table(
     "requests",
     METADATA,
@@ -95,7 +95,7 @@ REQUESTS: Final = Table(
     Index("requests_by_age", "received_at"),
 )
 
-# How far each partition is with a request: totals are sums over its partitions.
+# Each partition's progress with a request; the request's totals are sums over the partitions.
 PROGRESS: Final = Table(
     "request_progress",
     METADATA,
@@ -115,7 +115,7 @@ PROGRESS: Final = Table(
     Index("request_progress_by_age", "updated_at"),
 )
 
-# Runs on which a request's expression had no answer.
+# Runs for which a request's condition could not be evaluated.
 FAILURES: Final = Table(
     "request_failures",
     METADATA,
@@ -124,8 +124,8 @@ FAILURES: Final = Table(
     Column("error", Text, nullable=False),
 )
 
-# Where to go on reading: written in the same transaction as the rows. `as_of`: the rows hold what
-# the partition held at that time, or reading it from its beginning began then.
+# The next offset to read, written in the same transaction as the rows. `as_of`: when the rows last
+# agreed with the partition, or when reading it from its beginning began.
 POSITIONS: Final = Table(
     "positions",
     METADATA,
@@ -136,7 +136,7 @@ POSITIONS: Final = Table(
     Column("as_of", BigInteger, nullable=False),
 )
 
-# `digest` is all that is kept of a key; `id` is its public part, by which it is found.
+# API keys. Only the digest of a key is stored; `id` is the key's public part.
 API_KEYS: Final = Table(
     "api_keys",
     METADATA,
@@ -148,7 +148,7 @@ API_KEYS: Final = Table(
     Column("revoked_at", BigInteger),
 )
 
-# What a POST with an Idempotency-Key answered; `status` is null while it is under way.
+# The answers to calls with an Idempotency-Key; `status` is null while the call goes on.
 IDEMPOTENCY_KEYS: Final = Table(
     "idempotency_keys",
     METADATA,
@@ -163,7 +163,7 @@ IDEMPOTENCY_KEYS: Final = Table(
     Index("idempotency_keys_by_age", "created_at"),
 )
 
-# Every write through the API: who, what, why, and whether it was done.
+# Every write through the API: who asked for what, why, and with which outcome.
 AUDIT: Final = Table(
     "audit",
     METADATA,

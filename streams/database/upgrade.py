@@ -1,4 +1,4 @@
-"""Brings a database's schema up to this release, once, whoever starts at the same time."""
+"""Brings a database's schema up to this release's, once, however many processes start together."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -14,17 +14,17 @@ from sqlalchemy import Connection, Engine, func, select
 from streams.errors import DatabaseError
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
-# Any number, the same in every release.
+# PostgreSQL's lock for upgrades: any number, the same in every release.
 _LOCK: Final = 0x636F756E746572
 
 Writing: TypeAlias = Callable[[Engine], AbstractContextManager[Connection]]
 
 
 def upgrade(engine: Engine, writing: Writing) -> None:
-    """Take every step that the database hasn't taken yet, all of them or none.
+    """Run all migrations that the database hasn't had, in one transaction that `writing` begins.
 
     Raises:
-        DatabaseError: it has taken steps that this release doesn't know.
+        DatabaseError: the database has had a migration that this release doesn't know.
     """
     config = Config(attributes={})
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
@@ -41,7 +41,7 @@ def upgrade(engine: Engine, writing: Writing) -> None:
 
 
 def _revision(connection: Connection) -> str | None:
-    """The last step that the database has taken; None for an empty one."""
+    """The id of the last migration that the database has had; None for an empty database."""
     return MigrationContext.configure(connection).get_current_revision()
 
 

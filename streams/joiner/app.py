@@ -40,13 +40,13 @@ log = logs.get(__name__)
 
 
 class Joiner:
-    """One process of stage 2: what Faust's app is wired to."""
+    """A joiner's process: gives Faust's assignments and records to the partitions' processors."""
 
     def __init__(self, settings: Settings) -> None:
-        """Check the topics and prepare; nothing runs yet.
+        """Check the topics and create Faust's app; nothing runs yet.
 
         Raises:
-            TopicsError: a topic is missing or made the wrong way.
+            TopicsError: a topic is missing or has the wrong options.
             UnreachableError: no broker answers.
         """
         report = check_topics(settings)
@@ -74,12 +74,12 @@ class Joiner:
         self.health.add(Kind.READY, "partitions", self._unready)
 
     def assigned(self, partitions: set[int]) -> None:
-        """Partitions of `commands` are ours now."""
+        """Faust has assigned these partitions of `commands` to this process."""
         self.metrics.rebalances.inc()
         self.flow.assign(partitions)
 
     def revoked(self, partitions: set[int]) -> None:
-        """Partitions of `commands` are no longer ours."""
+        """Faust has revoked these partitions of `commands`."""
         self.flow.revoke(partitions)
         for partition in partitions & set(self.figures):
             self.figures.pop(partition).gone()
@@ -87,7 +87,7 @@ class Joiner:
             self.metrics.forget_source(self._topics["commands"], partition)
 
     async def look_after(self) -> None:
-        """Keep the sources current, and note how far each partition is."""
+        """Refresh the sources, and note each partition's lag and progress, until cancelled."""
         refreshed = 0.0
         loop = asyncio.get_running_loop()
         while True:
@@ -128,12 +128,12 @@ class Joiner:
 
     def _refresh_sources(self) -> None:
         try:
-            found = describe_topics(admin_client(self.settings), self.settings.routed_topics)
+            states = describe_topics(admin_client(self.settings), self.settings.routed_topics)
         except (CountermandError, KafkaException) as error:
             log.warning("Sources can't be refreshed", error=str(error))
             return
         sources: set[Source] = set()
-        for topic in found.values():
+        for topic in states.values():
             sources |= {(topic.id, partition) for partition in range(topic.partitions)}
         self.flow.set_sources(frozenset(sources))
 
@@ -151,14 +151,14 @@ class Joiner:
 
 
 def run_joiner(settings: Settings) -> None:
-    """Run a joiner until it is told to stop.
+    """Run a joiner until SIGTERM or SIGINT.
 
     Raises:
-        TopicsError: a topic is missing or made the wrong way.
+        TopicsError: a topic is missing or has the wrong options.
         UnreachableError: no broker answers.
     """
     settings.state_dir.mkdir(parents=True, exist_ok=True)
-    # Faust takes the current loop; uvloop's takes a third less time per record.
+    # Faust uses the current loop; uvloop's needs a third less time per record.
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     app = Joiner(settings).app
@@ -186,7 +186,7 @@ def _wire(app: faust.App, joiner: Joiner) -> None:
     async def revoked(_app: object, revoked: set[TP], *_: object, **__: object) -> None:
         joiner.revoked({tp.partition for tp in revoked if tp.topic == name})
 
-    # The stubs ask for less general functions than Faust calls.
+    # Faust's stubs know these calls with fewer types than Faust itself.
     app.agent(topic)(commands)  # type: ignore[arg-type]
     app.on_partitions_assigned.connect(assigned, weak=False)  # type: ignore[arg-type]
     app.on_partitions_revoked.connect(revoked, weak=False)  # type: ignore[arg-type]

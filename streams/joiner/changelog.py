@@ -1,4 +1,4 @@
-"""Steps 1 and 2 of the durable order, the reading part: a partition's rows out of its changelog."""
+"""Restores a partition's rows from its changelog: step 2 of the durable order in `processor.py`."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from streams.kafka import codes
 from streams.kafka.consumers import follower
 from topology.tables import Checkpoint
 
-# Few enough that partitions at work in the same process get their turns.
+# So few that the other partitions of the process get their turns in between.
 _READ_AT_ONCE: Final = 2_000
 _WAIT_S: Final = 0.5
 _LOST: Final = (
@@ -27,11 +27,11 @@ _LOST: Final = (
 )
 
 Progress: TypeAlias = Callable[[int], None]
-"""Told how many records are still to restore."""
+"""Is called with the number of records that are still to be restored."""
 
 
 class Log(NamedTuple):
-    """Where a partition's changelog lies, and how long tombstones stay in it."""
+    """Where a partition's changelog is, and for how many ms tombstones are kept in it."""
 
     topic: str
     topic_id: bytes
@@ -54,10 +54,15 @@ class Changelog:
     def restore(
         self, path: Path, memory: Memory, barrier: int, progress: Progress, stop: Callable[[], bool]
     ) -> Store:
-        """The rows as of `barrier`: the offset of a record committed after everything that counts.
+        """Restore the rows up to `barrier`, the offset of a record that this owner has committed.
 
-        A disk that doesn't fit the log, is too old (the log's tombstones may be gone, so its rows
-        would rise again), or is damaged, is wiped first.
+        The rows under `path` are wiped first if they belong to another changelog, are damaged, or
+        are so old that tombstones may be gone from the log, so that removed rows would come back.
+        `stop` is asked between batches: if it answers True, the rows are incomplete.
+
+        Raises:
+            KafkaException: the changelog can't be read.
+            StoreError: the disk refuses.
         """
         store = self._fitting(path, memory, barrier)
         if store is None:
@@ -140,14 +145,15 @@ class Changelog:
         return position
 
     def checkpoint(self, offset: int) -> Checkpoint:
-        """What a disk notes beside rows that follow the changelog up to `offset` (exclusive)."""
+        """The checkpoint of rows that hold the changelog's records before `offset`."""
         return Checkpoint(self._topic_id, offset, self._clock())
 
 
 def _tolerate(error: KafkaError) -> None:
-    """Broker trouble passes: the client goes on by itself.
+    """Ignore an error after which the client goes on by itself.
 
-    A log that isn't there as expected doesn't.
+    Raises:
+        KafkaException: the error is fatal, or records of the log are missing.
     """
     if error.fatal() or error.code() in _LOST:
         raise KafkaException(error)

@@ -1,4 +1,4 @@
-"""What one partition tells the outside: metrics, health, logs. Nothing here decides anything."""
+"""The metrics, health and log lines of one partition."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +19,10 @@ _MEASURE_S: Final = 5.0
 
 
 class Figures:
-    """The figures of one partition; called from its processor's thread."""
+    """Counts what happens to a partition, and knows whether it is ready (or else its `problem`).
+
+    A processor calls it from its thread.
+    """
 
     def __init__(self, metrics: Metrics, partition: int, clock: Clock = now_ms) -> None:
         self._metrics = metrics
@@ -33,11 +36,11 @@ class Figures:
         self.applied = AppliedRow()
 
     def restoring(self, remaining: int) -> None:
-        """So many records of the changelog are still to restore."""
+        """`remaining` records of the changelog are still to be restored."""
         self._gauges.restore_remaining.set(remaining)
 
     def starting(self) -> None:
-        """The partition begins at step 1."""
+        """The partition begins a life, at step 1 of the durable order."""
         self._started = monotonic()
         self.is_ready = False
 
@@ -63,33 +66,37 @@ class Figures:
         self.is_ready = False
 
     def gone(self) -> None:
-        """The partition went elsewhere: its series go off the page."""
+        """Another process owns the partition now: remove its metrics."""
         self._gauges.close()
 
     def stopped(self, problem: str) -> None:
-        """The partition can't go on for now."""
+        """The partition can't work for now, because of `problem`."""
         self.problem = problem
 
     def fenced(self) -> None:
-        """The partition's producer was fenced."""
+        """A newer producer of the partition, or a timeout, fenced its producer."""
         self._metrics.transactions.labels("fenced").inc()
 
     def aborted(self) -> None:
-        """A transaction left nothing behind."""
+        """A transaction was aborted."""
         self._metrics.transactions.labels("aborted").inc()
 
     def queued(self, size: int) -> None:
-        """So many bytes wait in the inbox."""
+        """`size` bytes wait in the inbox."""
         self._gauges.queue_size.set(size)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Time one transaction."""
+        """Time the block as one transaction."""
         with self._metrics.timed_transaction():
             yield
 
     def committed(self, view: View, applied: AppliedRow, store: Store) -> None:
-        """A transaction is committed and written: what it counted counts."""
+        """A transaction is committed and written: count what its `view` has counted.
+
+        Raises:
+            KeyError: the view has counted a name that no metric shows.
+        """
         if monotonic() - self._measured_at > _MEASURE_S:
             self._measured_at = monotonic()
             self._gauges.state_size.set(store.bytes_on_disk())

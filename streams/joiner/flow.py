@@ -1,9 +1,9 @@
-"""From Faust's consumer to the processors: every record once and in order.
+"""Brings records from Faust's consumer to the processors: each record once and in order.
 
-Faust commits, pauses and drops as it likes (`docs/decisions/0001-faust-carries-the-stream.md`). So
-a processor's own count decides: a record is taken only at the offset expected next, skipped below
-it; above it the consumer is sought back, all partitions at once, since stopping the flow drops what
-was fetched for any of them.
+Faust may commit, pause and drop records at any time
+(`docs/decisions/0001-faust-carries-the-stream.md`). So each partition knows the offset that it
+expects next. It takes that record and skips records with smaller offsets. On a larger offset, the
+consumer seeks back in all partitions, since stopping the flow drops fetched records of all of them.
 """
 
 import asyncio
@@ -28,38 +28,42 @@ log = logs.get(__name__)
 
 
 class FaustConsumer(Protocol):
-    """What of Faust's consumer the flow uses.
+    """The part of Faust's consumer that the flow uses.
 
-    `tests/broker/test_faust_contract.py` checks that it is there.
+    `tests/broker/test_faust_contract.py` compares it with Faust.
     """
 
     def assignment(self) -> set[TP]:
-        """The partitions that the group gave to this process."""
+        """The partitions that the group has assigned to this process."""
 
     async def highwaters(self, *partitions: TP) -> Mapping[TP, int]:
-        """The offsets after the partitions' last records, asked from the broker."""
+        """The offsets after the partitions' last records, from the broker."""
 
     def stop_flow(self) -> None:
-        """Hand out no more records."""
+        """Deliver no more records."""
 
     def resume_flow(self) -> None:
-        """Hand out records again."""
+        """Deliver records again."""
 
     def pause_partitions(self, tps: set[TP]) -> None:
-        """Fetch no more from these."""
+        """Fetch no more records of these partitions."""
 
     def resume_partitions(self, tps: set[TP]) -> None:
-        """Fetch from these again."""
+        """Fetch records of these partitions again."""
 
     async def seek_wait(self, partitions: dict[TP, int]) -> None:
-        """Go on at these offsets."""
+        """Seek to these offsets."""
 
 
 Start: TypeAlias = Callable[[int, "Flow", threading.Thread | None], PartitionProcessor]
 
 
 class Slot:
-    """One assigned partition: its processor and the offset it takes next (None: not ready)."""
+    """An assigned partition: its processor and the offset it expects next (None: not ready).
+
+    `end` is the offset after its last record; a partition that has stood still with a lag since
+    `moved_at` for `patience_s` is sought.
+    """
 
     def __init__(self, processor: PartitionProcessor) -> None:
         self.processor = processor
@@ -70,10 +74,13 @@ class Slot:
 
 
 class Flow:
-    """The assigned partitions and their positions; lives on the event loop."""
+    """The assigned partitions and their positions; runs on the event loop."""
 
     def __init__(self, topic: str, consumer: Callable[[], FaustConsumer], start: Start) -> None:
-        """Feed the processors that `start(partition, flow, predecessor)` makes from `topic`."""
+        """Bring records of `topic` to the processors that `start` creates.
+
+        It gets the partition, this flow, and the thread of an earlier processor that still closes.
+        """
         self._topic = topic
         self._consumer = consumer
         self._start = start
@@ -88,7 +95,7 @@ class Flow:
     # From Faust, on the loop
 
     def assign(self, partitions: set[int]) -> None:
-        """These partitions are ours now; returns at once, each starts in a thread of its own."""
+        """Own exactly these partitions: start new processors, stop others; returns at once."""
         self._loop = asyncio.get_running_loop()
         self.revoke(set(self._slots) - partitions)
         for partition in sorted(partitions - set(self._slots)):
@@ -98,19 +105,19 @@ class Flow:
             processor.start()
 
     def revoke(self, partitions: set[int]) -> None:
-        """These partitions are no longer ours; returns at once."""
+        """Stop the processors of these partitions; returns at once."""
         for partition in partitions & set(self._slots):
             processor = self._slots.pop(partition).processor
             processor.stop()
             self._leaving[partition] = processor
 
     def offer(self, partition: int, offset: int, value: bytes) -> None:
-        """A record of the topic, in whatever order Faust brings it."""
+        """Take a record that Faust delivers, if its partition expects this offset next."""
         slot = self._slots.get(partition)
         if slot is None or slot.processor.full:
             return
         if slot.expected is None:
-            # Nothing is lost: the partition will be sought to where it is, once it knows.
+            # The record isn't lost: once the partition is ready, it is sought to its position.
             self._consumer().pause_partitions({TP(self._topic, partition)})
         elif offset > slot.expected:
             self._reposition(f"offset {offset} came where {slot.expected} was next")
@@ -125,7 +132,7 @@ class Flow:
                 self._consumer().pause_partitions({TP(self._topic, partition)})
 
     def positions(self) -> dict[TP, int]:
-        """Where each ready partition of ours goes on."""
+        """The offset that each ready partition expects next."""
         ours = self._consumer().assignment()
         return {
             tp: slot.expected
@@ -148,29 +155,29 @@ class Flow:
         return self._sources
 
     def set_sources(self, sources: frozenset[Source]) -> None:
-        """What the cluster's metadata says now."""
+        """Note the sources that exist now."""
         self._sources = sources
 
     # The life of the whole
 
     async def watch(self) -> None:
-        """Seek again whatever stands still under lag: Faust may have dropped it silently."""
+        """Seek partitions that stand still with a lag: Faust may have dropped their records."""
         while True:
             await asyncio.sleep(_WATCH_S)
             try:
                 await self._look_for_stuck()
-            except Exception as error:  # noqa: BLE001  # brokers come back, rebalances end: look again
+            except Exception as error:  # noqa: BLE001  # a broker is away or a rebalance goes on: it looks again
                 log.debug("Ends of partitions can't be asked now", error=str(error))
 
     def lag(self, partition: int) -> int:
-        """How many records of a partition are not taken yet."""
+        """The number of records that a partition hasn't taken yet."""
         slot = self._slots.get(partition)
         if slot is None or slot.expected is None:
             return 0
         return max(0, slot.end - slot.expected)
 
     async def _look_for_stuck(self) -> None:
-        """Ask the broker for the ends: what the consumer knows stands still with it."""
+        """Ask the broker for the ends, since those that the consumer knows stand still with it."""
         positions = self.positions()
         if not positions:
             return
@@ -182,13 +189,13 @@ class Flow:
             slot.end = end
             if slot.expected < end and monotonic() - slot.moved_at > slot.patience_s:
                 slot.moved_at = monotonic()
-                # A seek drops what is being fetched: on a busy machine, too many of them are why
-                # nothing comes.
+                # A seek drops records that are being fetched: on a busy machine, frequent seeks
+                # would keep any record from arriving.
                 slot.patience_s = min(2 * slot.patience_s, _PATIENCE_S)
                 self._reposition(f"partition {tp.partition} stood still at {slot.expected}")
 
     def close(self) -> None:
-        """Stop every processor and wait until all are closed."""
+        """Stop all processors and wait for their threads."""
         self.revoke(set(self._slots))
         for processor in self._leaving.values():
             processor.thread.join()
@@ -214,9 +221,9 @@ class Flow:
             self._reposition(f"partition {partition} has room again at {slot.expected}")
 
     def _reposition(self, why: str) -> None:
-        """Seek all ready partitions to where they are.
+        """Seek all ready partitions to their positions.
 
-        One at a time, and once more if asked meanwhile.
+        A call during a seek causes one more seek after it.
         """
         self._wanted = True
         if self._repositioning:
@@ -243,7 +250,7 @@ class Flow:
         consumer = self._consumer()
         consumer.stop_flow()
         try:
-            # What Faust has in hand is dropped now; only after that may positions change.
+            # Faust drops its buffered records now; positions may change only after that.
             await asyncio.sleep(_SETTLE_S)
             positions = self.positions()
             open_again = {tp for tp in positions if not self._slots[tp.partition].processor.full}

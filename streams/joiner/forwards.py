@@ -1,4 +1,4 @@
-"""The reader of one partition's `forwards`: committed records only, from the applied offset on."""
+"""Reads the committed records of one partition of `forwards`, from the applied offset on."""
 
 import threading
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ log = logs.get(__name__)
 
 
 class ForwardReader:
-    """A thread that moves forwarded commands into the inbox, as fast as there is room."""
+    """A thread that puts forwarded commands into the inbox while it has room."""
 
     def __init__(
         self, config: Mapping[str, Any], topic: str, partition: int, offset: int, inbox: Inbox
@@ -37,7 +37,7 @@ class ForwardReader:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop reading; the inbox must be closed first, since a full one holds this thread."""
+        """Stop to read; close the inbox first, since the thread waits while it is full."""
         self._stopping.set()
         self._thread.join()
         self._consumer.close()

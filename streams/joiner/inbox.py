@@ -1,4 +1,4 @@
-"""What waits in memory for one partition's processor."""
+"""The input in memory that waits for one partition's processor."""
 
 import threading
 from collections import deque
@@ -8,14 +8,14 @@ from topology import limits
 
 
 class Record(NamedTuple):
-    """One record of `commands` or `forwards` of the partition."""
+    """A record of the partition's `commands` or `forwards`."""
 
     offset: int
     value: bytes
 
 
 class Inbox:
-    """Two bounded queues and a way to wait for both; thread-safe."""
+    """Two bounded queues, for `commands` and `forwards`; thread-safe."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -26,13 +26,13 @@ class Inbox:
 
     @property
     def bytes(self) -> int:
-        """Size of all that waits."""
+        """The size of the values of all queued records."""
         return self._bytes
 
     def put_command(self, record: Record) -> bool:
-        """Queue a record of `commands`.
+        """Queue a record of `commands`; False if there is no room, or the inbox is closed.
 
-        False where there is no room (never for an empty inbox) or it is closed.
+        An empty inbox has room for a record of any size.
         """
         with self._changed:
             full = self._bytes >= limits.QUEUE_BYTES or len(self._commands) >= limits.QUEUE_BATCHES
@@ -44,7 +44,7 @@ class Inbox:
             return True
 
     def put_forward(self, record: Record) -> None:
-        """Queue a record of `forwards`; waits while there is no room."""
+        """Queue a record of `forwards`; wait while there is no room and the inbox is open."""
         with self._changed:
             self._changed.wait_for(
                 lambda: self._closed or len(self._forwards) < limits.QUEUE_BATCHES
@@ -54,9 +54,9 @@ class Inbox:
             self._changed.notify()
 
     def take(self, room: int, timeout_s: float) -> tuple[list[Record], list[Record]]:
-        """Take at most `room` records of each, and no more bytes than are decided on at once.
+        """Take at most `room` records of each queue, as many bytes as one transaction decides on.
 
-        Waits until there is one, or the time is over, or it is closed.
+        Wait for a first record for `timeout_s`, or until the inbox is closed.
         """
         with self._changed:
             self._changed.wait_for(
@@ -68,7 +68,7 @@ class Inbox:
             return commands, forwards
 
     def has_room(self) -> bool:
-        """Whether half of it is free again: time to go on after it was full."""
+        """Whether half of the inbox is free, so that records may come again after it was full."""
         with self._changed:
             return (
                 self._bytes < limits.QUEUE_BYTES // 2
@@ -76,7 +76,7 @@ class Inbox:
             )
 
     def close(self) -> None:
-        """Drop everything and let everybody go who waits."""
+        """Drop all records, and wake the threads that wait."""
         with self._changed:
             self._closed = True
             self._commands.clear()

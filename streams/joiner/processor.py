@@ -1,4 +1,4 @@
-"""One owned partition, in a thread of its own.
+"""Processes one partition that this process owns, in a thread of its own.
 
 The durable order is here and nowhere else:
 
@@ -10,9 +10,9 @@ The durable order is here and nowhere else:
 6. write the same rows, and those derived from them, to RocksDB in one batch, with the checkpoint
 7. on revoke, stop or a fatal error: close; where the partition is still ours, start again at 1
 
-Up to 5 nothing has happened: a crash decides the same input again. Between 5 and 6 the changelog is
-ahead of the
-disk: the restore catches up, and the applied offsets with it. After 6 there is nothing to repeat.
+A crash before 5 has no effect: the same input is decided again. After a crash between 5 and 6 the
+changelog is ahead of the disk: the restore brings the rows and the applied offsets to the disk.
+After 6 nothing is to be repeated.
 """
 
 import threading
@@ -60,18 +60,20 @@ log = logs.get(__name__)
 
 
 class TopicIds(NamedTuple):
-    """Which lives of the partition's topics this process found at its start."""
+    """The ids that the topics had when this process started: a recreated topic has another id."""
 
     commands: bytes
     forwards: bytes
 
 
 class Parts(NamedTuple):
-    """What a partition's processor is made of; `transactions` makes the producer of one life.
+    """What a partition's processor works with.
 
-    `turn` is held while a partition computes, and by all partitions of a process: threads of one
-    interpreter that compute at the same time take twice as long together as one after the other.
-    It is never held while waiting for a broker.
+    `topics` has full names by names without prefix, `path` is the folder of the rows, and
+    `transactions` creates the producer of one life. All partitions of a process share the lock
+    `turn`, which each holds while it computes but never while it waits for a broker: threads of one
+    interpreter that compute at the same time take twice as long as one after the other. `crash_at`
+    is called with the name of each step at which tests let the process crash.
     """
 
     client: Mapping[str, Any]
@@ -87,20 +89,23 @@ class Parts(NamedTuple):
 
 
 class Stream(Protocol):
-    """What brings records of `commands`; both calls come from a processor's thread."""
+    """Brings records of `commands` to a processor, which calls it from its thread."""
 
     def ready(self, partition: int, offset: int) -> None:
-        """The partition takes its records from `offset` on."""
+        """The partition is restored: it takes records from `offset` on."""
 
     def has_room(self, partition: int) -> None:
-        """The partition takes records again."""
+        """The partition's inbox was full and has room again."""
 
     def sources(self) -> frozenset[Source]:
         """The sources whose minimum is the watermark."""
 
 
 class PartitionProcessor:
-    """One partition from its assignment to its revocation."""
+    """Processes one partition from its assignment to its revocation, in `thread`.
+
+    The stream sets `full` when `inbox` has no room for a record, and clears it later.
+    """
 
     def __init__(
         self,
@@ -127,11 +132,11 @@ class PartitionProcessor:
         )
 
     def start(self) -> None:
-        """Begin; returns at once."""
+        """Start the thread; returns at once."""
         self.thread.start()
 
     def stop(self) -> None:
-        """Ask it to end; returns at once, `thread` says when it has."""
+        """Ask the thread to end; returns at once."""
         self._stopping.set()
         self.inbox.close()
 
@@ -156,7 +161,7 @@ class PartitionProcessor:
                 log.exception("Rows are damaged: restored anew", **self._where(), error=str(error))
                 self._figures.stopped(str(error))
                 wipe(self._parts.path)
-            except Exception as error:  # must not die silently in a living process
+            except Exception as error:  # the partition must not stop while its process runs
                 log.exception(
                     "Partition failed: it starts again", **self._where(), error=str(error)
                 )
@@ -166,7 +171,7 @@ class PartitionProcessor:
     def _live(self) -> None:
         """One life of the partition: steps 1 to 6, and 7 at its end."""
         self._figures.starting()
-        with ExitStack() as life:  # 7: whatever one of these raises, the others are done too
+        with ExitStack() as life:  # 7: all callbacks run, whatever one of them raises
             life.callback(self._figures.closed)
             transactions: Transactions = self._parts.transactions()
             transactions.leaving = self._stopping
@@ -208,7 +213,11 @@ class PartitionProcessor:
         return store
 
     def _check_input(self, applied: AppliedRow) -> None:
-        """Applied + 1 must still be there, in the same lives of the topics."""
+        """Check that the input goes on right after what is applied.
+
+        Raises:
+            LostInputError: records in between are gone, or the topic was recreated.
+        """
         consumer = follower(self._parts.client, "countermand-check")
         try:
             for name, offset, before, now in (
@@ -263,7 +272,7 @@ class PartitionProcessor:
         self._figures.queued(self.inbox.bytes)
         taken = []
         for offset, value in commands:
-            # While an earlier life ended, the stream may have brought what that was to take next.
+            # A record for the partition's earlier life may have come while that life ended.
             if offset == self._taken + 1:
                 taken.append(Input(offset, codec.COMMANDS.decode(value), len(value)))
                 self._taken = offset
@@ -282,7 +291,10 @@ class PartitionProcessor:
         due: list[bytes],
         work: list[bytes],
     ) -> tuple[View, list[int]]:
-        """Step 4; a command that can't be decided becomes a dead letter, the rest goes on."""
+        """Step 4: the view of the decisions, and the number of entries decided in each input.
+
+        A command whose decision raises becomes a dead letter, and the others are decided.
+        """
         while True:
             now = self._parts.clock()
             view = View(store, self._partition, self._functions, now, applied.watermark)
@@ -290,7 +302,7 @@ class PartitionProcessor:
                 reached = decide_batch(view, inputs, self._stream.sources(), due, work)
             except PoisonError as error:
                 if error.place in error.record.refused:
-                    raise  # leaving the command out didn't help: stop, say so, skip nothing
+                    raise  # leaving the command out didn't help: nothing more may be skipped
                 log.exception("A command can't be decided", **self._where(), error=str(error))
                 error.record.refused[error.place] = str(error)
                 continue
@@ -301,7 +313,7 @@ class PartitionProcessor:
     def _next(
         self, applied: AppliedRow, view: View, inputs: list[Input], reached: list[int]
     ) -> AppliedRow:
-        """How far the partition is once this view is committed."""
+        """The applied offsets once this view is committed."""
         commands, forwards = applied.commands, applied.forwards
         done = [record for record, at in zip(inputs, reached, strict=False) if at == record.size]
         for record in done:
@@ -310,7 +322,7 @@ class PartitionProcessor:
             else:
                 forwards = record.offset
         if not any(isinstance(record.body, tuple) for record in inputs[len(done) :]):
-            # Markers count too: retention may take them with the records before them.
+            # Transaction markers have offsets too, and retention may remove them with the records.
             forwards = max(forwards, self._marked)
         return AppliedRow(
             commands=commands,
@@ -324,7 +336,7 @@ class PartitionProcessor:
     def _commit(
         self, store: Store, transactions: Transactions, view: View, applied: AppliedRow
     ) -> AppliedRow:
-        """Steps 5 and 6."""
+        """Steps 5 and 6; the applied row that is committed."""
         view.put(tables.APPLIED_KEY, codec.APPLIED_ROWS.encode(applied))
         self._parts.crash_at("joiner_before_transaction")
         with self._figures.transaction():
@@ -332,7 +344,7 @@ class PartitionProcessor:
         with self._parts.turn:
             checkpoint = self._parts.changelog.checkpoint(offset + 1)
             batch = store.batch(view.changed, view.derived, checkpoint)
-        store.write(batch)  # 6; RocksDB leaves the interpreter to others meanwhile
+        store.write(batch)  # 6; other threads compute meanwhile, so the turn isn't held
         self._parts.crash_at("joiner_after_write")
         self._figures.committed(view, applied, store)
         return applied

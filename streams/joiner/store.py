@@ -1,7 +1,7 @@
 """One partition's rows in RocksDB, written only after the commit.
 
-The write-ahead log is off: what a crash takes from memory, the changelog gives back. A flush keeps
-the order of the writes, so whatever is on disk is the state as of the checkpoint beside it.
+There is no write-ahead log: the changelog restores rows that a crash takes from memory. Flushes
+keep the order of the writes, so the rows on disk are always those of the checkpoint beside them.
 """
 
 import shutil
@@ -31,7 +31,7 @@ from topology import codec, tables
 from topology.tables import Checkpoint, RequestRow
 
 _MIB: Final = 1024 * 1024
-# Often enough that no quiet partition's checkpoint grows too old to be used.
+# So often that the checkpoint on disk of a partition without input doesn't grow too old to be used.
 _FLUSH_S: Final = 600.0
 _WORK: Final = tables.FAN_OUTS[0]
 _REQUEST: Final = tables.REQUESTS[0]
@@ -42,22 +42,22 @@ log = logs.get(__name__)
 
 
 class Memory:
-    """One budget for block cache and write buffers, shared by all partitions of a process."""
+    """The memory for cache and write buffers that all partitions of a process share."""
 
     def __init__(self, budget_mib: int) -> None:
-        """Share `budget_mib` MiB; half of it at most holds writes that aren't on disk yet."""
+        """Share `budget_mib` MiB; at most half of it holds writes that aren't on disk yet."""
         self.cache = Cache(budget_mib * _MIB)
         self.buffers = WriteBufferManager.new_write_buffer_manager_with_cache(
             budget_mib * _MIB // 2, allow_stall=False, cache=self.cache
         )
 
     def options(self) -> Options:
-        """Every option that matters, set on purpose."""
+        """The options of a partition's RocksDB."""
         blocks = BlockBasedOptions()
         blocks.set_block_cache(self.cache)
         blocks.set_block_size(8 * 1024)
         blocks.set_bloom_filter(10, block_based=False)
-        blocks.set_cache_index_and_filter_blocks(True)  # the binding takes it so
+        blocks.set_cache_index_and_filter_blocks(True)  # the binding has no keyword
         blocks.set_pin_l0_filter_and_index_blocks_in_cache(True)
         blocks.set_format_version(5)
         options = Options(raw_mode=True)
@@ -65,7 +65,7 @@ class Memory:
         options.set_block_based_table_factory(blocks)
         options.set_write_buffer_manager(self.buffers)
         options.set_write_buffer_size(32 * _MIB)
-        # Most look-ups are for repeats, and find nothing: rows not on disk yet get a filter too.
+        # Most look-ups are for repeats and find no row, so rows in memory have a filter too.
         options.set_memtable_prefix_bloom_ratio(0.05)
         options.set_memtable_whole_key_filtering(True)
         options.set_compression_type(DBCompressionType.lz4())
@@ -82,11 +82,11 @@ class Store:
     """The rows of one partition; used by one thread."""
 
     def __init__(self, path: Path, memory: Memory) -> None:
-        """Open the rows under `path`.
+        """Open the rows in the folder `path`, or create it.
 
         Raises (all methods):
-            DamagedStoreError: what is there can't be read; `wipe` and open again.
-            StoreError: the disk refuses, or another process has these rows open.
+            DamagedStoreError: the files can't be read; `wipe` and open again.
+            StoreError: the disk refuses, or another process has the rows open.
         """
         path.mkdir(parents=True, exist_ok=True)
         self.path = path
@@ -109,7 +109,7 @@ class Store:
             self._track_request(key, value)
 
     def get(self, key: bytes) -> bytes | None:
-        """The row under a key."""
+        """The value of the row with a key; None if there is no such row."""
         try:
             value: bytes | None = self._db.get(key)
         except Exception as error:
@@ -117,9 +117,9 @@ class Store:
         return value
 
     def scan(self, start: bytes, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Rows under a prefix from `start` on, in the order of their keys."""
+        """Keys and values of the rows with a prefix, from the key `start` on, in order."""
         bounds = _up_to(_after(prefix))
-        rows = self._db.iter(bounds)  # not `items`: that ends at a damaged row as at the last one
+        rows = self._db.iter(bounds)  # `items` would end at a damaged row without an error
         rows.seek(start)
         while rows.valid():
             yield rows.key(), rows.value()
@@ -127,37 +127,40 @@ class Store:
         _check(rows)
 
     def may_hold(self, prefix: bytes) -> bool:
-        """Whether a held row lies under this prefix."""
+        """Whether there is a held row with this prefix."""
         return prefix in self._held
 
     def due(self, watermark: int, limit: int) -> list[bytes]:
-        """Keys of timers that the watermark has passed, earliest first."""
-        found: list[bytes] = []
+        """Keys of at most `limit` timers that the watermark has passed, earliest first.
+
+        A timer is given once, unless `undo_due` returns it.
+        """
+        timers: list[bytes] = []
         bounds = _up_to(tables.timers_until(watermark))
         rows = self._db.iter(bounds)
         rows.seek(self._timers_from)
         while rows.valid():
             key = rows.key()
-            if len(found) == limit:
+            if len(timers) == limit:
                 self._timers_from = key
-                return found
-            found.append(key)
+                return timers
+            timers.append(key)
             rows.next()
         _check(rows)
         self._timers_from = tables.timers_until(watermark)
-        return found
+        return timers
 
     def undo_due(self, timers: list[bytes]) -> None:
-        """Timers that were taken are due again: their transaction left nothing behind."""
+        """Let timers be due again whose transaction was aborted."""
         if timers:
             self._timers_from = min(self._timers_from, timers[0])
 
     def work(self, after: bytes) -> list[bytes]:
-        """Keys of the work rows in hand: those beyond `after` first, so that each has its turn."""
+        """Keys of all work rows: those after the key `after` first, so that each has its turn."""
         return sorted(self._work, key=lambda key: (key <= after, key))
 
     def requests(self) -> Mapping[bytes, RequestRow]:
-        """The requests that aren't over, by their rows' keys."""
+        """The requests that aren't over, by the keys of their rows."""
         return self._requests
 
     def batch(
@@ -166,7 +169,7 @@ class Store:
         derived: Mapping[bytes, bytes | None],
         checkpoint: Checkpoint,
     ) -> WriteBatch:
-        """Everything of one transaction, its checkpoint included; the next `write` takes it."""
+        """The rows of one transaction with its checkpoint, for the next `write`; None deletes."""
         batch = WriteBatch(raw_mode=True)
         put, delete = batch.put, batch.delete
         for key, value in facts.items():
@@ -187,7 +190,7 @@ class Store:
         return batch
 
     def write(self, batch: WriteBatch) -> None:
-        """Write all of a batch at once."""
+        """Write a batch in one step."""
         try:
             self._db.write(batch, self._write_options)
         except Exception as error:
@@ -196,7 +199,7 @@ class Store:
             self.flush()
 
     def checkpoint(self) -> Checkpoint | None:
-        """How far this disk follows the changelog; None for a new one, or one of another format."""
+        """How far the rows follow the changelog; None if they are new or have another format."""
         value = self.get(tables.CHECKPOINT_KEY)
         if value is None:
             return None
@@ -206,7 +209,7 @@ class Store:
             return None
 
     def flush(self) -> None:
-        """Bring to disk what is in memory, so that a restart has less to restore."""
+        """Bring all rows to disk, so that a restart has less to restore."""
         try:
             self._db.flush()
         except Exception as error:
@@ -214,11 +217,11 @@ class Store:
         self._flushed_at = monotonic()
 
     def bytes_on_disk(self) -> int:
-        """Size of the files, in bytes."""
+        """The size of the files in bytes."""
         return self._db.property_int_value("rocksdb.total-sst-files-size") or 0
 
     def close(self) -> None:
-        """Bring everything to disk, if it takes it, and release it."""
+        """Bring all rows to disk if it has room, and release the files."""
         try:
             self.flush()
         except StoreError as error:
@@ -250,7 +253,7 @@ class Store:
 
 
 def wipe(path: Path) -> None:
-    """Forget a partition's rows; the changelog has them."""
+    """Delete the files of a partition's rows, which the changelog holds too."""
     shutil.rmtree(path, ignore_errors=True)
 
 
@@ -258,20 +261,20 @@ def _open(path: Path, memory: Memory) -> Rdict:
     try:
         return Rdict(str(path), memory.options(), access_type=AccessType.read_write())
     except Exception as error:
-        # What else keeps RocksDB from opening is in the files; a lock is somebody who uses them.
+        # Another process holds the lock; every other reason lies in the files.
         kind = StoreError if "lock" in str(error).lower() else DamagedStoreError
         raise kind(str(error)) from error
 
 
 def _up_to(end: bytes) -> ReadOptions:
-    """Where iterators end; each reads the bound here until its own end, so keep it as long."""
+    """Options of an iterator that ends before the key `end`; keep them as long as the iterator."""
     bounds = ReadOptions()
     bounds.set_iterate_upper_bound(end)
     return bounds
 
 
 def _check(rows: RdictIter) -> None:
-    """Raise what ended an iteration, if it was not the end."""
+    """Raise the error that ended an iteration, if one did."""
     try:
         rows.status()
     except Exception as error:
@@ -279,12 +282,12 @@ def _check(rows: RdictIter) -> None:
 
 
 def _failure(error: Exception) -> StoreError:
-    """RocksDB has no classes of errors, only their texts."""
+    """Our error for one of RocksDB's, which differ in their texts only."""
     text = str(error)
     return (DamagedStoreError if text.startswith("Corruption") else StoreError)(text)
 
 
 def _after(prefix: bytes) -> bytes:
-    """The smallest key beyond every key with a prefix."""
+    """The smallest key after all keys with a prefix."""
     kept = prefix.rstrip(b"\xff")
     return kept[:-1] + bytes([kept[-1] + 1])

@@ -1,4 +1,4 @@
-"""One partition's transactions: rows, outputs and forwards become visible together or not."""
+"""Writes a partition's rows, outputs and forwards to Kafka in one transaction."""
 
 import threading
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ _FORWARD_BYTES: Final = 1024 * 1024
 
 
 class Transactions(TransactionalProducer):
-    """The transactions of one partition; used by one thread."""
+    """The transactions of one life of a partition; used by one thread."""
 
     def __init__(
         self,
@@ -25,9 +25,9 @@ class Transactions(TransactionalProducer):
         partition: int,
         turn: threading.Lock,
     ) -> None:
-        """A producer of `config`; it takes its `turn` to compute, not to wait.
+        """A producer of `config`; it holds `turn` to compute, not to wait.
 
-        `topics` gives full names, all records go to `partition` (forwards excepted).
+        `topics` has full names. All records go to `partition`, except forwards.
         """
         super().__init__(config, "joiner")
         self._turn = turn
@@ -44,7 +44,13 @@ class Transactions(TransactionalProducer):
     ) -> int:
         """Write everything in one transaction; the offset of its last record in `state`.
 
-        The last of `facts` must be the row that every transaction writes, so that it exists.
+        `facts` are rows by key, None for a deleted row, with at least one; `forwards` are commands
+        by target partition.
+
+        Raises:
+            AbortedError: nothing was written; the input is to be decided again.
+            FencedError: another producer owns the partition, or it is unknown what was written.
+            GaveUpError: the partition was stopped meanwhile.
         """
         self.transact(partial(self._produce, facts, outputs, forwards or {}))
         return self._last_offset
@@ -75,7 +81,7 @@ class Transactions(TransactionalProducer):
 
 
 def encoded_forwards(commands: list[Forward]) -> list[bytes]:
-    """Records for one partition's `forwards`, as few as their size allows."""
+    """The values of records with these commands: as few records as their size allows."""
     data = codec.FORWARDS.encode(tuple(commands))
     if len(data) <= _FORWARD_BYTES or len(commands) == 1:
         return [data]

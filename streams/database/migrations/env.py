@@ -1,4 +1,4 @@
-"""Run by Alembic: takes the steps in the transaction that `streams.database.upgrade` has begun."""
+"""Alembic runs this: migrations in the transaction that `streams.database.upgrade` has begun."""
 
 from alembic import context
 
