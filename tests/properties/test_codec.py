@@ -1,4 +1,4 @@
-"""What must hold for every record that is encoded."""
+"""Properties of the codecs of internal records."""
 
 from contextlib import suppress
 from typing import Any
@@ -68,7 +68,7 @@ HELD_ROWS = st.one_of(
 def test_decoding_undoes_encoding(
     kind: codec.Codec[Any], strategy: st.SearchStrategy[Any], choices: st.DataObject
 ) -> None:
-    """What was written is what is read."""
+    """A record that was encoded is decoded as the same record."""
     record = choices.draw(strategy)
     assert kind.decode(kind.encode(record)) == record
 

@@ -1,4 +1,4 @@
-"""What `explain` says of an event is what a joiner does with it."""
+"""What `explain` says about an event is what a joiner does with it."""
 
 from typing import Any, Final
 
@@ -34,7 +34,7 @@ DATA: Final = st.one_of(
 def test_a_verdict_is_what_happens(
     placed: dict[str, Any], name: str, data: dict[str, Any], later: int, id_: str
 ) -> None:
-    """The run is cancelled exactly where a rule matches; its cause names the first that does."""
+    """The run is cancelled exactly if a rule matches; its cause names a rule that does."""
     driver = Driver(FUNCTIONS, partitions=2)
     sent = driver.event("placed", id="placed-1", **placed)
     trigger = {"name": "placed", "data": placed, "id": "placed-1", "ts": sent.received}
@@ -48,9 +48,9 @@ def test_a_verdict_is_what_happens(
     driver.cancel(name, id=id_, at=received, **data)
     cancelled = driver.cancellations()
 
-    matching = [one.index for one in verdicts if one.matches]
+    matching = [verdict.index for verdict in verdicts if verdict.matches]
     event(f"{len(matching)} rules match")
     assert bool(cancelled) is bool(matching)
-    assert {one["data"]["cause"]["rule"]["index"] for one in cancelled} <= set(matching)
-    hopeful = {one.index for one in listening(newest.compiled, subject) if one.can_match}
+    assert {event["data"]["cause"]["rule"]["index"] for event in cancelled} <= set(matching)
+    hopeful = {rule.index for rule in listening(newest.compiled, subject) if rule.can_match}
     assert set(matching) <= hopeful

@@ -46,7 +46,7 @@ functions = st.builds(
     retention_ms=durations,
 )
 
-# Three slugs, of which two apps and ids share one, and keys that are written again and again.
+# Three apps and ids with two slugs, and keys that are written several times.
 owners = st.sampled_from([("a", "b"), ("a-b", "c"), ("a", "b-c")])
 records = st.tuples(
     owners,
@@ -64,7 +64,7 @@ def test_every_duration_can_be_written_and_read(duration_ms: int) -> None:
 
 @given(functions)
 def test_every_function_can_be_written_and_read(function: Function) -> None:
-    """What is shown of a function defines it, as a mapping and as JSON in a file."""
+    """The document of a function defines it, as a mapping and as JSON in a file."""
     document = as_document(function)
     assert read_function(document) == function
     text = json.dumps({"functions": [document]})
@@ -75,7 +75,7 @@ def test_every_function_can_be_written_and_read(function: Function) -> None:
 def test_a_compacted_log_gives_the_same_view(
     log: list[tuple[tuple[str, str], int, int, str]],
 ) -> None:
-    """A router that starts after compaction routes as one that has read everything."""
+    """A router that starts after compaction routes like a router that has read everything."""
     whole, compacted = Registry(), Registry()
     last: dict[str, int] = {}
     encoded = []
@@ -99,7 +99,7 @@ def test_a_compacted_log_gives_the_same_view(
 
 
 def seen(registry: Registry, received: int) -> object:
-    """All that a router asks for."""
+    """All that a router can ask the registry."""
     view = registry.at(received)
     event = {"name": "c", "data": {"x": 1, "y": 1, "z": 1}}
     return (

@@ -1,4 +1,4 @@
-"""What must hold for every list of events, however it is read, stored and repeated."""
+"""Properties of runs and cancels for any events, however they are read and repeated."""
 
 from typing import Any, Final
 
@@ -55,20 +55,27 @@ Drawn = list[tuple[str, dict[str, Any], tuple[str, int], int, int]]
 
 def produced(driver: Driver, drawn: Drawn) -> list[Occurrence]:
     """Produce what was drawn, without any router reading it."""
-    found: list[Occurrence] = []
+    occurrences: list[Occurrence] = []
     at = driver.now + 1
     with driver.unread():
         for name, fields, drawn_place, passed, repeat in drawn:
             at += passed
             place = drawn_place
-            event: dict[str, Any] = {"name": name, "data": fields, "id": f"e{len(found)}", "ts": at}
-            if 0 < repeat <= min(len(found), 2):
-                before = found[-repeat]  # a producer's retry, which goes to the same partition
+            event: dict[str, Any] = {
+                "name": name,
+                "data": fields,
+                "id": f"e{len(occurrences)}",
+                "ts": at,
+            }
+            if 0 < repeat <= min(len(occurrences), 2):
+                before = occurrences[
+                    -repeat
+                ]  # a producer's retry, which goes to the same partition
                 place, event = (before.topic, before.partition), before.event
             body = orjson.dumps(event)
             record = driver.record(body, topic=place[0], partition=place[1], at=at)
-            found.append(Occurrence(at, *place, record.offset, event))
-    return found
+            occurrences.append(Occurrence(at, *place, record.offset, event))
+    return occurrences
 
 
 def read_in_any_order(driver: Driver, choices: st.DataObject) -> None:
@@ -87,8 +94,8 @@ def read_in_any_order(driver: Driver, choices: st.DataObject) -> None:
 
 def cancelled(driver: Driver) -> list[tuple[str, str]]:
     """The runs that were cancelled, by function and event."""
-    found = [one["data"] for one in driver.cancellations()]
-    return sorted((one["function_id"], one["event"]["id"]) for one in found)
+    cancelled_runs = [event["data"] for event in driver.cancellations()]
+    return sorted((run["function_id"], run["event"]["id"]) for run in cancelled_runs)
 
 
 @settings(max_examples=80, deadline=None)
@@ -96,7 +103,7 @@ def cancelled(driver: Driver) -> list[tuple[str, str]]:
 def test_any_interleaving_cancels_what_the_oracle_says(
     drawn: Drawn, partitions: int, choices: st.DataObject
 ) -> None:
-    """S11: the order of reading changes nothing: each run that must be is cancelled, once."""
+    """S11: in any order of reading exactly the runs that must be are cancelled, once."""
     driver = Driver(FUNCTIONS, partitions=partitions)
     occurrences = produced(driver, drawn)
 
@@ -112,7 +119,7 @@ def test_any_interleaving_cancels_what_the_oracle_says(
 def test_live_rows_are_those_that_the_changelog_restores(
     drawn: Drawn, partitions: int, choices: st.DataObject
 ) -> None:
-    """Facts and what derives from them are the same after a restore, in batches of any size."""
+    """Facts and derived rows are the same after a restore, in batches of any size."""
     driver = Driver(FUNCTIONS, partitions=partitions)
     produced(driver, drawn)
     driver.read(*PLACES[0])
@@ -135,17 +142,17 @@ def test_live_rows_are_those_that_the_changelog_restores(
 def test_what_routers_repeat_changes_nothing(
     drawn: Drawn, partitions: int, choices: st.DataObject
 ) -> None:
-    """Any prefix that is sent again is skipped: no output, no row but how far it is applied."""
+    """Entries that are sent again are skipped: no output and no row of a run changes."""
     driver = Driver(FUNCTIONS, partitions=partitions)
     produced(driver, drawn)
     driver.read()
-    before = [dict(one.store.rows) for one in driver.partitions]
+    before = [dict(partition.store.rows) for partition in driver.partitions]
     outputs = len(driver.cluster.records("runs")) + len(driver.cluster.records("cancelled"))
 
     for place in PLACES:
         driver.reread(*place, offset=choices.draw(st.integers(0, 8)))
 
-    after = [dict(one.store.rows) for one in driver.partitions]
+    after = [dict(partition.store.rows) for partition in driver.partitions]
     for rows in (*before, *after):
         rows.pop(tables.APPLIED_KEY, None)
     assert before == after

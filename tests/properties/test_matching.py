@@ -1,4 +1,4 @@
-"""What must hold for every expression and every pair of events."""
+"""Properties of matching for any expression and any pair of events."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +14,7 @@ Document = dict[str, Any]
 
 
 def parsed(text: str) -> Expression:
-    """Parse what a strategy made; its rare breaches of a limit are passed over."""
+    """Parse an expression of a strategy; the rare ones that break a limit are passed over."""
     try:
         return parse(text)
     except ExpressionError as error:
@@ -25,7 +25,7 @@ def parsed(text: str) -> Expression:
 def answer(
     evaluate: Callable[[Document, Document], bool], event: Document, async_: Document
 ) -> Any:
-    """The boolean, or the fact that there is none."""
+    """The verdict, or "error" where there is none."""
     try:
         return evaluate(event, async_)
     except EvaluationError:
@@ -33,7 +33,7 @@ def answer(
 
 
 def refused(text: str) -> ExpressionError | None:
-    """The reason why a text is refused, if it is."""
+    """The error of a text that is refused, else None."""
     try:
         parse(text)
     except ExpressionError as error:
@@ -50,7 +50,7 @@ def refused(text: str) -> ExpressionError | None:
 def test_compiled_and_reference_evaluation_agree(
     text: str, events: tuple[Document, Document]
 ) -> None:
-    """S17: closures answer as celpy does, for every expression and errors included."""
+    """S17: closures answer as celpy does for every expression, also with an error."""
     event, async_ = events
     expression = parsed(text)
     expected = answer(expression.reference, event, async_)
@@ -60,7 +60,7 @@ def test_compiled_and_reference_evaluation_agree(
 @settings(max_examples=250, deadline=None)
 @given(strategies.expressions, strategies.document_pairs())
 def test_the_index_never_omits(text: str, events: tuple[Document, Document]) -> None:
-    """A match has equal keys in one branch; where an exact branch has equal keys, it matches."""
+    """A match has equal keys in a branch; equal keys in an exact branch are a match."""
     event, async_ = events
     expression = parsed(text)
     assume(expression.indexed)
@@ -87,7 +87,7 @@ def test_the_index_never_omits(text: str, events: tuple[Document, Document]) -> 
 @example(["a", "b"], ["ab"])
 @example("l1:sa", ["a"])
 def test_canonical_bytes_are_equal_exactly_where_values_are(left: Any, right: Any) -> None:
-    """S15: equal bytes and CEL's equality are the same relation, alone and within a key."""
+    """S15: values have equal bytes exactly if CEL calls them equal, alone or in a longer key."""
     expression = parse("event.x == async.x || (event.x == null && async.x == null)")
     equal = expression.reference({"x": left}, {"x": right})
     assert (canonical((left,)) == canonical((right,))) is equal
@@ -99,7 +99,7 @@ def test_canonical_bytes_are_equal_exactly_where_values_are(left: Any, right: An
 def test_keys_of_several_values_are_equal_exactly_where_each_value_is(
     left: list[Any], right: list[Any]
 ) -> None:
-    """The values of a key can't run into each other."""
+    """The border between two values of a key is never lost."""
     each = len(left) == len(right) and all(
         canonical((a,)) == canonical((b,)) for a, b in zip(left, right, strict=True)
     )
@@ -108,7 +108,7 @@ def test_keys_of_several_values_are_equal_exactly_where_each_value_is(
 
 @given(strategies.expressions, strategies.documents)
 def test_extractors_give_what_values_gives(text: str, document: Document) -> None:
-    """The prepared form reads the same members."""
+    """An extractor reads the same members as `values` does."""
     for branch in parsed(text).branches:
         for paths in (branch.event_paths, branch.async_paths):
             assert extractor(paths)(document) == values(paths, document)
@@ -158,7 +158,7 @@ def test_extractors_give_what_values_gives(text: str, document: Document) -> Non
     ).map("".join)
 )
 def test_any_text_is_parsed_or_refused_with_a_place(text: str) -> None:
-    """Nothing but ExpressionError escapes, and its place lies in the text."""
+    """Only ExpressionError is raised, and its place lies in the text."""
     refusal = refused(text)
     if refusal is not None:
         assert 0 <= refusal.position <= len(text)

@@ -1,5 +1,6 @@
-"""Whatever lies on an input, a router has an answer, and what it writes can be read."""
+"""Properties of routing: any record is handled, and what a router writes can be read."""
 
+import json
 import random
 from typing import Any
 
@@ -46,7 +47,7 @@ FUNCTIONS = (
     ),
 )
 
-json = st.recursive(
+json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner),
     max_leaves=12,
@@ -54,14 +55,14 @@ json = st.recursive(
 events = st.fixed_dictionaries(
     {"name": st.sampled_from(["placed", "dropped", "stopped", "other"])},
     optional={
-        "data": st.dictionaries(st.sampled_from("xyz"), json) | json,
-        "id": st.text(max_size=300) | json,
-        "ts": st.integers(0, 1 << 50) | st.datetimes().map(str) | json,
-        "user": json,
-        "status": st.sampled_from(["running", "heartbeat", "completed", "failed"]) | json,
+        "data": st.dictionaries(st.sampled_from("xyz"), json_values) | json_values,
+        "id": st.text(max_size=300) | json_values,
+        "ts": st.integers(0, 1 << 50) | st.datetimes().map(str) | json_values,
+        "user": json_values,
+        "status": st.sampled_from(["running", "heartbeat", "completed", "failed"]) | json_values,
         "run_id": st.text(alphabet="0123456789ABCDEFGHJKMNPQRSTVWXYZ", min_size=26, max_size=26),
         "attempt": st.integers(),
-        "type": st.sampled_from(["placed", "pause"]) | json,
+        "type": st.sampled_from(["placed", "pause"]) | json_values,
     },
 )
 headers = st.none() | st.lists(
@@ -81,24 +82,22 @@ headers = st.none() | st.lists(
 
 
 def dumps(value: object) -> bytes:
-    """JSON of anything: a value that JSON doesn't have is written as Python would."""
-    import json as standard  # noqa: PLC0415  # the name is a strategy here
-
-    return standard.dumps(value).encode("utf-8", "surrogatepass")
+    """JSON of any value, in Python's spelling where JSON has none."""
+    return json.dumps(value).encode("utf-8", "surrogatepass")
 
 
 @pytest.fixture(scope="module")
 def registry() -> Registry:
     """Two functions that trigger and cancel in every way."""
-    found = Registry()
+    functions = Registry()
     for offset, function in enumerate(FUNCTIONS):
         body = codec.encode_function(function)
-        found.apply(offset, -VALID_FROM_DELAY_MS, f"{function.slug}/{offset}".encode(), body)
-    return found
+        functions.apply(offset, -VALID_FROM_DELAY_MS, f"{function.slug}/{offset}".encode(), body)
+    return functions
 
 
 def route(registry: Registry, records: list[Record]) -> Output:
-    """The output for some records; everything in it can be read again and is within bounds."""
+    """The output for some records, after checking that it can be read and is within bounds."""
     pipeline = Pipeline(ways_of(SETTINGS), dict.fromkeys(TOPICS, bytes(16)))
     pipeline.feed(records, registry)
     output = pipeline.take()
@@ -112,7 +111,7 @@ def route(registry: Registry, records: list[Record]) -> Output:
 
 
 def check_batch(partition: int, data: bytes) -> None:
-    """Runs are at home, and their events are whole."""
+    """Check that runs are in their home partition, and that entries have the event they need."""
     batch = codec.COMMANDS.decode(data)
     for entry in batch.entries:
         if entry.event:
@@ -132,17 +131,17 @@ def check_batch(partition: int, data: bytes) -> None:
     topic=st.sampled_from(TOPICS),
     value=st.none()
     | st.binary(max_size=200)
-    | json.map(dumps)
+    | json_values.map(dumps)
     | events.map(dumps)
     | st.builds(lambda raw, cut: dumps(raw)[:cut], events, st.integers(0, 80)),
-    found=headers,
+    given=headers,
     received=st.integers(-2, 1 << 49),
 )
 def test_any_record_has_an_answer(
-    registry: Registry, topic: str, value: bytes | None, found: RecordHeaders, received: int
+    registry: Registry, topic: str, value: bytes | None, given: RecordHeaders, received: int
 ) -> None:
-    """No bytes, headers or times make a router raise."""
-    output = route(registry, [Record(topic, 1, 7, received, b"key", value, found)])
+    """A router raises for no bytes, headers or times."""
+    output = route(registry, [Record(topic, 1, 7, received, b"key", value, given)])
     assert len(output.dead_letters) == output.counts.rejections.total() <= 1
 
 
@@ -157,7 +156,7 @@ def test_text_that_is_not_utf8_is_refused(registry: Registry, topic: str, field:
 @settings(deadline=None)
 @given(event=events, received=st.integers(0, 1 << 44))
 def test_repeats_are_routed_alike(registry: Registry, event: dict[str, Any], received: int) -> None:
-    """What is read twice gives the same bytes twice."""
+    """A record that is read twice gives the same bytes twice."""
     record = Record("plain", 1, 7, received, None, dumps(event))
     assert route(registry, [record]) == route(registry, [record])
 
@@ -182,7 +181,7 @@ def test_a_thousand_malformed_records(registry: Registry) -> None:
 @settings(deadline=None)
 @given(count=st.integers(1, 1_500), size=st.integers(0, 2_000))
 def test_order_is_kept_per_source(registry: Registry, count: int, size: int) -> None:
-    """However many batches it takes, a source's entries keep their order in every partition."""
+    """A source's entries keep their order in every partition, over any number of batches."""
     records = [
         Record(
             "plain", number % 2, number, 1_000, None,

@@ -30,7 +30,7 @@ READY_SECONDS = 180
 STOP_SECONDS = 15
 SHOWN_LINES = 60
 
-# Sourced before the document; its names can't collide with those of a document's own.
+# Sourced before the document; a document has no names with this prefix.
 _PRELUDE = r"""
 unset BASH_ENV
 set -euo pipefail
@@ -58,7 +58,7 @@ _docs_check_ready() { # process, log, text, line
 
 @dataclass(frozen=True)
 class Result:
-    """How one document went."""
+    """The result of one document: how many blocks ran, how many not, and its failure."""
 
     document: Path
     ran: int
@@ -81,7 +81,7 @@ def script_of(blocks: Sequence[Block]) -> str:
             lines += [mark, *block.code]
             continue
         log = f'"$_docs_check/{block.line}.log"'
-        # Job control gives the block a process group of its own, to be stopped as a whole.
+        # Job control gives the block a process group of its own, by which it is stopped.
         lines += [f"{mark}; : >{log}; set -m; ( set +m", *block.code]
         ready = f"_docs_check_ready $! {log} {shlex.quote(block.until)} {block.line}"
         lines += [f") >{log} 2>&1 </dev/null & set +m; {ready}"]
@@ -156,7 +156,7 @@ def _environment(state: Path, folder: Path, ready_seconds: int) -> dict[str, str
 
 
 def _stop(session: subprocess.Popen[bytes], state: Path) -> None:
-    """Stop the session and its background blocks, politely first."""
+    """Stop the session and its background blocks, by force only if they don't end."""
     recorded = state / "background"
     groups = [int(line) for line in recorded.read_text().split()] if recorded.exists() else []
     if session.poll() is None:
@@ -201,7 +201,7 @@ def documents() -> list[Path]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Check the given documents, or all, and say how each went; 1 if any failed."""
+    """Check the given documents, or all, and print each result; give 1 if any failed."""
     parser = argparse.ArgumentParser(prog="docs_check", description="Run the documents' sh blocks.")
     parser.add_argument(
         "documents", nargs="*", type=Path, help="default: README.md, docs/ and examples/"

@@ -1,4 +1,4 @@
-"""Documents point at what exists."""
+"""Documents agree with the tree: links, decisions, bounds and figures."""
 
 import json
 import re
@@ -56,19 +56,19 @@ def dead_links(path: Path, text: str, root: Path) -> list[str]:
 
 def anchors(text: str) -> set[str]:
     """The anchors that GitHub gives to the headings of a Markdown text."""
-    found: dict[str, int] = {}
+    times: dict[str, int] = {}
     names = set()
     for heading in HEADING.findall(FENCED.sub("", text)):
         plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
         slug = re.sub(r"[^\w\- ]", "", plain.lower()).replace(" ", "-")
-        repeats = found.get(slug, 0)
-        found[slug] = repeats + 1
+        repeats = times.get(slug, 0)
+        times[slug] = repeats + 1
         names.add(f"{slug}-{repeats}" if repeats else slug)
     return names
 
 
 def test_each_decision_that_is_named_exists() -> None:
-    """A comment that points to a decision points to a file."""
+    """A decision that any text names by its number has a file."""
     written = {path.name[:4] for path in tree.files() if path.parent.as_posix() == DECISIONS}
     assert [
         f"{path}: {number}"
@@ -79,7 +79,7 @@ def test_each_decision_that_is_named_exists() -> None:
 
 
 def test_no_link_is_dead() -> None:
-    """Every relative link of every document leads somewhere."""
+    """Every relative link of every document leads to a file or heading that exists."""
     assert [
         dead
         for path, text in tree.texts()

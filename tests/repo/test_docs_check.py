@@ -1,4 +1,4 @@
-"""The documents' sh blocks are found, run in order, and what fails is named."""
+"""The documents' sh blocks are found and run in order, and a failure is reported."""
 
 from pathlib import Path
 
@@ -66,13 +66,13 @@ def test_directives_are_read(directive: str, block: Block) -> None:
     ],
 )
 def test_a_wrong_directive_is_refused(text: str, problem: str) -> None:
-    """A directive that would silently skip nothing, or everything, is an error with its line."""
+    """A directive that can't be followed is an error with its line."""
     with pytest.raises(DirectiveError, match=problem):
         read_blocks(text)
 
 
 def test_the_script_keeps_the_document_s_lines() -> None:
-    """Each line of code stands where it stands in the document, so bash's messages fit."""
+    """Code has the same line numbers in the script, so bash's messages fit the document."""
     text = page("echo one", "<!-- docs-check: skip (no) -->\necho two", "echo three\necho four")
     lines = text.splitlines()
     script = script_of(read_blocks(text)).splitlines()
@@ -90,7 +90,7 @@ def test_blocks_share_one_session(tmp_path: Path) -> None:
 
 
 def test_blocks_see_the_checkout_and_do_not_litter_it(tmp_path: Path) -> None:
-    """Files of the checkout are there to read; new ones are gone afterwards."""
+    """Blocks can read the checkout's files; files that they write are gone afterwards."""
     (tmp_path / "functions.yaml").write_text("functions: []\n", encoding="utf-8")
     assert run(tmp_path, page("cp functions.yaml copy.yaml")).failure is None
     assert {path.name for path in tmp_path.iterdir()} == {"functions.yaml", "page.md"}
@@ -109,7 +109,7 @@ def test_blocks_see_the_checkout_and_do_not_litter_it(tmp_path: Path) -> None:
 def test_a_failing_line_is_named_with_its_output(
     tmp_path: Path, code: str, line: int, printed: str
 ) -> None:
-    """What fails stops the document, and the report says where and what was printed."""
+    """The first failure ends the document; the report has its line and what was printed."""
     failure = run(tmp_path, page(f"echo before\n{code}", "echo never")).failure
     assert failure is not None
     assert failure.startswith(f"page.md:{line}: exit status ")
@@ -118,7 +118,7 @@ def test_a_failing_line_is_named_with_its_output(
 
 
 def test_a_background_block_is_awaited_and_stopped(tmp_path: Path) -> None:
-    """The session goes on when the text is printed, and nothing of the block outlives it."""
+    """The session goes on when the text is printed; no process of the block outlives it."""
     pid_file = tmp_path / "pid"
     background = (
         '<!-- docs-check: background until "ready at" -->\n'
@@ -139,7 +139,7 @@ def test_a_background_block_is_awaited_and_stopped(tmp_path: Path) -> None:
 def test_a_background_block_that_is_never_ready_fails(
     tmp_path: Path, code: str, problem: str
 ) -> None:
-    """Waiting for what doesn't come ends, with the block's line and output."""
+    """Waiting ends after a time, and the report has the block's line and output."""
     text = page(f'<!-- docs-check: background until "ready" -->\n{code}', "echo never")
     failure = run(tmp_path, text, ready_seconds=1).failure
     assert failure is not None
@@ -149,7 +149,7 @@ def test_a_background_block_that_is_never_ready_fails(
 
 
 def test_a_failure_in_a_later_block_still_stops_the_background(tmp_path: Path) -> None:
-    """A document that fails leaves no process behind either (the leftovers guard looks too)."""
+    """A document that fails leaves no process behind either."""
     pid_file = tmp_path / "pid"
     background = (
         '<!-- docs-check: background until "up" -->\n'

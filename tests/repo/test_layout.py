@@ -1,4 +1,4 @@
-"""Where things lie, how long they are, and what no file may say."""
+"""The folders at the top, the lengths of modules and functions, and forbidden texts."""
 
 import ast
 import re
@@ -59,7 +59,7 @@ def test_top_level_holds_only_the_agreed_names() -> None:
 
 
 def test_no_module_is_a_catch_all() -> None:
-    """Nobody guesses what lies in a module that is named after no thing."""
+    """A module is named after what is in it, which a catch-all's name doesn't say."""
     assert [
         str(path)
         for path in tree.python_files()
@@ -100,9 +100,7 @@ def test_a_long_function_is_found() -> None:
 )
 def test_no_file_says(pattern: re.Pattern[str], why: str) -> None:
     """Unfinished marks, registry hosts and paths of one machine stay out of every file."""
-    assert [found for path, text in tree.texts() for found in matches(pattern, path, text)] == [], (
-        why
-    )
+    assert [line for path, text in tree.texts() for line in matches(pattern, path, text)] == [], why
 
 
 @pytest.mark.parametrize(

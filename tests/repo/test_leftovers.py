@@ -1,4 +1,4 @@
-"""The guard that every test runs under finds what it is there for."""
+"""The guard that runs around every test finds what a test has left behind."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ SHORT = 0.01
 
 
 def test_nothing_left_is_no_finding() -> None:
-    """A test that cleans up isn't accused."""
+    """A test that cleans up is not reported."""
     before = take_snapshot()
     thread = threading.Thread(target=lambda: None)
     thread.start()
@@ -29,35 +29,35 @@ def test_a_thread_is_found() -> None:
     end = threading.Event()
     thread = threading.Thread(target=end.wait, name="forgotten")
     thread.start()
-    found = leftovers_since(before, SHORT)
+    leftovers = leftovers_since(before, SHORT)
     end.set()
     thread.join()
-    assert found == ["thread forgotten"]
+    assert leftovers == ["thread forgotten"]
 
 
 def test_a_thread_of_a_wider_scope_is_not_counted() -> None:
-    """What a session's fixture started before the test belongs to the session."""
+    """A thread that ran before the test belongs to a fixture of a wider scope."""
     end = threading.Event()
     thread = threading.Thread(target=end.wait)
     thread.start()
     before = take_snapshot()
-    found = leftovers_since(before, SHORT)
+    leftovers = leftovers_since(before, SHORT)
     end.set()
     thread.join()
-    assert found == []
+    assert leftovers == []
 
 
 def test_a_task_is_found() -> None:
-    """A task that nobody awaited or cancelled is named, though its loop no longer runs."""
+    """A task that is neither awaited nor cancelled is named, even if its loop is not running."""
     before = take_snapshot()
     loop = asyncio.new_event_loop()
     task = loop.create_task(asyncio.Event().wait(), name="forgotten")
-    found = leftovers_since(before, SHORT)
+    leftovers = leftovers_since(before, SHORT)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         loop.run_until_complete(task)
     loop.close()
-    assert [finding for finding in found if "forgotten" in finding] == found != []
+    assert [finding for finding in leftovers if "forgotten" in finding] == leftovers != []
 
 
 def test_a_child_process_is_found() -> None:
@@ -68,22 +68,22 @@ def test_a_child_process_is_found() -> None:
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
     )
-    found = leftovers_since(before, SHORT)
+    leftovers = leftovers_since(before, SHORT)
     child.kill()
     child.communicate()
-    assert len(found) == 1
-    assert "forgotten" in found[0]
+    assert len(leftovers) == 1
+    assert "forgotten" in leftovers[0]
 
 
 def test_a_changed_environment_is_found_and_put_back() -> None:
-    """Changed, new and removed variables are named, and the next test sees the old ones."""
+    """Changed, new and removed variables are named, and the next test sees the old values."""
     old_path = os.environ["PATH"]
     before = take_snapshot()
     os.environ["PATH"] = f"{old_path}:/nowhere"
     os.environ["COUNTERMAND_FORGOTTEN"] = "1"
-    found = leftovers_since(before, SHORT)
+    leftovers = leftovers_since(before, SHORT)
     restore_environment(before)
-    assert found == [
+    assert leftovers == [
         "environment variable COUNTERMAND_FORGOTTEN",
         "environment variable PATH",
     ]
@@ -93,12 +93,12 @@ def test_a_changed_environment_is_found_and_put_back() -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are read from /proc")
 def test_an_open_store_is_found(tmp_path: Path) -> None:
-    """A RocksDB that nobody closed is named by its lock file."""
+    """A RocksDB that is not closed is named by its lock file."""
     before = take_snapshot()
     store = Rdict(str(tmp_path / "rows"))
-    found = leftovers_since(before, SHORT)
+    leftovers = leftovers_since(before, SHORT)
     store.close()
-    assert [finding for finding in found if finding.startswith("open store")] == [
+    assert [finding for finding in leftovers if finding.startswith("open store")] == [
         f"open store {tmp_path / 'rows' / 'LOCK'}"
     ]
     assert leftovers_since(before, SHORT) == []

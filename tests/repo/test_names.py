@@ -23,7 +23,7 @@ DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def prose_of(path: Path, text: str) -> str:
-    """What a file says to people: the whole of a document, the docstrings and comments of code."""
+    """The text for people in a file: all of a document, docstrings and comments of code."""
     return "\n".join(_python_prose(text)) if path.suffix == ".py" else text
 
 
@@ -58,7 +58,7 @@ def _is_module(name: str, root: Path) -> bool:
 
 
 def test_what_is_named_exists() -> None:
-    """Who moves a file or module finds every text that names it."""
+    """A file or module that is moved is renamed in every text that names it."""
     assert {
         str(path): names
         for path, text in tree.texts()
@@ -89,6 +89,6 @@ def test_a_lost_name_is_found(tmp_path: Path, prose: str, lost: list[str]) -> No
 
 
 def test_prose_of_code_is_its_docstrings_and_comments() -> None:
-    """A path in code is data, and none of this test's business."""
+    """Other strings in code are data, and are not looked at."""
     code = '"""Docstring."""\nplace = "streams/gone.py"  # comment\n'
     assert prose_of(Path("a.py"), code) == "Docstring.\n# comment"

@@ -27,8 +27,8 @@ def _project() -> dict[str, Any]:
 
 def _pins(lock: str) -> dict[str, str]:
     text = (tree.ROOT / lock).read_text(encoding="utf-8")
-    found = [PIN.match(line) for line in text.splitlines()]
-    return {match[1].lower(): match[2] for match in found if match}
+    pins = [PIN.match(line) for line in text.splitlines()]
+    return {match[1].lower(): match[2] for match in pins if match}
 
 
 def _name(requirement: str) -> str:
@@ -39,7 +39,7 @@ def _name(requirement: str) -> str:
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_lock_holds_every_dependency(lock: str) -> None:
-    """A dependency that isn't locked would be whatever is newest that day."""
+    """A dependency that isn't locked would be installed in its newest version."""
     project = _project()["project"]
     wanted = {_name(requirement) for requirement in project["dependencies"]}
     for extra in LOCKS[lock]:
@@ -49,7 +49,7 @@ def test_lock_holds_every_dependency(lock: str) -> None:
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_lock_is_hashed_and_names_no_source(lock: str) -> None:
-    """Plain pip checks each file against the lock, and finds it wherever the user's registry is."""
+    """Plain pip checks each file by its hash, and gets it from the user's own registry."""
     text = (tree.ROOT / lock).read_text(encoding="utf-8")
     entries = re.split(r"\n(?=[A-Za-z0-9])", text.partition("\n")[2])
     assert [entry.split()[0] for entry in entries if "--hash=sha256:" not in entry] == []
@@ -57,7 +57,7 @@ def test_lock_is_hashed_and_names_no_source(lock: str) -> None:
 
 
 def test_what_runs_is_what_is_tested() -> None:
-    """The image installs the very versions that the tests ran with."""
+    """The image installs the same versions that the tests ran with."""
     runtime, tested = (_pins(lock) for lock in LOCKS)
     assert runtime.items() <= tested.items()
 
@@ -85,7 +85,7 @@ def test_exact_pins_are_the_locked_ones() -> None:
     ],
 )
 def test_scripts_stop_at_the_first_error(script: str) -> None:
-    """A script of ours is executable and doesn't go on after something failed."""
+    """Each script is executable and ends after its first error."""
     text = (tree.ROOT / script).read_text(encoding="utf-8")
     assert "set -euo pipefail" in text
     assert os.access(tree.ROOT / script, os.X_OK)
@@ -105,7 +105,7 @@ def test_scripts_stop_at_the_first_error(script: str) -> None:
 def test_setup_says_what_is_missing_before_it_downloads(
     tmp_path: Path, python: str, said: list[str]
 ) -> None:
-    """Without what it needs the set-up names it and its Debian package, and makes nothing."""
+    """If a requirement is missing, set-up names it and its Debian package, and does nothing."""
     shutil.copytree(tree.ROOT / "deploy", tmp_path / "deploy")
     (tmp_path / "python").write_text(f"#!/bin/sh\n{python}\n", encoding="utf-8")
     (tmp_path / "python").chmod(0o755)
@@ -123,7 +123,7 @@ def test_setup_says_what_is_missing_before_it_downloads(
 
 @pytest.mark.slow
 def test_wheel_carries_what_the_packages_hold(tmp_path: Path) -> None:
-    """Installed without a clone, the command has its code, its types and the broker's files."""
+    """The wheel has all code, the marks of typed packages, and the local broker's files."""
     source = tmp_path / "source"
     expected = set()
     for path in tree.files():

@@ -1,4 +1,4 @@
-"""What every test owes its reader."""
+"""Rules for tests: a docstring, an assertion, no sleep, only registered marks."""
 
 import ast
 import re
@@ -114,7 +114,7 @@ def _test_files() -> list[Path]:
 
 
 def test_each_test_states_its_rule() -> None:
-    """A test without a docstring doesn't say which promise broke."""
+    """Each test has a docstring that says which rule it tests."""
     assert [
         f"{path}:{test.lineno}: {test.name}"
         for path in _test_files()
@@ -151,7 +151,7 @@ def test_no_test_patches_our_own_code() -> None:
 
 
 def test_each_mark_is_registered() -> None:
-    """A mark that nobody registered selects nothing."""
+    """A mark that is not registered selects no test."""
     settings = tomllib.loads((tree.ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     registered = {
         mark.split(":")[0].split("(")[0].strip()
@@ -162,7 +162,7 @@ def test_each_mark_is_registered() -> None:
 
 
 def test_the_guards_on_tests_bite() -> None:
-    """An empty test, a nap and a mark are each found in a module that has them."""
+    """A test without an assertion, a sleep and a mark are each found in a module."""
     module = ast.parse(
         "import time\n"
         "from streams.joiner import store\n"

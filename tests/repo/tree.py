@@ -24,10 +24,10 @@ def files() -> tuple[Path, ...]:
             capture_output=True,
             text=True,
         ).stdout.split("\0")
-        found = {Path(name) for name in listed if name}
+        paths = {Path(name) for name in listed if name}
     else:
-        found = {path.relative_to(ROOT) for path in ROOT.rglob("*") if _is_ours(path)}
-    return tuple(sorted(path for path in found if (ROOT / path).is_file()))
+        paths = {path.relative_to(ROOT) for path in ROOT.rglob("*") if _is_ours(path)}
+    return tuple(sorted(path for path in paths if (ROOT / path).is_file()))
 
 
 def text(path: Path) -> str | None:

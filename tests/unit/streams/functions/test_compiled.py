@@ -70,20 +70,20 @@ def test_an_expression_that_does_not_parse_is_refused() -> None:
     ],
 )
 def test_a_rule_without_a_single_scope_is_refused(rule: CancelRule) -> None:
-    """A record that bypassed validation must not cancel every run by omission."""
+    """A record that bypassed validation must not cancel every run for want of a condition."""
     with pytest.raises(DefinitionError, match="exactly one of match, if and all_runs"):
         compiled(rule)
 
 
 def test_an_event_triggers_by_name() -> None:
-    """S1: the name decides where the trigger has no condition."""
+    """S1: a trigger without a condition is decided by the event's name."""
     function = compiled()
     assert function.triggered_by(placed())
     assert not function.triggered_by(event("order/dropped"))
 
 
 def test_an_event_triggers_only_where_a_condition_is_true() -> None:
-    """S1: with conditions on every trigger of the name, one must be true."""
+    """S1: if every trigger of the name has a condition, at least one must be true."""
     function = compiled(
         triggers=(
             Trigger(event="order/placed", if_="event.data.pages > 3"),
@@ -96,7 +96,7 @@ def test_an_event_triggers_only_where_a_condition_is_true() -> None:
 
 
 def test_a_trigger_without_condition_outweighs_its_namesakes() -> None:
-    """One unconditional trigger of a name is enough."""
+    """A trigger without a condition is enough, whatever the others of its name say."""
     triggers = (
         Trigger(event="order/placed", if_="event.data.pages > 3"),
         Trigger(event="order/placed"),
@@ -105,7 +105,7 @@ def test_a_trigger_without_condition_outweighs_its_namesakes() -> None:
 
 
 def test_a_condition_without_an_answer_is_an_error_unless_another_is_true() -> None:
-    """S16: the caller counts it; another trigger that is true still starts the run."""
+    """S16: the caller counts the error; another trigger that is true still starts the run."""
     failing = Trigger(event="order/placed", if_="event.data.pages > 3")
     function = compiled(triggers=(failing,))
     with pytest.raises(EvaluationError):
@@ -119,8 +119,8 @@ def test_a_run_and_its_cancel_meet_under_one_key() -> None:
     function = compiled(CancelRule(event="order/dropped", match="data.id"))
     expected = keys.MatchKeys("shop-ship", "order/dropped", [("data", "id")]).key(b"so-1")
     assert function.listeners(placed(id="o-1"), 50) == (Listener(expected, 0, 0),)
-    found = cancel_matches([function], event("order/dropped", id="o-1"))
-    assert found == (Match(expected, 0),)
+    matches = cancel_matches([function], event("order/dropped", id="o-1"))
+    assert matches == (Match(expected, 0),)
 
 
 def test_equal_numbers_have_one_key_and_other_types_another() -> None:
@@ -136,7 +136,7 @@ def test_equal_numbers_have_one_key_and_other_types_another() -> None:
 
 @pytest.mark.parametrize("data", [{}, {"id": None}])
 def test_a_missing_or_null_value_gives_neither_listener_nor_match(data: dict[str, Any]) -> None:
-    """S14: such an equality is false, so there is nothing to wait or look under."""
+    """S14: such an equality is false, so there is no key to wait or look under."""
     function = compiled(CancelRule(event="order/dropped", match="data.id"))
     assert function.listeners(placed(**data), 0) == ()
     dropped = event("order/dropped", **data)
@@ -144,7 +144,7 @@ def test_a_missing_or_null_value_gives_neither_listener_nor_match(data: dict[str
 
 
 def test_a_value_nested_beyond_comparison_gives_no_key() -> None:
-    """What no comparison calls equal has no key either, and breaks nothing."""
+    """A value that equals no other has no key, and raises no error."""
     deep: Any = 1
     for _ in range(500):
         deep = [deep]
@@ -164,7 +164,7 @@ def test_each_branch_of_an_or_has_its_key() -> None:
 
 
 def test_branches_that_meet_under_one_key_give_one_listener() -> None:
-    """Two event paths against one cancel path may hold the same value."""
+    """Two event paths that are compared with one cancel path may hold the same value."""
     rule = CancelRule(event="c", if_="event.data.a == async.data.x || event.data.b == async.data.x")
     function = compiled(rule)
     assert len(function.listeners(placed(a=1, b=1), 0)) == 1
@@ -183,12 +183,12 @@ def test_branches_that_meet_under_one_key_give_one_listener() -> None:
     ],
 )
 def test_only_what_a_key_leaves_open_needs_evaluation(rule: CancelRule, *, needed: bool) -> None:
-    """An equal key is the verdict where nothing else is asked."""
+    """A rule of equalities alone is decided by the key."""
     assert compiled(rule).rules[0].needs_evaluation is needed
 
 
 def test_a_rule_without_equality_waits_under_its_scan_key() -> None:
-    """Such a rule has no kinds, and its cancels go everywhere."""
+    """Such a rule has no kinds, and its cancels go to every partition."""
     function = compiled(CancelRule(event="c", if_="async.data.hard == true"))
     rule = function.rules[0]
     expected = keys.scan_key("shop-ship", "c")
@@ -204,22 +204,26 @@ def test_indexed_listeners_come_first_and_keep_their_rule() -> None:
         CancelRule(event="c", match="data.id"),
         CancelRule(event="d", match="data.user"),
     )
-    assert [found.rule for found in function.listeners(placed(id=1, user=2), 0)] == [1, 2, 0]
-    assert [found.rule for found in function.listeners(placed(user=2), 0)] == [2, 0]
+    assert [listener.rule for listener in function.listeners(placed(id=1, user=2), 0)] == [1, 2, 0]
+    assert [listener.rule for listener in function.listeners(placed(user=2), 0)] == [2, 0]
 
 
 def test_a_timeout_bounds_the_listener() -> None:
-    """S13: relative to the run's receipt, or an instant, or never."""
+    """S13: a rule listens for a time after the run's receipt, until an instant, or always."""
     function = compiled(
         CancelRule(event="a", match="data.id", timeout_ms=500),
         CancelRule(event="b", match="data.id", timeout_at=9_000),
         CancelRule(event="c", match="data.id"),
     )
-    assert [found.until for found in function.listeners(placed(id=1), 1_000)] == [1_500, 9_000, 0]
+    assert [listener.until for listener in function.listeners(placed(id=1), 1_000)] == [
+        1_500,
+        9_000,
+        0,
+    ]
 
 
 def test_the_whole_expression_decides() -> None:
-    """A key may over-return; `matches` has the last word and says where it has none (S16)."""
+    """Runs under an equal key may not match: `matches` decides, or raises (S16)."""
     rule = compiled(
         CancelRule(event="c", if_="event.data.id == async.data.id && async.data.n > 3")
     ).rules[0]
@@ -232,7 +236,7 @@ def test_the_whole_expression_decides() -> None:
 
 
 def test_versions_share_the_kinds_they_have_in_common() -> None:
-    """A cancel is looked up once per distinct key, held as long as the most patient rule asks."""
+    """A cancel is looked up once per distinct key, and held for the longest time of any rule."""
     first = compiled(CancelRule(event="c", match="data.id", early_cancel_ms=10))
     second = compiled(
         CancelRule(event="m", all_runs=True),
@@ -241,6 +245,6 @@ def test_versions_share_the_kinds_they_have_in_common() -> None:
         CancelRule(event="c", if_="async.data.all == true"),
     )
     assert cancel_matchers([first, second]).keys() == {"c", "m"}
-    found = cancel_matches([first, second], event("c", id=1, user=2))
-    assert [match.hold_ms for match in found if not match.everywhere] == [70, 0]
-    assert [match.everywhere for match in found] == [True, False, False]
+    matches = cancel_matches([first, second], event("c", id=1, user=2))
+    assert [match.hold_ms for match in matches if not match.everywhere] == [70, 0]
+    assert [match.everywhere for match in matches] == [True, False, False]

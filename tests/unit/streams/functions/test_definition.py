@@ -1,4 +1,4 @@
-"""Definitions: what is accepted, and what is said, where, about what is not."""
+"""Definitions: what is accepted, and with which messages and places the rest is refused."""
 
 import json
 from pathlib import Path
@@ -32,32 +32,32 @@ functions:
 
 
 def definition(**fields: Any) -> dict[str, Any]:
-    """A valid definition with some fields replaced; None leaves one out."""
+    """A valid definition with some fields replaced, or left out where the value is None."""
     base = {"id": "ship", "app": "shop", "triggers": [{"event": "order/placed"}]}
     return base | fields
 
 
 def rule(**fields: Any) -> dict[str, Any]:
-    """A definition with one cancel rule, valid but for these fields."""
+    """A valid definition with one cancel rule of these fields."""
     return definition(cancel_on=[{"event": "order/dropped"} | fields])
 
 
 def problems(document: dict[str, Any]) -> tuple[Problem, ...]:
-    """What is wrong with a definition."""
+    """The problems of a definition."""
     with pytest.raises(DefinitionError) as caught:
         read_function(document)
     return caught.value.problems
 
 
 def text_problems(text: str) -> tuple[Problem, ...]:
-    """What is wrong with a text."""
+    """The problems of a text."""
     with pytest.raises(DefinitionError) as caught:
         read_text(text, "f.yaml")
     return caught.value.problems
 
 
 def test_a_complete_definition_is_read() -> None:
-    """Every field of the documented example arrives, in ms."""
+    """Every field of the documented example is read, durations in ms."""
     assert read_text(COMPLETE) == (
         Function(
             app="reports",
@@ -128,7 +128,7 @@ def test_a_definition_can_be_written_out_and_read_again() -> None:
 
 
 def test_json_is_read_with_tabs_escapes_and_lines() -> None:
-    """JSON that YAML alone would refuse or misread."""
+    """JSON is read right even where YAML would refuse or misread it."""
     good = json.dumps({"functions": [definition(cancelOn=[])]}, indent="\t")
     assert read_text(good) == (read_function(definition()),)
     trigger = [{"event": "\N{PARTY POPPER}"}]
@@ -203,7 +203,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
 
 @pytest.mark.parametrize(("document", "field", "message"), WRONG)
 def test_each_wrong_field_is_named(document: dict[str, Any], field: str, message: str) -> None:
-    """One wrong field is one problem, with the field as it was written and what to do."""
+    """A wrong field gives one problem, which names the field as written and says what to do."""
     (problem,) = problems(document)
     assert problem.field == field
     assert message in problem.message
@@ -230,7 +230,7 @@ def test_a_trigger_condition_is_cel_over_the_event_alone(expression: str) -> Non
 
 
 def test_all_problems_of_a_file_are_told_with_their_lines() -> None:
-    """Nobody mends a file one error at a time."""
+    """All mistakes of a file are reported at once, so that they can be corrected at once."""
     text = COMPLETE.replace("24h", "24").replace("hard", "hard +").replace("lease:", "leese:")
     found = text_problems(text.replace("app: reports", "app: re ports"))
     assert [(problem.source, problem.line, problem.field) for problem in found] == [
@@ -283,7 +283,7 @@ def test_a_definition_over_the_size_limit_is_refused() -> None:
 
 
 def test_aliases_are_followed_once() -> None:
-    """Anchors share rules between functions without exploding."""
+    """Nested aliases take no more memory than what they refer to."""
     text = """\
 functions:
   - {id: a, app: x, triggers: &t [{event: e}], cancel_on: &c [{event: f, match: data.id}]}

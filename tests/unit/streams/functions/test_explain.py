@@ -38,7 +38,7 @@ def cancel(name: str = "order/dropped", id_: str = "dropped-1", **data: Any) -> 
 def reasons(
     rule: dict[str, Any], run: Subject, event: dict[str, Any], at: int = NOW
 ) -> dict[Why, str]:
-    """What one rule has against an event."""
+    """The reasons why a rule doesn't match an event."""
     (verdict,) = judge(function({"event": "order/dropped"} | rule), run, event, at)
     assert verdict.matches is not bool(verdict.reasons)
     return {one.why: one.text for one in verdict.reasons}
@@ -63,7 +63,7 @@ FLAGGED = {"if": "event.data.id == async.data.id && async.data.hard"}
 def test_a_rule_that_matches_has_nothing_against(
     rule: dict[str, Any], data: dict[str, Any]
 ) -> None:
-    """Keys, any branch of them, what is evaluated besides, what must scan, and rules for all."""
+    """Rules match by keys, by any branch, by further conditions, by a scan, or for all runs."""
     assert reasons(rule, subject(id=1, user="ann"), cancel(**data)) == {}
 
 
@@ -83,21 +83,21 @@ def test_a_rule_that_matches_has_nothing_against(
 def test_what_an_expression_has_against(
     rule: dict[str, Any], data: dict[str, Any], why: Why, text: str
 ) -> None:
-    """The values of both sides are told; an expression is asked only where keys meet."""
+    """Both sides' values are shown; the expression is evaluated only if the keys are equal."""
     found = reasons(rule, subject(id=1, user="ann"), cancel(**data))
     assert list(found) == [why]
     assert text in found[why]
 
 
 def test_only_the_equality_that_fails_is_told() -> None:
-    """Of two that must both hold, the one that does is no reason."""
+    """Of two equalities that must both hold, the true one is no reason."""
     rule = {"if": "event.data.id == async.data.id && event.data.user == async.data.user"}
     found = reasons(rule, subject(id=1, user="ann"), cancel(id=1, user="bob"))
     assert found[Why.KEYS_DIFFER] == 'event.data.user is "ann" but async.data.user is "bob"'
 
 
 def test_another_name_is_the_only_reason_there_is() -> None:
-    """What the rule would say besides is of no use."""
+    """For an event of another name the rest of the rule is not looked at."""
     found = reasons(MATCH, subject(ended=True, id=1), cancel("order/lost", id=2))
     assert found == {Why.OTHER_NAME: "the event is order/lost, the rule is for order/dropped"}
 
@@ -112,13 +112,13 @@ def test_every_reason_is_told() -> None:
 
 
 def test_a_timeout_s_last_ms_still_matches() -> None:
-    """S13: later than the timeout doesn't match; just then does."""
+    """S13: a cancel received exactly at the timeout matches, a later one doesn't."""
     rule = MATCH | {"timeout": "1h"}
     assert reasons(rule, subject(id=1), cancel(id=1), RECEIVED + HOUR) == {}
 
 
 def test_what_a_run_waits_for() -> None:
-    """Keys with the run's values, until when, and whether anything can match at all."""
+    """It shows keys with the run's values, until when it listens, and whether any can match."""
     own = function(
         {"event": "a", "match": "data.id", "timeout": "1h"},
         {"event": "b", "match": "data.gone"},
@@ -139,12 +139,12 @@ def test_what_a_run_waits_for() -> None:
 
 
 def test_a_member_that_is_no_name_is_written_in_brackets() -> None:
-    """As it must be written in the expression."""
+    """Its path is shown as it must be written in an expression."""
     (rule,) = listening(function({"event": "a", "match": 'data["report-id"]'}), subject())
     assert rule.keys[0][0].event_path == "event.data['report-id']"
 
 
 def test_a_definition_that_is_none_is_refused() -> None:
-    """With every wrong field, as when it is applied."""
+    """The error has every wrong field, as when it is applied."""
     with pytest.raises(DefinitionError, match="triggers"):
         compile_version("shop-ship", 1, {"id": "ship", "app": "shop"})

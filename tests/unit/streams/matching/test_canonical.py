@@ -40,7 +40,7 @@ DOCUMENT = {
 def test_values_are_read_or_missing(
     paths: tuple[tuple[str | int, ...], ...], expected: tuple[Any, ...] | None
 ) -> None:
-    """One missing or null member, and there is no key (S14)."""
+    """If a member is missing or null, there is no key (S14)."""
     assert values(paths, DOCUMENT) == expected
     assert extractor(paths)(DOCUMENT) == expected
 
@@ -58,13 +58,13 @@ def test_values_are_read_or_missing(
     ],
 )
 def test_equal_values_have_equal_bytes(alike: list[Any]) -> None:
-    """S15: whatever way a producer writes a value, it is one key."""
+    """S15: in whatever way a producer writes a value, its key is the same."""
     assert len({canonical((value,)) for value in alike}) == 1
     assert len({canonical((value, "x")) for value in alike}) == 1
 
 
 def test_different_values_have_different_bytes() -> None:
-    """No two of these may cancel each other's runs."""
+    """A cancel with one of these values must not find runs with another."""
     different: list[Any] = [
         *(1, "1", True, "true", "b1", "i1;", 1.5, "f1.5", 0, False, None, "null", "n", ""),
         *([], {}, [[]], [None], [1], ["1"], [True], {"a": 1}, {"a": None}, {"a": True}),
@@ -98,7 +98,7 @@ def test_different_values_have_different_bytes() -> None:
 
 
 def test_keys_of_several_values_keep_them_apart() -> None:
-    """Neither the border between two values nor their number can be forged."""
+    """No value can shift the border between two values, or change their number."""
     keys = [
         *(("a", "b"), ("ab", ""), ("", "ab"), ("b", "a"), ("ab",), (["a", "b"],), ("a", "b", "")),
         *((1, 2), (12,), ("1", "2"), (1, "2"), ((),), ()),
@@ -108,7 +108,7 @@ def test_keys_of_several_values_keep_them_apart() -> None:
 
 
 def test_strings_are_taken_as_they_are() -> None:
-    """A key shows its string, unnormalised: operators look keys up by hand."""
+    """A key contains its string unchanged, so that operators can look keys up by hand."""
     assert canonical(("u1",)) == b"su1"
     assert canonical(("é",)) == b"s\xc3\xa9"
     assert canonical((42,)) == b"i42;"
@@ -116,7 +116,7 @@ def test_strings_are_taken_as_they_are() -> None:
 
 
 def test_what_has_no_equality_has_no_key() -> None:
-    """A value nested too deep, or of no JSON type, is an error for the caller to count."""
+    """A value that is nested too deep, or is no JSON value, is an error."""
     value: Any = 1
     for _ in range(limits.VALUE_DEPTH):
         value = [value]

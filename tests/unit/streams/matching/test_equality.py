@@ -83,7 +83,7 @@ def test_equality_conjuncts_become_keys(text: str, expected: list[Branch]) -> No
     ],
 )
 def test_an_expression_without_an_equality_in_every_branch_must_scan(text: str) -> None:
-    """A key that one branch doesn't need would omit its matches."""
+    """If a branch has no equality, an index by the others would leave out its matches."""
     expression = parse(text)
     assert expression.branches == ()
     assert not expression.indexed

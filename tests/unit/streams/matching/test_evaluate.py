@@ -1,4 +1,4 @@
-"""What an expression answers, compiled and by the reference alike."""
+"""The answers of expressions, from compiled code and from the reference alike."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -45,7 +45,7 @@ ASYNC = {
 
 
 def answer(text: str, event: dict[str, Any] = EVENT, async_: dict[str, Any] | None = ASYNC) -> Any:
-    """The one answer of compiled and reference evaluation; "error" where there is none."""
+    """The answer on which compiled code and reference agree; "error" where there is none."""
     expression = parse(text)
     answers: list[bool | str] = []
     for evaluate in (expression.evaluate, expression.reference):
@@ -78,7 +78,7 @@ def answer(text: str, event: dict[str, Any] = EVENT, async_: dict[str, Any] | No
     ],
 )
 def test_a_missing_or_null_side_of_an_equality_conjunct_is_false(text: str, expected: bool) -> None:
-    """S14: one cancel event without the member doesn't cancel all runs that lack it too."""
+    """S14: a cancel event without the member doesn't cancel the runs that lack it, too."""
     assert answer(text) is expected
 
 
@@ -101,7 +101,7 @@ def test_a_missing_or_null_side_of_an_equality_conjunct_is_false(text: str, expe
     ],
 )
 def test_a_missing_member_elsewhere_is_an_error(text: str) -> None:
-    """S16: where Inngest guesses a zero value, CEL has no answer, and that is no match."""
+    """S16: where Inngest takes a zero value, CEL has no answer, and so no match."""
     assert answer(text) == "error"
 
 
@@ -128,7 +128,7 @@ def test_a_missing_member_elsewhere_is_an_error(text: str) -> None:
     ],
 )
 def test_null_is_a_value_and_missing_is_not(text: str, expected: bool | str) -> None:
-    """A member that is null is there; `has` alone may ask for one that isn't."""
+    """A member that is null exists; only `has` can be asked about a missing member."""
     assert answer(text) == expected
 
 
@@ -163,7 +163,7 @@ def test_null_is_a_value_and_missing_is_not(text: str, expected: bool | str) -> 
     ],
 )
 def test_equality_is_by_value(text: str, expected: bool) -> None:
-    """S15: numbers by what they are worth, other types by type, lists and maps deep."""
+    """S15: numbers are equal by value across types, other values only within a type."""
     assert answer(text) is expected
 
 
@@ -186,7 +186,7 @@ def test_equality_is_by_value(text: str, expected: bool) -> None:
 def test_order_is_defined_within_numbers_strings_and_booleans(
     text: str, expected: bool | str
 ) -> None:
-    """A clash of types is an error: no match, no crash."""
+    """Values of different types have no order: an error, and so no match."""
     assert answer(text) == expected
 
 
@@ -194,7 +194,7 @@ def test_order_is_defined_within_numbers_strings_and_booleans(
     "error", ["event.data.other", "1 / 0 == 1", "1", "event.data.n", "null < 1"]
 )
 def test_and_and_or_absorb_errors_on_both_sides(error: str) -> None:
-    """What decides alone decides, whichever side it stands on; otherwise the error stays."""
+    """An operand that decides alone does so on either side of an error."""
     assert answer(f"false && {error}") is False
     assert answer(f"{error} && false") is False
     assert answer(f"true || {error}") is True
@@ -224,7 +224,7 @@ def test_and_and_or_absorb_errors_on_both_sides(error: str) -> None:
     ],
 )
 def test_a_result_that_is_no_boolean_is_an_error(text: str) -> None:
-    """S16: nothing is true for merely being there."""
+    """S16: a value that is no boolean is neither true nor false."""
     assert answer(text) == "error"
 
 
@@ -302,7 +302,7 @@ def test_operators_and_functions_follow_the_specification(text: str, expected: b
     ],
 )
 def test_arithmetic_is_within_one_type_and_64_bits(text: str, expected: bool | str) -> None:
-    """There is no wrapping, no rounding into doubles and no arithmetic on booleans."""
+    """Ints neither wrap nor become doubles, and booleans can't be added."""
     assert answer(text) == expected
 
 
@@ -365,7 +365,7 @@ def test_macros_follow_the_specification(text: str, expected: bool | str) -> Non
     ],
 )
 def test_conversions_are_strict(text: str, expected: bool | str) -> None:
-    """A string is a number only where it is written as one."""
+    """A string is converted only if it is written exactly as CEL writes the value."""
     assert answer(text) == expected
     assert parse(text).compiled
 
@@ -412,13 +412,13 @@ def test_conversions_are_strict(text: str, expected: bool | str) -> None:
     ],
 )
 def test_times_are_left_to_celpy(text: str, expected: bool | str) -> None:
-    """They are rare in rules; their answers are strict and the same whenever they are asked."""
+    """Times are evaluated by celpy, strictly, and with the same answer at any time."""
     assert answer(text) == expected
     assert not parse(text).compiled
 
 
 def test_without_a_cancel_event_its_members_are_missing() -> None:
-    """An expression that reads `async` can be asked before there is one."""
+    """An expression that reads `async` can be evaluated without a cancel event."""
     assert answer("event.data.id == async.data.id", EVENT, None) is False
     assert answer("async.data.id == 'a'", EVENT, None) == "error"
     assert answer("async == null", EVENT, None) is True
@@ -442,7 +442,7 @@ def test_values_nested_beyond_the_limit_have_no_equality(container: type) -> Non
 
 
 def test_what_grows_is_bounded() -> None:
-    """One event can't make an expression take seconds or gigabytes."""
+    """An event can't make an expression take seconds or gigabytes."""
     items: dict[str, Any] = {
         "l": [0] * (limits.MACRO_ITEMS + 1),
         "s": "a" * limits.CONCATENATION_LENGTH,

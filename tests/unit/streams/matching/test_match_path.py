@@ -19,7 +19,7 @@ from streams.matching import match_expression, parse
 def test_a_path_is_written_out_as_an_exact_equality(
     path: str, segments: tuple[str | int, ...]
 ) -> None:
-    """`match: P` means `event.P == async.P`, and equal keys alone decide."""
+    """`match: P` means `event.P == async.P`, which equal keys decide."""
     text = match_expression(path)
     assert text == f"event.{path} == async.{path}"
     (branch,) = parse(text).branches
@@ -50,13 +50,13 @@ def test_a_path_is_written_out_as_an_exact_equality(
     ],
 )
 def test_what_is_no_path_is_refused_with_its_place(path: str, position: int) -> None:
-    """Nothing but members gets into the expression."""
+    """No text but a path of members gets into the expression."""
     with pytest.raises(ExpressionError, match="path") as caught:
         match_expression(path)
     assert caught.value.position == position
 
 
 def test_reserved_words_in_a_path_are_refused() -> None:
-    """The written-out expression must be one."""
+    """A path that would give no valid expression is refused."""
     with pytest.raises(ExpressionError, match="reserved word"):
         match_expression("data.in")

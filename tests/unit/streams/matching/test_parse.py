@@ -1,4 +1,4 @@
-"""What is accepted as an expression, and how a refusal reads."""
+"""Which expressions are accepted, and with what message the others are refused."""
 
 import logging
 import sys
@@ -45,7 +45,7 @@ def refusal(
     ],
 )
 def test_expressions_of_the_language_are_accepted(text: str) -> None:
-    """CEL over JSON is parsed, in every spelling that means one thing."""
+    """CEL over JSON is parsed, unless it is ambiguous."""
     assert parse(text).text == text
 
 
@@ -112,7 +112,7 @@ def test_expressions_of_the_language_are_accepted(text: str) -> None:
     ],
 )
 def test_a_refusal_says_what_is_wrong_and_where(text: str, position: int, message: str) -> None:
-    """Whoever wrote the expression finds the place and reads what to write instead."""
+    """The error has the place of the mistake, and says what to write instead."""
     error = refusal(text)
     assert message in error.message
     assert error.position == position
@@ -127,7 +127,7 @@ def test_the_place_is_also_given_by_line_and_column() -> None:
 
 
 def test_a_trigger_condition_reads_the_event_alone() -> None:
-    """There is no cancel event yet when a function is triggered."""
+    """A function is triggered without a cancel event."""
     assert refusal("async.a == 1", EVENT).message == (
         "unknown variable async: this expression reads event"
     )
@@ -153,7 +153,7 @@ def test_a_trigger_condition_reads_the_event_alone() -> None:
     ],
 )
 def test_every_limit_is_enforced_with_its_place(text: str, position: int, message: str) -> None:
-    """Neither celpy nor Python's stack is what an expression of an operator meets first."""
+    """A limit stops an expression before celpy or Python's stack does."""
     error = refusal(text)
     assert message in error.message
     assert error.position == position
@@ -172,7 +172,7 @@ def test_every_limit_is_enforced_with_its_place(text: str, position: int, messag
     ],
 )
 def test_what_just_keeps_the_limits_is_parsed_and_evaluated(text: str) -> None:
-    """The limits are what users are told, and the stack suffices for all of them."""
+    """The largest expressions allowed are parsed and evaluated without stack overflow."""
     expression = parse(text)
     for evaluate in (expression.evaluate, expression.reference):
         answer = ""
@@ -195,7 +195,7 @@ def test_what_just_keeps_the_limits_is_parsed_and_evaluated(text: str) -> None:
     ],
 )
 def test_no_text_takes_exponential_time(text: str) -> None:
-    """The patterns of celpy for durations and strings backtrack: such literals never reach them."""
+    """Literals that take celpy's backtracking patterns long are refused before."""
     started = time.perf_counter()
     with suppress(ExpressionError):
         parse(text).evaluate({"a": "a" * 10_000 + "b"}, None)
@@ -212,7 +212,7 @@ def test_celpy_neither_changes_nor_is_changed_by_this_process() -> None:
 
 
 def test_the_same_text_is_parsed_once() -> None:
-    """Rules of many functions share their expressions."""
+    """Rules of many functions share the object of an expression."""
     assert parse("event.a == 1") is parse("event.a == 1")
     assert parse("event.a == 1") is not parse("event.a == 1", EVENT)
     assert repr(parse("event.a == 1")) == "Expression('event.a == 1')"
