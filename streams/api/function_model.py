@@ -142,7 +142,8 @@ def rules(function: Function) -> list[Rule]:
 def applied(difference: Difference, *, dry_run: bool) -> AppliedFunction:
     """What applying a definition changed, as an answer."""
     fields = [
-        Change(field=one.field, before=one.before, after=one.after) for one in difference.fields
+        Change(field=field.field, before=field.before, after=field.after)
+        for field in difference.fields
     ]
     return AppliedFunction(
         function_id=difference.slug,

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problems: one shape for every answer that is no success.
+"""Errors as RFC 9457 problems: one shape for every refusal and failure.
 
 `error` repeats `detail`, which scripts written for Inngest read; `code` is for programs.
 """
@@ -50,7 +50,7 @@ class FieldError:
 
 
 class ProblemError(CountermandError):
-    """An answer that is no success, raised by any function that serves a call."""
+    """A refusal or failure to answer with, raised by any function that serves a call."""
 
     def __init__(
         self,

@@ -66,7 +66,9 @@ class AckedProducer:
             wait_for(waiting, timeout=_GRACE_S)
         errors = [found for future in waiting if (found := _error(future)) is not None]
         if errors:
-            raise next((one for one in errors if isinstance(one, KafkaRefusedError)), errors[0])
+            raise next(
+                (error for error in errors if isinstance(error, KafkaRefusedError)), errors[0]
+            )
         return [future.result() for future in waiting]
 
     def close(self) -> None:

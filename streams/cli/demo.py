@@ -53,10 +53,10 @@ def _draw(expected: tuple[Expected, ...], outcome: Outcome) -> None:
     drawn = Table(title="What was cancelled, and why", box=box.SIMPLE_HEAD, title_justify="left")
     for column in ("function", "event", "run", "cancelled by", "because", ""):
         drawn.add_column(column, overflow="fold")
-    for one in expected:
-        row = _row(one, outcome)
+    for expectation in expected:
+        row = _row(expectation, outcome)
         style = "red" if row[2] == "cancelled" else "green"
-        right = outcome.as_expected(one)
+        right = outcome.as_expected(expectation)
         sign = Text("✓" if right else "✗", style="green" if right else "bold red")
         cells = [Text(cell) for cell in row]
         cells[2].stylize(style)

@@ -82,7 +82,7 @@ def replay(
             "function_id": function,
             "from": instant_of("--from", from_, now),
             "to": instant_of("--to", to, now) or (now if function else None),
-            "statuses": [one.value for one in status] if status else None,
+            "statuses": [chosen.value for chosen in status] if status else None,
             "spread": duration_of("--spread", spread),
             "name": name,
             "reason": reason,

@@ -101,14 +101,13 @@ class ResumeBody(Body):
 @router.get("", **operation("listFunctions", Role.VIEWER, 422))
 def list_(service: CurrentService, asked: Annotated[SlugListing, Query()]) -> Page[FunctionSummary]:
     """Functions by their slugs; deleted ones are left out."""
-    newest = [versions[-1] for versions in service.catalogue.all().values()]
-    live = sorted((one for one in newest if not one.deleted), key=lambda one: one.compiled.slug)
-    rest = [one for one in live if asked.cursor is None or one.compiled.slug > asked.cursor]
-    shown = rest[: asked.limit]
-    slugs = [one.compiled.slug for one in shown]
+    newest = {slug: versions[-1] for slug, versions in service.catalogue.all().items()}
+    live = sorted(slug for slug, version in newest.items() if not version.deleted)
+    rest = [slug for slug in live if asked.cursor is None or slug > asked.cursor]
+    slugs = rest[: asked.limit]
     with service.engine.connect() as connection:
         pauses = {slug: find_pause(connection, slug) for slug in slugs}
-    found = [FunctionSummary(**summary(one, pauses[one.compiled.slug])) for one in shown]
+    found = [FunctionSummary(**summary(newest[slug], pauses[slug])) for slug in slugs]
     return page(found, slugs[-1] if len(rest) > asked.limit else None)
 
 
@@ -128,7 +127,7 @@ def get(slug: SlugPath, service: CurrentService) -> Envelope[FunctionDetail]:
         FunctionDetail(
             **summary(newest, row),
             rules=rules(newest.compiled.function),
-            versions=[version_answer(one) for one in reversed(versions)],
+            versions=[version_answer(version) for version in reversed(versions)],
             pause=found,
         )
     )

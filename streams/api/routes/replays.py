@@ -165,7 +165,7 @@ def _record(body: ReplayBody, service: Service) -> records.ReplayBody:
             function_id=body.function_id,
             from_=body.from_,
             to=body.to,
-            statuses=tuple(dict.fromkeys(one.value for one in body.statuses or ())),
+            statuses=tuple(dict.fromkeys(status.value for status in body.statuses or ())),
         )
     return msgspec.structs.replace(
         found,

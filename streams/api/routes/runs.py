@@ -100,7 +100,7 @@ def _or_accepted(declared: dict[str, Any]) -> dict[str, Any]:
 
 def _lower(value: object) -> object:
     if isinstance(value, list):
-        return [one.lower() if isinstance(one, str) else one for one in value]
+        return [item.lower() if isinstance(item, str) else item for item in value]
     return value
 
 
@@ -122,7 +122,7 @@ class RunListing(UlidListing):
         """The filters of the search."""
         return Filters(
             function_id=self.function_id,
-            statuses=tuple(dict.fromkeys(one.value for one in self.status)),
+            statuses=tuple(dict.fromkeys(status.value for status in self.status)),
             received_after=self.received_after,
             received_before=self.received_before,
             event_id=self.event_id,
