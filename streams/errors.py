@@ -1,30 +1,5 @@
 """Every error that Countermand raises on purpose.
 
-    CountermandError
-    ├── DefinitionError     a function's definition is wrong, in one or more places
-    ├── RegistryError       the topic `functions` can't be read or written as it must be
-    ├── BrokerError         the local broker cannot be fetched, started or stopped
-    ├── SettingsError       a setting is unknown, or its value can't be used
-    ├── TopicsError         a topic is missing, or made the wrong way
-    ├── UnreachableError    Kafka, or the API, doesn't answer
-    ├── KafkaRefusedError   Kafka answers, and refuses
-    ├── DatabaseError       the SQL database can't be used
-    ├── TopicRemadeError    a topic was deleted and made anew while it was read
-    ├── RouterError         a router can't go on: it ends before it commits
-    ├── TransactionError    a transaction was not committed
-    │   ├── AbortedError        it left nothing behind: the same may be tried again
-    │   ├── FencedError         its producer can't go on: a new one comes next
-    │   └── GaveUpError         it was to stop while the brokers didn't answer
-    ├── JoinerError         a partition can't go on
-    │   ├── StoreError          its disk refuses
-    │   │   └── DamagedStoreError   what its disk holds can't be read
-    │   └── LostInputError      its input is not where it left off: somebody must look
-    ├── NotFoundError       what was named is not there
-    ├── RefusedError        what was asked for would do harm, or contradicts what is there
-    └── MatchingError       an expression
-        ├── ExpressionError     is refused when applied, with its place
-        └── EvaluationError     has no answer for these events: no match, and counted
-
 A message says what is wrong and then what to do about it.
 """
 

@@ -36,8 +36,8 @@ class TopicSpec(Struct, frozen=True, kw_only=True):
     name: str
     key: str
     content: str
-    partitions: Partitions
-    cleanup: str
+    partitions: Partitions = Partitions.SHARED
+    cleanup: str = "delete"
     owner: Owner = Owner.COUNTERMAND
     log_append_time: bool = False
     retention_ms: int | None = None
@@ -62,7 +62,6 @@ EVENTS: Final = TopicSpec(
     key="any",
     content="events that may trigger functions, or cancel",
     partitions=Partitions.FREE,
-    cleanup="delete",
     owner=Owner.USER,
     log_append_time=True,
     retention_ms=_WEEK,
@@ -72,7 +71,6 @@ CANCELS: Final = TopicSpec(
     key="any",
     content="cancel events",
     partitions=Partitions.FREE,
-    cleanup="delete",
     owner=Owner.USER,
     log_append_time=True,
     retention_ms=_WEEK,
@@ -90,7 +88,6 @@ RUN_UPDATES: Final = TopicSpec(
     key="run id",
     content="claims, heartbeats, ends",
     partitions=Partitions.FREE,
-    cleanup="delete",
     log_append_time=True,
     retention_ms=_WEEK,
 )
@@ -99,7 +96,6 @@ REQUESTS: Final = TopicSpec(
     key="id of what is addressed",
     content="requests",
     partitions=Partitions.FREE,
-    cleanup="delete",
     log_append_time=True,
     retention_ms=limits.PENDING_FOR_MS,
 )
@@ -107,24 +103,18 @@ COMMANDS: Final = TopicSpec(
     name="commands",
     key="none",
     content="command batches",
-    partitions=Partitions.SHARED,
-    cleanup="delete",
     retention_ms=_WEEK,
 )
 FORWARDS: Final = TopicSpec(
     name="forwards",
     key="none",
     content="commands for another partition",
-    partitions=Partitions.SHARED,
-    cleanup="delete",
     retention_ms=_WEEK,
 )
 REPLAYED: Final = TopicSpec(
     name="replayed",
     key="original run id",
     content="events of replayed runs",
-    partitions=Partitions.SHARED,
-    cleanup="delete",
     log_append_time=True,
     retention_ms=_WEEK,
 )
@@ -132,7 +122,6 @@ STATE: Final = TopicSpec(
     name="state",
     key="row key",
     content="changelog of the joiner's tables",
-    partitions=Partitions.SHARED,
     cleanup="compact",
     extra={
         "segment.bytes": str(64 * 1024 * 1024),
@@ -144,22 +133,18 @@ RUNS: Final = TopicSpec(
     name="runs",
     key="run id",
     content="every status change of every run",
-    partitions=Partitions.SHARED,
     cleanup="compact",
 )
 STEPS: Final = TopicSpec(
     name="steps",
     key="run id and step",
     content="step results",
-    partitions=Partitions.SHARED,
     cleanup="compact",
 )
 CANCELLED: Final = TopicSpec(
     name="cancelled",
     key="run id",
     content="`function.cancelled` events",
-    partitions=Partitions.SHARED,
-    cleanup="delete",
     log_append_time=True,
     retention_ms=limits.PENDING_FOR_MS,
 )
@@ -167,7 +152,6 @@ REQUEST_PROGRESS: Final = TopicSpec(
     name="request-progress",
     key="<request id>/<partition>",
     content="progress",
-    partitions=Partitions.SHARED,
     cleanup="compact,delete",
     retention_ms=limits.PENDING_FOR_MS,
 )
@@ -175,8 +159,6 @@ DEAD_LETTERS: Final = TopicSpec(
     name="dead-letters",
     key="original key",
     content="what could not be read, and why",
-    partitions=Partitions.SHARED,
-    cleanup="delete",
     retention_ms=limits.PENDING_FOR_MS,
 )
 

@@ -4,7 +4,7 @@ import typer
 
 from streams.cli import options
 from streams.cli.console import json_out, out, progress
-from streams.cli.services import configured, run_service
+from streams.cli.services import with_state
 from streams.cli.settings import load_settings
 from streams.read_model.process import run_read_model
 from streams.read_model.rebuild import rebuild as start_anew
@@ -14,28 +14,7 @@ app = typer.Typer(
 )
 
 
-@app.command()
-def run(
-    *,
-    bootstrap_servers: options.Bootstrap = None,
-    topic_prefix: options.Prefix = None,
-    partitions: options.Count = None,
-    state_dir: options.StateDir = None,
-    web_port: options.WebPort = None,
-    log_format: options.LogFormat = None,
-    log_level: options.LogLevel = None,
-) -> None:
-    """Run the read model: Kafka to the SQL database."""
-    settings = configured(
-        bootstrap_servers=bootstrap_servers,
-        topic_prefix=topic_prefix,
-        partitions=partitions,
-        state_dir=state_dir,
-        web_port=web_port,
-        log_format=log_format,
-        log_level=log_level,
-    )
-    run_service(run_read_model, settings)
+app.command("run")(with_state(run_read_model, "Run the read model: Kafka to the SQL database."))
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from streams import logs
+from streams.cli import options
 from streams.cli.settings import load_settings
 from streams.errors import CountermandError
 from streams.settings import Settings
@@ -17,6 +18,34 @@ def run_service(service: Callable[[Settings], None], settings: Settings) -> None
         log = logs.get(__name__)
         (log.error if expected else log.exception)("Stopped by an error", error=str(error))
         raise
+
+
+def with_state(service: Callable[[Settings], None], what: str) -> Callable[..., None]:
+    """The command that runs a process with a state directory; `what` is its help."""
+
+    def command(
+        *,
+        bootstrap_servers: options.Bootstrap = None,
+        topic_prefix: options.Prefix = None,
+        partitions: options.Count = None,
+        state_dir: options.StateDir = None,
+        web_port: options.WebPort = None,
+        log_format: options.LogFormat = None,
+        log_level: options.LogLevel = None,
+    ) -> None:
+        settings = configured(
+            bootstrap_servers=bootstrap_servers,
+            topic_prefix=topic_prefix,
+            partitions=partitions,
+            state_dir=state_dir,
+            web_port=web_port,
+            log_format=log_format,
+            log_level=log_level,
+        )
+        run_service(service, settings)
+
+    command.__doc__ = what
+    return command
 
 
 def configured(**flags: object) -> Settings:

@@ -8,7 +8,8 @@ from streams.cli import options
 from streams.cli.console import json_out, out, say
 from streams.cli.exits import ExitCode
 from streams.cli.settings import load_settings
-from streams.kafka.topics import Finding, TopicsReport, create_topics, grouped, inspect_topics
+from streams.kafka.findings import Finding, grouped
+from streams.kafka.topics import TopicsReport, create_topics, inspect_topics
 
 app = typer.Typer(help="Make and check Kafka's topics.", no_args_is_help=True)
 Mend = Annotated[

@@ -11,7 +11,8 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from streams.doctor.checks import Check, Result, Verdict
 from streams.kafka import aiokafka_client, clients
 from streams.kafka.admin import admin_client, describe_topics, list_brokers
-from streams.kafka.topics import grouped, inspect_topics
+from streams.kafka.findings import grouped
+from streams.kafka.topics import inspect_topics
 from streams.settings import Settings
 from topology import limits, topics
 

@@ -25,7 +25,6 @@ from streams.kafka.admin import (
     unreachable,
 )
 from streams.kafka.findings import (
-    LOG_APPEND_TIME,
     Finding,
     Severity,
     event_limit,
@@ -36,20 +35,6 @@ from streams.kafka.findings import (
 from streams.settings import Settings
 from topology import topics
 from topology.topics import Owner, TopicSpec
-
-__all__ = [
-    "LOG_APPEND_TIME",
-    "Created",
-    "Finding",
-    "Severity",
-    "TopicsReport",
-    "check_topics",
-    "create_topics",
-    "expected_topics",
-    "grouped",
-    "inspect_topics",
-    "topic_config",
-]
 
 _POLL_S: Final = 0.05
 # People look these up later. Requests are kept as long as their progress.

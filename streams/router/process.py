@@ -27,8 +27,9 @@ from streams.functions.reader import RegistryReader
 from streams.health import Health
 from streams.kafka import clients
 from streams.kafka.admin import admin_client
+from streams.kafka.findings import LOG_APPEND_TIME
 from streams.kafka.probe import EndProbe, IdentityProbe
-from streams.kafka.topics import LOG_APPEND_TIME, TopicsReport, check_topics
+from streams.kafka.topics import TopicsReport, check_topics
 from streams.metrics import Metrics
 from streams.router import batches
 from streams.router.figures import Figures

@@ -15,7 +15,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
 from streams.cli.exits import ExitCode
 from streams.errors import TopicsError
 from streams.kafka.admin import describe_topics
-from streams.kafka.topics import check_topics, create_topics, grouped, inspect_topics
+from streams.kafka.findings import grouped
+from streams.kafka.topics import check_topics, create_topics, inspect_topics
 from streams.settings import Settings, load
 from tests.support.broker import unique_name
 from tests.support.cli import json_of, run
