@@ -35,7 +35,7 @@ _DELIVERY_MS: Final = 10_000
 _APART_S: Final = 0.005
 _LOCK: Final = 0x6F7574626F78
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 def add(session: Session, topic: str, name: str, event_id: str, data: dict[str, Any]) -> None:
@@ -94,7 +94,7 @@ class Relay:
                         self._relay(sessionmaker(connection))
                 self._stop.wait(_LOOK_S)
             except (DBAPIError, KafkaException) as error:
-                _log.warning("The outbox waits: %s", error)
+                log.warning("The outbox waits: %s", error)
                 self._stop.wait(_RETRY_S)
 
     def _is_alone(self, connection: Connection) -> bool:
@@ -180,7 +180,7 @@ class Relay:
                 del self._sent[number]
         if self._refused:
             _, reason = self._refused[-1]
-            _log.warning("%d events wait for Kafka: %s", len(self._refused), reason)
+            log.warning("%d events wait for Kafka: %s", len(self._refused), reason)
             while self._refused:
                 del self._sent[self._refused.popleft()[0]]
             self._stop.wait(_RETRY_S)

@@ -14,7 +14,7 @@ from topology.topics import TopicPlace
 # The brokers are asked for ends every second.
 _SILENT_S: Final = 15.0
 _NOT_STARTED: Final = "nothing is read yet"
-_log = logs.get(__name__)
+log = logs.get(__name__)
 
 
 class Figures:
@@ -40,7 +40,7 @@ class Figures:
         self._stalls.pause()
         held = self._limiter.admit(reason)
         if held is not None:
-            _log.warning("The read model has to wait", reason=reason, held=held)
+            log.warning("The read model has to wait", reason=reason, held=held)
 
     def moved(self) -> None:
         """Note that a round is done."""
@@ -59,14 +59,14 @@ class Figures:
     def dropped(self) -> None:
         """Count a batch that was dropped, since another process writes the same records."""
         self._metrics.read_model_batches.labels("dropped").inc()
-        _log.warning("Somebody else writes what is read here: the positions are read again")
+        log.warning("Somebody else writes what is read here: the positions are read again")
 
     def refused(self, topic: str, error: Exception) -> None:
         """Count a record that can't be read, and log it once a minute and topic."""
         self._metrics.read_model_refused.labels("decode").inc()
         held = self._limiter.admit(topic)
         if held is not None:
-            _log.warning("A record can't be read", topic=topic, error=str(error), held=held)
+            log.warning("A record can't be read", topic=topic, error=str(error), held=held)
 
     def lag(self, place: TopicPlace, position: int, high: int) -> None:
         """Note how many records of a partition are not yet in the database: `high` is its end."""

@@ -28,7 +28,7 @@ _TABLES: Final = {
     topics.REQUESTS.name: (REQUESTS,),
     topics.REQUEST_PROGRESS.name: (PROGRESS, FAILURES),
 }
-_log = logs.get(__name__)
+log = logs.get(__name__)
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Positions:
             for topic in sorted({topic for topic, _ in ends}):
                 reason = _worthless(_rows(connection, topic), ends, found[topic], now)
                 if reason is not None:
-                    _log.warning("A topic is read from its beginning", topic=topic, reason=reason)
+                    log.warning("A topic is read from its beginning", topic=topic, reason=reason)
                     self._forget(connection, topic)
                 _begin(connection, topic, ends, found[topic].id, now)
             return {

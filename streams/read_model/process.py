@@ -32,7 +32,7 @@ _ASK_EVERY_S: Final = 1.0
 _REFRESH_AFTER_MS: Final = 60_000
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 5.0
-_log = logs.get(__name__)
+log = logs.get(__name__)
 
 
 def run_read_model(settings: Settings, stop: threading.Event | None = None) -> None:
@@ -51,7 +51,7 @@ def run_read_model(settings: Settings, stop: threading.Event | None = None) -> N
     ):
         check_topics(settings)
         engine = open_database(settings)
-        _log.info("Read model starts", database=place(engine.url), url=web.url)
+        log.info("Read model starts", database=place(engine.url), url=web.url)
         try:
             ReadModel(settings, engine, figures, stop).run()
         finally:

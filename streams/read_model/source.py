@@ -19,7 +19,7 @@ from topology.topics import TopicPlace
 _FETCHED_KIB: Final = 64 * 1024
 # Records that come within this time of a first one are written together with it.
 _GATHER_S: Final = 0.03
-_log = logs.get(__name__)
+log = logs.get(__name__)
 
 
 @dataclass
@@ -109,12 +109,12 @@ class Source:
         raise_fatal(error, "The topics")
         if self._limiter.admit(error.code()) is not None:
             # librdkafka recovers by itself.
-            _log.warning("Kafka reports trouble with the topics", error=error.str())
+            log.warning("Kafka reports trouble with the topics", error=error.str())
 
     def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self.places = frozenset((place.topic, place.partition) for place in partitions)
         self.halt()
-        _log.info("Partitions were assigned", number=len(partitions))
+        log.info("Partitions were assigned", number=len(partitions))
 
     def _on_revoke(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
         # The client gives the partitions up when this returns.

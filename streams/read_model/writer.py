@@ -21,7 +21,7 @@ from topology.topics import TopicPlace
 Moves: TypeAlias = Mapping[TopicPlace, Move]
 # Errors of a database, or of its driver, about values that don't fit a column.
 _REFUSALS = (DataError, IntegrityError, OverflowError, UnicodeError)
-_log = logs.get(__name__)
+log = logs.get(__name__)
 
 
 class MovedError(Exception):
@@ -76,7 +76,7 @@ class Writer:
             if held is not None:
                 # The driver's text may hold values, so it isn't logged.
                 reason = type(error).__name__
-                _log.warning("A row doesn't fit", step=step, id=row[0], reason=reason, held=held)
+                log.warning("A row doesn't fit", step=step, id=row[0], reason=reason, held=held)
             return False
         return True
 

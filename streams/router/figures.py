@@ -12,7 +12,7 @@ from streams.settings import Settings
 from topology.topics import TopicPlace
 
 _STUCK_S: Final = 5.0
-_log = logs.get(__name__)
+log = logs.get(__name__)
 
 
 class Figures:
@@ -37,14 +37,14 @@ class Figures:
     def moved(self) -> None:
         """Note that a round is done."""
         if self._waits_for is not None and self.waited_s > _STUCK_S:
-            _log.info("Routing goes on", waited_s=round(self.waited_s))
+            log.info("Routing goes on", waited_s=round(self.waited_s))
         self._moved_at, self._waits_for = time.monotonic(), None
 
     def waiting(self, reason: str) -> None:
         """Note why no round can be done for now."""
         self._waits_for = reason
         if self.waited_s > _STUCK_S and self._limiter.admit(reason) is not None:
-            _log.warning("Routing has to wait", reason=reason, waited_s=round(self.waited_s))
+            log.warning("Routing has to wait", reason=reason, waited_s=round(self.waited_s))
 
     def count(self, output: Output) -> None:
         """Count a round's output; log triggers without an answer, once a minute and function."""
@@ -65,7 +65,7 @@ class Figures:
             metrics.evaluation_errors.inc()
             held = self._limiter.admit(slug)
             if held is not None:
-                _log.warning("A trigger has no answer", function=slug, error=error, held=held)
+                log.warning("A trigger has no answer", function=slug, error=error, held=held)
 
     def late(self, topic: str) -> None:
         """Count a record of a time that had already been called complete."""

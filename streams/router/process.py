@@ -53,7 +53,7 @@ _UNKNOWN: Final = "the functions are not known up to now"
 _GRACE_S: Final = 10.0
 _UNREADABLE: Final = Rejection("bad_header", "the name of a header is no UTF-8")
 
-_log = logs.get(__name__)
+log = logs.get(__name__)
 
 
 def run_router(settings: Settings, stop: threading.Event | None = None) -> None:
@@ -71,7 +71,7 @@ def run_router(settings: Settings, stop: threading.Event | None = None) -> None:
         rare_collections(),
         WebServer(settings.web_host, settings.web_port, metrics, health) as web,
     ):
-        _log.info("Router starts", group=settings.router_group, url=web.url)
+        log.info("Router starts", group=settings.router_group, url=web.url)
         Router(settings, check_topics(settings), figures, stop).run()
 
 
@@ -123,7 +123,7 @@ class Router:
             self._settle(wait=True)
         except _UnansweredError:
             self._failed = True
-            _log.warning("Stopped before the brokers had everything: it will be repeated")
+            log.warning("Stopped before the brokers had everything: it will be repeated")
         except BaseException:
             self._failed = True
             raise

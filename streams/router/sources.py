@@ -27,7 +27,7 @@ _RECEIVED: Final = attrgetter("received")
 _HEADERS: Final = methodcaller("headers")
 
 BeforeLoss: TypeAlias = Callable[[], None]
-_log = logs.get(__name__)
+log = logs.get(__name__)
 
 
 class Intake(Struct):
@@ -124,7 +124,7 @@ class Sources:
         try:
             self._consumer.commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:
-            _log.warning("The last offsets were not committed", error=error.args[0].str())
+            log.warning("The last offsets were not committed", error=error.args[0].str())
 
     def close(self) -> None:
         """Leave the group, so that other routers get the sources at once."""
@@ -137,7 +137,7 @@ class Sources:
         raise_fatal(error, "the inputs", RouterError)
         if self._limiter.admit(error.code()) is not None:
             # librdkafka recovers by itself; meanwhile the watermark waits.
-            _log.warning("Kafka reports trouble with the inputs", error=error.str())
+            log.warning("Kafka reports trouble with the inputs", error=error.str())
 
     def _uncommitted(self) -> list[TopicPartition]:
         offsets = []
@@ -152,7 +152,7 @@ class Sources:
         for place in partitions:
             self.owned[place.topic, place.partition] = SourceProgress()
         if partitions:
-            _log.info("Sources were assigned", sources=_named(partitions), owned=len(self.owned))
+            log.info("Sources were assigned", sources=_named(partitions), owned=len(self.owned))
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._before_loss()
@@ -167,12 +167,12 @@ class Sources:
             self.owned.pop((place.topic, place.partition), None)
             self._committed.pop((place.topic, place.partition), None)
         if partitions:
-            _log.info("Sources were given up", sources=_named(partitions), owned=len(self.owned))
+            log.info("Sources were given up", sources=_named(partitions), owned=len(self.owned))
 
     def _on_commit(self, error: KafkaError | None, _partitions: list[TopicPartition]) -> None:
         if error is not None:
             self._committed.clear()
-            _log.warning("Offsets were not committed", error=error.str())
+            log.warning("Offsets were not committed", error=error.str())
             return
         crash.crash_at("router_after_commit")
 

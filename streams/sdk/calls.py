@@ -14,7 +14,7 @@ from streams.sdk.execution import Execution
 
 T = TypeVar("T")
 
-_log = logs.get(__name__)
+log = logs.get(__name__)
 
 
 async def call_function(
@@ -23,9 +23,9 @@ async def call_function(
     """Call a function; what it raised, whatever that is, once all of its steps have ended."""
     try:
         await _call(function, execution, event, executor)
-    except BaseException as error:  # noqa: BLE001  # whatever it is, the caller goes on
+    except BaseException as error:  # whatever it is, the caller goes on
         if not (execution.cancelled or execution.suspended):
-            _log.exception("A run failed", run_id=execution.run_id, error=repr(error))
+            log.exception("A run failed", run_id=execution.run_id, error=repr(error))
         return error
     finally:
         await execution.finish()

@@ -39,7 +39,7 @@ _POLL_S: Final = 0.1
 # What is forgotten is forgotten in so many portions.
 _PORTIONS: Final = 64
 _REFUSALS: Final = (codes.FATAL, KafkaError.TOPIC_AUTHORIZATION_FAILED)
-_log = logs.get(__name__)
+log = logs.get(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,10 +231,10 @@ class RevocationView:
                     self._check_silence()
                 if time.monotonic() - self._last_tended > self._waits.tend_s:
                     self._tend(consumer)
-        except Exception as error:  # noqa: BLE001  # whoever asks next is told
+        except Exception as error:  # whoever asks next is told
             self._failure = error
             if self._caught_up.is_set():
-                _log.exception("Cancelled runs aren't followed any more", topic=self._topic)
+                log.exception("Cancelled runs aren't followed any more", topic=self._topic)
         finally:
             consumer.close()
             self._caught_up.set()
@@ -283,15 +283,15 @@ class RevocationView:
             return
         try:
             self._on_revoked(run)
-        except Exception:  # noqa: BLE001  # the next run must be told all the same
-            _log.exception("on_revoked failed", run_id=run.run_id, function_id=run.function_id)
+        except Exception:  # the next run must be told all the same
+            log.exception("on_revoked failed", run_id=run.run_id, function_id=run.function_id)
 
     def _skip(self, message: Message, error: CodecError) -> None:
         self.unreadable += 1
         suppressed = self._limiter.admit("unreadable")
         if suppressed is not None:
             place = {"partition": message.partition(), "offset": message.offset()}
-            _log.warning("A record is skipped", topic=self._topic, **place, error=str(error))
+            log.warning("A record is skipped", topic=self._topic, **place, error=str(error))
 
     def _tend(self, consumer: Consumer) -> None:
         """Look for new partitions, whose first record may be there already; forget what is old."""
@@ -304,7 +304,7 @@ class RevocationView:
             return
         if count > self._partitions:
             new = range(self._partitions, count)
-            _log.info("New partitions are followed", topic=self._topic, number=len(new))
+            log.info("New partitions are followed", topic=self._topic, number=len(new))
             consumer.incremental_assign(
                 [TopicPartition(self._topic, number, OFFSET_BEGINNING) for number in new]
             )
@@ -320,7 +320,7 @@ class RevocationView:
 
     def _warn(self, kind: str, error: str) -> None:
         if self._limiter.admit(kind) is not None:
-            _log.warning("Kafka reports trouble", topic=self._topic, error=error)
+            log.warning("Kafka reports trouble", topic=self._topic, error=error)
 
 
 class _Keys:

@@ -12,12 +12,12 @@ STEPS: Final = 20
 SLEEP: Final = "10m"
 
 app = App("bench")
-_log = Path(os.environ.get(VARIABLE, os.devnull)).open("a", buffering=1, encoding="ascii")  # noqa: SIM115  # for the life of the process
+log = Path(os.environ.get(VARIABLE, os.devnull)).open("a", buffering=1, encoding="ascii")  # noqa: SIM115  # for the life of the process
 
 
 def _say(what: str, ctx: Context) -> None:
     """A line: what, of which number, when by the clock that all processes share."""
-    print(what, ctx.event.data["number"], time.perf_counter(), file=_log)
+    print(what, ctx.event.data["number"], time.perf_counter(), file=log)
 
 
 async def empty() -> None:

@@ -24,7 +24,7 @@ from topology.statuses import Status
 
 _AT_ONCE: Final = 100
 _MOST_OPEN: Final = 1_000
-_log = logs.get(__name__)
+log = logs.get(__name__)
 
 
 class Cancellation(NamedTuple):
@@ -114,7 +114,7 @@ class Cleanups:
         try:
             run = read_cancelled(message.value() or b"")
         except CodecError as error:
-            _log.warning("A cancelled event can't be read", error=str(error))
+            log.warning("A cancelled event can't be read", error=str(error))
             return None
         return Cancellation(run, message.value() or b"", message.timestamp()[1])
 
@@ -166,8 +166,8 @@ class Cleanups:
             async with self._slots:
                 try:
                     await self._clean_up(self._cleanups[run.function_id], run)
-                except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever it is, it is kept
-                    _log.exception("A cleanup failed for good", run_id=run.run_id)
+                except (Exception, SystemExit) as error:  # whatever it is, it is kept
+                    log.exception("A cleanup failed for good", run_id=run.run_id)
                     await self._bury(Letter(cancellation, partition, offset, error))
             self._remember(self._handled, run.run_id)
         del self._under_way[run.run_id]
@@ -190,7 +190,7 @@ class Cleanups:
             except (Exception, SystemExit) as error:
                 if not retries.again(attempt, error):
                     raise
-                _log.warning("A cleanup failed", run_id=run.run_id, error=repr(error))
+                log.warning("A cleanup failed", run_id=run.run_id, error=repr(error))
                 await asyncio.sleep(retries.wait_ms(attempt) / 1000)
             else:
                 return

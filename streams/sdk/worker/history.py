@@ -40,7 +40,7 @@ _MOST: Final = 1_000
 _POLL_S: Final = 0.05
 _ANSWER_S: Final = 5.0
 _MIB: Final = 1024 * 1024
-_log = logs.get(__name__)
+log = logs.get(__name__)
 
 
 @dataclass(slots=True)
@@ -170,7 +170,7 @@ class History:
             elif error.code() == codes.END:
                 self._read[message.partition()] = message.offset()
             elif self._limiter.admit(error.code()) is not None:
-                _log.warning("Kafka reports trouble with steps", error=error.str())
+                log.warning("Kafka reports trouble with steps", error=error.str())
 
     def _wait(self) -> None:
         with suppress(queue.Empty):

@@ -24,7 +24,7 @@ from topology import codec
 from topology.codec import CodecError
 from topology.records import RunRecord
 
-_log = logs.get(__name__)
+log = logs.get(__name__)
 _HEADER: Final = "function-id"
 _FORGET_EVERY_S: Final = 0.5
 _FORGOTTEN_AT_ONCE: Final = 1_000
@@ -165,7 +165,7 @@ def read_record(value: bytes) -> RunRecord | None:
     try:
         return codec.decode_json(value, RunRecord)
     except CodecError as error:
-        _log.warning("A record of runs can't be read", error=str(error))
+        log.warning("A record of runs can't be read", error=str(error))
         return None
 
 

@@ -27,7 +27,7 @@ _MOST_RECORDS: Final = 5_000
 _MOST_BYTES: Final = 8 * 1024 * 1024
 _IDLE_S: Final = 0.1
 _PAUSE_S: Final = 0.5
-_log = logs.get(__name__)
+log = logs.get(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class Journal:
             try:
                 commit(self._living(stop), batch)
             except (AbortedError, FencedError, GaveUpError, KafkaException) as error:
-                _log.warning("Nothing was committed: it is tried again", error=str(error))
+                log.warning("Nothing was committed: it is tried again", error=str(error))
                 if not isinstance(error, AbortedError):
                     self._close()
                 if stop.wait(_PAUSE_S):

@@ -44,7 +44,7 @@ from topology.topics import CANCELLED, DEAD_LETTERS, FUNCTIONS, RUNS
 
 _LOOK_S: Final = 0.05
 _GROUPS: Final = "groups"
-_log = logs.get(__name__)
+log = logs.get(__name__)
 
 
 def run_worker(
@@ -147,11 +147,11 @@ class _Process:
         tending = [loop.create_task(duty) for duty in duties]
         for task in tending:
             task.add_done_callback(threads.look_at)
-        _log.info("Worker is ready", worker=self.name, url=self._url, app=self._app.id)
+        log.info("Worker is ready", worker=self.name, url=self._url, app=self._app.id)
         while not stopping.is_set():
             reader.is_full, cleaner.is_full = intake.is_full, cleanups.is_full
             await asyncio.sleep(_LOOK_S)
-        _log.info("Worker stops", runs=len(worker.runs))
+        log.info("Worker stops", runs=len(worker.runs))
         await asyncio.gather(
             worker.leave(settings.worker_grace.total_seconds()),
             asyncio.to_thread(threads.stop, "runs", "cancelled"),
@@ -278,7 +278,7 @@ def _warn_of_unknown(config: Mapping[str, Any], topic: str, app: App) -> None:
     with RegistryReader(config, topic) as reader:
         unknown = others - set(reader.load().slugs())
     for slug in sorted(unknown):
-        _log.warning("on_cancelled names a function that nobody has", function_id=slug)
+        log.warning("on_cancelled names a function that nobody has", function_id=slug)
 
 
 def _not_joined(readers: list[GroupReader]) -> str | None:

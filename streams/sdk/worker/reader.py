@@ -16,7 +16,7 @@ from streams.settings import Settings
 _MOST: Final = 500
 _POLL_S: Final = 0.1
 _COMMIT_EVERY_S: Final = 1.0
-_log = logs.get(__name__)
+log = logs.get(__name__)
 
 
 class Handler(Protocol):
@@ -130,13 +130,13 @@ class GroupReader:
                 self._consumer.commit(offsets=offsets, asynchronous=True)
         except KafkaException as error:
             # What isn't committed is delivered again, which everybody here expects.
-            _log.warning("Offsets were not committed", error=error.args[0].str())
+            log.warning("Offsets were not committed", error=error.args[0].str())
 
     def _look_at(self, error: KafkaError) -> None:
         raise_fatal(error, self._topic)
         if error.code() != codes.END and self._limiter.admit(error.code()) is not None:
             # librdkafka mends by itself what can be mended.
-            _log.warning("Kafka reports trouble", topic=self._topic, error=error.str())
+            log.warning("Kafka reports trouble", topic=self._topic, error=error.str())
 
     def _assigned(self, places: list[TopicPartition]) -> set[int]:
         partitions = {place.partition for place in places}

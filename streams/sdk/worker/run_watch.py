@@ -19,7 +19,7 @@ from topology.topics import RUNS
 
 _MOST: Final = 1_000
 _POLL_S: Final = 0.1
-_log = logs.get(__name__)
+log = logs.get(__name__)
 
 
 class RunWatch:
@@ -75,4 +75,4 @@ class RunWatch:
 
     def _report(self, error: KafkaError) -> None:
         if self._limiter.admit(error.code()) is not None:
-            _log.warning("Kafka reports trouble with runs", error=error.str())
+            log.warning("Kafka reports trouble with runs", error=error.str())

@@ -23,7 +23,7 @@ _TOMBSTONES_MS: Final = 2 * limits.DAY_MS
 _POLL_S: Final = 0.2
 _TIMEOUT_S: Final = 10.0
 _MOST_S: Final = 60.0
-_log = logs.get(__name__)
+log = logs.get(__name__)
 
 
 def find_stopped_runs(settings: Settings, partitions: int, asked: Mapping[str, int]) -> set[str]:
@@ -37,7 +37,7 @@ def find_stopped_runs(settings: Settings, partitions: int, asked: Mapping[str, i
     try:
         return _look(consumer, settings.topic(RUNS), partitions, asked)
     except KafkaException as error:
-        _log.warning("Runs can't be read now: looked for again", error=error.args[0].str())
+        log.warning("Runs can't be read now: looked for again", error=error.args[0].str())
         return set()
     finally:
         consumer.close()

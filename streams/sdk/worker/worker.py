@@ -40,7 +40,7 @@ _TICK_S: Final = 0.25
 _BEATS_PER_LEASE: Final = 4
 # As many as routers take would, with attempts of some digits, be larger than they take.
 _BEATEN_AT_ONCE: Final = limits.HEARTBEAT_RUNS // 2
-_log = logs.get(__name__)
+log = logs.get(__name__)
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -98,7 +98,7 @@ class Worker:
 
     def _say_unknown(self, function_id: str) -> None:
         if self._limiter.admit(function_id) is not None:
-            _log.warning(
+            log.warning(
                 "A run of a function that this worker doesn't have waits for one that does",
                 function_id=function_id,
             )
@@ -297,7 +297,7 @@ class Worker:
             await asyncio.sleep(_TICK_S)
             now = monotonic()
             for run in [one for one in self.runs.values() if _is_over(one, now)]:
-                _log.warning("A lease ended before it was renewed", run_id=run.run_id)
+                log.warning("A lease ended before it was renewed", run_id=run.run_id)
                 self._lose(run)
             self._look_for_overruns(now)
             leases = [run.lease_s for run in self.runs.values()]
@@ -328,7 +328,7 @@ class Worker:
                     run.overran = True
                     step = run.execution.executing if run.execution else None
                     self._figures.overran()
-                    _log.warning("A cancelled run's step goes on", run_id=run.run_id, step=step)
+                    log.warning("A cancelled run's step goes on", run_id=run.run_id, step=step)
         self._figures.holds(len(self.runs), overrunning)
 
     async def leave(self, grace_s: float) -> None:
@@ -341,7 +341,7 @@ class Worker:
         while self.runs and monotonic() < end:  # noqa: ASYNC110  # a poll is enough for an end
             await asyncio.sleep(_TICK_S / 5)
         if self.runs:
-            _log.warning("Runs are left to their leases", runs=len(self.runs))
+            log.warning("Runs are left to their leases", runs=len(self.runs))
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _spawn(self, work: Awaitable[None]) -> None:
@@ -353,7 +353,7 @@ class Worker:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, Suspended):
-            _log.error("A run's work ended with an error", error=repr(error))
+            log.error("A run's work ended with an error", error=repr(error))
 
 
 def _is_over(run: ClaimedRun, now: float) -> bool:
