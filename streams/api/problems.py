@@ -125,10 +125,10 @@ def _is_lost(error: Exception) -> bool:
 
 def _tell(error: Exception) -> None:
     """Log why, once a minute, in the driver's words: SQLAlchemy's have the values of the call."""
-    held = _limiter.admit("database")
-    if held is not None:
+    suppressed = _limiter.admit("database")
+    if suppressed is not None:
         reason = error.orig if isinstance(error, DBAPIError) else type(error).__name__
-        log.warning("The database doesn't answer", error=str(reason), held_back=held)
+        log.warning("The database doesn't answer", error=str(reason), suppressed=suppressed)
 
 
 def _of_framework(error: HTTPException) -> ProblemError:

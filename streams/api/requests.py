@@ -29,12 +29,7 @@ class RequestListing(UlidListing):
 
 
 def find_request(connection: Connection, kind: str, request_id: str) -> RowMapping:
-    """The row of one request.
-
-    Args:
-        connection: To the database.
-        kind: The request's type: `CANCEL_RUNS` or `REPLAY`.
-        request_id: Its id.
+    """The row of one request; `kind` is its type, `CANCEL_RUNS` or `REPLAY`.
 
     Raises:
         ProblemError: 404; there is no such request of this type.

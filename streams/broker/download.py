@@ -43,11 +43,7 @@ def ensure_jars(cache: BrokerCache, fetch: Fetch | None = None) -> None:
 
 
 def maven_fetch(repositories: dict[str, str] | None = None) -> Fetch:
-    """A fetch through jgo's Python resolver, by exact coordinate and nothing else.
-
-    Args:
-        repositories: Maven repositories by name; jgo's own default if None.
-    """
+    """A fetch by exact coordinate, from `repositories` by name; from jgo's own default if None."""
     try:
         from jgo.maven import MavenContext, PythonResolver  # noqa: PLC0415  # an extra
     except ImportError as error:

@@ -7,13 +7,14 @@ that began as a reader if another connection has written since, and no waiting h
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import sqlalchemy
-from sqlalchemy import URL, Connection, Engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, Table, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
@@ -130,6 +131,12 @@ def _sqlite(url: URL) -> Engine:
             connection.exec_driver_sql("BEGIN")
 
     return engine
+
+
+def add_missing(connection: Connection, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
+    """Insert rows, but for those whose key the table has, or another process adds meanwhile."""
+    kind = postgresql if connection.dialect.name == POSTGRESQL else sqlite
+    connection.execute(kind.insert(table).on_conflict_do_nothing(), rows)
 
 
 def _begin_writing(connection: Connection) -> None:

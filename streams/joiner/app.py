@@ -17,8 +17,8 @@ from streams.crash import crash_at
 from streams.errors import CountermandError
 from streams.health import Health, Kind, StallCheck
 from streams.joiner.changelog import Changelog, Log
-from streams.joiner.decide.partition import Partition
 from streams.joiner.decide.sources import Source
+from streams.joiner.decide.view import Partition
 from streams.joiner.faust_app import create_app
 from streams.joiner.figures import Figures
 from streams.joiner.flow import Flow

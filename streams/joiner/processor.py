@@ -36,11 +36,9 @@ from streams.errors import (
 )
 from streams.joiner.changelog import Changelog
 from streams.joiner.decide.functions import Functions
-from streams.joiner.decide.output import Output
-from streams.joiner.decide.partition import Partition
 from streams.joiner.decide.sources import Source
 from streams.joiner.decide.transaction import Input, PoisonError, decide_batch, room
-from streams.joiner.decide.view import View
+from streams.joiner.decide.view import Output, Partition, View
 from streams.joiner.figures import Figures
 from streams.joiner.forwards import ForwardReader
 from streams.joiner.inbox import Inbox

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, Message
 
-from streams.joiner.decide.output import Output
+from streams.joiner.decide.view import Output
 from streams.kafka.transactional import TransactionalProducer
 from topology import codec
 from topology.records import Forward

@@ -19,9 +19,7 @@ CRITICAL: Final = 2
 def librdkafka(settings: Settings, **extra: object) -> dict[str, Any]:
     """The configuration of a confluent-kafka client.
 
-    Args:
-        settings: Where Kafka is, how to log in there, and the user's `kafka_extra`.
-        extra: More options, which win: see `dotted`.
+    `extra` are more options, which win over the settings: see `dotted`.
 
     Raises:
         SettingsError: the callback for tokens can't be imported.

@@ -57,11 +57,7 @@ def group_member(
 ) -> Consumer:
     """A consumer that shares a topic's partitions with its group; it commits nothing by itself.
 
-    Args:
-        settings: Where Kafka is, and after which silence the member loses its partitions.
-        group: The full name of the group.
-        logger: Gets what the client logs.
-        extra: More options: see `clients.dotted`.
+    `group` is its full name; `logger` gets what the client logs; `extra`: see `clients.dotted`.
     """
     config = clients.librdkafka(
         settings,
@@ -80,10 +76,8 @@ def group_member(
 def follower(client: Mapping[str, Any], group: str, **extra: object) -> Consumer:
     """A consumer of committed records that joins no group and stores no offset.
 
-    Args:
-        client: The configuration of the client: see `clients.librdkafka`.
-        group: A name, which brokers ask for though nobody joins the group.
-        extra: More options, which win: see `clients.dotted`.
+    `client`: see `clients.librdkafka`; `extra`: more options, which win, see `clients.dotted`.
+    Brokers ask for the name of a `group`, though nobody joins it.
     """
     options = {"enable.partition.eof": True, "auto.offset.reset": "earliest"}
     return Consumer({**client, "group.id": group, **_READING, **options, **clients.dotted(extra)})

@@ -21,9 +21,7 @@ _SLICE_S: Final = 0.1
 def idempotent_producer(client: Mapping[str, Any], **extra: object) -> Producer:
     """A producer that writes each record once and, per partition, in order.
 
-    Args:
-        client: The configuration of the client: see `clients.librdkafka`.
-        extra: More options, which win: see `clients.dotted`.
+    `client`: see `clients.librdkafka`; `extra`: more options, which win, see `clients.dotted`.
     """
     options = {"enable.idempotence": True, "partitioner": PARTITIONER}
     return Producer({**client, **options, **clients.dotted(extra)})

@@ -68,9 +68,7 @@ class Expression:
 def parse(text: str, variables: frozenset[str] = VARIABLES) -> Expression:
     """Check and parse an expression; the same text gives the same object while it is cached.
 
-    Args:
-        text: A CEL expression.
-        variables: The names that it may use: a trigger's `if` has `event` alone.
+    `variables` are the names that it may use: a trigger's `if` has `event` alone.
 
     Raises:
         ExpressionError: It says what is wrong, where, and what to do.

@@ -38,9 +38,9 @@ class Figures:
             self._waits_since = time.monotonic()
         self._waits_for = reason
         self._stalls.pause()
-        held = self._limiter.admit(reason)
-        if held is not None:
-            log.warning("The read model has to wait", reason=reason, held=held)
+        suppressed = self._limiter.admit(reason)
+        if suppressed is not None:
+            log.warning("The read model has to wait", reason=reason, suppressed=suppressed)
 
     def moved(self) -> None:
         """Note that a round is done."""
@@ -64,9 +64,11 @@ class Figures:
     def refused(self, topic: str, error: Exception) -> None:
         """Count a record that can't be read, and log it once a minute and topic."""
         self._metrics.read_model_refused.labels("decode").inc()
-        held = self._limiter.admit(topic)
-        if held is not None:
-            log.warning("A record can't be read", topic=topic, error=str(error), held=held)
+        suppressed = self._limiter.admit(topic)
+        if suppressed is not None:
+            log.warning(
+                "A record can't be read", topic=topic, error=str(error), suppressed=suppressed
+            )
 
     def lag(self, place: TopicPlace, position: int, high: int) -> None:
         """Note how many records of a partition are not yet in the database: `high` is its end."""

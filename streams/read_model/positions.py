@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, Engine, Table, delete, insert, select, text
+from sqlalchemy import Connection, Engine, Table, delete, select, text
 
 from streams import logs
-from streams.database.engine import POSTGRESQL, writing
+from streams.database.engine import POSTGRESQL, add_missing, writing
 from streams.database.schema import FAILURES, POSITIONS, PROGRESS, READ_MODEL, REQUESTS, RUNS
 from streams.errors import DatabaseError
 from streams.settings import Settings
@@ -149,14 +149,13 @@ def _begin(
     connection: Connection, topic: str, ends: Iterable[TopicPlace], topic_id: str, now: int
 ) -> None:
     """Add positions at the beginning for partitions without one."""
-    there = _rows(connection, topic)
-    new = [
+    rows = [
         {"topic": topic, "partition": number, "topic_id": topic_id, "next_offset": 0, "as_of": now}
         for name, number in ends
-        if name == topic and (name, number) not in there
+        if name == topic
     ]
-    if new:
-        connection.execute(insert(POSITIONS), new)
+    if rows:
+        add_missing(connection, POSITIONS, rows)
 
 
 def _empty(connection: Connection, table: Table) -> None:

@@ -72,11 +72,13 @@ class Writer:
             with connection.begin_nested():
                 connection.exec_driver_sql(self._statements.steps[step], row)
         except _REFUSALS as error:
-            held = self._limiter.admit(step)
-            if held is not None:
+            suppressed = self._limiter.admit(step)
+            if suppressed is not None:
                 # The driver's text may hold values, so it isn't logged.
                 reason = type(error).__name__
-                log.warning("A row doesn't fit", step=step, id=row[0], reason=reason, held=held)
+                log.warning(
+                    "A row doesn't fit", step=step, id=row[0], reason=reason, suppressed=suppressed
+                )
             return False
         return True
 

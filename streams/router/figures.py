@@ -63,9 +63,11 @@ class Figures:
             metrics.dead_letter(STAGE, reason)
         for slug, error in output.errors:
             metrics.evaluation_errors.inc()
-            held = self._limiter.admit(slug)
-            if held is not None:
-                log.warning("A trigger has no answer", function=slug, error=error, held=held)
+            suppressed = self._limiter.admit(slug)
+            if suppressed is not None:
+                log.warning(
+                    "A trigger has no answer", function=slug, error=error, suppressed=suppressed
+                )
 
     def late(self, topic: str) -> None:
         """Count a record of a time that had already been called complete."""

@@ -5,7 +5,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from streams.errors import AbortedError, FencedError
-from streams.joiner.decide.output import Output
+from streams.joiner.decide.view import Output
 from streams.joiner.store import Store
 from tests.simulation.faults import Crash, Faults
 from tests.support.logs import LogTransactions

@@ -7,7 +7,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from streams.errors import FencedError
-from streams.joiner.decide.output import Output
+from streams.joiner.decide.view import Output
 from streams.joiner.transaction import encoded_forwards
 from topology.records import Forward
 

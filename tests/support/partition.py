@@ -9,9 +9,7 @@ from typing import Any, NamedTuple, cast
 
 from streams.crash import crash_at
 from streams.joiner.changelog import Changelog, Log, Progress
-from streams.joiner.decide.output import Output
-from streams.joiner.decide.partition import Partition
-from streams.joiner.decide.view import View
+from streams.joiner.decide.view import Output, Partition, View
 from streams.joiner.figures import Figures
 from streams.joiner.inbox import Inbox, Record
 from streams.joiner.processor import PartitionProcessor, Parts, TopicIds, _applied

@@ -20,12 +20,12 @@ from streams import logs
 from streams.api.call import audit_rows, idempotency
 from streams.api.call.auth import require
 from streams.api.call.call import Call
-from streams.api.call.request_rows import add_request
 from streams.api.call.roles import Role
 from streams.api.call.service import Service
 from streams.api.problems import FieldError, ProblemError, as_problem, invalid
 from streams.clock import now_ms
-from streams.database.engine import writing
+from streams.database.engine import add_missing, writing
+from streams.database.schema import REQUESTS
 
 Handler: TypeAlias = Callable[[Request], Coroutine[Any, Any, Response]]
 ROLE: Final = "x-required-role"
@@ -117,7 +117,9 @@ class _Write:
         try:
             with writing(self._service.engine) as connection:
                 if call.row is not None:
-                    add_request(connection, call.row)
+                    add_missing(
+                        connection, REQUESTS, [call.row]
+                    )  # unless the read model was faster
                 audit_rows.close_row(connection, call, outcome)
                 if call.idempotency_key is not None:
                     kept = idempotency.Kept(response.status_code, bytes(response.body))

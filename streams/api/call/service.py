@@ -18,10 +18,7 @@ DECIDED_WITHIN_S: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Settings, database, Kafka, and who may call.
-
-    `decided_within_s`: how long a call waits for the joiner's decision before it answers 202.
-    """
+    """Settings, database, Kafka, and who may call."""
 
     settings: Settings
     engine: Engine
@@ -30,7 +27,7 @@ class Service:
     catalogue: Catalogue
     metrics: Metrics
     health: Health
-    decided_within_s: float = DECIDED_WITHIN_S
+    decided_within_s: float = DECIDED_WITHIN_S  # a call waits so long for the joiner, then: 202
 
 
 def current_service(request: Request) -> Service:

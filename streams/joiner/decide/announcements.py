@@ -10,8 +10,7 @@ from typing import Final
 import msgspec
 import orjson
 
-from streams.joiner.decide.output import Headers
-from streams.joiner.decide.view import View
+from streams.joiner.decide.view import Headers, View
 from topology import keys
 from topology.records import REQUEST_NAMES, CancelRun, Json, LongRequest
 from topology.tables import Counts, EventRow, RequestRow, RunRow

@@ -11,9 +11,8 @@ from streams.joiner.decide.commands import (
     register,
     update,
 )
-from streams.joiner.decide.context import Context
 from streams.joiner.decide.kinds import KINDS
-from streams.joiner.decide.view import View
+from streams.joiner.decide.view import Context, View
 from topology.records import (
     Cancel,
     CancelEvent,

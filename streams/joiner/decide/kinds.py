@@ -5,9 +5,8 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from streams.joiner.decide import requests
 from streams.joiner.decide.commands import cancellations, pauses, replays
-from streams.joiner.decide.context import Context
 from streams.joiner.decide.requests import Decide, Tally
-from streams.joiner.decide.view import View
+from streams.joiner.decide.view import Context, View
 from topology.records import CancelRuns, LongRequest, Pause, Replay
 from topology.tables import RequestRow
 

@@ -5,8 +5,7 @@ import orjson
 
 from streams.functions.compiled import CompiledFunction
 from streams.joiner.decide import announcements, derive, dues
-from streams.joiner.decide.context import Context
-from streams.joiner.decide.view import View
+from streams.joiner.decide.view import Context, View
 from topology import codec, keys, tables
 from topology.records import Json, Listener, Register, Request, Unlisten
 from topology.statuses import ENDED, Cause, Status, may_move

@@ -2,17 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 import orjson
+from msgspec import Struct
 
 from streams.functions.compiled import CompiledFunction
 from streams.joiner.decide.functions import Functions
-from streams.joiner.decide.output import Headers, Output
-from streams.joiner.decide.partition import Partition
 from streams.joiner.decide.sources import Sources
-from topology import tables
-from topology.records import Command, Definition, Forward, Json, Unlisten
+from topology import limits, tables
+from topology.records import Command, Definition, Forward, Json, Position, Unlisten
 from topology.tables import RequestRow
 
 # In these spaces a scan sees the transaction's own rows. Functions' lists of runs are not among
@@ -20,6 +19,39 @@ from topology.tables import RequestRow
 _SCANNED: Final = tables.SCANNED_SPACES
 _HELD: Final = tables.HELD_SPACES
 _PREFIX: Final = tables.PREFIX
+Headers: TypeAlias = list[tuple[str, str | bytes | None]]
+
+
+class Partition(Struct, frozen=True):
+    """Which partition (`number`) of how many (`of`), and what its processor was told.
+
+    `cancelled_name` is the name of its cancelled events; `slice_decisions` bounds a slice.
+    """
+
+    number: int
+    of: int
+    cancelled_name: str = "function.cancelled"
+    slice_decisions: int = limits.SLICE_DECISIONS
+
+
+class Context(Struct, frozen=True):
+    """The input record of a command: where it lies, when it was received (ms), its event's JSON."""
+
+    position: Position
+    received: int
+    event: bytes
+
+
+class Output(Struct, frozen=True):
+    """One record for a topic's partition of the deciding partition's number.
+
+    `topic` is the name without the prefix of settings.
+    """
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
 
 
 class Rows(Protocol):

@@ -7,10 +7,9 @@ import msgspec
 
 from streams.errors import EvaluationError
 from streams.joiner.decide import announcements, requests, runs
-from streams.joiner.decide.context import Context
 from streams.joiner.decide.requests import Decide, Tally
 from streams.joiner.decide.runs import Run
-from streams.joiner.decide.view import View
+from streams.joiner.decide.view import Context, View
 from topology import limits, tables
 from topology.records import CancelRun, CancelRuns, StopCancellation
 from topology.statuses import Cause

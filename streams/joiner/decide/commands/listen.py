@@ -3,8 +3,7 @@
 from itertools import takewhile
 
 from streams.joiner.decide.commands import cancel_events
-from streams.joiner.decide.context import Context
-from streams.joiner.decide.view import View
+from streams.joiner.decide.view import Context, View
 from topology import codec, keys, tables
 from topology.records import ForwardedMatch, Listen, Unlisten
 from topology.tables import HeldUnlisten, ListenerRow

@@ -9,10 +9,9 @@ from typing import Final
 import msgspec
 
 from streams.joiner.decide import requests, runs
-from streams.joiner.decide.context import Context
 from streams.joiner.decide.requests import Decide, Tally
 from streams.joiner.decide.runs import Run
-from streams.joiner.decide.view import View
+from streams.joiner.decide.view import Context, View
 from topology import keys
 from topology.records import Pause, Resume
 from topology.statuses import Cause, Status

@@ -2,9 +2,8 @@
 
 from streams.joiner.decide import runs
 from streams.joiner.decide.commands import cancel_events, cancellations, pauses, update
-from streams.joiner.decide.context import Context
 from streams.joiner.decide.runs import Run
-from streams.joiner.decide.view import View
+from streams.joiner.decide.view import Context, View
 from topology import codec, keys, limits, tables
 from topology.records import CancelEvent, Definition, ForwardedCancel, Match, Register
 from topology.tables import EventRow, HeldMatch

@@ -3,9 +3,8 @@
 from hashlib import blake2b
 
 from streams.joiner.decide import announcements, requests, runs
-from streams.joiner.decide.context import Context
 from streams.joiner.decide.requests import Decide, Tally
-from streams.joiner.decide.view import View
+from streams.joiner.decide.view import Context, View
 from topology.records import Replay
 from topology.tables import LETTERS, RequestRow
 

@@ -3,9 +3,8 @@
 import msgspec
 
 from streams.joiner.decide import runs
-from streams.joiner.decide.context import Context
 from streams.joiner.decide.runs import Run
-from streams.joiner.decide.view import View
+from streams.joiner.decide.view import Context, View
 from topology import codec, tables
 from topology.records import Update
 from topology.statuses import Status, may_move

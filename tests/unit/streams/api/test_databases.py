@@ -7,10 +7,9 @@ from sqlalchemy import select
 
 from streams.api.call import audit_rows
 from streams.api.call.call import Call
-from streams.api.call.request_rows import add_request
 from streams.api.call.request_writer import request_record
 from streams.api.call.roles import Role
-from streams.database.engine import writing
+from streams.database.engine import add_missing, writing
 from streams.database.schema import REQUESTS
 from streams.read_model.rows import request_row
 from streams.settings import load
@@ -43,8 +42,8 @@ def test_both_databases(clean_environment: None, tmp_path: Path, database_url: s
         row = dict(zip(REQUESTS.c.keys(), request_row(ID.encode(), value, AT), strict=True))
         with writing(api.service.engine) as connection:
             audit_rows.open_row(connection, call)
-            add_request(connection, row)
-            add_request(connection, row | {"requested_by": "somebody else"})
+            add_missing(connection, REQUESTS, [row])
+            add_missing(connection, REQUESTS, [row | {"requested_by": "somebody else"}])
             audit_rows.close_row(connection, call, audit_rows.DONE)
             audit_rows.close_row(connection, call_of(api, run_id(AT, 2)), "a" * 40)
         with api.service.engine.connect() as connection:

@@ -11,8 +11,7 @@ from prometheus_client import CollectorRegistry
 from streams.joiner import figures
 from streams.joiner.decide import entries
 from streams.joiner.decide.functions import Functions
-from streams.joiner.decide.partition import Partition
-from streams.joiner.decide.view import View
+from streams.joiner.decide.view import Partition, View
 from streams.joiner.figures import Figures
 from streams.joiner.store import Store
 from streams.metrics import Metrics
