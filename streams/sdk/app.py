@@ -1,4 +1,4 @@
-"""An app: the functions of one program, what cancels them, and what cleans up after them."""
+"""An app: the functions of one program, and their cleanups, called after a cancel."""
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -25,9 +25,9 @@ class Function:
     """One function of an app.
 
     Attributes:
-        definition: What Countermand knows of it: triggers, cancel rules, timeouts.
+        definition: The function as Countermand knows it: triggers, cancel rules, timeouts.
         call: The Python function.
-        retries: How its steps are tried again, where a step doesn't say otherwise.
+        retries: How its failing steps are tried again, unless a step has retries of its own.
     """
 
     definition: Definition
@@ -36,19 +36,19 @@ class Function:
 
     @property
     def slug(self) -> str:
-        """The name by which topics and people know it: `<app>-<id>`."""
+        """The function's name in topics and commands: `<app>-<id>`."""
         return self.definition.slug
 
     @property
     def blocking(self) -> bool:
-        """Whether it is a plain function, which gets a thread of its own."""
+        """Whether `call` is a plain function; each of its runs gets a thread."""
         return not inspect.iscoroutinefunction(self.call)
 
 
 class App:
     """Functions and cleanups under one app id; `countermand worker MODULE:APP` runs them.
 
-    All workers of an app have the same functions: each may get a run of any of them.
+    All workers of an app need the same functions: each worker may get a run of any function.
     """
 
     def __init__(self, id: str, *, lease: str = LEASE, retries: Retries | None = None) -> None:  # noqa: A002  # the contract's word
@@ -56,8 +56,8 @@ class App:
 
         Args:
             id: The app's id, the first part of its functions' slugs.
-            lease: How long a silent worker keeps a run, where a function doesn't say otherwise.
-            retries: How steps are tried again, where neither step nor function says otherwise.
+            lease: How long a silent worker keeps a run, such as `60s`; a function may have its own.
+            retries: How failing steps are tried again; a function or step may have its own.
         """
         self.id = id
         self.functions: dict[str, Function] = {}
@@ -77,14 +77,14 @@ class App:
         retention: str | None = None,
         retries: Retries | None = None,
     ) -> Callable[[AnyCall], AnyCall]:
-        """Declare a function: a coroutine of a `Context`, or a plain one of a `BlockingContext`.
+        """Declare a coroutine that takes a `Context`, or a function that takes a `BlockingContext`.
 
         The fields are those of a definition in YAML (`docs/semantics.md`). `trigger` is an event's
         name, a mapping `{"event": …, "if": …}`, or several of these.
 
         Raises:
-            DefinitionError: With every wrong field.
-            ValueError: The app has a function of this id already.
+            DefinitionError: Some fields are wrong; the error lists them all.
+            ValueError: The app has a function with this id already.
         """
         if id in self.functions:
             raise ValueError(f"app {self.id} has a function {id!r} already: give one another id")
@@ -108,9 +108,9 @@ class App:
         return declare
 
     def on_cancelled(self, *, function: str) -> Callable[[AnyCleanUp], AnyCleanUp]:
-        """Declare what cleans up after a function's cancelled runs; `function`: its id, or slug.
+        """Declare the cleanup of a function's cancelled runs; `function`: its id, or slug.
 
-        It is called once a run has stopped, at least once per run, and again if it fails.
+        The cleanup is called after a run has stopped, at least once, and again if it fails.
 
         Raises:
             ValueError: The function has a cleanup already.
@@ -126,11 +126,11 @@ class App:
 
     @property
     def cleanups(self) -> dict[str, CleanUp]:
-        """What cleans up, by the slugs of functions: one may be declared before its function is."""
+        """The cleanups by their functions' slugs; a cleanup may be declared before its function."""
         return {self._slug(name): call for name, call in self._cleanups.items()}
 
     def by_slug(self) -> dict[str, Function]:
-        """The functions by the names that topics know."""
+        """The functions by their slugs."""
         return {function.slug: function for function in self.functions.values()}
 
     def _slug(self, name: str) -> str:
@@ -139,7 +139,7 @@ class App:
 
 def _triggers(trigger: Trigger | Sequence[Trigger]) -> list[dict[str, Any]]:
     several = [trigger] if isinstance(trigger, str | Mapping) else trigger
-    return [{"event": one} if isinstance(one, str) else dict(one) for one in several]
+    return [{"event": item} if isinstance(item, str) else dict(item) for item in several]
 
 
 def _given(**fields: object) -> dict[str, object]:

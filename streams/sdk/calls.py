@@ -1,4 +1,4 @@
-"""Calls functions and cleanups: the same for workers and for the testing kit."""
+"""Calls functions and cleanups, for workers and for the testing kit."""
 
 import asyncio
 import inspect
@@ -20,10 +20,10 @@ log = logs.get(__name__)
 async def call_function(
     function: Function, execution: Execution, event: Event, executor: Executor
 ) -> BaseException | None:
-    """Call a function; what it raised, whatever that is, once all of its steps have ended."""
+    """Call a function, and wait until all its steps have ended; returns the error it raised."""
     try:
         await _call(function, execution, event, executor)
-    except BaseException as error:  # whatever it is, the caller goes on
+    except BaseException as error:  # the caller decides what it means
         if not (execution.cancelled or execution.suspended):
             log.exception("A run failed", run_id=execution.run_id, error=repr(error))
         return error
@@ -33,7 +33,7 @@ async def call_function(
 
 
 async def call_cleanup(call: CleanUp, run: CancelledRun, executor: Executor) -> None:
-    """Call a cleanup, a plain one in a thread."""
+    """Call a cleanup, in a thread if it isn't a coroutine; raises what the cleanup raises."""
     if inspect.iscoroutinefunction(call):
         await call(run)
         return
@@ -58,9 +58,9 @@ async def _call(function: Function, execution: Execution, event: Event, executor
 
 
 def _raised(call: Callable[[T], object], argument: T) -> BaseException | None:
-    """What a plain function raises, returned: asyncio lets some errors of threads end the loop."""
+    """Call a function and return its error: asyncio lets a raised SystemExit end the loop."""
     try:
         call(argument)
-    except BaseException as error:  # noqa: BLE001  # see above
+    except BaseException as error:  # noqa: BLE001  # the caller raises it
         return error
     return None

@@ -1,4 +1,4 @@
-"""Events, and runs that were cancelled, as a worker's code sees them."""
+"""Events and cancelled runs, as user code gets them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,14 +11,14 @@ from topology.codec import CodecError
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What somebody sent.
+    """An event that an application sent.
 
     Attributes:
-        name: What happened, such as `report/generation.requested`.
-        id: By which its repeats are known.
-        ts: When, in ms since 1970, as the sender has it or else as it was received.
-        data: What it is about.
-        user: On whose behalf, if the sender says so: an object as a rule.
+        name: The kind of event, such as `report/generation.requested`.
+        id: The event's id; repeats of an event have the same.
+        ts: The sender's time, else that of receipt, in ms since 1970.
+        data: The event's own data, a JSON object.
+        user: The user for whom the event was sent, usually an object; None if not given.
     """
 
     name: str
@@ -30,17 +30,17 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class CancelledRun:
-    """A run that was cancelled; handle each `run_id` once, since it may be told twice.
+    """A run that was cancelled; the same run may be passed twice, so handle each `run_id` once.
 
     Attributes:
         run_id: The run: a ULID.
         function_id: The slug of its function.
-        event: What triggered it.
-        cause: Why it was cancelled: `type` is event, api, cancellation, start_timeout,
+        event: The event that triggered the run.
+        cause: Why the run was cancelled: `type` is event, api, cancellation, start_timeout,
             finish_timeout or pause; the rest is as in the data of `function.cancelled`.
         status_before: scheduled, running or sleeping; a running one's step may still be executing.
-        last_step: The last step that it had completed, if any.
-        attempt: How often it had been dispatched.
+        last_step: The last step that the run had completed; None if none.
+        attempt: How often the run had been dispatched.
     """
 
     run_id: str
@@ -53,10 +53,10 @@ class CancelledRun:
 
 
 def read_cancelled(value: bytes) -> CancelledRun:
-    """The run of a record of topic `cancelled`.
+    """Decode the value of a record of topic `cancelled`.
 
     Raises:
-        CodecError: the bytes are not such a record; the message says what is wrong with them.
+        CodecError: The bytes are no `function.cancelled` event; the message says why.
     """
     try:
         data = _decoder.decode(value).data

@@ -1,4 +1,4 @@
-"""What a function is called with: its event, its run, and the steps that it takes."""
+"""Contexts, the arguments of functions: the event, the run, and ways to execute steps."""
 
 import asyncio
 import inspect
@@ -25,11 +25,11 @@ log = logging.getLogger("streams.function")
 
 
 class _Run:
-    """What both kinds of contexts tell of their run.
+    """The attributes of a run that both kinds of contexts have.
 
     Attributes:
         event: The event that triggered the run.
-        logger: A logger whose lines name the run.
+        logger: A logger that adds the function, run and attempt to each line.
     """
 
     def __init__(self, execution: Execution, event: Event) -> None:
@@ -56,20 +56,20 @@ class _Run:
 
     @property
     def cancelled(self) -> bool:
-        """Whether the run was cancelled; a long step may look, and end early."""
+        """Whether the run was cancelled; a long step may check this, and end early."""
         return self._execution.cancelled
 
     @property
     def cause(self) -> Json:
-        """Why the run was cancelled, as in `function.cancelled`; None if it was not."""
+        """Why the run was cancelled: `data.cause` of `function.cancelled`; None if it was not."""
         return self._execution.cause
 
 
 class Step:
-    """The steps of a coroutine.
+    """Executes the steps of a coroutine.
 
-    A step's outcome is recorded: a later attempt of the run gets it without executing the step
-    (S34). What a function does outside of steps is done again by each attempt.
+    A step's outcome is recorded: a later attempt of the run gets the outcome without executing the
+    step again (S34). Each attempt repeats what a function does outside of steps.
     """
 
     def __init__(self, execution: Execution, executor: Executor, retries: Retries) -> None:
@@ -78,7 +78,7 @@ class Step:
         self._retries = retries
 
     def with_retries(self, retries: Retries) -> "Step":
-        """The same, whose steps are tried again in another way."""
+        """A `Step` for the same run, whose steps are tried again as `retries` says."""
         return Step(self._execution, self._executor, retries)
 
     @overload
@@ -92,18 +92,18 @@ class Step:
     async def run(self, name: str, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Execute `fn`, a coroutine or (in a thread) a plain function, and record its result.
 
-        The result must be JSON, and comes back as JSON gives it back: a tuple is a list.
+        The result must be a JSON value, and is returned as decoded from JSON: a tuple as a list.
 
         Raises:
-            Cancelled: The run was cancelled; `fn` wasn't called, or has run to its end.
-            StepError: `fn` failed, and its retries are used up.
+            Cancelled: The run was cancelled before `fn` was called, or while `fn` ran to its end.
+            StepError: `fn` failed and its retries are used up, or its result can't be recorded.
         """
         execute = self._here if inspect.iscoroutinefunction(fn) else self._in_thread
         call = partial(execute, partial(fn, *args, **kwargs))
         return await self._execution.step(name, call, self._retries)
 
     async def sleep(self, name: str, duration: str | timedelta) -> None:
-        """Sleep for so long; a long sleep leaves the worker, and survives it.
+        """Sleep, for such as `90s`; in a long sleep the run leaves the worker, and outlives it.
 
         Raises:
             Cancelled: The run was cancelled.
@@ -129,15 +129,15 @@ class Step:
         try:
             await asyncio.wait([future])
         except asyncio.CancelledError:
-            await asyncio.wait([future])  # nobody can stop a thread
+            await asyncio.wait([future])  # a thread can't be stopped
             raise
         result = future.result()
-        # A callable object, or a lambda, may return a coroutine all the same.
+        # A lambda, or an object with `__call__`, may return a coroutine.
         return await result if inspect.isawaitable(result) else result
 
 
 class BlockingStep:
-    """The steps of a plain function; see `Step`."""
+    """Executes the steps of a plain function; see `Step`."""
 
     def __init__(
         self, execution: Execution, loop: asyncio.AbstractEventLoop, retries: Retries
@@ -147,7 +147,7 @@ class BlockingStep:
         self._retries = retries
 
     def with_retries(self, retries: Retries) -> "BlockingStep":
-        """The same, whose steps are tried again in another way."""
+        """A `BlockingStep` for the same run, whose steps are tried again as `retries` says."""
         return BlockingStep(self._execution, self._loop, retries)
 
     def run(self, name: str, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -157,7 +157,7 @@ class BlockingStep:
         return cast("T", here.wait(self._execution.step(name, call, self._retries)))
 
     def sleep(self, name: str, duration: str | timedelta) -> None:
-        """Sleep for so long; see `Step.sleep`."""
+        """Sleep for a duration; see `Step.sleep`."""
         _Here(self._loop).wait(self._execution.sleep(name, milliseconds(duration)))
 
     def sleep_until(self, name: str, instant: str | datetime) -> None:
@@ -166,7 +166,7 @@ class BlockingStep:
 
 
 class Context(_Run):
-    """What a coroutine is called with."""
+    """The argument of a function that is a coroutine."""
 
     def __init__(self, execution: Execution, event: Event, step: Step) -> None:
         super().__init__(execution, event)
@@ -174,7 +174,7 @@ class Context(_Run):
 
 
 class BlockingContext(_Run):
-    """What a plain function is called with."""
+    """The argument of a plain function."""
 
     def __init__(self, execution: Execution, event: Event, step: BlockingStep) -> None:
         super().__init__(execution, event)
@@ -182,10 +182,10 @@ class BlockingContext(_Run):
 
 
 def instant_ms(instant: str | datetime) -> int:
-    """The ms since 1970 of an instant.
+    """An instant in ms since 1970.
 
     Raises:
-        ValueError: It is no RFC 3339 text, or has no time zone.
+        ValueError: The text isn't RFC 3339, or the `datetime` has no time zone.
     """
     if isinstance(instant, str):
         return parse_instant(instant)
@@ -195,7 +195,7 @@ def instant_ms(instant: str | datetime) -> int:
 
 
 class _Here:
-    """Waits in a plain function's thread for the loop, and executes there what the loop asks for.
+    """Lets a plain function's thread wait for the event loop, and execute step functions meanwhile.
 
     So a step's function runs in the thread of its run, with that thread's locals and connections.
     """
@@ -205,7 +205,7 @@ class _Here:
         self._asked: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
 
     def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """The result of a coroutine of the loop."""
+        """Run a coroutine on the loop and return its result; executes calls of `call` meanwhile."""
         future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         future.add_done_callback(lambda _: self._asked.put(None))
         while (asked := self._asked.get()) is not None:
@@ -213,14 +213,14 @@ class _Here:
         return future.result()
 
     async def call(self, call: Callable[[], T], begin: Begin) -> T:
-        """Let the waiting thread execute a function; its result."""
+        """Execute a function in the waiting thread, and return its result."""
         done: asyncio.Future[T] = self._loop.create_future()
         context = copy_context()
 
         def asked() -> None:
             try:
                 result = context.run(_contained, call, begin)
-            except BaseException as error:  # noqa: BLE001  # it belongs to who asked
+            except BaseException as error:  # noqa: BLE001  # the caller gets it
                 self._loop.call_soon_threadsafe(done.set_exception, error)
             else:
                 self._loop.call_soon_threadsafe(done.set_result, result)
@@ -233,5 +233,5 @@ def _contained(call: Callable[[], T], begin: Begin) -> T:
     begin()
     try:
         return call()
-    except StopIteration as error:  # asyncio refuses to carry it
+    except StopIteration as error:  # a future can't hold a StopIteration
         raise RuntimeError(f"StopIteration: {error}") from error

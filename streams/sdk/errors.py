@@ -1,4 +1,4 @@
-"""What ends a function early, and how it tells one from the other."""
+"""The errors that steps raise: after a cancel, after a failure, or when an attempt ends."""
 
 from typing import Final
 
@@ -6,13 +6,13 @@ from topology.records import Json
 
 
 class Cancelled(BaseException):
-    """The run was cancelled: raised by its next step, or by the sleep that it is in (S32).
+    """The run was cancelled: raised by its next step, or by its current step or sleep (S32).
 
     Not an `Exception`, so `except Exception` can't swallow it (S33). A function may catch it to
-    clean up and raise it again; one that returns instead still ends cancelled.
+    clean up and raise it again; if it returns instead, its run still ends cancelled.
 
     Attributes:
-        cause: Why, as in `function.cancelled` (`data.cause`); None if that is not known.
+        cause: Why the run was cancelled: `data.cause` of `function.cancelled`; None if unknown.
     """
 
     code: Final = "CANCELLED"
@@ -23,11 +23,11 @@ class Cancelled(BaseException):
 
 
 class StepError(Exception):
-    """A step failed for good: its retries are used up.
+    """A step failed, and its retries are used up, or its result can't be recorded.
 
     Attributes:
-        name: The step.
-        code: The last error's own `code`, if that is a text, else the name of its class.
+        name: The step's name; a name's second use is numbered, as in `load:1`.
+        code: The last error's attribute `code` if that is a string, else its class's name.
         attempts: How often the step was tried.
     """
 
@@ -39,7 +39,7 @@ class StepError(Exception):
 
 
 class Suspended(BaseException):
-    """This attempt goes no further here: the run sleeps, or went on elsewhere.
+    """This attempt ends here: the run sleeps, or another worker has it.
 
-    Functions needn't know of it. It passes through them like `Cancelled`.
+    User code needn't handle this. Like `Cancelled`, it isn't an `Exception`.
     """

@@ -1,15 +1,15 @@
-"""One attempt of a run: its steps, in the order of the durable truth.
+"""Executes the steps of one attempt of a run. For each step:
 
-1. a run that was cancelled, or is no longer ours, takes no step
-2. a step whose outcome was recorded gets that outcome, and isn't executed
-3. else it is executed, again and again as its retries allow
-4. its outcome is recorded; only then does the function go on
+1. if the run was cancelled, or another worker has it now, the step doesn't start
+2. if the step's outcome was recorded, the function gets that outcome
+3. otherwise the step is executed, and tried again as its retries allow
+4. the outcome is recorded, and only then returned to the function
 
-Steps may go on beside each other. A cancel, or a long sleep, then waits for those that execute:
-the function hears of it once nothing of its run executes any more.
+Steps of one run may execute concurrently. A cancel, or a sleep long enough to leave the worker,
+takes effect only when all executing steps of the run have ended.
 
-All of it happens on the event loop. Where records go is the `Journal`'s business, so that the
-testing kit executes functions with the same code as a worker.
+Everything here runs on the event loop. A `Journal` stores the records; the testing kit has one of
+its own, and so executes functions with the same code as a worker.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from streams.sdk.retries import Retries
 from topology import limits
 from topology.records import Json, StepFailure, StepRecord
 
-# What JSON can't give back as it was is refused, not changed in silence.
+# Values that JSON would change without an error, such as dates, are refused.
 _STRICT: Final = (
     orjson.OPT_PASSTHROUGH_DATACLASS
     | orjson.OPT_PASSTHROUGH_DATETIME
@@ -38,54 +38,54 @@ _STRICT: Final = (
 )
 
 
-# The execution in one of whose steps code runs.
+# The execution whose step calls the current code; None outside of steps.
 _inside: Final[ContextVar["Execution | None"]] = ContextVar("step", default=None)
 
 
 Begin: TypeAlias = Callable[[], None]
-"""Called right before a step's function, by the thread that calls it; raises `NotBegunError`."""
+"""Each call of a step's function starts with this, in the same thread; may raise NotBegunError."""
 
 StepCall: TypeAlias = Callable[[Begin], Awaitable[Any]]
-"""Calls a step's function, perhaps in another thread, which may be waited for."""
+"""Calls a step's function, perhaps in another thread; awaiting gives the function's result."""
 
 
 class NotBegunError(Exception):
-    """The run ended while a step waited for its thread: its function isn't called."""
+    """The run ended while a step waited for a thread, so the step's function isn't called."""
 
 
 class Journal(Protocol):
-    """Where the outcomes of steps go, and what time it is there."""
+    """Stores the outcomes of steps, and has the clock by which the run sleeps."""
 
     def now_ms(self) -> int:
         """The time, in ms since 1970."""
 
     def parks(self, wait_ms: int) -> bool:
-        """Whether a run that sleeps so long leaves the worker meanwhile."""
+        """Whether a run leaves the worker for a sleep of `wait_ms`."""
 
     async def record(self, record: StepRecord) -> None:
-        """Make an outcome durable; returns when it is.
+        """Store an outcome; returns when the outcome is durable.
 
         Raises:
-            Suspended: The run is no longer ours.
+            Suspended: This worker no longer has the run.
         """
 
     async def park(self, record: StepRecord | None, wake_at: int) -> None:
-        """Let the run sleep without this worker, and make the sleep durable if it is new."""
+        """Let the run leave the worker until `wake_at` (ms); `record`: the sleep, unless stored."""
 
     async def wait(self, wait_ms: int, ended: asyncio.Event) -> None:
-        """Let time pass, or less where `ended` is set before."""
+        """Wait for `wait_ms`, or until `ended` is set."""
 
 
 class Execution:
-    """One attempt of a run as its function sees it.
+    """One attempt of a run: executes steps, and stops between them after a cancel.
 
     Attributes:
         cancelled: Whether the run was cancelled.
-        cause: Why it was.
-        suspended: Whether this attempt ends here without an end of the run.
+        cause: Why the run was cancelled; None if it was not.
+        suspended: Whether this attempt ends while the run goes on: later, or on another worker.
     """
 
-    def __init__(  # noqa: PLR0913  # what an attempt is
+    def __init__(  # noqa: PLR0913  # the data of an attempt
         self,
         run_id: str,
         function_id: str,
@@ -95,7 +95,7 @@ class Execution:
         recorded: Mapping[str, StepRecord],
         journal: Journal,
     ) -> None:
-        """`recorded`: the outcomes of earlier attempts' steps, by step."""
+        """`recorded`: by step, the outcomes of earlier attempts; `attempt`: counts from 1."""
         self.run_id = run_id
         self.function_id = function_id
         self.attempt = attempt
@@ -120,46 +120,46 @@ class Execution:
 
     @property
     def executing(self) -> str | None:
-        """The step that is being executed, the first if there are several; None between steps."""
+        """The step that is executing, the first of several; None if none is."""
         return next(iter(self._executing), None)
 
     def cancel(self, cause: Json) -> None:
-        """The run was cancelled: no new step starts, a sleep ends (S32)."""
+        """Note that the run was cancelled: no new step starts, sleeps end (S32)."""
         self.cancelled, self.cause = True, cause
         self._interrupt()
 
     def suspend(self) -> None:
-        """The run is no longer ours: no new step starts, and nothing more is said of it."""
+        """Note that this worker no longer has the run: no step starts, no outcome is recorded."""
         self.suspended = True
         self._interrupt()
 
     def leave(self) -> None:
-        """Hand the run over to another worker at its next step, or in its sleep."""
+        """Hand the run over to another worker at its next step, or during its sleep."""
         self._leaving = True
         self._interrupt()
 
     async def finish(self) -> None:
-        """The function has ended: steps that it left behind end, and none starts any more."""
+        """Note that the function has ended: start no step, and wait for those still executing."""
         self._over = True
         self._interrupt()
         await self._until_quiet()
 
     async def step(self, name: str, call: StepCall, retries: Retries) -> Json:
-        """The outcome of a step, executed unless it was before.
+        """Return a step's result: the recorded one, else that of executing the step now.
 
         Raises:
             Cancelled: The run was cancelled.
-            Suspended: The run goes on elsewhere.
-            StepError: The step failed for good.
+            Suspended: This attempt ends here; the run goes on later, or on another worker.
+            StepError: The step failed, and its retries are used up.
         """
         return await self._step(self._key(name), call, retries)
 
     async def sleep(self, name: str, duration_ms: int) -> None:
-        """Sleep for so long, counted from the first attempt that came here."""
+        """Sleep for `duration_ms`, counted from the first attempt that reached this sleep."""
         await self._sleep(self._key(name), lambda: self._journal.now_ms() + duration_ms)
 
     async def sleep_until(self, name: str, wake_at: int) -> None:
-        """Sleep until a time in ms since 1970; one that has passed costs nothing more."""
+        """Sleep until `wake_at` (ms since 1970); returns at once if that has passed."""
         await self._sleep(self._key(name), lambda: wake_at)
 
     async def _step(self, key: str, call: StepCall, retries: Retries) -> Json:
@@ -212,10 +212,10 @@ class Execution:
             )
 
     async def _park_or_wait(self, key: str, left: int) -> None:
-        """Leave the worker, once nothing else of the run goes on in it."""
-        await asyncio.sleep(0)  # what goes on beside this sleep comes to its own
+        """Park the run if none of its steps executes; else wait for that, at most `left` ms."""
+        await asyncio.sleep(0)  # lets concurrent steps and sleeps of the run begin
         if self._is_quiet:
-            for other in [one for one in self._unrecorded if one != key]:
+            for other in [sleep for sleep in self._unrecorded if sleep != key]:
                 await self._record_sleep(other)
             await self._stop_if_ended()
             await self._park(key, min(self._sleeping.values()))
@@ -225,7 +225,7 @@ class Execution:
             await self._journal.wait(left, self._woken)
 
     async def _park(self, key: str, wake_at: int) -> None:
-        """The run goes on from here later, or elsewhere; `key`: a sleep, recorded if it is new.
+        """End this attempt until `wake_at`, and record the sleep `key` if it isn't recorded yet.
 
         Raises:
             Suspended: Always.
@@ -248,7 +248,7 @@ class Execution:
             raise
 
     async def _execute(self, key: str, call: StepCall, retries: Retries) -> StepRecord:
-        """Execute a step until it has an outcome, and record that."""
+        """Execute a step until it has succeeded or its retries are used up; record the outcome."""
         attempt = 0
         while True:
             attempt += 1
@@ -266,7 +266,7 @@ class Execution:
     async def _try(
         self, key: str, call: StepCall, attempt: int, retries: Retries
     ) -> StepRecord | None:
-        """What a step comes to; None if it is to be tried again, or hasn't begun."""
+        """Execute a step once; None if it should be tried again, or its run ended before."""
         try:
             return self._succeeded(key, await call(partial(self._begin, key)), attempt)
         except NotBegunError:
@@ -276,8 +276,8 @@ class Execution:
                 return None
             return self._failed(key, code_of(error), text_of(error), attempt)
 
-    def _begin(self, key: str) -> None:  # noqa: ARG002  # the testing kit asks for it
-        """A step begins, in whatever thread; not one that was overtaken by its run's end."""
+    def _begin(self, key: str) -> None:  # noqa: ARG002  # the testing kit uses it
+        """Raise `NotBegunError` if the run ended before step `key` began; in any thread."""
         if self.cancelled or self.suspended or self._over:
             raise NotBegunError
 
@@ -302,7 +302,7 @@ class Execution:
         return StepRecord(run_id=self.run_id, step=key, attempt=self.attempt, error=failure)
 
     async def _check(self, key: str) -> None:
-        """Go on only with a run that is ours and wasn't cancelled."""
+        """Raise if the run was cancelled, left this worker, or is about to leave it."""
         if _inside.get() is self:
             raise RuntimeError("a step can't have steps of its own: only its outcome is recorded")
         await self._stop_if_ended()
@@ -319,7 +319,7 @@ class Execution:
         if self.cancelled:
             raise Cancelled(self.cause)
 
-    # What goes on beside each other
+    # Concurrent steps and sleeps
 
     @property
     def _is_quiet(self) -> bool:
@@ -327,7 +327,7 @@ class Execution:
 
     @contextmanager
     def _executes(self, key: str) -> Iterator[None]:
-        """A step executes, and then its outcome is recorded."""
+        """Count a step as executing, until its outcome is recorded."""
         token = _inside.set(self)
         self._executing[key] = None
         self._quiet.clear()
@@ -340,7 +340,7 @@ class Execution:
 
     @contextmanager
     def _waits(self) -> Iterator[None]:
-        """Something of the run waits here, and goes on soon."""
+        """Count a short wait, during which the run can't be parked."""
         self._waiting += 1
         self._quiet.clear()
         try:
@@ -363,7 +363,7 @@ class Execution:
             await self._quiet.wait()
 
     def _key(self, name: str) -> str:
-        """The name, numbered from its second use in the run on."""
+        """The step's key: its name, and from the second use of a name on a number: `load:1`."""
         if not 0 < len(name) <= limits.STEP_CHARS - len(f":{limits.STEPS_PER_RUN}"):
             raise ValueError(f"a step's name has 1 to 250 characters, not {len(name)}")
         number = self._used[name]
@@ -389,25 +389,25 @@ def code_of(error: BaseException) -> str:
 
 
 def text_of(error: BaseException) -> str:
-    """What an error says, or its class where it says nothing, or fails to."""
+    """The message of an error; the name of its class if it has none, or `str` fails."""
     try:
         return str(error) or type(error).__name__
-    except Exception:  # noqa: BLE001  # an error's own text is somebody's code
+    except Exception:  # noqa: BLE001  # user code may define `__str__`
         return type(error).__name__
 
 
 def shortened(message: str) -> str:
-    """As much of a message as a record may hold."""
+    """The start of a message, at most as many bytes as a record may hold."""
     return _encodable(message).encode()[: limits.ERROR_MESSAGE_BYTES].decode(errors="ignore")
 
 
 def _encodable(text: str) -> str:
-    """Without what UTF-8 hasn't: names of files may have such characters."""
+    """The text, with `?` for surrogates, which UTF-8 can't encode; file names may have some."""
     return text.encode(errors="replace").decode()
 
 
 def _is_finite(value: object) -> bool:
-    """Whether no number in a JSON value is NaN or infinite, which would be written as null."""
+    """Whether a JSON value has no NaN or infinity, which `orjson` would write as null."""
     if isinstance(value, float):
         return math.isfinite(value)
     if isinstance(value, dict):

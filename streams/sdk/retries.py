@@ -7,10 +7,10 @@ from streams.durations import parse_duration
 
 
 def milliseconds(duration: str | timedelta) -> int:
-    """The ms of a duration such as `90s`, or of a `timedelta`.
+    """A duration in ms: of text such as `90s`, or of a `timedelta`.
 
     Raises:
-        ValueError: It is neither, or not within 1 ms and 366 days.
+        ValueError: The text isn't a duration, or the duration isn't within 1 ms and 366 days.
     """
     if isinstance(duration, str):
         return parse_duration(duration)
@@ -22,10 +22,10 @@ class Retries:
     """How a failing step is tried again.
 
     Attributes:
-        attempts: How often it is tried in all; 1 means never again.
-        backoff: How long to wait before the second attempt; twice as long before each further one.
+        attempts: How often the step is tried in all; 1 means that it isn't tried again.
+        backoff: The wait before the second attempt; the wait doubles before each further attempt.
         longest: The longest wait.
-        never: Errors after which another attempt makes no sense.
+        never: Classes of errors after which the step isn't tried again.
     """
 
     attempts: int = 4
@@ -40,11 +40,11 @@ class Retries:
         milliseconds(self.longest)
 
     def again(self, attempt: int, error: BaseException) -> bool:
-        """Whether to try again after this many attempts, the last of which failed so."""
+        """Whether to try again after `attempt` attempts, the last of which raised `error`."""
         return attempt < self.attempts and not isinstance(error, self.never)
 
     def wait_ms(self, attempt: int) -> int:
-        """How long to wait after this many attempts, in ms."""
+        """How long to wait after `attempt` attempts, in ms."""
         longest = milliseconds(self.longest)
-        # Beyond 2^40 it is the longest in any case.
+        # The exponent is bounded: the wait is the longest long before 2^40.
         return int(min(longest, milliseconds(self.backoff) * 2 ** min(attempt - 1, 40)))

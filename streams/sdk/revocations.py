@@ -1,6 +1,6 @@
-"""Which runs were cancelled, for workers that have a queue of their own.
+"""Tells which runs were cancelled, for workers with a queue of their own, such as Celery's.
 
-The topic `cancelled` is followed by a thread of each process that asks.
+A `RevocationView` reads the topic `cancelled` in a thread of the process that uses the view.
 """
 
 import os
@@ -36,7 +36,7 @@ from topology.codec import CodecError
 from topology.topics import CANCELLED, TopicPlace
 
 _POLL_S: Final = 0.1
-# What is forgotten is forgotten in so many portions.
+# Old runs are forgotten portion by portion; `since` is divided into so many.
 _PORTIONS: Final = 64
 _REFUSALS: Final = (codes.FATAL, KafkaError.TOPIC_AUTHORIZATION_FAILED)
 log = logs.get(__name__)
@@ -44,11 +44,11 @@ log = logs.get(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """How long a view waits.
+    """How long a view waits, in seconds.
 
     Attributes:
-        tend_s: How often new partitions are looked for, and old runs forgotten.
-        silence_s: Entering gives up when the brokers have sent nothing for so long.
+        tend_s: The time between looks for new partitions, when old runs are forgotten too.
+        silence_s: Entering the view fails when the brokers send nothing for so long.
     """
 
     tend_s: float = 10.0
@@ -59,24 +59,24 @@ _WAITS: Final = Waits()
 
 
 class RevocationView:
-    """Whether the work for an event, or a run, was cancelled.
+    """Tells whether a run, or the run that an event triggered, was cancelled.
 
         with RevocationView(functions=["shop-render"]) as view:
             if view.is_cancelled(function_id="shop-render", event_id=task_id):
                 ...
 
-    Inside the block everything is known that was cancelled before it was entered, back to `since`
-    ago, and what is cancelled later is known some ms later. It is fit for many threads, but only
-    for the process that has entered it: the thread that follows doesn't live on in a fork. It keeps
+    Inside the block the view knows all runs that were cancelled since `since` ago, and learns of
+    each later cancel within some ms. Many threads may use the view, but only in the process that
+    entered the view: a forked process doesn't have the thread that reads the topic. The view keeps
     about 270 bytes for each run.
 
     Attributes:
-        unreadable: How many records of the topic were none of a cancelled run, and were skipped.
+        unreadable: How many records of the topic couldn't be decoded, and were skipped.
 
     Raises (on entering):
-        NotFoundError: the topic is missing.
-        UnreachableError: the brokers don't answer.
-        KafkaRefusedError: the brokers refuse.
+        NotFoundError: The topic is missing.
+        UnreachableError: The brokers don't answer.
+        KafkaRefusedError: The brokers refuse access.
     """
 
     def __init__(
@@ -88,15 +88,15 @@ class RevocationView:
         on_revoked: Callable[[CancelledRun], None] | None = None,
         waits: Waits = _WAITS,
     ) -> None:
-        """Connect to nothing yet.
+        """Create a view; only entering the view connects to Kafka.
 
         Args:
-            settings: Where Kafka is; those of the environment if None.
-            functions: The slugs of the functions to know of; all if None.
-            since: How far back to know, such as `7d`.
-            on_revoked: Is told every run once, also those found at the start. It runs in the
-                thread that follows; what it raises is logged.
-            waits: How long to wait, and for what.
+            settings: Where Kafka is; read from the environment if None.
+            functions: The slugs of the functions whose runs to know; all functions if None.
+            since: How long a cancel is remembered, such as `7d`.
+            on_revoked: Called once with each run, also with those cancelled before. Called in the
+                thread that reads the topic; errors that it raises are logged.
+            waits: How long the view waits.
         """
         self.unreadable = 0
         self._settings = load() if settings is None else settings
@@ -110,7 +110,7 @@ class RevocationView:
         self._begin()
 
     def start(self) -> None:
-        """Enter: return once everything is known that is there now."""
+        """Enter the view; returns once the view has read all records that are there now."""
         if self._thread is not None:
             raise RuntimeError("the view is entered already")
         self._begin()
@@ -132,7 +132,7 @@ class RevocationView:
             raise
 
     def stop(self) -> None:
-        """Leave: nothing is followed any more, and `on_revoked` isn't called again."""
+        """Leave the view: stop its thread; `on_revoked` isn't called again."""
         thread, self._thread = self._thread, None
         if thread is not None:
             self._stopping.set()
@@ -160,8 +160,9 @@ class RevocationView:
         """Whether a run was cancelled: by its id, or by its function's slug and its event's id.
 
         Raises:
-            ValueError: neither or both were given, or the function is none of those followed.
-            KafkaRefusedError: the topic can't be read any more.
+            ValueError: Neither or both were given, or the view doesn't follow the function.
+            KafkaRefusedError: The topic can't be read any more.
+            RuntimeError: This process hasn't entered the view.
         """
         self.check()
         if run_id is not None and function_id is None and event_id is None:
@@ -173,11 +174,11 @@ class RevocationView:
         return keys.event_key(function_id, event_id) in self._known
 
     def check(self) -> None:
-        """Go on only while what the view says is what the topic says.
+        """Raise if the view doesn't follow the topic, and so may miss cancels.
 
         Raises:
-            KafkaRefusedError: the topic can't be read any more.
-            RuntimeError: the view isn't entered, or by another process.
+            KafkaRefusedError: The topic can't be read any more.
+            RuntimeError: This process hasn't entered the view.
         """
         if self._failure is not None:
             raise KafkaRefusedError(
@@ -199,7 +200,7 @@ class RevocationView:
         self._last_heard = self._last_tended = time.monotonic()
 
     def _assign(self, consumer: Consumer) -> None:
-        """Settle where reading begins: in every partition at the first record since then."""
+        """Begin in each partition at the first record of the time that the view remembers."""
         self._partitions = self._count(consumer)
         self._unread = set(range(self._partitions))
         places = [(self._topic, number) for number in self._unread]
@@ -231,7 +232,7 @@ class RevocationView:
                     self._check_silence()
                 if time.monotonic() - self._last_tended > self._waits.tend_s:
                     self._tend(consumer)
-        except Exception as error:  # whoever asks next is told
+        except Exception as error:  # `check` raises it
             self._failure = error
             if self._caught_up.is_set():
                 log.exception("Cancelled runs aren't followed any more", topic=self._topic)
@@ -283,7 +284,7 @@ class RevocationView:
             return
         try:
             self._on_revoked(run)
-        except Exception:  # the next run must be told all the same
+        except Exception:  # later runs must still be passed on
             log.exception("on_revoked failed", run_id=run.run_id, function_id=run.function_id)
 
     def _skip(self, message: Message, error: CodecError) -> None:
@@ -294,7 +295,7 @@ class RevocationView:
             log.warning("A record is skipped", topic=self._topic, **place, error=str(error))
 
     def _tend(self, consumer: Consumer) -> None:
-        """Look for new partitions, whose first record may be there already; forget what is old."""
+        """Forget old runs, and read new partitions, from their first record on."""
         self._last_tended = time.monotonic()
         self._known.forget(now_ms() - self._since_ms)
         try:
@@ -314,7 +315,7 @@ class RevocationView:
         return self._functions is None or slug in self._functions
 
     def _report(self, error: KafkaError) -> None:
-        """Log what librdkafka mends by itself, as far as that is possible."""
+        """Log an error from which librdkafka recovers by itself."""
         if error.code() not in PASSING:
             self._warn(str(error.code()), error.str())
 
@@ -324,10 +325,10 @@ class RevocationView:
 
 
 class _Keys:
-    """Keys of 16 bytes, known until a while after their time; for many threads."""
+    """A set of keys of 16 bytes that forgets old keys; safe for many threads."""
 
     def __init__(self, kept_ms: int) -> None:
-        """Nothing; what is older than `kept_ms` will be forgotten, or a 64th of it later."""
+        """Keys are kept for `kept_ms`, or up to a 64th of that longer."""
         self._portion_ms = max(1, kept_ms // _PORTIONS)
         # By key the portion to which it belongs, and by portion the keys that may belong to it.
         self._portions: dict[bytes, int] = {}
@@ -335,7 +336,7 @@ class _Keys:
         self._lock = threading.Lock()
 
     def add(self, key: bytes, at_ms: int) -> None:
-        """Know a key from now on; for longer, if it is known already with an earlier time."""
+        """Add a key with its time; of two times for a key, the later counts."""
         portion = at_ms // self._portion_ms
         with self._lock:
             if self._portions.get(key, -1) < portion:
@@ -343,9 +344,9 @@ class _Keys:
                 self._members.setdefault(portion, []).append(key)
 
     def forget(self, before_ms: int) -> None:
-        """Forget all keys of portions that ended before then."""
+        """Forget the keys of all portions of time that ended before `before_ms`."""
         with self._lock:
-            over = [one for one in self._members if (one + 1) * self._portion_ms <= before_ms]
+            over = [old for old in self._members if (old + 1) * self._portion_ms <= before_ms]
             for portion in over:
                 for key in self._members.pop(portion):
                     if self._portions[key] == portion:
@@ -361,9 +362,9 @@ class _Keys:
 
 
 def _first_since(consumer: Consumer, places: list[TopicPlace], then: int) -> list[TopicPartition]:
-    """Where each partition's first record since a time is, or will be."""
-    # In this order: what comes meanwhile lies behind the ends, and isn't missed. Both are as far
-    # as committed, so neither is behind a transaction that is still open.
+    """The offset of each partition's first record since a time; its end if there is none."""
+    # The ends come first, so that no record that is written meanwhile is missed. Both end before
+    # open transactions, so their records aren't missed either.
     ends = _offsets(consumer, places, OFFSET_END)
     firsts = _offsets(consumer, places, then)
     return [
@@ -373,21 +374,21 @@ def _first_since(consumer: Consumer, places: list[TopicPlace], then: int) -> lis
 
 
 def _offsets(consumer: Consumer, places: list[TopicPlace], at: int) -> dict[TopicPlace, int]:
-    """The offsets of a time, or of the ends; a leader that is just changing gets time.
+    """The offsets of a time, or of the ends; retries while a partition changes its leader.
 
     Raises:
-        UnreachableError: the brokers don't answer.
+        UnreachableError: The brokers don't answer.
     """
     asked = [TopicPartition(*place, at) for place in places]
     until = time.monotonic() + TIMEOUT_S
     while True:
         try:
             found = consumer.offsets_for_times(asked, timeout=TIMEOUT_S)
-            wrong = [one.error for one in found if one.error is not None]
+            wrong = [place.error for place in found if place.error is not None]
         except KafkaException as error:
             found, wrong = [], [error.args[0]]
         if not wrong:
-            return {(one.topic, one.partition): one.offset for one in found}
+            return {(place.topic, place.partition): place.offset for place in found}
         if wrong[0].code() not in UNSETTLED or time.monotonic() > until:
             raise unreachable(KafkaException(wrong[0]))
         time.sleep(_POLL_S)

@@ -1,8 +1,8 @@
 """Runs functions without Kafka and without waiting: for the tests of an app.
 
 A `TestKit` executes functions with the code of a worker, on a journal in memory. Sleeps and the
-waits of retries pass at once. A long sleep ends the attempt, as it does in a worker: the function
-is called again, and gets the outcomes of the steps that it took before.
+waits of retries pass at once. A long sleep ends the attempt, as in a worker: the function is called
+again, and gets the recorded outcomes of its earlier steps.
 
 ```python
 async def test_a_cancelled_report_leaves_no_file(kit: TestKit) -> None:
@@ -48,7 +48,7 @@ class Before:
     """The cancel arrives right before a step, or a sleep, would start.
 
     Attributes:
-        step: Its name; a name's second use is numbered, as in `load:1`.
+        step: The step's name; a name's second use is numbered, as in `load:1`.
     """
 
     step: str
@@ -82,7 +82,7 @@ class InSleep:
 
     Attributes:
         step: The sleep's name.
-        after: How long it has slept then.
+        after: How long the run has slept when the cancel arrives.
     """
 
     step: str
@@ -94,18 +94,18 @@ Moment: TypeAlias = Before | During | After | InSleep
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a run.
+    """How a run ended, and what it did.
 
     Attributes:
-        status: How it ended.
+        status: The run's last status.
         steps: The steps that were executed, in the order in which they began; not those whose
             outcome was recorded before, and no sleeps.
-        results: What the run's steps returned, as JSON gives it back, by step.
-        error: What the function raised; None if it returned.
+        results: By step, the result that the step returned, decoded from JSON.
+        error: The error that the function raised; None if it returned.
         cause: Why the run was cancelled; None if it was not.
-        slept_ms: How long it slept, and waited for retries, in all.
+        slept_ms: How long the run slept, and waited for retries, in all.
         attempts: How often the function was called: once more after each long sleep.
-        cancelled_run: What `on_cancelled` gets; None if the run was not cancelled.
+        cancelled_run: The argument of `on_cancelled`; None if the run was not cancelled.
     """
 
     status: Literal["completed", "failed", "cancelled"]
@@ -119,9 +119,9 @@ class Outcome:
 
 
 class TestKit:
-    """Runs the functions of an app, each run apart from all others."""
+    """Runs the functions of an app; each run is independent of all others."""
 
-    __test__ = False  # pytest would collect it, for its name
+    __test__ = False  # pytest collects classes with such names
 
     def __init__(
         self, app: App, *, park_after: str | timedelta = "30s", now: str | datetime | None = None
@@ -131,13 +131,13 @@ class TestKit:
         Args:
             app: The app.
             park_after: Longer sleeps end an attempt, as with `COUNTERMAND_WORKER_PARK_AFTER`.
-            now: The time at which runs start; the real one if None.
+            now: The time at which runs start; the current time if None.
         """
         self._app = app
         self._park_after_ms = milliseconds(park_after)
         self._now = now
 
-    async def run(  # noqa: PLR0913  # what a run is
+    async def run(  # noqa: PLR0913  # the data of a run
         self,
         function: str,
         *,
@@ -153,20 +153,20 @@ class TestKit:
         """Run a function to its end.
 
         Args:
-            function: Its id, or its slug.
+            function: The function's id or slug.
             data: The data of the event that triggers it.
             name: The event's name; that of the function's first trigger if None.
             event_id: The event's id; a new one if None.
             user: The event's user.
-            cancel: When the run is cancelled, if it is.
-            cause: Why it is, as in `function.cancelled`.
-            attempt: Which dispatch of the run this is.
+            cancel: When the run is cancelled; None lets the run end by itself.
+            cause: Why the run is cancelled, as in `function.cancelled`.
+            attempt: Which dispatch of the run this is, from 1.
             recorded: Outcomes of steps that an earlier attempt took, by step: a result, a
                 `StepError`, or for a sleep the `datetime` at which it ends.
 
         Raises:
             LookupError: The app has no such function.
-            AssertionError: The run ended before the moment of its cancel came.
+            AssertionError: The run ended before it was cancelled.
         """
         found = self._function(function)
         at_ms = now_ms() if self._now is None else instant_ms(self._now)
@@ -183,10 +183,10 @@ class TestKit:
             return await run.work(executor, attempt)
 
     async def clean_up(self, outcome: Outcome) -> CancelledRun:
-        """Call what the app declares with `on_cancelled` for a cancelled run, once.
+        """Call the app's cleanup for a cancelled run once; raises what the cleanup raises.
 
         Raises:
-            LookupError: Nothing is declared.
+            LookupError: The app declares no cleanup for the function.
             ValueError: The run was not cancelled.
         """
         run = outcome.cancelled_run
@@ -208,7 +208,7 @@ class TestKit:
 
 
 class _Clock:
-    """Time that passes only where somebody waits for it, and nothing else is to be done."""
+    """A clock that advances only when all of a run waits for time to pass."""
 
     def __init__(self, now_ms: int) -> None:
         self.now_ms = now_ms
@@ -216,10 +216,10 @@ class _Clock:
         self._waiting: list[int] = []
 
     async def wait(self, until: int, ended: asyncio.Event, is_busy: Callable[[], bool]) -> None:
-        """Let time pass up to `until`, at most to when `ended` is set; the earliest goes first."""
+        """Wait for the time `until`, or until `ended` is set; earlier waits end first."""
         self._waiting.append(until)
         try:
-            await asyncio.sleep(0)  # what goes on beside it comes to its own wait
+            await asyncio.sleep(0)  # lets concurrent steps begin their own waits
             while not ended.is_set() and (is_busy() or min(self._waiting) < until):  # noqa: ASYNC110  # only tests wait so
                 await asyncio.sleep(_POLL_S)
             if not ended.is_set():
@@ -228,7 +228,7 @@ class _Clock:
             self._waiting.remove(until)
 
     def pass_to(self, until: int) -> bool:
-        """Let time pass, or less where the alarm goes off before; whether all of it passed."""
+        """Advance to `until`, or only to the alarm if that is earlier; whether `until` came."""
         if self.alarm is not None and self.alarm[0] <= until:
             self.now_ms, ring = self.alarm
             self.alarm = None
@@ -256,7 +256,7 @@ class _Run:
     run_id: str = ""
 
     def know(self, outcomes: Mapping[str, Any]) -> None:
-        """Take outcomes of an earlier attempt."""
+        """Add the outcomes of an earlier attempt."""
         self.run_id = ulid_at_time(self.clock.now_ms / 1000)
         for key, outcome in outcomes.items():
             record = StepRecord(run_id=self.run_id, step=key, attempt=1, **_field_of(outcome))
@@ -294,14 +294,14 @@ class _Run:
         )
 
     def cancel(self) -> None:
-        """The moment has come."""
+        """Cancel the run, unless it was cancelled before."""
         if not self.is_cancelled:
             self.is_cancelled = True
             if self.execution is not None:
                 self.execution.cancel(self.cause)
 
     def is_at(self, kind: type, key: str) -> bool:
-        """Whether the run is to be cancelled here."""
+        """Whether the run is to be cancelled at this moment of step `key`."""
         return isinstance(self.moment, kind) and getattr(self.moment, "step", None) == key
 
     def _results(self) -> dict[str, Any]:
@@ -323,7 +323,7 @@ class _Run:
         )
 
     def _look_at_sleep(self, record: StepRecord) -> None:
-        """A sleep begins: if the run is to be cancelled within, set the alarm."""
+        """If the record is of a sleep in which the run is to be cancelled, set the alarm."""
         if record.wake_at is not UNSET and self.is_at(InSleep, record.step):
             assert isinstance(self.moment, InSleep), "it was just looked at"
             at = self.clock.now_ms + milliseconds(self.moment.after)
@@ -398,7 +398,7 @@ class _Watched(Execution):
             self._on_loop(self._run.cancel)
 
     def _on_loop(self, call: Callable[[], None]) -> None:
-        """Call on the event loop, from whichever thread, and wait until that is done."""
+        """Call on the event loop, from any thread, and wait for the call's end."""
         if threading.get_ident() == self._loops_thread:
             call()
             return
@@ -413,7 +413,7 @@ class _Watched(Execution):
 
 
 def _field_of(outcome: object) -> dict[str, Any]:
-    """The field of a step's record that says this."""
+    """The field of a step's record that holds this outcome."""
     if isinstance(outcome, StepError):
         code, attempts, message = outcome.code, outcome.attempts, str(outcome)
         return {"error": StepFailure(code=code, message=message, attempts=attempts)}
