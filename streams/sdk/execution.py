@@ -1,4 +1,4 @@
-"""Executes the steps of one attempt of a run. For each step:
+"""Executes the steps of one attempt of a run, each in this order.
 
 1. if the run was cancelled, or another worker has it now, the step doesn't start
 2. if the step's outcome was recorded, the function gets that outcome

@@ -161,8 +161,7 @@ class RevocationView:
 
         Raises:
             ValueError: Neither or both were given, or the view doesn't follow the function.
-            KafkaRefusedError: The topic can't be read any more.
-            RuntimeError: This process hasn't entered the view.
+            KafkaRefusedError, RuntimeError: As `check` does.
         """
         self.check()
         if run_id is not None and function_id is None and event_id is None:

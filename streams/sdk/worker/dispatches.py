@@ -9,9 +9,9 @@ from topology.records import RunRecord
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """A run that is to be claimed; `function` is None where this worker doesn't have it.
+    """A run that is to be claimed; `function` is None if this worker doesn't have the function.
 
-    Another worker of the app may: the record stays open until one with the function reads it.
+    The record then stays open until a worker of the app that has the function reads it.
     """
 
     record: RunRecord
@@ -21,31 +21,31 @@ class Dispatch:
 
 
 class Dispatches:
-    """What was read and not claimed yet; at most one per run, the latest."""
+    """The dispatches that were read and not claimed yet; of each run only the latest."""
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[str, Dispatch] = OrderedDict()
         self._unknown: dict[str, Dispatch] = {}
 
     def add(self, dispatch: Dispatch) -> Dispatch | None:
-        """A run was dispatched; the dispatch that this one supersedes."""
+        """Add a dispatch; returns the run's dispatch before, which is removed."""
         before = self.take_out(dispatch.record.run_id)
         to = self._unknown if dispatch.function is None else self._waiting
         to[dispatch.record.run_id] = dispatch
         return before
 
     def take_out(self, run_id: str) -> Dispatch | None:
-        """A run went on, or ended: its dispatch, if it waited here."""
+        """Remove and return a run's dispatch, if there is any."""
         return self._waiting.pop(run_id, None) or self._unknown.pop(run_id, None)
 
     def take(self) -> Dispatch | None:
-        """The next one to claim."""
+        """Remove and return the next dispatch to claim."""
         return self._waiting.popitem(last=False)[1] if self._waiting else None
 
     def forget(self, partitions: set[int]) -> None:
-        """These partitions went to another worker, with what waits of them."""
+        """Remove the dispatches of partitions that another worker reads now."""
         for waiting in (self._waiting, self._unknown):
-            for run_id in [one for one, it in waiting.items() if it.partition in partitions]:
+            for run_id in [key for key, item in waiting.items() if item.partition in partitions]:
                 del waiting[run_id]
 
     def __len__(self) -> int:

@@ -1,9 +1,9 @@
-"""The recorded steps of the runs whose partitions are this worker's, kept on its disk.
+"""Keeps the recorded steps of the runs in this worker's partitions, in files.
 
-Restored from `steps` each time a partition comes, so nothing of it need survive. Before a run's
-steps are looked up, everything is read that was written until then: up to the high watermark, not
-the last stable offset, or an outcome whose commit is just being finished would be missed, and its
-step executed again.
+The files are restored from the topic `steps` each time a partition is assigned, so they may be
+lost. Before a run's steps are looked up, the topic is read up to its high watermark. Reading only
+to the last stable offset would miss an outcome whose commit isn't finished yet, and the step would
+be executed again.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ log = logs.get(__name__)
 
 @dataclass(slots=True)
 class _Question:
-    """What was recorded of some runs of a partition, asked for by the event loop."""
+    """A question by the event loop for the recorded steps of some runs of a partition."""
 
     partition: int
     run_ids: Sequence[str]
@@ -54,10 +54,10 @@ class _Question:
 
 
 class History:
-    """What the event loop asks; `run` is the work of the one thread that reads and keeps."""
+    """Answers the event loop; a thread calls `run`, which reads and stores the steps."""
 
     def __init__(self, settings: Settings, folder: Path, loop: asyncio.AbstractEventLoop) -> None:
-        """Keep rows under `folder`, which is this worker's alone."""
+        """Keep files under `folder`, which no other worker may use."""
         self._topic = settings.topic(STEPS)
         self._folder = folder
         self._loop = loop
@@ -78,18 +78,18 @@ class History:
     # From other threads
 
     def assigned(self, partitions: set[int]) -> None:
-        """These partitions' steps are restored, and followed."""
+        """Restore the steps of these partitions, and keep reading them."""
         self._calls.put(lambda: self._assign(partitions))
 
     def revoked(self, partitions: set[int]) -> None:
-        """These partitions' steps are forgotten."""
+        """Remove the steps of these partitions."""
         self._calls.put(lambda: self._unassign(partitions))
 
     async def recorded(self, partition: int, run_ids: Sequence[str]) -> Recorded:
-        """The outcomes that were recorded of a partition's runs until now, by run and step.
+        """The outcomes recorded until now for a partition's runs, by run and step.
 
         Raises:
-            Suspended: The partition is not ours, so whoever has it goes on with the runs.
+            Suspended: Another worker has the partition, and goes on with the runs.
         """
         question = _Question(partition, run_ids, self._loop.create_future())
         self._calls.put(lambda: self._questions.append(question))
@@ -132,8 +132,8 @@ class History:
             shutil.rmtree(self._folder / str(partition), ignore_errors=True)
 
     def _ask_for_ends(self) -> None:
-        """Ask once for all questions that have come meanwhile."""
-        for partition in {one.partition for one in self._questions if one.end is None}:
+        """Ask the brokers for the high watermarks of the partitions of new questions."""
+        for partition in {new.partition for new in self._questions if new.end is None}:
             if partition in self._ends or partition not in self._rows:
                 continue
             place = TopicPartition(self._topic, partition)
@@ -143,9 +143,9 @@ class History:
                 request_timeout=_ANSWER_S,
             )
             self._ends[partition] = futures[place]
-            for one in self._questions:
-                if one.partition == partition and one.end is None:
-                    one.end = -1  # asked
+            for question in self._questions:
+                if question.partition == partition and question.end is None:
+                    question.end = -1  # asked
 
     def _follow(self) -> None:
         if not self._rows:

@@ -1,7 +1,7 @@
-"""Everything that a worker writes, in transactions: step outcomes and run updates together.
+"""Writes all records of a worker in transactions: step outcomes together with run updates.
 
-One transaction holds whatever came while the one before was committed, of all runs: a thousand
-runs that each end a step at once cost one commit.
+While a transaction is committed, the writes of all runs wait for the next one: a thousand runs
+that end a step at the same time need one commit.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ log = logs.get(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A record to write; `partition` -1 leaves it to the key."""
+    """A record to write; with `partition` -1, the key decides the partition."""
 
     topic: str
     key: bytes
@@ -43,7 +43,7 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """Records that become visible together, if `may_write` still says so then."""
+    """Records to write in one transaction, if `may_write` returns True right before it."""
 
     records: Sequence[Outgoing]
     done: asyncio.Future[None]
@@ -51,15 +51,15 @@ class Write:
 
     @property
     def bytes(self) -> int:
-        """How large they are."""
-        return sum(len(one.value or b"") + len(one.key) for one in self.records)
+        """The size of keys and values."""
+        return sum(len(record.value or b"") + len(record.key) for record in self.records)
 
 
 class Journal:
-    """What the event loop writes to; `run` is the work of the one thread that commits."""
+    """Takes writes from the event loop; a thread calls `run`, which commits them."""
 
     def __init__(self, settings: Settings, worker: str, loop: asyncio.AbstractEventLoop) -> None:
-        """A journal of one worker, whose name no other has."""
+        """A journal for one worker; no other worker may have the name `worker`."""
         transactional_id = f"{settings.application_id}-worker-{worker}"
         self._config = clients.librdkafka(
             settings,
@@ -76,17 +76,17 @@ class Journal:
     async def write(
         self, records: Sequence[Outgoing], may_write: Callable[[], bool] = lambda: True
     ) -> None:
-        """Write records in one transaction; returns when it is committed.
+        """Write records in one transaction; returns when the transaction is committed.
 
         Raises:
-            Suspended: `may_write` said no: the run is no longer ours.
+            Suspended: `may_write` returned False: this worker no longer has the run.
         """
         done: asyncio.Future[None] = self._loop.create_future()
         self._writes.put(Write(records, done, may_write))
         await done
 
     def run(self, stop: threading.Event) -> None:
-        """Commit until `stop` is set and everything is written, or the brokers don't take it."""
+        """Commit until `stop` is set and everything is written, or can't be written."""
         batch: list[Write] = []
         while batch or not (stop.is_set() and self._writes.empty() and self._kept_back is None):
             batch = self._allowed(batch) or self._allowed(self._next())
@@ -99,14 +99,14 @@ class Journal:
                 if not isinstance(error, AbortedError):
                     self._close()
                 if stop.wait(_PAUSE_S):
-                    break  # nobody waits any more; the leases say the rest
+                    break  # the runs are dispatched again when their leases end
             else:
                 self._loop.call_soon_threadsafe(_settle, batch)
                 batch = []
         self._close()
 
     def _living(self, stop: threading.Event) -> TransactionalProducer:
-        """The producer, a new one after an error; it waits for no broker once `stop` is set."""
+        """The producer, new after an error; once `stop` is set, it doesn't wait for brokers."""
         if self._producer is None:
             producer = self._producer = TransactionalProducer(self._config, "worker")
             producer.leaving = stop
@@ -119,7 +119,7 @@ class Journal:
         self._producer = None
 
     def _next(self) -> list[Write]:
-        """Whatever waits, as much as fits into a transaction."""
+        """The writes that wait, as many as fit into a transaction."""
         batch: list[Write] = []
         records = size = 0
         try:
@@ -138,7 +138,7 @@ class Journal:
         return batch
 
     def _allowed(self, batch: list[Write]) -> list[Write]:
-        """Those whose runs are still ours: asked right before the transaction begins."""
+        """The writes whose `may_write` returns True; the others are refused."""
         allowed: list[Write] = []
         refused: list[Write] = []
         for write in batch:
@@ -153,9 +153,9 @@ def commit(producer: TransactionalProducer, batch: Sequence[Write]) -> None:
 
     def produce() -> None:
         for write in batch:
-            for one in write.records:
+            for item in write.records:
                 producer.producer.produce(
-                    one.topic, one.value, one.key, one.partition, headers=list(one.headers)
+                    item.topic, item.value, item.key, item.partition, headers=list(item.headers)
                 )
 
     producer.transact(produce)
@@ -174,5 +174,5 @@ def _refuse(batch: Sequence[Write]) -> None:
 
 
 def monotonic() -> float:
-    """The clock by which leases are counted: it goes on while the machine sleeps."""
+    """The time in seconds by which leases end; the clock counts while the machine sleeps."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)

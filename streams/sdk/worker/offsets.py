@@ -1,10 +1,10 @@
-"""How far a reader of a group is: what may be committed, record by record."""
+"""The offsets that a reader of a group may commit."""
 
 
 class Offsets:
-    """Positions of partitions whose records are worked off in any order.
+    """Offsets of partitions whose records may be done in any order.
 
-    A partition's offset to commit is the lowest record that isn't done; a crash repeats from there.
+    The offset to commit is that of the first record that isn't done; a crash repeats from there.
     """
 
     def __init__(self) -> None:
@@ -13,22 +13,22 @@ class Offsets:
         self._committed: dict[int, int] = {}
 
     def read(self, partition: int, offset: int, *, is_open: bool) -> None:
-        """A record was read; an open one is committed only once it is `done`."""
+        """Note that a record was read; an open record must be `done` before it is committed."""
         self._read[partition] = offset + 1
         if is_open:
             self._open.setdefault(partition, set()).add(offset)
 
     def done(self, partition: int, offset: int) -> None:
-        """Nothing is left to do for a record; one of a partition that went away is nobody's."""
+        """Note that a record is done; ignored if the partition was forgotten."""
         self._open.get(partition, set()).discard(offset)
 
     def forget(self, partition: int) -> None:
-        """A partition is no longer ours."""
+        """Forget a partition that another reader has now."""
         for part in (self._read, self._open, self._committed):
             part.pop(partition, None)
 
     def uncommitted(self) -> dict[int, int]:
-        """Per partition the offset to commit, where it moved since the last call."""
+        """By partition, the offsets to commit that changed since the last call."""
         moved = {}
         for partition, position in self._read.items():
             offset = min(self._open.get(partition) or (position,))

@@ -1,4 +1,4 @@
-"""Reads a topic as a member of a consumer group, in a thread; commits what was worked off."""
+"""Reads a topic as a member of a consumer group, in a thread; commits offsets of done records."""
 
 import logging
 import threading
@@ -20,23 +20,23 @@ log = logs.get(__name__)
 
 
 class Handler(Protocol):
-    """What is done with the records; all calls come from the reader's thread."""
+    """Handles the records that a reader reads; the reader's thread makes all calls."""
 
     def select(self, message: Message) -> object | None:
-        """What a record asks for, or None: such a record stays open until it is done."""
+        """The work that a record asks for, or None; with work, the record is open until done."""
 
     def deliver(self, found: list[tuple[int, int, object]]) -> None:
-        """Take what was selected: partition, offset, and what it asks for."""
+        """Take the work of records, each as partition, offset and work."""
 
     def assigned(self, partitions: set[int]) -> None:
-        """These partitions are ours now."""
+        """The reader has these partitions now."""
 
     def revoked(self, partitions: set[int]) -> None:
-        """These partitions are no longer ours."""
+        """The reader no longer has these partitions."""
 
 
 class GroupReader:
-    """One member of a group; `run` is its thread's work until `stop` is set."""
+    """One member of a consumer group; a thread calls `run`, until `stop` is set."""
 
     def __init__(self, settings: Settings, group: str, topic: str) -> None:
         """Connect; `run` joins the group."""
@@ -46,7 +46,7 @@ class GroupReader:
         self._offsets = Offsets()
         self._lock = threading.Lock()
         self._owned: set[int] = set()
-        # None: partitions came since, and it isn't known of each.
+        # None: new partitions were assigned since, and not all are paused or not alike.
         self._paused: bool | None = False
         self._limiter = logs.Limiter()
         self._consumer = group_member(
@@ -57,15 +57,15 @@ class GroupReader:
         )
 
     def done(self, partition: int, offset: int) -> None:
-        """A record that was delivered is worked off; from any thread."""
+        """Note that the work of a record is done; may be called in any thread."""
         with self._lock:
             self._offsets.done(partition, offset)
 
     def run(self, stop: threading.Event, handler: Handler) -> None:
-        """Let `handler` have the records until `stop` is set, then leave the group.
+        """Read records for `handler` until `stop` is set, then leave the group.
 
         Raises:
-            KafkaRefusedError: The group can't be a member's any more.
+            KafkaRefusedError: The brokers refuse to let this member read any longer.
         """
 
         def assigned(_consumer: Consumer, places: list[TopicPartition]) -> None:
@@ -110,7 +110,7 @@ class GroupReader:
             handler.deliver(found)
 
     def _hold_back(self) -> None:
-        """Read nothing while whoever works on the records has enough of them."""
+        """Pause reading while `is_full` is set."""
         if self.is_full == self._paused:
             return
         places = [TopicPartition(self._topic, partition) for partition in self._owned]
@@ -120,7 +120,7 @@ class GroupReader:
     def _commit(self, *, wait: bool) -> None:
         with self._lock:
             moved = self._offsets.uncommitted()
-        offsets = [TopicPartition(self._topic, *one) for one in moved.items()]
+        offsets = [TopicPartition(self._topic, *place) for place in moved.items()]
         if not offsets:
             return
         try:
@@ -129,20 +129,20 @@ class GroupReader:
             else:
                 self._consumer.commit(offsets=offsets, asynchronous=True)
         except KafkaException as error:
-            # What isn't committed is delivered again, which everybody here expects.
+            # Records without a committed offset are read again; handlers allow for that.
             log.warning("Offsets were not committed", error=error.args[0].str())
 
     def _look_at(self, error: KafkaError) -> None:
         raise_fatal(error, self._topic)
         if error.code() != codes.END and self._limiter.admit(error.code()) is not None:
-            # librdkafka mends by itself what can be mended.
+            # librdkafka recovers from other errors by itself.
             log.warning("Kafka reports trouble", topic=self._topic, error=error.str())
 
     def _assigned(self, places: list[TopicPartition]) -> set[int]:
         partitions = {place.partition for place in places}
         self._owned |= partitions
         self.has_joined = True
-        # Those that were paused before still are, though there may be room by now.
+        # Partitions that were paused before still are, though `is_full` may have changed.
         self._paused = None
         return partitions
 
