@@ -1,8 +1,8 @@
-"""Calls `on_cancelled` for each cancelled run, once it has stopped; at least once, with retries.
+"""Calls `on_cancelled` for each cancelled run after it has stopped; at least once, with retries.
 
-A run that was running when it was cancelled may have a worker that still executes a step: its
-cleanup waits until `runs` shows `stopped_at`. This process sees that as it happens, or, for runs
-that stopped before it began, by reading `runs` once more from the time of the cancel on.
+If a run was running when it was cancelled, a worker may still execute a step: the cleanup waits
+until `runs` shows `stopped_at`. This process follows `runs`, and for runs that stopped before the
+process started, it reads `runs` again from the time of the cancel on.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ log = logs.get(__name__)
 
 
 class Cancellation(NamedTuple):
-    """A record of `cancelled`: its run, its bytes, and when the broker got it."""
+    """A record of `cancelled`: its run, its value, and its timestamp (ms since 1970)."""
 
     run: CancelledRun
     value: bytes
@@ -36,7 +36,7 @@ class Cancellation(NamedTuple):
 
 
 class Letter(NamedTuple):
-    """A cleanup that failed for good, for `dead-letters`."""
+    """A cleanup that failed and isn't tried again, for the topic `dead-letters`."""
 
     cancellation: Cancellation
     partition: int
@@ -49,8 +49,8 @@ class Effort(NamedTuple):
 
     Attributes:
         retries: How a failing cleanup is called again.
-        look_again_s: How long to wait between looks for runs that have stopped, the last for good.
-        remembered: How many runs are known to have stopped, or to be cleaned up.
+        look_again_s: The waits between looks for stopped runs; the last wait is repeated.
+        remembered: How many stopped, and how many cleaned up, runs are remembered.
     """
 
     retries: Retries = Retries(attempts=10, backoff="1s", longest="1m")
@@ -59,13 +59,13 @@ class Effort(NamedTuple):
 
 
 class Calls(NamedTuple):
-    """What cleanups need of their process.
+    """The functions of the process that cleanups call.
 
     Attributes:
         done: Called with the partition and offset of a record that needn't be read again.
         bury: Writes a dead letter.
-        look_for: Returns which runs have stopped, of run ids with the times of their cancels (ms
-            since 1970); it blocks.
+        look_for: Takes run ids with the times of their cancels (ms since 1970), and returns the
+            ids of those that have stopped; it blocks.
     """
 
     done: Callable[[int, int], None]
@@ -77,7 +77,7 @@ _EFFORT: Final = Effort()
 
 
 class Cleanups:
-    """`reader.Handler` of the cleanups' group; all but `select` and `deliver` is on the loop."""
+    """Handler of the cleanups' reader; the methods that aren't a handler's run on the loop."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class Cleanups:
         calls: Calls,
         effort: Effort = _EFFORT,
     ) -> None:
-        """Call the cleanups of `app`, plain functions in `executor`."""
+        """Call the cleanups of `app`; those that aren't coroutines in `executor`."""
         self._cleanups = app.cleanups
         self._executor = executor
         self._loop = loop
@@ -102,13 +102,13 @@ class Cleanups:
 
     @property
     def is_full(self) -> bool:
-        """Whether there is enough to do."""
+        """Whether so many cleanups are open that the reader should pause."""
         return len(self._tasks) > _MOST_OPEN
 
     # In the reader's thread
 
     def select(self, message: Message) -> Cancellation | None:
-        """A cancelled run that one of the app's cleanups is for."""
+        """The cancelled run of a record; None if the app has no cleanup for it."""
         if slug_of(message) not in self._cleanups:
             return None
         try:
@@ -119,26 +119,26 @@ class Cleanups:
         return Cancellation(run, message.value() or b"", message.timestamp()[1])
 
     def deliver(self, found: list[tuple[int, int, object]]) -> None:
-        """Let the loop take them."""
+        """Start the cleanups on the loop."""
         self._loop.call_soon_threadsafe(self._take, found)
 
     def assigned(self, partitions: set[int]) -> None:
-        """Nothing to prepare."""
+        """Do nothing: cleanups need no preparation."""
 
     def revoked(self, partitions: set[int]) -> None:
-        """What is under way goes on: another worker may do it too, which everybody expects."""
+        """Do nothing: cleanups go on, and other workers may repeat them (at least once)."""
 
     # On the loop
 
     def stopped(self, run_ids: Iterable[str]) -> None:
-        """`runs` shows that these have stopped."""
+        """Note that `runs` shows these runs as stopped."""
         for run_id in run_ids:
             self._remember(self._stopped, run_id)
             if run_id in self._waiting:
                 self._waiting[run_id][1].set()
 
     async def look_after(self) -> None:
-        """Look, ever more rarely, for runs whose stop nobody saw; until cancelled."""
+        """Look for stops that this process didn't see, ever more rarely; until cancelled."""
         looks, waits = 0, self._effort.look_again_s
         while True:
             await asyncio.sleep(waits[min(looks, len(waits) - 1)])
@@ -148,9 +148,9 @@ class Cleanups:
                 self.stopped(await asyncio.to_thread(self._look_for, asked))
 
     def _take(self, found: list[tuple[int, int, object]]) -> None:
-        for partition, offset, what in found:
-            assert isinstance(what, Cancellation)
-            task = self._loop.create_task(self._handle(partition, offset, what))
+        for partition, offset, work in found:
+            assert isinstance(work, Cancellation)
+            task = self._loop.create_task(self._handle(partition, offset, work))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -166,7 +166,7 @@ class Cleanups:
             async with self._slots:
                 try:
                     await self._clean_up(self._cleanups[run.function_id], run)
-                except (Exception, SystemExit) as error:  # whatever it is, it is kept
+                except (Exception, SystemExit) as error:  # kept as a dead letter
                     log.exception("A cleanup failed for good", run_id=run.run_id)
                     await self._bury(Letter(cancellation, partition, offset, error))
             self._remember(self._handled, run.run_id)

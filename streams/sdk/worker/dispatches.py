@@ -28,7 +28,7 @@ class Dispatches:
         self._unknown: dict[str, Dispatch] = {}
 
     def add(self, dispatch: Dispatch) -> Dispatch | None:
-        """Add a dispatch; returns the run's dispatch before, which is removed."""
+        """Add a dispatch; returns the run's earlier dispatch, which is removed."""
         before = self.take_out(dispatch.record.run_id)
         to = self._unknown if dispatch.function is None else self._waiting
         to[dispatch.record.run_id] = dispatch

@@ -1,4 +1,4 @@
-"""`countermand worker`: the threads that read and write, around the event loop that decides."""
+"""`countermand worker`: an event loop that decides, and threads that read and write Kafka."""
 
 import asyncio
 import os
@@ -54,10 +54,10 @@ def run_worker(
 ) -> None:
     """Apply the app's functions, then work until SIGTERM or SIGINT; serves metrics and health.
 
-    `show` is told what applying the functions changes.
+    Before the functions are applied, `show` is called with the changes.
 
     Raises:
-        CountermandError: It can't start, or can't go on.
+        CountermandError: The worker can't start, or can't go on.
     """
     settings = _with_their_count(settings)
     check_topics(settings)
@@ -90,7 +90,7 @@ class _Process:
         self._folder = settings.state_dir / "workers" / self.name
 
     async def run(self) -> None:
-        """Start everything, work, and leave in order: no new runs, then the last words."""
+        """Start everything, work, and stop in order: claim no new runs, then write last updates."""
         loop = asyncio.get_running_loop()
         stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -177,7 +177,7 @@ class _Process:
 
 
 class _WatchHandler:
-    """What of `runs` concerns this process: its runs, and the stops that cleanups wait for."""
+    """Selects records of `runs`: of this process's runs, and of stops that cleanups wait for."""
 
     def __init__(
         self, app: App, worker: Worker, cleanups: Cleanups, loop: asyncio.AbstractEventLoop
@@ -188,7 +188,7 @@ class _WatchHandler:
         self._loop = loop
 
     def wanted(self, message: Message) -> bool:
-        """In the watch's thread: cheap, since it sees every run there is."""
+        """Whether to deliver a record; must be fast, as it is called for each record of `runs`."""
         if (message.key() or b"").decode() in self._worker.runs:
             return True
         return (
@@ -198,16 +198,16 @@ class _WatchHandler:
         )
 
     def deliver(self, values: list[bytes]) -> None:
-        """Let the loop take them."""
+        """Pass the records to the worker and the cleanups, on the loop."""
         records = [record for value in values if (record := read_record(value)) is not None]
-        stopped = [one.run_id for one in records if one.stopped_at is not None]
+        stopped = [run.run_id for run in records if run.stopped_at is not None]
         self._loop.call_soon_threadsafe(self._worker.seen, records)
         if stopped:
             self._loop.call_soon_threadsafe(self._cleanups.stopped, stopped)
 
 
 class _Threads:
-    """The threads of a process; one that fails ends the process with its error."""
+    """The threads of a process; if a thread fails, the process ends with its error."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> None:
         self._loop = loop
@@ -219,7 +219,7 @@ class _Threads:
     def start(
         self, name: str, work: Callable[[threading.Event], None], *, last: bool = False
     ) -> None:
-        """Run `work` until its event is set; `last`: it is stopped after the others."""
+        """Run `work` in a thread until the event is set; `last`: stop it after the others."""
         stop = threading.Event()
         thread = threading.Thread(target=self._run, args=(work, stop), name=name, daemon=True)
         self._threads[name] = thread, stop
@@ -228,7 +228,7 @@ class _Threads:
         thread.start()
 
     def stop(self, *names: str) -> None:
-        """Stop some threads, and wait for them."""
+        """Stop the named threads, and wait for their ends."""
         found = [self._threads.pop(name) for name in names if name in self._threads]
         for _, stop in found:
             stop.set()
@@ -236,17 +236,17 @@ class _Threads:
             thread.join()
 
     def close(self) -> None:
-        """Stop all."""
+        """Stop all threads."""
         self.stop(*(name for name in list(self._threads) if name not in self._last))
         self.stop(*self._last)
 
     def raise_failure(self) -> None:
-        """Raise what ended a thread, if something did."""
+        """Raise the first error of a thread or task, if there was any."""
         if self._failure is not None:
             raise self._failure
 
     def look_at(self, task: asyncio.Task[None]) -> None:
-        """A task of the loop ended: by itself only with an error."""
+        """End the process if a task of the loop ended with an error."""
         if not task.cancelled() and (error := task.exception()) is not None:
             self._fail(error)
 
@@ -262,16 +262,16 @@ class _Threads:
 
 
 def _with_their_count(settings: Settings) -> Settings:
-    """With the partition count that the topics have: whoever writes functions needn't know it."""
+    """The settings, with the topics' partition count, so that users needn't set it."""
     name = settings.topic(RUNS)
     runs = describe_topics(admin_client(settings), [name]).get(name)
     if runs is None:
-        return settings  # the check says what is missing
+        return settings  # `check_topics` names the missing topics
     return settings.model_copy(update={"partitions": runs.partitions})
 
 
 def _warn_of_unknown(config: Mapping[str, Any], topic: str, app: App) -> None:
-    """Functions of other apps may be cleaned up after; one that nobody has may be mistyped."""
+    """Warn of cleanups for functions that no app has: their names may be mistyped."""
     others = app.cleanups.keys() - app.by_slug().keys()
     if not others:
         return
@@ -286,6 +286,6 @@ def _not_joined(readers: list[GroupReader]) -> str | None:
 
 
 def _new_name() -> str:
-    """A name that no other worker has, now or ever: claims and transactions go by it."""
+    """A name that no other worker ever has; claims and transactions contain it."""
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     return name[-limits.WORKER_CHARS :]

@@ -46,7 +46,7 @@ class GroupReader:
         self._offsets = Offsets()
         self._lock = threading.Lock()
         self._owned: set[int] = set()
-        # None: new partitions were assigned since, and not all are paused or not alike.
+        # None: partitions were assigned since; some may be paused, and others not.
         self._paused: bool | None = False
         self._limiter = logs.Limiter()
         self._consumer = group_member(

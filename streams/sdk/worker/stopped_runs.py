@@ -18,7 +18,7 @@ from topology.topics import RUNS
 
 # How far the clocks of brokers and joiners may differ.
 _CLOCKS_MS: Final = limits.MINUTE_MS
-# A run's tombstone stays for a day: two, in doubt.
+# A run's tombstone stays for a day; two days leave a margin.
 _TOMBSTONES_MS: Final = 2 * limits.DAY_MS
 _POLL_S: Final = 0.2
 _TIMEOUT_S: Final = 10.0
@@ -27,10 +27,10 @@ log = logs.get(__name__)
 
 
 def find_stopped_runs(settings: Settings, partitions: int, asked: Mapping[str, int]) -> set[str]:
-    """Which of the runs have stopped; `asked` has the times of their cancels (ms since 1970).
+    """The ids of stopped runs; `asked`: the times of cancels (ms since 1970), by run id.
 
-    Compaction keeps a run's last record, so a stop is found however long ago it was. A run that
-    was cancelled over two days ago and has no record has stopped: even its tombstone is gone.
+    Compaction keeps a run's last record, so old stops are found too. If a run was cancelled over
+    two days ago and has no record, even its tombstone is gone: the run has stopped.
     """
     client = clients.librdkafka(settings, log_level=0)
     consumer = follower(client, f"{settings.application_id}-worker")
@@ -66,12 +66,12 @@ def _look(consumer: Consumer, topic: str, partitions: int, asked: Mapping[str, i
             if has_stopped(message.value()):
                 stopped.add(run_id)
     over_before = now_ms() - _TOMBSTONES_MS
-    nothing_left = {one for one in asked.keys() - found if homes[one] not in unread}
+    nothing_left = {key for key in asked.keys() - found if homes[key] not in unread}
     return stopped | {run_id for run_id in nothing_left if asked[run_id] < over_before}
 
 
 def _records(consumer: Consumer, unread: set[int]) -> Iterator[Message]:
-    """Yield the records up to the ends; a partition that was read is removed from `unread`."""
+    """Yield all records; each partition that was read to its end is removed from `unread`."""
     until = time.monotonic() + _MOST_S
     while unread and time.monotonic() < until:
         message = consumer.poll(_POLL_S)
@@ -85,7 +85,7 @@ def _records(consumer: Consumer, unread: set[int]) -> Iterator[Message]:
 
 
 def has_stopped(value: bytes | str | None) -> bool:
-    """Whether a record of `runs` says that its run's worker has left it, or that it is gone."""
+    """Whether a record of `runs` has `stopped_at`, or is a tombstone."""
     if not isinstance(value, bytes):
         return value is None
     try:

@@ -1,15 +1,15 @@
-"""The runs of one worker, on the event loop.
+"""Decides about the runs of one worker, on the event loop.
 
-The order, which is the guarantee (S31, S32, S34):
+This order gives the guarantees S31, S32 and S34:
 
 1. a dispatch is read, a claim is written
 2. `runs` shows the claim accepted; the outcomes of earlier attempts' steps are looked up
-3. the function is called; each step's outcome is committed before it goes on
+3. the function is called; each step's outcome is committed before the function goes on
 4. `runs` shows a cancel: no new step starts, a sleep ends, the executing step runs to its end
 5. the last update is written: completed, failed, sleeping, or stopped after a cancel
-6. `runs` shows it: the run is forgotten here
+6. `runs` shows that update: the worker forgets the run
 
-A crash anywhere leaves the claim to its lease: the run is dispatched again, and 2 knows the steps.
+After a crash at any point the lease ends, the run is dispatched again, and 2 finds its steps.
 """
 
 import asyncio
@@ -38,13 +38,13 @@ from topology.records import Json, RunRecord, StepRecord
 
 _TICK_S: Final = 0.25
 _BEATS_PER_LEASE: Final = 4
-# As many as routers take would, with attempts of some digits, be larger than they take.
+# Half as many as routers take: with long attempt numbers, more would be too large a record.
 _BEATEN_AT_ONCE: Final = limits.HEARTBEAT_RUNS // 2
 log = logs.get(__name__)
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """How much a worker does, and how long it waits."""
+    """How many runs a worker executes at once, when sleeps leave it, and when steps overrun."""
 
     concurrency: int
     park_after_ms: int
@@ -52,7 +52,7 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Worker:
-    """Everything that a worker decides; other threads only read and write Kafka for it."""
+    """Claims, executes and ends runs; other threads only read and write Kafka for it."""
 
     def __init__(  # noqa: PLR0913, PLR0917  # its parts
         self,
@@ -63,7 +63,7 @@ class Worker:
         figures: Figures,
         done: Callable[[int, int], None],
     ) -> None:
-        """`done(partition, offset)`: a dispatch needn't be read again."""
+        """`done(partition, offset)` is called when a dispatch needn't be read again."""
         self.runs: dict[str, ClaimedRun] = {}
         self.dispatches = Dispatches()
         self._updates = updates
@@ -83,11 +83,11 @@ class Worker:
 
     @property
     def is_full(self) -> bool:
-        """Whether there are enough dispatches to choose from."""
+        """Whether so many dispatches wait that the reader should pause."""
         return len(self.dispatches) >= 2 * self._bounds.concurrency
 
     def dispatched(self, found: Iterable[Dispatch]) -> None:
-        """Runs are to be claimed."""
+        """Take dispatches: claim their runs as soon as there is room."""
         for dispatch in found:
             before = self.dispatches.add(dispatch)
             if before is not None:
@@ -104,13 +104,13 @@ class Worker:
             )
 
     def went_on(self, run_id: str) -> None:
-        """A run has a later record than its dispatch."""
+        """Drop a run's dispatch, as the run has a later record."""
         before = self.dispatches.take_out(run_id)
         if before is not None:
             self._done(before.partition, before.offset)
 
     def revoked(self, partitions: set[int]) -> None:
-        """Other workers read these partitions' dispatches now."""
+        """Drop the dispatches of these partitions, which other workers read now."""
         self.dispatches.forget(partitions)
 
     def _claim(self) -> None:
@@ -138,7 +138,7 @@ class Worker:
             self._spawn(self._journal.write(claims))
 
     def _came_again(self, run: ClaimedRun, place: tuple[int, int]) -> None:
-        """A dispatch was read once more; one that isn't decided yet stays open."""
+        """Handle a repeated dispatch: it stays open until the claim is decided."""
         if run.phase is Phase.CLAIMING:
             run.dispatched_at = place
         else:
@@ -147,7 +147,7 @@ class Worker:
     # What `runs` shows
 
     def seen(self, records: Iterable[RunRecord]) -> None:
-        """Records of runs that this worker has, in their order."""
+        """Act on records of this worker's runs, given in their order in `runs`."""
         for record in records:
             run = self.runs.get(record.run_id)
             if run is not None:
@@ -172,7 +172,7 @@ class Worker:
                 pass
 
     def _cancel(self, run: ClaimedRun, cause: Json) -> None:
-        """Step 4; a run whose last update is written already gets `stopped` after it."""
+        """Step 4; if the run's last update was written already, write `stopped` after it."""
         if run.cancelled_at:
             return
         run.cancelled_at = monotonic()
@@ -229,11 +229,11 @@ class Worker:
             update = self._updates.completed(run.run_id, run.attempt)
         else:
             update = self._updates.failed(run.run_id, run.attempt, error)
-        # Not guarded by the lease: an update that comes too late is ignored, by its attempt.
+        # Needs no valid lease: routers ignore a late update, whose attempt is over.
         await self._journal.write([update])
 
     async def _hand_over(self, run: ClaimedRun) -> None:
-        """Step 5: let the run sleep until now: it is dispatched again at once."""
+        """Step 5: write that the run sleeps until now, so that it is dispatched again at once."""
         run.phase = Phase.LEAVING
         update = self._updates.sleeps(run.run_id, run.attempt, now_ms())
         if run.cancelled_at:
@@ -248,15 +248,15 @@ class Worker:
         return found[run.run_id]
 
     async def _call(self, run: ClaimedRun, execution: Execution) -> BaseException | None:
-        """Call the function; what it raised, which never goes beyond here."""
+        """Call the function, and return the error that it raised."""
         event = msgspec.json.decode(run.record.event, type=Event)
         return await call_function(run.function, execution, event, self._executor)
 
     async def _write(self, run: ClaimedRun, records: Sequence[Outgoing]) -> None:
-        """Write while the run is ours for long enough; where it isn't, renew its lease first.
+        """Write if the run's lease lasts long enough; if not, renew the lease and try again.
 
         Raises:
-            Suspended: It is no longer ours.
+            Suspended: This worker no longer has the run.
         """
         for _ in range(2):
             with suppress(Suspended):
@@ -279,36 +279,36 @@ class Worker:
         self._figures.took_step()
 
     async def park(self, run: ClaimedRun, record: StepRecord | None, wake_at: int) -> None:
-        """Step 5: the run sleeps, and no worker has it meanwhile."""
+        """Step 5: write that the run sleeps; no worker has the run meanwhile."""
         run.phase = Phase.LEAVING
         updates = [] if record is None else [self._updates.step(record)]
         updates.append(self._updates.sleeps(run.run_id, run.attempt, wake_at))
         await self._write(run, updates)
 
     def parks(self, wait_ms: int) -> bool:
-        """Whether a sleep of so long costs a worker more than it is worth."""
+        """Whether a run leaves the worker for a sleep of `wait_ms`."""
         return wait_ms > self._bounds.park_after_ms
 
     # Time
 
     async def tend(self) -> None:
-        """Heartbeats, leases and overruns, until cancelled."""
+        """Send heartbeats, and look for ended leases and overruns; until cancelled."""
         while True:
             await asyncio.sleep(_TICK_S)
             now = monotonic()
-            for run in [one for one in self.runs.values() if _is_over(one, now)]:
+            for run in [late for late in self.runs.values() if _is_over(late, now)]:
                 log.warning("A lease ended before it was renewed", run_id=run.run_id)
                 self._lose(run)
             self._look_for_overruns(now)
             leases = [run.lease_s for run in self.runs.values()]
             if leases and now - self._beaten_at > min(leases) / _BEATS_PER_LEASE:
                 self._beaten_at = now
-                claimed = (one for one in self.runs.values() if one.phase is not Phase.CLAIMING)
+                claimed = (run for run in self.runs.values() if run.phase is not Phase.CLAIMING)
                 self._spawn(self._beat(list(claimed)))
             self._claim()
 
     async def _beat(self, runs: Sequence[ClaimedRun]) -> None:
-        """Renew the leases of runs that were claimed."""
+        """Renew the leases of claimed runs."""
         for start in range(0, len(runs), _BEATEN_AT_ONCE):
             beaten = runs[start : start + _BEATEN_AT_ONCE]
             sent = monotonic()
@@ -316,7 +316,7 @@ class Worker:
                 [self._updates.heartbeat((run.run_id, run.attempt) for run in beaten)]
             )
             for run in beaten:
-                if monotonic() < run.lease_until:  # else it may have come too late
+                if monotonic() < run.lease_until:  # otherwise the heartbeat may be late
                     run.lease_until = max(run.lease_until, sent + run.lease_s)
 
     def _look_for_overruns(self, now: float) -> None:
@@ -332,13 +332,13 @@ class Worker:
         self._figures.holds(len(self.runs), overrunning)
 
     async def leave(self, grace_s: float) -> None:
-        """Hand all runs over: each at its next step, or in its sleep; wait for that so long."""
+        """Hand over all runs, at their next steps or in sleeps; wait at most `grace_s`."""
         self._is_leaving = True
         for run in self.runs.values():
             if run.execution is not None:
                 run.execution.leave()
         end = monotonic() + grace_s
-        while self.runs and monotonic() < end:  # noqa: ASYNC110  # a poll is enough for an end
+        while self.runs and monotonic() < end:  # noqa: ASYNC110  # polling is enough here
             await asyncio.sleep(_TICK_S / 5)
         if self.runs:
             log.warning("Runs are left to their leases", runs=len(self.runs))
@@ -357,12 +357,12 @@ class Worker:
 
 
 def _is_over(run: ClaimedRun, now: float) -> bool:
-    """Whether a run's lease has ended; `runs` says so itself of one that was cancelled."""
+    """Whether a run's lease has ended; if the run was cancelled, `runs` shows that."""
     return run.lease_until < now and not run.cancelled_at
 
 
 class _RunJournal:
-    """`execution.Journal` of one run."""
+    """The `execution.Journal` of one run: passes calls on to the worker."""
 
     def __init__(self, worker: Worker, run: ClaimedRun) -> None:
         self._worker = worker
