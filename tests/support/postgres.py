@@ -20,7 +20,7 @@ from tests.support.deadline import eventually
 
 _USER: Final = "countermand"
 # Nobody asks for it, so that no test depends on it; it must never be seen in a message.
-PASSWORD: Final = "hunter-2"  # noqa: S105
+PASSWORD: Final = "hunter-2"  # noqa: S105  # of a server that lives for one test run
 _INSTALLED: Final = Path("/usr/lib/postgresql")
 # The server refuses to run as root.
 _UNPRIVILEGED: Final = ("postgres", "nobody")
