@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 
 from streams.api.call.keys import create_key
 from streams.api.call.roles import Role
+from streams.clock import now_ms
 from streams.database.engine import open_database, writing
 from streams.read_model.batch import Batch, Record
 from streams.read_model.statements import Statements
@@ -109,7 +110,7 @@ def _instant(ms: int) -> str:
 
 def _create(client: httpx.Client) -> None:
     body: dict[str, Any] = {"app_id": "bench", "function_id": "generate-report"}
-    body |= {"started_before": _instant(time.time_ns() // 1_000_000 - _DAY_MS)}
+    body |= {"started_before": _instant(now_ms() - _DAY_MS)}
     client.post("/v1/cancellations", json=body | {"if": "event.data.x == 1"}).raise_for_status()
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 import orjson
 from confluent_kafka import Consumer, TopicPartition
 
+from streams.clock import now_ms
 from streams.functions import definition
 from tests.bench import load, outputs
 from tests.bench.bench import Bench
@@ -122,7 +123,7 @@ def _ask(bench: Bench, app: Deployment, request_id: str, runs: int) -> None:
     body = {
         "app_id": "bench",
         "function_id": "bulk-work",
-        "started_before": time.time_ns() // 1_000_000,
+        "started_before": now_ms(),
         "if": f"event.data.job < {runs // 2}",
     }
     record = {"request_id": request_id, "type": "cancel_runs", "requested_by": "bench"}

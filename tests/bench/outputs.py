@@ -20,9 +20,10 @@ from confluent_kafka import (
 from confluent_kafka import Message as Record
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # not in its __all__
 
+from streams.kafka import codes
 from tests.bench.deployment import BenchError, until
+from topology.topics import TopicPlace
 
-Place = tuple[str, int]
 _ASK_S: Final = 10.0
 # A group that nobody has joined, or whose coordinator is being made.
 _NOT_YET: Final = (
@@ -43,7 +44,7 @@ class Sample(NamedTuple):
     """Where the committed logs ended at a time of `perf_counter`."""
 
     at: float
-    ends: Mapping[Place, int]
+    ends: Mapping[TopicPlace, int]
 
 
 class Ends:
@@ -89,7 +90,7 @@ class Ends:
 
         until(settled, "all outputs are there", within_s, pause_s=_WATCH_S)
 
-    def reached(self, places: Mapping[Place, int]) -> float:
+    def reached(self, places: Mapping[TopicPlace, int]) -> float:
         """When the last of these offsets was first below the end of its log."""
         return max(
             next(sample.at for sample in self.samples if sample.ends[place] > offset)
@@ -132,7 +133,7 @@ def _to_the_end(consumer: Consumer, partitions: int) -> Iterator[Record]:
             error = message.error()
             if error is None:
                 yield message
-            elif error.code() == KafkaError._PARTITION_EOF:  # librdkafka's public code
+            elif error.code() == codes.END:
                 ended.add(message.partition())
             else:
                 raise KafkaException(error)

@@ -35,9 +35,10 @@ from tests.bench.deployment import (
     say,
 )
 from tests.bench.load import Work, preload, preload_joined
-from tests.bench.peers.contestants import PEERS, Place, why_not
+from tests.bench.peers.contestants import PEERS, Contest, why_not
 from topology import codec, topics
 from topology.records import Cancel, Register
+from topology.topics import TopicPlace
 
 ROUNDS: Final = 3
 WORK: Final = Work(500_000)
@@ -113,8 +114,8 @@ def peer(bench: Bench, name: str, work: Work) -> float | None:
     folder = bench.folder / group
     folder.mkdir()
     ends = outputs.Ends(bench.broker, {cancelled: PARTITIONS})
-    place = Place(bench.broker, joined, cancelled, folder, group)
-    service = Service(name, PEERS[name](place), folder, clean_environment())
+    contest = Contest(bench.broker, joined, cancelled, folder, group)
+    service = Service(name, PEERS[name](contest), folder, clean_environment())
     try:
         # Its input and the topic of its repartition.
         started = outputs.wait_assigned(bench.broker, group, 2 * PARTITIONS, service.check)
@@ -156,9 +157,9 @@ def _outputs_complete(
     return ends.reached(_check_runs(bench, runs, work) | check_cancelled(bench, cancelled, work))
 
 
-def _check_runs(bench: Bench, topic: str, work: Work) -> dict[outputs.Place, int]:
+def _check_runs(bench: Bench, topic: str, work: Work) -> dict[TopicPlace, int]:
     """Every run is announced once as scheduled, and every tenth once as cancelled."""
-    last: dict[outputs.Place, int] = {}
+    last: dict[TopicPlace, int] = {}
     counts: Counter[str] = Counter()
     seen = set()
     for record in outputs.read_committed(bench.broker, topic, PARTITIONS):
@@ -171,13 +172,13 @@ def _check_runs(bench: Bench, topic: str, work: Work) -> dict[outputs.Place, int
     return last
 
 
-def check_cancelled(bench: Bench, topic: str, work: Work) -> dict[outputs.Place, int]:
+def check_cancelled(bench: Bench, topic: str, work: Work) -> dict[TopicPlace, int]:
     """See that every cancelled run is there once; where the last ones lie.
 
     Raises:
         BenchError: Another number of runs, or of records, is there.
     """
-    last: dict[outputs.Place, int] = {}
+    last: dict[TopicPlace, int] = {}
     seen: Counter[str] = Counter()
     for record in outputs.read_committed(bench.broker, topic, PARTITIONS):
         cancelled = orjson.loads(outputs.value(record))
@@ -189,10 +190,10 @@ def check_cancelled(bench: Bench, topic: str, work: Work) -> dict[outputs.Place,
     return last
 
 
-def _check_commands(bench: Bench, app: Deployment, work: Work) -> dict[outputs.Place, int]:
+def _check_commands(bench: Bench, app: Deployment, work: Work) -> dict[TopicPlace, int]:
     """Every event became its one command."""
     topic = app.settings.topic(topics.COMMANDS)
-    last: dict[outputs.Place, int] = {}
+    last: dict[TopicPlace, int] = {}
     counts: Counter[type] = Counter()
     for record in outputs.read_committed(bench.broker, topic, PARTITIONS):
         batch = codec.COMMANDS.decode(outputs.value(record))

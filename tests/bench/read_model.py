@@ -16,12 +16,14 @@ import orjson
 from confluent_kafka import Producer
 from sqlalchemy import Engine, func, select
 
+from streams.clock import now_ms
 from streams.database.engine import open_database
 from streams.database.schema import POSITIONS, RUNS
 from tests.bench import load, outputs
 from tests.bench.bench import Bench
 from tests.bench.deployment import PARTITIONS, BenchError, Deployment, until
 from topology import keys, topics
+from topology.topics import TopicPlace
 
 NUMBER: Final = 300_000
 # How many runs later a run ends.
@@ -29,12 +31,10 @@ _PENDING: Final = 50_000
 _FUNCTIONS: Final = 20
 _RUNS_PER_MS: Final = 5
 # An hour ago: long ago, and runs would be deleted as soon as they ended.
-_FIRST_MS: Final = time.time_ns() // 1_000_000 - 3_600_000
+_FIRST_MS: Final = now_ms() - 3_600_000
 _TRANSACTION: Final = 2_000
 _WITHIN_S: Final = 300.0
 _ALL_TOPICS: Final = 3
-
-Place = tuple[str, int]
 
 
 def measure(bench: Bench, number: int = NUMBER) -> Mapping[str, int]:
@@ -134,9 +134,9 @@ def changes(number: int) -> Iterator[dict[str, Any]]:
     yield from map(cancelled, pending)
 
 
-def _preload(bench: Bench, app: Deployment, number: int) -> dict[Place, int]:
+def _preload(bench: Bench, app: Deployment, number: int) -> dict[TopicPlace, int]:
     """Put the changes into `runs` as joiners do; the last offset of each partition."""
-    last: dict[Place, int] = {}
+    last: dict[TopicPlace, int] = {}
 
     def delivered(error: object, message: Any) -> None:
         assert error is None, error
@@ -166,7 +166,7 @@ def _commit(sender: Producer, count: int) -> None:
     sender.begin_transaction()
 
 
-def _holds(engine: Engine, last: Mapping[Place, int]) -> bool:
+def _holds(engine: Engine, last: Mapping[TopicPlace, int]) -> bool:
     with engine.connect() as connection:
         rows = connection.execute(select(POSITIONS)).all()
     there = {(row.topic, row.partition): row.next_offset for row in rows}

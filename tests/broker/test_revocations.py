@@ -3,7 +3,6 @@
 import logging
 import os
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +16,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
 )
 
 from streams.broker import LocalBroker
+from streams.clock import now_ms
 from streams.errors import KafkaRefusedError, NotFoundError, UnreachableError
 from streams.kafka import clients
 from streams.kafka.producers import Sender
@@ -170,7 +170,7 @@ def test_other_functions_are_left_out(settings: Settings, header: bool) -> None:
 
 def test_only_as_far_back_as_asked(settings: Settings) -> None:
     """A start reads from the first record since then, in every partition."""
-    now = time.time_ns() // 1_000_000
+    now = now_ms()
     producer = Producer(clients.librdkafka(settings))
     for number, age_h in enumerate((50, 30, 20, 1)):
         producer.produce(

@@ -2,13 +2,13 @@
 
 import re
 import threading
-import time
 from pathlib import Path
 
 import pytest
 from confluent_kafka import TopicPartition
 from msgspec.structs import replace
 
+from streams.clock import now_ms
 from streams.errors import DamagedStoreError
 from streams.joiner.changelog import Changelog, Log
 from streams.joiner.store import Memory, Store
@@ -195,7 +195,7 @@ class Disk:
         store = self.restore()
         checkpoint = store.checkpoint()
         assert checkpoint is not None
-        then = int(time.time() * 1000) - age_ms
+        then = now_ms() - age_ms
         store.write(store.batch({b"f-forgotten": b"1"}, {}, replace(checkpoint, time=then)))
         store.close()
 

@@ -1,11 +1,10 @@
 """Which cancelled runs have stopped, by what a real broker has of them."""
 
-import time
-
 import orjson
 import pytest
 from confluent_kafka import Producer
 
+from streams.clock import now_ms
 from streams.kafka import clients
 from streams.kafka.topics import create_topics
 from streams.sdk.worker.stopped_runs import find_stopped_runs
@@ -17,7 +16,7 @@ from topology.topics import RUNS
 
 pytestmark = pytest.mark.broker
 PARTITIONS = 2
-NOW = time.time_ns() // 1_000_000
+NOW = now_ms()
 LONG_AGO = NOW - 3 * limits.DAY_MS
 
 

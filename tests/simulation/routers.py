@@ -12,8 +12,7 @@ from streams.router.watermarks import SourceProgress
 from tests.simulation.faults import Faults
 from tests.support.logs import Cluster
 from tests.support.partition import Clock
-
-Place = tuple[str, int]
+from topology.topics import TopicPlace
 
 
 class Router:
@@ -23,12 +22,12 @@ class Router:
         """Begin without any source."""
         self._shared = routers
         self._pipeline = Pipeline(routers.routing.ways, routers.routing.topic_ids)
-        self._positions: dict[Place, int] = {}
-        self._progress: dict[Place, SourceProgress] = {}
-        self._asked: dict[Place, tuple[int, int]] = {}
+        self._positions: dict[TopicPlace, int] = {}
+        self._progress: dict[TopicPlace, SourceProgress] = {}
+        self._asked: dict[TopicPlace, tuple[int, int]] = {}
         self.queues: list[deque[bytes]] = [deque() for _ in range(routers.routing.partitions)]
 
-    def assign(self, places: set[Place]) -> None:
+    def assign(self, places: set[TopicPlace]) -> None:
         """Read these; new ones from where their offsets were committed."""
         for place in self._positions.keys() - places:
             del self._positions[place], self._progress[place]
@@ -37,7 +36,7 @@ class Router:
             self._positions[place] = self._shared.committed.get(place, 0)
             self._progress[place] = SourceProgress()
 
-    def read(self, place: Place, most: int) -> None:
+    def read(self, place: TopicPlace, most: int) -> None:
         """Route the next records of a source."""
         log, position = self._shared.cluster.log(*place), self._positions[place]
         records = log.read(position, most)
@@ -55,7 +54,7 @@ class Router:
         if self._positions[place] == log.end:
             progress.reached(log.end)
 
-    def ask(self, place: Place) -> None:
+    def ask(self, place: TopicPlace) -> None:
         """Ask for a source's end, or get the answer to the last such question."""
         if place in self._asked:
             self._progress[place].answered(*self._asked.pop(place))
@@ -89,7 +88,7 @@ class Router:
         self._shared.committed.update(self._positions)
 
     @property
-    def places(self) -> list[Place]:
+    def places(self) -> list[TopicPlace]:
         """The sources that it reads."""
         return sorted(self._positions)
 
@@ -107,7 +106,7 @@ class Routing(NamedTuple):
     registry: Registry
     ways: Mapping[str, Way]
     topic_ids: Mapping[str, bytes]
-    places: list[Place]
+    places: list[TopicPlace]
     partitions: int
 
 
@@ -118,7 +117,7 @@ class Routers:
         """Begin with `count` routers."""
         self.cluster, self.clock = brokers
         self.routing = routing
-        self.committed: dict[Place, int] = {}
+        self.committed: dict[TopicPlace, int] = {}
         self._faults = faults
         self._members = [Router(self) for _ in range(count)]
         self._zombies: list[Router] = []
@@ -182,7 +181,7 @@ class Routers:
             self._zombies.remove(zombie)
 
     def _rebalance(self) -> None:
-        shares: list[set[Place]] = [set() for _ in self._members]
+        shares: list[set[TopicPlace]] = [set() for _ in self._members]
         for place in self.routing.places:
             self._faults.random.choice(shares).add(place)
         for router, share in zip(self._members, shares, strict=True):

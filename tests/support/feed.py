@@ -1,12 +1,12 @@
 """Command batches as a router writes them, written one by one, where a test wants to say when."""
 
-import time
 from collections import Counter
 from typing import Any
 
 import orjson
 from confluent_kafka import Producer
 
+from streams.clock import now_ms
 from streams.functions.definition import read_text
 from streams.functions.registry import Registry
 from streams.kafka import clients
@@ -30,7 +30,7 @@ class Feed:
         self._pipeline = Pipeline(ways_of(settings), self._ids)
         self._registry = Registry()
         self._offsets: Counter[tuple[str, int]] = Counter()
-        self._received = time.time_ns() // 1_000_000
+        self._received = now_ms()
         self._producer = Producer(
             clients.librdkafka(
                 settings,

@@ -1,13 +1,13 @@
 """Records of `runs`, `requests` and `request-progress`, as the contract has them."""
 
 import json
-import time
 from typing import Any
 
+from streams.clock import now_ms
 from topology import keys
 
 # An hour ago, so that nothing is over for long.
-RECEIVED = time.time_ns() // 1_000_000 - 3_600_000
+RECEIVED = now_ms() - 3_600_000
 EVENT = {"name": "report/requested", "data": {"pages": 3}, "id": "e1", "ts": RECEIVED}
 CAUSE = {"type": "event", "event": {"id": "c1"}, "cancellation_id": None, "reason": None}
 

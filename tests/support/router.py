@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its __all__
     AdminClient,
     OffsetSpec,
@@ -17,7 +17,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
 from msgspec import Struct
 
 from streams.functions.reader import RegistryReader
-from streams.kafka import clients
+from streams.kafka import clients, codes
 from streams.kafka.topics import inspect_topics
 from streams.router.pipeline import Pipeline, ways_of
 from streams.router.record import Record
@@ -26,9 +26,8 @@ from tests.support.deadline import eventually
 from topology import codec, topics
 from topology.records import Command, CommandBatch
 
-_END = KafkaError._PARTITION_EOF
 # Partition, topic, partition and offset of the source.
-Place = tuple[int, str, int, int]
+RoutedPlace = tuple[int, str, int, int]
 Source = tuple[int, str, int]
 Commands = tuple[Command, ...]
 
@@ -90,7 +89,7 @@ class Written(Struct):
         repeats: How many entries were written again.
     """
 
-    entries: dict[Place, Commands]
+    entries: dict[RoutedPlace, Commands]
     progress: list[CommandBatch]
     repeats: int
 
@@ -130,7 +129,7 @@ def _until_ends(consumer: Consumer, ends: int) -> Iterator[Any]:
         if error is None:
             yield message
         else:
-            assert error.code() == _END, error
+            assert error.code() == codes.END, error
             ends -= 1
 
 
@@ -163,7 +162,7 @@ def written(settings: Settings) -> Written:
     return found
 
 
-def expected(settings: Settings) -> dict[Place, Commands]:
+def expected(settings: Settings) -> dict[RoutedPlace, Commands]:
     """What a pure pipeline makes of everything that lies on the inputs now."""
     pipeline = Pipeline(ways_of(settings), dict.fromkeys(settings.routed_topics, bytes(16)))
     with RegistryReader(

@@ -3,20 +3,18 @@
 from collections.abc import Collection, Iterator
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from streams.kafka import clients
+from streams.kafka import clients, codes
 from streams.settings import Settings
 from tests.support.deadline import eventually
 from topology import codec, tables, topics
 from topology.tables import AppliedRow
+from topology.topics import TopicPlace
 
-_END: Final = KafkaError._PARTITION_EOF
 _TIMEOUT_S: Final = 30
 # Of the changelog's end; every transaction's last record says how far its partition is.
 _TAILS: Final = (10, 1_000, 1 << 62)
-
-Place = tuple[str, int]
 
 
 class Watch:
@@ -46,19 +44,19 @@ class Watch:
         self._routers.close()
         self._eager.close()
 
-    def ends(self, places: Collection[Place]) -> dict[Place, int]:
+    def ends(self, places: Collection[TopicPlace]) -> dict[TopicPlace, int]:
         """Where partitions end, as far as committed."""
         return {place: self._bounds(place)[1] for place in places}
 
-    def inputs(self) -> set[Place]:
+    def inputs(self) -> set[TopicPlace]:
         """Every partition that routers read."""
         return {(name, one) for name in self._settings.routed_topics for one in self.partitions}
 
-    def commands(self, partitions: Collection[int]) -> set[Place]:
+    def commands(self, partitions: Collection[int]) -> set[TopicPlace]:
         """These partitions of `commands`."""
         return {(self._names["commands"], one) for one in partitions}
 
-    def routed(self, places: Collection[Place]) -> dict[Place, int]:
+    def routed(self, places: Collection[TopicPlace]) -> dict[TopicPlace, int]:
         """Up to where routers have committed."""
         asked = [TopicPartition(*place) for place in places]
         answers = self._routers.committed(asked, timeout=_TIMEOUT_S)
@@ -77,12 +75,12 @@ class Watch:
                 return codec.APPLIED_ROWS.decode(found)
         return AppliedRow()
 
-    def open_routing(self, before: dict[Place, int]) -> int:
+    def open_routing(self, before: dict[TopicPlace, int]) -> int:
         """How many input records before these ends routers have not committed."""
         routed = self.routed(before)
         return sum(max(0, end - routed[place]) for place, end in before.items())
 
-    def open_commands(self, before: dict[Place, int]) -> int:
+    def open_commands(self, before: dict[TopicPlace, int]) -> int:
         """How many batches before these ends joiners have not applied."""
         return sum(
             max(0, end - 1 - self.applied(partition).commands)
@@ -103,12 +101,12 @@ class Watch:
                 return False
         return self.ends(places) == before
 
-    def open_transactions(self, *names: str) -> set[Place]:
+    def open_transactions(self, *names: str) -> set[TopicPlace]:
         """The partitions of topics (without prefix) that have something not yet decided."""
         places = [(self._names[name], one) for name in names for one in self.partitions]
         return {place for place in places if self._high(place) > self._bounds(place)[1]}
 
-    def read(self, place: Place, offset: int = 0) -> Iterator[Any]:
+    def read(self, place: TopicPlace, offset: int = 0) -> Iterator[Any]:
         """All records of a partition from an offset to its end."""
         self._reader.assign([TopicPartition(*place, offset)])
         try:
@@ -119,7 +117,7 @@ class Watch:
                     error = message.error()
                     if error is None:
                         yield message
-                    elif error.code() == _END:
+                    elif error.code() == codes.END:
                         return
         finally:
             self._reader.unassign()
@@ -129,14 +127,14 @@ class Watch:
         for partition in self.partitions:
             yield from self.read((self._settings.topic_prefix + name, partition))
 
-    def _high(self, place: Place) -> int:
+    def _high(self, place: TopicPlace) -> int:
         return _bounds(self._eager, place)[1]
 
-    def _bounds(self, place: Place) -> tuple[int, int]:
+    def _bounds(self, place: TopicPlace) -> tuple[int, int]:
         return _bounds(self._reader, place)
 
 
-def _bounds(consumer: Consumer, place: Place) -> tuple[int, int]:
+def _bounds(consumer: Consumer, place: TopicPlace) -> tuple[int, int]:
     """Where a partition begins and ends, as soon as it has a leader."""
 
     def look() -> tuple[int, int] | None:

@@ -11,7 +11,7 @@ from tests.bench.peers import environment, kafka_streams
 _HERE: Final = Path(__file__).parent
 
 
-class Place(NamedTuple):
+class Contest(NamedTuple):
     """Where a peer works: the broker, its input, its output, a folder and a consumer group."""
 
     broker: str
@@ -26,20 +26,20 @@ class Place(NamedTuple):
         return [self.broker, self.topic, self.output, str(self.folder / "state"), self.group]
 
 
-def _quix(place: Place) -> list[str]:
-    return [str(environment.python()), str(_HERE / "quix_join.py"), *place.arguments]
+def _quix(contest: Contest) -> list[str]:
+    return [str(environment.python()), str(_HERE / "quix_join.py"), *contest.arguments]
 
 
-def _faust(place: Place) -> list[str]:
-    command = [sys.executable, str(_HERE / "faust_join.py"), *place.arguments]
+def _faust(contest: Contest) -> list[str]:
+    command = [sys.executable, str(_HERE / "faust_join.py"), *contest.arguments]
     return [*command, str(PARTITIONS)]
 
 
-def _kafka_streams(place: Place) -> list[str]:
-    return kafka_streams.command(place.folder, place.arguments)
+def _kafka_streams(contest: Contest) -> list[str]:
+    return kafka_streams.command(contest.folder, contest.arguments)
 
 
-PEERS: Final[Mapping[str, Callable[[Place], list[str]]]] = {
+PEERS: Final[Mapping[str, Callable[[Contest], list[str]]]] = {
     "quix": _quix,
     "faust": _faust,
     "kafka_streams": _kafka_streams,
