@@ -106,7 +106,7 @@ def _decoder(ids: re.Pattern[str]) -> AfterValidator:
 
 
 class Listing(Body):
-    """The parameters of every list; one that nobody knows is refused, as it may be misspelt."""
+    """The parameters of every list; an unknown parameter is refused, as it may be misspelt."""
 
     limit: int = Field(default=USUAL, ge=1, le=MOST, description="How many at most.")
 

@@ -57,7 +57,7 @@ class AckedProducer:
 
         Raises:
             UnreachableError: not all were acknowledged; some may have been written.
-            KafkaRefusedError: the brokers refuse one.
+            KafkaRefusedError: the brokers refuse a record.
         """
         waiting = [self._produce(record) for record in records]
         wait_for(waiting, timeout=DELIVERY_S + _GRACE_S)

@@ -67,7 +67,7 @@ def adopt(made: Path, target: Path) -> None:
 
 
 def _remove_abandoned(folder: Path) -> None:
-    # A killed process leaves its scratch folder behind; no living one has so old a folder.
+    # A killed process leaves its scratch folder behind; no running process has so old a folder.
     oldest_kept = time.time() - _ABANDONED_AFTER_S
     for scratch in folder.glob(f"{_SCRATCH_PREFIX}*"):
         with suppress(FileNotFoundError):

@@ -82,7 +82,7 @@ def free(port: int) -> int | None:
 
 
 def _api_port(settings: Settings) -> int | None:
-    """The port that somebody chose, taken or not; else the usual one, if it is free."""
+    """The port that the user chose, free or not; else the usual port, if it is free."""
     given = settings.source("api_port") != "default"
     return settings.api_port if given else free(settings.api_port)
 

@@ -60,7 +60,7 @@ def database_url(settings: Settings) -> URL:
     """The URL of the settings' database for SQLAlchemy; without a setting, an SQLite file.
 
     Raises:
-        SettingsError: the URL isn't that of an SQLite file or of PostgreSQL.
+        SettingsError: the URL names neither an SQLite file nor PostgreSQL.
     """
     if settings.database_url is None:
         return URL.create(SQLITE, database=str(settings.state_dir / DEFAULT_FILE))

@@ -115,7 +115,7 @@ class Stack:
         """Check that all processes run.
 
         Raises:
-            StackError: one has ended; the message has the end of its log.
+            StackError: a process has ended; the message has the end of its log.
         """
         for name, child in self._children.items():
             code = child.wait(0)

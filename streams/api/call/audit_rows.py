@@ -1,4 +1,4 @@
-"""Rows of the audit trail: every write by a caller who may write leaves one, refused ones too."""
+"""Rows of the audit trail: every write of a caller with the right to it leaves a row."""
 
 from typing import Final
 

@@ -93,7 +93,7 @@ def find_key(engine: Engine, id_: str) -> StoredKey | None:
 
 
 def revoke_key(engine: Engine, id_: str, now_ms: int) -> ApiKey:
-    """Let a key call no more; one that is revoked already stays as it is.
+    """Revoke a key; a key that is revoked already stays as it is.
 
     Raises:
         NotFoundError: There is no such key.
