@@ -1,4 +1,4 @@
-"""Rows of the audit trail: every write of a caller with the right to it leaves a row."""
+"""Rows of the audit trail: each write of a caller who may write leaves one row, refused or not."""
 
 from typing import Final
 
