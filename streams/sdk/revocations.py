@@ -190,7 +190,7 @@ class RevocationView:
 
     def _begin(self) -> None:
         self._known = _Keys(self._since_ms)
-        self._failure: Exception | None = None
+        self._failure: BaseException | None = None
         self._stopping = threading.Event()
         self._caught_up = threading.Event()
         self._unread: set[int] = set()
@@ -231,7 +231,7 @@ class RevocationView:
                     self._check_silence()
                 if time.monotonic() - self._last_tended > self._waits.tend_s:
                     self._tend(consumer)
-        except Exception as error:  # `check` raises it
+        except BaseException as error:  # a callback's SystemExit too: `check` raises it
             self._failure = error
             if self._caught_up.is_set():
                 log.exception("Cancelled runs aren't followed any more", topic=self._topic)

@@ -272,6 +272,21 @@ class FailingView(RevocationView):
         super()._learn(run, at)
 
 
+def test_a_callback_that_ends_the_thread_is_told_to_whoever_asks(settings: Settings) -> None:
+    """`sys.exit()` ends a thread in silence: the view must not go on answering without it."""
+
+    def leave(run: CancelledRun) -> None:
+        if run.event.id == "e2":
+            raise SystemExit("enough")
+
+    cancel(settings, 1)
+    with RevocationView(settings, on_revoked=leave) as view:
+        cancel(settings, 2)
+        eventually(lambda: view._failure)
+        with pytest.raises(KafkaRefusedError, match="isn't followed any more: enough"):
+            view.is_cancelled(run_id=run_id(1))
+
+
 @pytest.mark.parametrize(
     "question",
     [{}, {"run_id": run_id(1), "event_id": "e"}, {"function_id": SLUG}, {"event_id": "e"}],

@@ -55,7 +55,9 @@ def require_replicas(joining: Joining, number: str) -> None:
 
 def test_full_inbox(joining: Joining) -> None:
     """Trap 3: what comes while a partition has no room is not lost, and order is kept."""
-    names = ids("r", 3 * limits.QUEUE_BATCHES)
+    # Of a start and a stop per run, each partition gets twice what its transaction and its inbox
+    # hold together: while no transaction can end, the inbox must become full.
+    names = ids("r", 2 * (limits.INTAKE_COMMANDS + limits.QUEUE_BATCHES))
     require_replicas(joining, "2")
     joiner = joining.joiner(LOG_LEVEL="debug")
     joiner.start()

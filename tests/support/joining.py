@@ -52,9 +52,10 @@ class Joining:
         return one
 
     def close(self) -> None:
-        """End what still runs."""
+        """End what still runs; the last words of each are printed, for a report of a failure."""
         for one in self._services:
             one.kill()
+            print(one.name, *one.last_words(30), sep="\n")
         self.watch.close()
 
     def await_ready(self, *joiners: Service) -> None:

@@ -120,8 +120,7 @@ class Service:
         if self._process is not None and not self.is_paused:
             code = self._process.wait(0)
             if code is not None:
-                lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-                self.exits.append(f"{code}: {lines[-1][:400] if lines else ''}")
+                self.exits.append(f"{code}: {''.join(self.last_words(1))}")
                 self._process = None
                 self.start()
 
@@ -149,6 +148,11 @@ class Service:
         """A metric's value, by name and labels as on the page; 0 where it isn't there."""
         found = re.search(rf"^{re.escape(name)} (\S+)$", self._get("/metrics")[1], re.MULTILINE)
         return float(found[1]) if found else 0.0
+
+    def last_words(self, lines: int) -> list[str]:
+        """The last lines of its log, without what is too long to read."""
+        text = self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
+        return [line[:400] for line in text.splitlines()[-lines:]]
 
     def said(self, text: str) -> int:
         """How often its log has a text."""

@@ -219,7 +219,7 @@ def _recorded(rows: Rdict, run_id: str) -> dict[str, StepRecord]:
 
 def _options() -> Options:
     options = Options(raw_mode=True)
-    options.create_if_missing(True)  # noqa: FBT003  # the binding takes it so
+    options.create_if_missing(create_if_missing=True)
     options.set_write_buffer_size(4 * _MIB)
     options.set_max_open_files(32)
     options.set_keep_log_file_num(1)
