@@ -159,3 +159,7 @@ class ExpressionError(MatchingError):
 
 class EvaluationError(MatchingError):
     """An expression has no answer for these events: no match, and the caller counts the error."""
+
+
+class BudgetError(MatchingError):
+    """An evaluation takes more than it may (S37): no match; no `||` or macro goes on after it."""

@@ -3,7 +3,7 @@
 A name's end gives the unit: `_BYTES`, `_CHARS`, `_MS`. A name without a unit is a count.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 SECOND_MS: Final = 1_000
 MINUTE_MS: Final = 60 * SECOND_MS
@@ -51,13 +51,22 @@ MARKER_INTERVAL_MS: Final = 500
 # A source without new records is complete up to this long before its leader was asked for the end.
 IDLE_SLACK_MS: Final = 2 * SECOND_MS
 
+# Evaluation of expressions, in units of about a nanosecond (`streams/matching/budget.py`): of one
+# event in the router, over all its triggers, and of one call that searches runs.
+EVENT_COST: Final = 100_000_000
+SEARCH_COST: Final = 250_000_000
+# What parsing an event weighs, for each byte of its JSON.
+PARSED_BYTE_COST: Final = 10
+
 # One transaction of the joiner.
 TRANSACTION_RECORDS: Final = 10_000
-TRANSACTION_BYTES: Final = 16 * 1024 * 1024
+TRANSACTION_BYTES: Final = 32 * 1024 * 1024
 TRANSACTION_TIMEOUT_MS: Final = 15 * SECOND_MS
 # The input of one transaction: so little that the outputs stay below the limits above.
 INTAKE_COMMANDS: Final = 2_000
 INTAKE_BYTES: Final = 2 * 1024 * 1024
+# What all commands of one input record make one partition write and send: a router refuses more.
+ENTRY_BYTES: Final = 12 * 1024 * 1024
 # Timers that fire in one transaction.
 TIMERS_PER_TRANSACTION: Final = 500
 
@@ -65,7 +74,24 @@ TIMERS_PER_TRANSACTION: Final = 500
 SLICE_DECISIONS: Final = 200
 # Runs that a slice may look at, decided on or not.
 SLICE_SCANNED: Final = 2_000
-SLICE_BYTES: Final = 4 * 1024 * 1024
+
+
+class Allowance(NamedTuple):
+    """A share of a transaction: after so many `bytes` of output, or so much `cost`, it is used up.
+
+    The decision that uses it up is still made: it may go beyond by `DECISION_BYTES`, and by one
+    evaluation.
+    """
+
+    bytes: int
+    cost: int
+
+
+TIMERS_ALLOWANCE: Final = Allowance(bytes=1024 * 1024, cost=10_000_000)
+SLICE_ALLOWANCE: Final = Allowance(bytes=4 * 1024 * 1024, cost=50_000_000)
+INPUT_ALLOWANCE: Final = Allowance(bytes=4 * 1024 * 1024, cost=50_000_000)
+# What one decision on a run writes and sends at most: `function.cancelled` has its event twice.
+DECISION_BYTES: Final = 4 * EVENT_BYTES + 4 * ENVELOPE_BYTES
 
 # Requests.
 REASON_BYTES: Final = 1024
@@ -87,6 +113,12 @@ assert EVENT_BYTES + FUNCTION_BYTES + BATCH_BYTES <= MESSAGE_BYTES
 assert RETENTION_MS >= DEDUPE_MS
 assert PENDING_FOR_MS <= LONGEST_MS
 assert 4 * INTAKE_COMMANDS + 4 * TIMERS_PER_TRANSACTION <= TRANSACTION_RECORDS
-assert SLICE_BYTES + 2 * INTAKE_BYTES <= TRANSACTION_BYTES
+assert (
+    sum(share.bytes + DECISION_BYTES for share in (TIMERS_ALLOWANCE, SLICE_ALLOWANCE))
+    + INPUT_ALLOWANCE.bytes
+    + ENTRY_BYTES
+    <= TRANSACTION_BYTES
+)
+assert ENTRY_BYTES >= 2 * DECISION_BYTES
 assert SLICE_DECISIONS <= BATCH_COMMANDS
 assert MARKER_INTERVAL_MS < IDLE_SLACK_MS

@@ -17,6 +17,10 @@ from topology import limits
 Json: TypeAlias = Any
 
 
+# The class of dead letters of events for which a function's expression takes too much (S37).
+EVALUATION_BUDGET: Final = "evaluation_budget"
+
+
 class Trigger(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What starts a run: an event's name and, where given, a condition on the event."""
 

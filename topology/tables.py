@@ -6,10 +6,12 @@ when restoring. A listener is a fact only where the run's home is another partit
 """
 
 from enum import Enum
+from hashlib import blake2b
 from typing import Final, TypeAlias
 
 from msgspec import Struct
 
+from topology import limits
 from topology.keys import RUN_ID_BYTES, function_digest, received_ms
 from topology.records import CancelEvent, Listener, LongRequest, Position, Update
 from topology.statuses import UNFINISHED, Status
@@ -30,6 +32,7 @@ class Space(bytes, Enum):
     HELD_MATCH = b"m"  # run id, position
     HELD_UNLISTEN = b"u"  # run id
     HELD_UPDATE = b"p"  # event key, until, position
+    REFUSED_CANCEL = b"c"  # digest of function and position, until
     FAN_OUT = b"w"  # match key, received, position
     REQUEST = b"q"  # request id
     TIMER = b"t"  # due, key of the row that it concerns
@@ -42,7 +45,13 @@ DERIVED: Final = frozenset({Space.TIMER, Space.BY_EVENT, Space.BY_FUNCTION})
 # Sets of spaces by their numbers: a key is in one of them if `key[0]` is in the set.
 RUN_SPACES: Final = frozenset({Space.EVENT[0], Space.RUN[0]})
 HELD_SPACES: Final = frozenset(
-    {Space.HELD_CANCEL[0], Space.HELD_MATCH[0], Space.HELD_UNLISTEN[0], Space.HELD_UPDATE[0]}
+    {
+        Space.HELD_CANCEL[0],
+        Space.HELD_MATCH[0],
+        Space.HELD_UNLISTEN[0],
+        Space.HELD_UPDATE[0],
+        Space.REFUSED_CANCEL[0],
+    }
 )
 # Spaces that are scanned by prefix: the space's byte and 16 bytes of a digest or a run id.
 SCANNED_SPACES: Final = HELD_SPACES | {Space.LISTENER[0], Space.FAN_OUT[0]}
@@ -65,7 +74,7 @@ LISTED_RUN: Final = slice(17, 33)  # of a run in its function's list
 FAN_OUT_MATCH_KEY: Final = slice(1, 17)
 RUN_OF_ROW: Final = slice(1, 17)  # of an event's row and of a run's
 TIMER_ROW: Final = slice(9, None)  # the key of the row that a timer concerns
-_UNTIL: Final = slice(17, 25)  # of a held cancel and a held update
+_UNTIL: Final = slice(17, 25)  # of a held cancel, a held update and a refused cancel
 
 APPLIED_KEY: Final = Space.APPLIED.value
 BARRIER_KEY: Final = Space.BARRIER.value
@@ -85,6 +94,9 @@ LETTERS: Final[dict[str, bytes]] = {
 # Scheduled too, and nothing has happened to the run since it was registered: it has no `RunRow`.
 REGISTERED: Final = b"n"
 UNFINISHED_LETTERS: Final = frozenset(LETTERS[status] for status in UNFINISHED) | {REGISTERED}
+
+# The value of a row that only has to be there.
+NOTED: Final = b"1"
 
 CHECKPOINT_FORMAT: Final = 2
 
@@ -323,9 +335,16 @@ def held_update_key(event_key: bytes, until: int, position: Position) -> bytes:
     return b"p" + event_key + until.to_bytes(8, "big") + position_key(position)
 
 
+def refused_cancel_key(slug: str, cancel: CancelEvent) -> bytes:
+    """The key of the note, kept for a day, that a cancel event is a dead letter of a function."""
+    until = cancel.received + limits.DEDUPE_MS
+    digest = blake2b(function_digest(slug) + position_key(cancel.at), digest_size=16).digest()
+    return b"c" + digest + until.to_bytes(8, "big")
+
+
 def held_until(key: bytes) -> int:
     """The time (ms) after which a held row is removed, once the watermark has passed it."""
-    if key[:1] in (b"h", b"p"):
+    if key[:1] in (b"h", b"p", b"c"):
         return int.from_bytes(key[_UNTIL], "big")
     assert key[:1] in (b"m", b"u"), "only held rows wait for the watermark"
     return received_ms(key[1:])

@@ -83,7 +83,7 @@ def _short(value: str) -> str:
 def expression(text: str) -> str:
     """A CEL expression over `event`, as it was written."""
     try:
-        matching.parse(text, EVENT_ONLY)
+        matching.check(text, EVENT_ONLY)
     except ExpressionError as error:
         message = "invalid expression: {reason} (line {line}, column {column})"
         found = {

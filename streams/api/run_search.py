@@ -1,8 +1,8 @@
 """Searches runs: an index answers one filter, and each row that it gives is tested for the others.
 
 For several filters a database may pick a bad index. So one filter is chosen here that an index
-answers in the order of the list; its rows, at most 10,000 per call, are tested for the other
-filters and the expression.
+answers in the order of the list; its rows are tested for the other filters and the expression. A
+call ends after 10,000 rows, or when its evaluations have taken their share of time (S37).
 """
 
 import heapq
@@ -18,7 +18,9 @@ from streams import matching
 from streams.api.fields import EVENT_ONLY
 from streams.api.run_model import received_between
 from streams.database.schema import RUNS
-from streams.errors import EvaluationError
+from streams.errors import BudgetError, EvaluationError
+from streams.matching import Meter
+from topology import limits
 
 MOST_SCANNED: Final = 10_000
 _CHUNK: Final = 500
@@ -64,14 +66,16 @@ def search(
     most_scanned: int = MOST_SCANNED,
 ) -> Found:
     """The next runs that fit, the newest first; looks at no more than `most_scanned`."""
-    evaluate = _evaluator(filters.expression)
+    meter = Meter()
+    evaluate = _evaluator(filters.expression, meter)
     rest = _rest(filters)
     rows: list[RowMapping] = []
     scanned = failed = 0
     last_id = None
     chunk = limit + 1 if evaluate is None and not rest else _CHUNK
     for row in islice(_candidates(connection, filters, cursor, chunk), most_scanned + 1):
-        if len(rows) == limit or scanned == most_scanned:
+        is_spent = scanned == most_scanned or meter.spent >= limits.SEARCH_COST
+        if len(rows) == limit or is_spent:
             return Found(rows, last_id, scanned, failed)
         scanned += 1
         last_id = row["run_id"]
@@ -91,15 +95,16 @@ class _NoAnswer:
 _NO_ANSWER: Final = _NoAnswer()
 
 
-def _evaluator(text: str | None) -> Callable[[str], bool | _NoAnswer] | None:
+def _evaluator(text: str | None, meter: Meter) -> Callable[[str], bool | _NoAnswer] | None:
     if text is None:
         return None
     expression = matching.parse(text, EVENT_ONLY)
 
     def evaluate(event: str) -> bool | _NoAnswer:
+        meter.add(len(event) * limits.PARSED_BYTE_COST)
         try:
-            return expression.evaluate(orjson.loads(event), None)
-        except EvaluationError:
+            return expression.evaluate(orjson.loads(event), None, meter)
+        except (EvaluationError, BudgetError):
             return _NO_ANSWER
 
     return evaluate

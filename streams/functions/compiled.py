@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from streams import matching
-from streams.errors import DefinitionError, EvaluationError, Problem
+from streams.errors import BudgetError, DefinitionError, EvaluationError, Problem
 from topology import codec
 from topology.keys import MatchKeys, Path, scan_key
 from topology.records import CancelRule, Definition, Function, Listener, Match, Trigger
@@ -84,7 +84,10 @@ class CompiledRule:
         self.kinds = tuple(KeyKind(slug, rule.event, branch) for branch in branches)
         self.scan_key = None if self.kinds else scan_key(slug, rule.event)
         self.needs_evaluation = expression is not None and not expression.exact
-        self._evaluate = None if expression is None else expression.evaluate
+        if expression is None:
+            self._evaluate = None
+        else:
+            self._evaluate = expression.evaluate_rest if branches else expression.evaluate
 
     def until(self, received: int) -> int:
         """Give the last received time (ms) of cancels for a run received then (S13); 0: no end."""
@@ -103,13 +106,14 @@ class CompiledRule:
         keys = dict.fromkeys(kind.run_key(event) for kind in self.kinds)
         return tuple(Listener(key, self.index, until) for key in keys if key is not None)
 
-    def matches(self, event: Event, async_: Event) -> bool:
-        """Give the verdict of the whole expression on a run's trigger event and a cancel event.
+    def matches(self, event: Event, async_: Event, meter: matching.Meter) -> bool:
+        """Give the verdict on a run's trigger event and a cancel event that met under a key.
 
         Raises:
             EvaluationError: There is no verdict: no match, which the caller counts (S16).
+            BudgetError: It takes too much: no match, of which the caller tells (S37).
         """
-        return self._evaluate is None or self._evaluate(event, async_)
+        return self._evaluate is None or self._evaluate(event, async_, meter)
 
 
 class CompiledFunction:
@@ -155,16 +159,17 @@ class CompiledFunction:
     def __repr__(self) -> str:
         return f"CompiledFunction({self.slug!r}, version {self.version})"
 
-    def triggered_by(self, event: Event) -> bool:
+    def triggered_by(self, event: Event, meter: matching.Meter) -> bool:
         """Whether the event starts a run (S1).
 
         Raises:
             EvaluationError: No trigger's condition is true, and at least one is an error (S16).
+            BudgetError: No trigger's condition is true, and at least one takes too much (S37).
         """
         conditions = self._conditions.get(event["name"])
         if conditions is None:
             return False
-        return not conditions or _any_true(conditions, event)
+        return not conditions or _any_true(conditions, event, meter)
 
     def listeners(self, event: Event, received: int) -> tuple[Listener, ...]:
         """Give the listeners of a run of this trigger event, over all rules.
@@ -265,13 +270,17 @@ def _conditions(triggers: Iterable[Trigger], name: str) -> tuple[matching.Expres
     return tuple(matching.parse(text, TRIGGER_VARIABLES) for text in texts if text is not None)
 
 
-def _any_true(conditions: tuple[matching.Expression, ...], event: Event) -> bool:
-    failed = None
+def _any_true(
+    conditions: tuple[matching.Expression, ...], event: Event, meter: matching.Meter
+) -> bool:
+    failed: EvaluationError | BudgetError | None = None
     for condition in conditions:
         try:
-            if condition.evaluate(event, None):
+            if condition.evaluate(event, None, meter):
                 return True
         except EvaluationError as error:
+            failed = failed or error
+        except BudgetError as error:
             failed = error
     if failed is not None:
         raise failed

@@ -9,7 +9,7 @@ import orjson
 
 from streams import matching
 from streams.durations import format_instant
-from streams.errors import EvaluationError
+from streams.errors import BudgetError, EvaluationError
 from streams.functions.changes import path_text
 from streams.functions.compiled import (
     CompiledFunction,
@@ -184,9 +184,9 @@ def _against(rule: CompiledRule, event: Event, cancel: Event) -> Reason | None:
     if not rule.needs_evaluation:
         return None
     try:
-        if rule.matches(event, cancel):
+        if rule.matches(event, cancel, matching.Meter()):
             return None
-    except EvaluationError as error:
+    except (EvaluationError, BudgetError) as error:
         return Reason(Why.NO_ANSWER, f"the expression has no answer: {error}")
     return Reason(Why.FALSE, f"the expression is false: {rule.rule.expression}")
 

@@ -126,7 +126,7 @@ class Fields:
         """Give a CEL expression over these variables; None where it is not given, or a problem."""
         text = self.text(name, longest)
         try:
-            return None if text is None else matching.parse(text, variables)
+            return None if text is None else matching.check(text, variables)
         except ExpressionError as error:
             self.refuse_expression(name, error)
             return None

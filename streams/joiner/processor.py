@@ -38,7 +38,7 @@ from streams.joiner.changelog import Changelog
 from streams.joiner.decide.functions import Functions
 from streams.joiner.decide.sources import Source
 from streams.joiner.decide.transaction import Input, PoisonError, decide_batch, room
-from streams.joiner.decide.view import Output, Partition, View
+from streams.joiner.decide.view import Output, Partition, Refused, View
 from streams.joiner.figures import Figures
 from streams.joiner.forwards import ForwardReader
 from streams.joiner.inbox import Inbox
@@ -305,7 +305,9 @@ class PartitionProcessor:
                 error.record.refused[error.place] = str(error)
                 continue
             for record, at in zip(inputs, reached, strict=False):
-                _emit_refused(view, self._parts.topics, record, at)
+                _emit_undecidable(view, self._parts.topics, record, at)
+            for refused in view.refused:
+                _emit_refused(view, refused)
             return view, reached
 
     def _next(
@@ -379,7 +381,7 @@ def _advance(inputs: list[Input], reached: list[int]) -> None:
         reached.pop(0)
 
 
-def _emit_refused(view: View, topics: Mapping[str, str], record: Input, at: int) -> None:
+def _emit_undecidable(view: View, topics: Mapping[str, str], record: Input, at: int) -> None:
     for (entry, _), error in record.refused.items():
         if not record.done <= entry < at:
             continue
@@ -389,6 +391,16 @@ def _emit_refused(view: View, topics: Mapping[str, str], record: Input, at: int)
             origin = Origin(topic, refused.partition, refused.offset, None, refused.event)
         else:
             origin = Origin(topics["forwards"], view.partition, record.offset)
-        letter = dead_letter(origin, stage="joiner", kind="undecidable", message=error)
-        view.outputs.append(Output("dead-letters", letter.key, letter.value, [*letter.headers]))
-        view.count("dead_letters", "undecidable")
+        _emit_letter(view, origin, "undecidable", error)
+
+
+def _emit_refused(view: View, refused: Refused) -> None:
+    at = refused.at
+    origin = Origin(at.topic, at.partition, at.offset, None, refused.event)
+    _emit_letter(view, origin, refused.kind, refused.message)
+
+
+def _emit_letter(view: View, origin: Origin, kind: str, message: str) -> None:
+    letter = dead_letter(origin, stage="joiner", kind=kind, message=message)
+    view.outputs.append(Output("dead-letters", letter.key, letter.value, [*letter.headers]))
+    view.count("dead_letters", kind)

@@ -11,6 +11,7 @@ from streams.kafka.producers import Sender
 from streams.kafka.tail import read_all
 from streams.settings import Settings
 from topology import limits, topics
+from topology.records import EVALUATION_BUDGET
 
 Headers: TypeAlias = list[tuple[str, bytes | None]]
 _PREFIX: Final = "countermand.error."
@@ -134,6 +135,8 @@ def why_not(letter: Letter, settings: Settings) -> str | None:
     if letter.error.get("topic") not in settings.routed_topics:
         # Commands and forwards are written by routers and joiners alone.
         return "its topic is not one that routers read"
+    if letter.error.get("class") == EVALUATION_BUDGET:
+        return "its evaluation would take as much again: simplify the function's expressions"
     if letter.value is None:
         return "its value was too large to keep"
     return None

@@ -6,17 +6,20 @@ look-up in the index may give runs that don't match, but never leaves out a run 
 evaluation are tested (S14 to S17).
 """
 
+from streams.matching.budget import Meter
 from streams.matching.canonical import Document, Extractor, Values, canonical, extractor, values
 from streams.matching.equality import Branch
-from streams.matching.expression import Expression, match_expression, parse
+from streams.matching.expression import Expression, check, match_expression, parse
 
 __all__ = [
     "Branch",
     "Document",
     "Expression",
     "Extractor",
+    "Meter",
     "Values",
     "canonical",
+    "check",
     "extractor",
     "match_expression",
     "parse",

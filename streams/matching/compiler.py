@@ -1,4 +1,4 @@
-"""Compiles the syntax tree of an expression to one closure of (event, async).
+"""Compiles the syntax tree of an expression to one closure of (event, async, meter).
 
 Timestamps and durations are not compiled. celpy evaluates the smallest operand of `&&` or `||` that
 contains them, after the compiled operands: both operators absorb errors on both sides, so the order
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import ClassVar, Final, TypeAlias
 
 from streams.matching import closures, operators
+from streams.matching.budget import Meter, cost_of_item
 from streams.matching.canonical import Document
 from streams.matching.closures import Closure, Predicate
 from streams.matching.conversions import CONVERSIONS
@@ -33,12 +34,11 @@ from streams.matching.nodes import (
 )
 
 # From the trigger event and the cancel event, None for a trigger's condition, to the verdict.
-Evaluate: TypeAlias = Callable[[Document, Document | None], bool]
+Evaluate: TypeAlias = Callable[[Document, Document | None, Meter], bool]
 # From a part that is not compiled to a closure that asks celpy.
 Fallback: TypeAlias = Callable[[Node], Closure]
 
-_ONE_OPERAND: Final = {"size": operators.size, **CONVERSIONS}
-_COMPILED_CALLS: Final = frozenset({*_ONE_OPERAND, *operators.TEXT})
+_COMPILED_CALLS: Final = frozenset({"size", *CONVERSIONS, *operators.TEXT})
 _PREDICATE_SYMBOLS: Final = frozenset({"!", "==", "!=", "in", *operators.ORDERINGS})
 _PREDICATE_NAMES: Final = frozenset({"all", "exists", "exists_one", "bool", *operators.TEXT})
 
@@ -53,6 +53,11 @@ def compiles(node: Node) -> bool:
 def closure_of(node: Node, conjuncts: frozenset[Span], fallback: Fallback) -> Evaluate:
     """Compile a whole expression; `conjuncts` are the spans of its equality conjuncts (S14)."""
     return _Compiler(conjuncts, fallback).predicate(node)
+
+
+def closure_of_value(node: Node, fallback: Fallback) -> Closure:
+    """Compile a part of an expression that reads no event."""
+    return _Compiler(frozenset(), fallback).value(node) if compiles(node) else fallback(node)
 
 
 class _Compiler:
@@ -83,7 +88,7 @@ class _Compiler:
 
     def _literal(self, node: Literal) -> Closure:
         value = node.value
-        return lambda _event, _async: value
+        return lambda _event, _async, _meter: value
 
     def _reference(self, node: Reference) -> Closure:
         if node.variable == self._bound:
@@ -107,6 +112,8 @@ class _Compiler:
                 return self._membership(left, node.right, right)
             case symbol if symbol in operators.ORDERINGS:
                 return closures.ordering(symbol, left, right, known)
+            case "+":
+                return closures.metered(operators.add, left, right)
         return closures.binary(operators.ARITHMETIC[node.operator], left, right)
 
     def _membership(self, left: Closure, container: Node, right: Closure) -> Closure:
@@ -114,7 +121,7 @@ class _Compiler:
         values = [item.value for item in items if isinstance(item, Literal)]
         texts = frozenset(value for value in values if type(value) is str)
         if not items or not len(items) == len(values) == len(texts):
-            return closures.binary(operators.contains, left, right)
+            return closures.metered(operators.contains, left, right)
         return closures.among(left, texts)
 
     def _ternary(self, node: Ternary) -> Closure:
@@ -132,9 +139,11 @@ class _Compiler:
 
     def _call(self, node: Call) -> Closure:
         arguments = [self.value(argument) for argument in node.arguments]
-        if node.name in _ONE_OPERAND:
-            return closures.unary(_ONE_OPERAND[node.name], arguments[0])
-        return closures.binary(operators.TEXT[node.name], *arguments)
+        if node.name == "size":
+            return closures.unary(operators.size, arguments[0])
+        if node.name in CONVERSIONS:
+            return closures.metered_unary(CONVERSIONS[node.name], arguments[0])
+        return closures.metered(operators.TEXT[node.name], *arguments)
 
     def _list(self, node: ListNode) -> Closure:
         return closures.listed(tuple(self.value(item) for item in node.items))
@@ -147,7 +156,7 @@ class _Compiler:
         self._bound = node.variable
         body = self.value(node.body) if node.name == "map" else self.predicate(node.body)
         self._bound = None
-        return closures.macro(node.name, receiver, body)
+        return closures.macro(node.name, receiver, body, cost_of_item(node))
 
     _builders: ClassVar[dict[type[Node], Callable[..., Closure]]] = {
         And: predicate,

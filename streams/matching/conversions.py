@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import Final
 
 from streams.errors import EvaluationError
+from streams.matching import budget
+from streams.matching.budget import Meter
 from topology.records import Json
 
 _INTEGER: Final = re.compile(r"[-+]?[0-9]{1,19}")
@@ -63,9 +65,18 @@ def _to_bool(value: object) -> bool:
     return known
 
 
-CONVERSIONS: Final[dict[str, Callable[[object], Json]]] = {
-    "int": _to_int,
-    "double": _to_double,
-    "string": _to_string,
-    "bool": _to_bool,
+def _charged(convert: Callable[[object], Json]) -> Callable[[Json, Meter], Json]:
+    def converted(value: Json, meter: Meter) -> Json:
+        if type(value) is str:
+            meter.charge(len(value) * budget.READ_CHAR)
+        return convert(value)
+
+    return converted
+
+
+CONVERSIONS: Final[dict[str, Callable[[Json, Meter], Json]]] = {
+    "int": _charged(_to_int),
+    "double": _charged(_to_double),
+    "string": _charged(_to_string),
+    "bool": _charged(_to_bool),
 }

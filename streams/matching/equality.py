@@ -55,6 +55,17 @@ def conjunct_spans(node: Node) -> frozenset[Span]:
     )
 
 
+def residual_of(node: Node) -> Node | None:
+    """Give what is left to evaluate where the keys of the only branch are equal.
+
+    None: nothing is left, or there are several branches, of which any may have equal keys.
+    """
+    rest = tuple(operand for operand in conjuncts(node) if pair_of(operand) is None)
+    if isinstance(node, Or) or not rest or len(rest) == len(conjuncts(node)):
+        return None
+    return And(node.span, rest) if len(rest) > 1 else rest[0]
+
+
 def alternatives(node: Node) -> tuple[Node, ...]:
     """Give the operands of a top-level `||`, or the node itself."""
     return node.operands if isinstance(node, Or) else (node,)

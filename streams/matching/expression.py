@@ -1,13 +1,17 @@
 """An expression: parsed once, then indexed, evaluated, or evaluated by the reference."""
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
+from streams.errors import BudgetError, EvaluationError
 from streams.matching import limits
+from streams.matching.budget import Meter, cost_of, is_closed
 from streams.matching.canonical import Document
-from streams.matching.compiler import Evaluate, closure_of, compiles
-from streams.matching.equality import Branch, branches_of, conjunct_spans
+from streams.matching.compiler import Evaluate, closure_of, closure_of_value, compiles
+from streams.matching.equality import Branch, branches_of, conjunct_spans, residual_of
+from streams.matching.nodes import Literal, Macro, Node
 from streams.matching.parse import Parser
 from streams.matching.places import refuse
 from streams.matching.reference import Program
@@ -27,24 +31,54 @@ class Expression:
         text: As it was written.
         branches: The equalities to index by; empty where all pending runs must be looked at.
         compiled: Whether it is evaluated without celpy.
-        evaluate: Gives the verdict on (trigger event, cancel event or None); raises
-            EvaluationError where there is none (S16).
     """
 
-    __slots__ = ("_program", "branches", "compiled", "evaluate", "text")
+    __slots__ = (
+        "_closure",
+        "_cost",
+        "_program",
+        "_residual",
+        "_root",
+        "branches",
+        "compiled",
+        "text",
+    )
 
     def __init__(self, text: str, variables: frozenset[str]) -> None:
         parser = Parser(text, variables)
         root = parser.parse()
         spans = conjunct_spans(root)
-        self._program = Program(parser.trees, root.span, spans)
+        self._program = Program(parser.trees, root, spans)
+        self._root = root
         self.text = text
         self.branches: tuple[Branch, ...] = branches_of(root)
         self.compiled = compiles(root)
-        self.evaluate: Evaluate = closure_of(root, spans, self._program.closure)
+        self._cost = sum(cost_of(root))
+        self._closure: Evaluate = closure_of(root, spans, self._program.closure)
+        rest = residual_of(root)
+        self._residual: Evaluate = (
+            self._closure if rest is None else closure_of(rest, spans, self._program.closure)
+        )
 
     def __repr__(self) -> str:
         return f"Expression({self.text!r})"
+
+    def check_literals(self) -> None:
+        """Refuse an expression whose literals alone take more than an evaluation may (S37).
+
+        Raises:
+            ExpressionError: It says which part.
+        """
+        meter = Meter()
+        meter.begin(0)
+        for node in _closed_parts(self._root):
+            try:
+                closure_of_value(node, self._program.closure)({}, None, meter)
+            except EvaluationError:
+                continue  # it says so when it is evaluated, or an operand beside it decides
+            except BudgetError:
+                message = "takes more than an evaluation may, whatever the event: shorten its lists"
+                raise refuse(self.text, node.span[0], message) from None
 
     @property
     def indexed(self) -> bool:
@@ -56,13 +90,35 @@ class Expression:
         """Whether equal keys are already a match."""
         return self.indexed and all(branch.exact for branch in self.branches)
 
-    def reference(self, event: Document, async_: Document | None) -> bool:
+    def evaluate(self, event: Document, async_: Document | None, meter: Meter) -> bool:
+        """Give the verdict on a trigger event and a cancel event, None for a trigger's condition.
+
+        Raises:
+            EvaluationError: There is no answer, or it is no boolean (S16).
+            BudgetError: It takes more than the budget that the meter allows (S37).
+        """
+        meter.begin(self._cost)
+        return self._closure(event, async_, meter)
+
+    def evaluate_rest(self, event: Document, async_: Document, meter: Meter) -> bool:
+        """Like `evaluate`, for two events with equal keys: the index has decided that much.
+
+        Raises:
+            EvaluationError: There is no answer, or it is no boolean (S16).
+            BudgetError: It takes more than the budget that the meter allows (S37).
+        """
+        meter.begin(self._cost)
+        return self._residual(event, async_, meter)
+
+    def reference(self, event: Document, async_: Document | None, meter: Meter) -> bool:
         """Answer as celpy does, with numbers and types compared by value (S15) and S14.
 
         Raises:
             EvaluationError: There is no answer, or it is no boolean (S16).
+            BudgetError: It takes more than the budget that the meter allows (S37).
         """
-        return self._program.evaluate(event, async_)
+        meter.begin(0)
+        return self._program.evaluate(event, async_, meter)
 
 
 def parse(text: str, variables: frozenset[str] = VARIABLES) -> Expression:
@@ -74,6 +130,19 @@ def parse(text: str, variables: frozenset[str] = VARIABLES) -> Expression:
         ExpressionError: It says what is wrong, where, and what to do.
     """
     return _parse(text, frozenset(variables))
+
+
+def check(text: str, variables: frozenset[str] = VARIABLES) -> Expression:
+    """Like `parse`, for an expression that is new: refuse also what no event would ever make cheap.
+
+    An expression that is stored already is only parsed: its literals count when it is evaluated.
+
+    Raises:
+        ExpressionError: It says what is wrong, where, and what to do.
+    """
+    expression = parse(text, variables)
+    expression.check_literals()
+    return expression
 
 
 @lru_cache(maxsize=limits.CACHED_EXPRESSIONS)
@@ -100,3 +169,15 @@ def match_expression(path: str) -> str:
     text = f"event.{path} == async.{path}"
     parse(text)
     return text
+
+
+def _closed_parts(node: Node) -> Iterator[Node]:
+    """Give the parts that read no event, inner ones first, so that the first fault is at its place.
+
+    The body of a macro isn't a part: what it reads is the macro's.
+    """
+    inner = (node.receiver,) if isinstance(node, Macro) else node.children()
+    for child in inner:
+        yield from _closed_parts(child)
+    if not isinstance(node, Literal) and is_closed(node):
+        yield node

@@ -12,13 +12,23 @@ NODES: Final = 300
 # Brackets, unary operators, ternaries, arithmetic and the segments of one path all count as levels.
 NESTING: Final = 32
 DURATION_CHARS: Final = 64
-# A macro runs on the thread that routes or decides, in celpy at roughly 100 µs an item.
-MACRO_ITEMS: Final = 1_000
+# In the units of `budget`: an evaluation computes for about 20 ms, on the thread that routes or
+# decides; of these the first list that it walks takes a fifth of its time, which is thus 100 ms.
+EVALUATION_BUDGET: Final = 20_000_000
+# What only celpy can evaluate takes 50 to 80 µs for each item.
+REFERENCE_ITEMS: Final = 1_000
 # Deeper values are neither equal nor a key: an answer must not depend on the caller's stack.
 VALUE_DEPTH: Final = 64
 # Characters or items that `+` may join: `map` repeats a `+` for each of its items.
 CONCATENATION_LENGTH: Final = 64 * 1024
+# What RE2 may keep of a pattern: of one that it can compile with little, and of any other.
+SMALL_PATTERN_BYTES: Final = 256 * 1024
+SMALL_PATTERNS: Final = 256
+LARGE_PATTERN_BYTES: Final = 8 * 1024 * 1024
+LARGE_PATTERNS: Final = 8
+PATTERNS_BYTES: Final = 128 * 1024 * 1024
 # Parsed expressions kept per process, of about 20 KiB each.
 CACHED_EXPRESSIONS: Final = 4_096
 
 assert NESTING < NODES < TOKENS < EXPRESSION_BYTES
+assert SMALL_PATTERNS * SMALL_PATTERN_BYTES + LARGE_PATTERNS * LARGE_PATTERN_BYTES <= PATTERNS_BYTES

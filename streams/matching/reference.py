@@ -4,9 +4,12 @@ celpy decides how an expression is parsed and walked. Where celpy differs from t
 is overridden: operators in `reference_operators`, and here the absorption of errors, `has`,
 literals, macros, and the equality conjuncts of S14. celpy's compiling runner is not used: it turns
 `async` into invalid Python and writes into module globals.
+
+A step of celpy weighs some hundred times a compiled one, in the same table of weights (S37). As
+there, a part is charged when its evaluation begins, and the items of a list when it is walked.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, cast
 
 from celpy.celtypes import BoolType, ListType, MapType, Value
@@ -14,14 +17,15 @@ from celpy.evaluation import Activation, CELEvalError, Evaluator, Result
 from lark import Token
 
 from streams.errors import EvaluationError
-from streams.matching import limits
+from streams.matching import budget, limits
+from streams.matching.budget import Cost, Meter
 from streams.matching.canonical import Document
 from streams.matching.grammar import Syntax, span_of
-from streams.matching.nodes import Node, Span
+from streams.matching.nodes import Macro, Node, Span
 from streams.matching.parse import literal_value
 from streams.matching.projection import project, projection_of
 from streams.matching.reference_macros import MACRO_RESULTS
-from streams.matching.reference_operators import FUNCTIONS, strict_equal
+from streams.matching.reference_operators import charged_functions
 from streams.matching.reference_types import to_cel
 from streams.matching.vocabulary import MACROS
 
@@ -42,43 +46,60 @@ _FAULTS: Final = (
 class Program:
     """An expression for celpy to evaluate."""
 
-    __slots__ = ("_conjuncts", "_root", "_trees")
+    __slots__ = ("_conjuncts", "_items", "_root", "_trees")
 
-    def __init__(self, trees: dict[Span, Syntax], root: Span, conjuncts: frozenset[Span]) -> None:
+    def __init__(self, trees: dict[Span, Syntax], root: Node, conjuncts: frozenset[Span]) -> None:
         self._trees = trees
         self._root = root
         self._conjuncts = conjuncts
+        self._items = dict(_items(root))
 
-    def evaluate(self, event: Document, async_: Document | None) -> bool:
+    def evaluate(self, event: Document, async_: Document | None, meter: Meter) -> bool:
         """Give the verdict on two events.
 
         Raises:
             EvaluationError: There is no answer, or it is no boolean (S16).
+            BudgetError: It takes too much (S37).
         """
-        value = self._value(self._root, event, async_)
+        value = self._value(self._root, event, async_, meter)
         if isinstance(value, BoolType):
             return bool(value)
         raise EvaluationError("the result is not a boolean")
 
-    def closure(self, node: Node) -> Callable[[Document, Document | None], object]:
+    def closure(self, node: Node) -> Callable[[Document, Document | None, Meter], object]:
         """Give a closure for a part that is not compiled: of a boolean, or a celpy value."""
         of_event, of_async = projection_of(node, "event"), projection_of(node, "async")
 
-        def evaluate(event: Document, async_: Document | None) -> object:
-            value = self._value(node.span, project(event, of_event), project(async_, of_async))
+        def evaluate(event: Document, async_: Document | None, meter: Meter) -> object:
+            value = self._value(node, project(event, of_event), project(async_, of_async), meter)
             return bool(value) if isinstance(value, BoolType) else value
 
         return evaluate
 
-    def _value(self, span: Span, event: Document, async_: Document | None) -> Value:
+    def _value(self, node: Node, event: Document, async_: Document | None, meter: Meter) -> Value:
         try:
-            context = {"event": to_cel(event), "async": to_cel(async_)}
-            evaluator = _Evaluator(
-                self._trees[span], Activation(functions=FUNCTIONS), self._conjuncts
-            )
+            meter.charge(sum(_by_reference(node)))
+            context = {"event": to_cel(event, meter), "async": to_cel(async_, meter)}
+            activation = Activation(functions=charged_functions(meter))
+            tree = self._trees[node.span]
+            evaluator = _Evaluator(tree, activation, meter, self._items, self._conjuncts)
             return evaluator.evaluate(context)
         except _FAULTS as fault:
             raise EvaluationError(_reason(fault)) from None
+
+
+def _items(node: Node) -> Iterator[tuple[Span, Cost]]:
+    """What the macros of an expression take per item, by the place of their bodies."""
+    if isinstance(node, Macro):
+        item = budget.cost_of_item(node)
+        yield node.body.span, Cost(item.time * budget.REFERENCE, item.made * budget.REFERENCE_MADE)
+    for child in node.children():
+        yield from _items(child)
+
+
+def _by_reference(node: Node) -> Cost:
+    cost = budget.cost_of(node)
+    return Cost(cost.time * budget.REFERENCE, cost.made * budget.REFERENCE_MADE)
 
 
 def _reason(fault: BaseException) -> str:
@@ -87,14 +108,21 @@ def _reason(fault: BaseException) -> str:
 
 class _Evaluator(Evaluator):
     def __init__(
-        self, ast: Syntax, activation: Activation, conjuncts: frozenset[Span] = frozenset()
+        self,
+        ast: Syntax,
+        activation: Activation,
+        meter: Meter,
+        items: dict[Span, Cost],
+        conjuncts: frozenset[Span] = frozenset(),
     ) -> None:
         super().__init__(ast, activation)
+        self._meter = meter
+        self._items = items
         self._conjuncts = conjuncts
 
     def sub_evaluator(self, ast: Syntax) -> Evaluator:
         """Give celpy an evaluator of our own for the body of a macro."""
-        return _Evaluator(ast, self.activation)
+        return _Evaluator(ast, self.activation, self._meter, self._items)
 
     def conditionaland(self, tree: Syntax) -> Result:
         """Answer false if an operand is false, else an error if an operand is an error."""
@@ -130,11 +158,11 @@ class _Evaluator(Evaluator):
         for side in (left, right):
             if side is None or isinstance(side, CELEvalError):
                 return BoolType(0)
-        return strict_equal(left, right)
+        return self.activation.resolve_function("_==_")(left, right)
 
     def literal(self, tree: Syntax) -> Result:
         """Read a literal as our parser does: celpy drops newlines in triple-quoted strings."""
-        return to_cel(literal_value(cast("Token", tree.children[0])))
+        return to_cel(literal_value(cast("Token", tree.children[0])), self._meter)
 
     def macro_has_eval(self, exprlist: Syntax) -> BoolType:
         """Answer whether the member exists; an error of its container stays an error, as in CEL."""
@@ -159,9 +187,9 @@ class _Evaluator(Evaluator):
             return receiver
         if not isinstance(receiver, ListType | MapType):
             return CELEvalError("a macro needs a list or a map")
-        if len(receiver) > limits.MACRO_ITEMS:
-            return CELEvalError(f"a macro over more than {limits.MACRO_ITEMS} items")
         variable, body = cast("list[Syntax]", cast("Syntax", tree.children[2]).children)
+        self._meter.limit_items(len(receiver), limits.REFERENCE_ITEMS)
+        self._meter.walk(len(receiver), self._items[span_of(body)])
         name = str(cast("Syntax", variable.children[0]).children[0])
         evaluator = self.sub_evaluator(body)
         results = (_caught(evaluator, name, item) for item in receiver)

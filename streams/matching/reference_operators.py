@@ -21,11 +21,11 @@ from celpy.celtypes import (
     TimestampType,
     Value,
 )
-from celpy.evaluation import CELFunction
+from celpy.evaluation import CELFunction, Result
 
-from streams.matching import limits
+from streams.matching import budget, limits, patterns
+from streams.matching.budget import Meter
 from streams.matching.operators import Comparison, Operation, divide_doubles
-from streams.matching.patterns import occurs
 from streams.matching.reference_types import CONVERSIONS, no_overload, strict
 
 _TIMES: Final = (TimestampType, DurationType)
@@ -164,7 +164,7 @@ def _check_length(left: Sized, right: Sized) -> None:
         raise ValueError("the result is too long")
 
 
-FUNCTIONS: Final[dict[str, CELFunction]] = {
+_FUNCTIONS: Final[dict[str, CELFunction]] = {
     "-_": _negate,
     "_+_": _add,
     "_-_": _arithmetic(operator.sub, DoubleType, DurationType),
@@ -183,6 +183,52 @@ FUNCTIONS: Final[dict[str, CELFunction]] = {
     "startsWith": _text(str.startswith),
     "endsWith": _text(str.endswith),
     "contains": _text(operator.contains),
-    "matches": _text(occurs),
+    "matches": _text(patterns.occurs),
     **CONVERSIONS,
 }
+
+
+def charged_functions(meter: Meter) -> dict[str, CELFunction]:
+    """Give all functions; those whose time depends on the size of their operands charge it."""
+    return _FUNCTIONS | {name: _charged(name, meter) for name in _SIZED}
+
+
+def _charged(name: str, meter: Meter) -> CELFunction:
+    function = _FUNCTIONS[name]
+
+    def charged(*arguments: Result) -> Result:
+        if name == "matches":
+            text, pattern = arguments
+            meter.charge(patterns.price(str(text), str(pattern)))
+        else:
+            meter.charge(sum(_size_in_units(argument) for argument in arguments))
+        return function(*arguments)
+
+    return charged
+
+
+# Functions that look at more than the shape of their operands.
+_SIZED: Final = frozenset(
+    {
+        *("_==_", "_!=_", "_in_", "_<_", "_<=_", "_>_", "_>=_", "_+_"),
+        *("startsWith", "endsWith", "contains", "matches", "int", "double", "string", "bool"),
+        "timestamp",
+    }
+)
+
+
+def _size_in_units(value: Result) -> float:
+    """What looking at each value in a value weighs, and at each character of its texts."""
+    units = 0.0
+    pending = [value]
+    while pending:
+        current = pending.pop()
+        if isinstance(current, StringType):
+            units += len(current) * budget.MADE_CHAR
+        elif isinstance(current, ListType):
+            units += len(current) * budget.CONVERTED
+            pending += current
+        elif isinstance(current, MapType):
+            units += len(current) * budget.CONVERTED
+            pending += [*current, *current.values()]
+    return units

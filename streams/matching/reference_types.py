@@ -24,6 +24,8 @@ from celpy.celtypes import (
 )
 from celpy.evaluation import CELEvalError, CELFunction, Result
 
+from streams.matching import budget
+from streams.matching.budget import Meter
 from topology.records import Json
 
 _INTEGER: Final = re.compile(r"[-+]?[0-9]{1,19}")
@@ -37,12 +39,15 @@ _FALSE: Final = frozenset({"false", "False", "FALSE", "f", "0"})
 _PLAIN_DOUBLE: Final = 1e21
 
 
-def to_cel(value: Json) -> Value:
+def to_cel(value: Json, meter: Meter) -> Value:
     """Convert a JSON value to celpy's types; in a loop, since a document may be nested deep."""
     result = _shallow(value)
+    meter.charge(budget.CONVERTED)
     pending = [(value, result)]
     while pending:
         source, target = pending.pop()
+        if isinstance(target, ListType | MapType):
+            meter.charge(len(source) * budget.CONVERTED)
         if isinstance(target, ListType):
             target.extend(map(_shallow, source))
             pending.extend(zip(source, target, strict=True))

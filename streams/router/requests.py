@@ -69,7 +69,7 @@ def _cancel_runs(request: Request, body: CancelRunsBody) -> CancelRuns:
     after, before = _range(body.started_after or 0, body.started_before)
     if body.if_ is not None:
         try:
-            matching.parse(body.if_, TRIGGER_VARIABLES)
+            matching.check(body.if_, TRIGGER_VARIABLES)
         except ExpressionError as error:
             raise RejectedError("bad_request", f"if: {error}") from None
     return CancelRuns(request, _slug(body.slug), after, before, body.if_, body.dry_run)

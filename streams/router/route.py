@@ -6,13 +6,14 @@ Pure: the same event and the same functions always give the same commands, so re
 from collections.abc import Iterable
 from typing import Final
 
-from streams.errors import EvaluationError
+from streams.errors import BudgetError, EvaluationError
 from streams.functions.compiled import CompiledFunction
 from streams.functions.registry import Registry
+from streams.matching import Meter
 from streams.router.drafts import Draft, Routed
 from streams.router.record import Event, Record, Rejection
-from topology import keys
-from topology.records import Cancel, Listen, Listener, Match, Register
+from topology import keys, limits
+from topology.records import EVALUATION_BUDGET, Cancel, Listen, Listener, Match, Register
 
 _NO_REPLAY: Final = (b"", b"", 0)
 
@@ -23,15 +24,17 @@ class EventRouter:
     `cancelled_name` is the name of the events that Countermand itself writes about cancelled runs.
     """
 
-    __slots__ = ("_cancelled_name", "_partitions")
+    __slots__ = ("_cancelled_name", "_meter", "_partitions")
 
     def __init__(self, partitions: int, cancelled_name: str) -> None:
         self._partitions = partitions
         self._cancelled_name = cancelled_name
+        self._meter = Meter()
 
     def route(self, record: Record, event: Event, functions: Registry) -> Routed:
         """The commands of one event, by partition."""
         routed = Routed()
+        self._meter.allow(limits.EVENT_COST)
         cancels: list[Match] = []
         for way in functions.routes(event.name, record.received):
             matches = () if way.cancels is None else way.cancels.matches(event.document)
@@ -51,10 +54,15 @@ class EventRouter:
     ) -> bool:
         """Whether the event starts a run of the function (S1)."""
         try:
-            if not function.triggered_by(event.document):
+            if not function.triggered_by(event.document, self._meter):
                 return False
         except EvaluationError as error:
             routed.errors += ((function.slug, str(error)),)
+            return False
+        except BudgetError as error:
+            routed.errors += ((function.slug, str(error)),)
+            message = f"{function.slug}: the trigger's if: {error}"
+            routed.rejections += (Rejection(EVALUATION_BUDGET, message),)
             return False
         if event.name == self._cancelled_name and _of_run(event) == function.slug:
             return False  # otherwise a cancelled run could start runs without end

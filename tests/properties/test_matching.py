@@ -7,7 +7,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from streams.errors import EvaluationError, ExpressionError
-from streams.matching import Expression, canonical, extractor, parse, values
+from streams.matching import Expression, Meter, canonical, extractor, parse, values
 from tests.support import strategies
 
 Document = dict[str, Any]
@@ -23,11 +23,11 @@ def parsed(text: str) -> Expression:
 
 
 def answer(
-    evaluate: Callable[[Document, Document], bool], event: Document, async_: Document
+    evaluate: Callable[[Document, Document, Meter], bool], event: Document, async_: Document
 ) -> Any:
     """The verdict, or "error" where there is none."""
     try:
-        return evaluate(event, async_)
+        return evaluate(event, async_, Meter.off())
     except EvaluationError:
         return "error"
 
@@ -89,7 +89,7 @@ def test_the_index_never_omits(text: str, events: tuple[Document, Document]) -> 
 def test_canonical_bytes_are_equal_exactly_where_values_are(left: Any, right: Any) -> None:
     """S15: values have equal bytes exactly if CEL calls them equal, alone or in a longer key."""
     expression = parse("event.x == async.x || (event.x == null && async.x == null)")
-    equal = expression.reference({"x": left}, {"x": right})
+    equal = expression.reference({"x": left}, {"x": right}, Meter.off())
     assert (canonical((left,)) == canonical((right,))) is equal
     assert (canonical((left, "a")) == canonical((right, "a"))) is equal
     assert (canonical(("a", left)) == canonical(("a", right))) is equal

@@ -17,7 +17,7 @@ MIB = 1024 * KIB
 BOUNDS = [
     (
         "docs/semantics.md",
-        f"at most {limits.SLICE_DECISIONS} decisions and {limits.SLICE_BYTES // MIB} MiB",
+        f"at most {limits.SLICE_DECISIONS} decisions and {limits.SLICE_ALLOWANCE.bytes // MIB} MiB",
     ),
     ("docs/semantics.md", f"plus {limits.REQUEST_SLACK_MS // limits.SECOND_MS} s"),
     ("docs/semantics.md", f"({limits.PAUSE_AFTER_MS // limits.DAY_MS} days by default)"),

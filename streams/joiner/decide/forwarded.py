@@ -2,7 +2,6 @@
 
 from streams.joiner.decide.commands import cancel_events, listen
 from streams.joiner.decide.view import View
-from topology import limits
 from topology.records import Forward, ForwardedCancel, ForwardedMatch, Unlisten
 
 
@@ -11,8 +10,9 @@ def forwarded(view: View, command: Forward) -> None:
     match command:
         case ForwardedMatch(cancel=event, hits=hits):
             for number, (run_id, rule) in enumerate(hits):
-                if view.bytes >= limits.SLICE_BYTES:
-                    # Only a home knows how large its runs are, so it sends itself the rest.
+                if view.is_full():
+                    # Only a home knows how large its runs are, and what they cost: it sends itself
+                    # the rest.
                     view.forward(view.partition, ForwardedMatch(event, hits[number:]))
                     return
                 cancel_events.match_run(view, event, run_id, rule)

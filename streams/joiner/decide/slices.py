@@ -56,11 +56,7 @@ def _next_runs(view: View, cursor: bytes, end: bytes, decide: Decide) -> tuple[b
     for scanned, (key, letter) in enumerate(view.scan(cursor[tables.PREFIX], cursor)):
         if key >= end:
             return cursor, True
-        if (
-            decisions >= view.slice_decisions
-            or scanned >= limits.SLICE_SCANNED
-            or view.bytes >= limits.SLICE_BYTES
-        ):
+        if decisions >= view.slice_decisions or scanned >= limits.SLICE_SCANNED or view.is_full():
             return cursor, False
         decisions += decide(key[LISTED_RUN], letter)
         cursor = key

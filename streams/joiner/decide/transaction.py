@@ -72,13 +72,16 @@ def decide_batch(
         PoisonError: a command can't be decided; refuse it and decide again on a new view.
         StoreError: the rows can't be read.
     """
+    view.allow(limits.TIMERS_ALLOWANCE)
     for timer in due:
-        if view.bytes >= limits.SLICE_BYTES:
+        if view.is_full():
             break
         view.derive(timer, None)
         timers.fire(view, timer[tables.TIMER_ROW])
+    view.allow(limits.SLICE_ALLOWANCE)
     for key in work[:1]:
         slices.work(view, key)
+    view.allow(limits.INPUT_ALLOWANCE)
     left = limits.INTAKE_COMMANDS
     reached = []
     for record in inputs:
@@ -100,7 +103,7 @@ def _decide_from(view: View, record: Input, at: int, left: int) -> tuple[int, in
     decide = _decide_entry if isinstance(record.body, CommandBatch) else _decide_forward
     size = record.size
     try:
-        while at < size and left > 0 and view.bytes < limits.SLICE_BYTES:
+        while at < size and left > 0 and not view.is_full():
             view.number = 0
             left -= decide(view, record, at)
             at += 1

@@ -10,6 +10,7 @@ from msgspec import Struct
 from streams.functions.compiled import CompiledFunction
 from streams.joiner.decide.functions import Functions
 from streams.joiner.decide.sources import Sources
+from streams.matching import Meter
 from topology import limits, tables
 from topology.records import Command, Definition, Forward, Json, Position, Unlisten
 from topology.tables import RequestRow
@@ -54,6 +55,18 @@ class Output(Struct, frozen=True):
     headers: Headers
 
 
+class Refused(Struct, frozen=True):
+    """An input record that becomes a dead letter: where it lay, its event, and why.
+
+    `kind` is a word for metrics, `message` a sentence.
+    """
+
+    at: Position
+    event: bytes
+    kind: str
+    message: str
+
+
 class Rows(Protocol):
     """The stored rows, as they are after the last commit."""
 
@@ -96,15 +109,29 @@ class View:
         self.applied: defaultdict[type[Command], int] = defaultdict(int)
         self.cancel_delays_ms: list[int] = []
         self.evaluation_errors: list[tuple[str, int, str]] = []
+        self.refused: list[Refused] = []
         self.requests = dict(rows.requests())  # those that aren't over
         self.told_of: dict[bytes, RequestRow] = {}  # the requests that changed
         self.pending = 0  # by how much the number of unfinished runs changed
         self.bytes = 0  # roughly, of what is written and sent
+        self.meter = Meter()  # of all evaluations
         self.number = 0  # of the command that is being decided, in its entry
         self._rows = rows
         self._under: dict[bytes, list[bytes]] = {}
         self._learned: dict[tuple[str, int], CompiledFunction] = {}
         self._parsed: dict[bytes, Json] = {}
+        self.allow(limits.INPUT_ALLOWANCE)
+
+    # Shares of the transaction
+
+    def allow(self, allowance: limits.Allowance) -> None:
+        """Begin a kind of work that has a share of its own."""
+        self._bytes_until = self.bytes + allowance.bytes
+        self._cost_until = self.meter.spent + allowance.cost
+
+    def is_full(self) -> bool:
+        """Whether the share of this kind of work is used up."""
+        return self.bytes >= self._bytes_until or self.meter.spent >= self._cost_until
 
     # Rows
 
@@ -200,6 +227,7 @@ class View:
         """An event from its JSON, which is parsed once per transaction."""
         parsed = self._parsed.get(event)
         if parsed is None:
+            self.meter.add(len(event) * limits.PARSED_BYTE_COST)
             parsed = self._parsed[event] = orjson.loads(event)
         return parsed
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-from streams.errors import EvaluationError
+from streams.errors import BudgetError, EvaluationError
 from streams.functions.compiled import CompiledRule
 from streams.joiner.decide import runs
 from streams.joiner.decide.runs import Run
-from streams.joiner.decide.view import View
-from topology import codec, keys, limits, tables
-from topology.records import CancelEvent, ForwardedMatch, Match
+from streams.joiner.decide.view import Refused, View
+from topology import codec, keys, tables
+from topology.records import EVALUATION_BUDGET, CancelEvent, ForwardedMatch, Match
 from topology.statuses import Cause
 from topology.tables import EventRow, FanOutRow, HeldCancel, HeldMatch
 
@@ -30,12 +30,12 @@ def cancel(view: View, event: CancelEvent, matches: tuple[Match, ...]) -> None:
 def fan_out_slice(view: View, event: CancelEvent, match_key: bytes, cursor: bytes) -> bytes | None:
     """Let a cancel event meet the next listeners under a key; the new cursor, or None at the end.
 
-    A slice is bounded by decisions and by bytes, so that commands of other keys don't wait for it.
+    A slice is bounded by decisions, bytes and cost, so that other commands don't wait for it.
     """
     away: dict[int, list[tuple[bytes, int]]] = {}
     full = False
     for done, (key, _) in enumerate(view.scan(tables.LISTENERS + match_key, cursor)):
-        if done >= view.slice_decisions or view.bytes >= limits.SLICE_BYTES:
+        if done >= view.slice_decisions or view.is_full():
             full = True
             break
         run_id, rule = key[tables.LISTENER_RUN], key[tables.LISTENER_RULE]
@@ -105,12 +105,23 @@ def _matches(view: View, event: CancelEvent, run: Run, rule: CompiledRule) -> bo
         return False
     if not rule.needs_evaluation:
         return True
+    ours, theirs = view.parsed(run.event.event), view.parsed(event.event)
     try:
-        return rule.matches(view.parsed(run.event.event), view.parsed(event.event))
-    except EvaluationError as error:
+        return rule.matches(ours, theirs, view.meter)
+    except (EvaluationError, BudgetError) as error:
         view.count("evaluation_errors")
         view.evaluation_errors.append((run.event.slug, rule.index, str(error)))
+        if isinstance(error, BudgetError):
+            _refuse(view, event, run.event.slug, f"cancel_on[{rule.index}]: {error}")
         return False
+
+
+def _refuse(view: View, event: CancelEvent, slug: str, error: str) -> None:
+    """Make a cancel event a dead letter, once for each function whose rule takes too much (S37)."""
+    key = tables.refused_cancel_key(slug, event)
+    if view.get(key) is None:
+        view.put(key, tables.NOTED)
+        view.refused.append(Refused(event.at, event.event, EVALUATION_BUDGET, f"{slug}: {error}"))
 
 
 def _in_time(cancel: CancelEvent, run: EventRow, early_cancel_ms: int) -> bool:

@@ -1,11 +1,10 @@
 """Cancellations apply to the runs that are there and to later ones (S18 to S25)."""
 
 from collections.abc import Callable
-from typing import Final
 
 import msgspec
 
-from streams.errors import EvaluationError
+from streams.errors import BudgetError, EvaluationError
 from streams.joiner.decide import announcements, requests, runs
 from streams.joiner.decide.requests import Decide, Tally
 from streams.joiner.decide.runs import Run
@@ -14,9 +13,6 @@ from topology import limits, tables
 from topology.records import CancelRun, CancelRuns, StopCancellation
 from topology.statuses import Cause
 from topology.tables import UNFINISHED_LETTERS, EventRow, RequestRow
-
-# Decisions that one run counts for, if celpy evaluates the condition: that takes some 0.3 ms.
-_SLOW: Final = 10
 
 
 def cancel_runs(view: View, context: Context, command: CancelRuns) -> None:
@@ -55,7 +51,6 @@ def cancel_one(view: View, context: Context, command: CancelRun) -> None:
 def decider(view: View, _row: RequestRow, command: CancelRuns, tally: Tally) -> Decide:
     """Makes the decision of a cancellation on each run of its scan."""
     fits, meet = _fitting(view, command, tally), _meeting(view, command, tally)
-    work = _work(view, command)
 
     def decide(run_id: bytes, letter: bytes) -> int:
         tally.scanned += 1
@@ -69,7 +64,7 @@ def decider(view: View, _row: RequestRow, command: CancelRuns, tally: Tally) -> 
                 tally.already_ended += 1
             else:
                 meet(run)
-        return work
+        return 1
 
     return decide
 
@@ -96,12 +91,6 @@ def meet_late(view: View, run: Run) -> None:
             requests.write(view, requests.tallied(row, tally))
 
 
-def _work(view: View, command: CancelRuns) -> int:
-    """How many decisions a run counts for: some conditions take a hundred times as long."""
-    text = command.condition
-    return 1 if text is None or view.functions.condition(text).compiled else _SLOW
-
-
 def _fitting(view: View, command: CancelRuns, tally: Tally) -> Callable[[bytes, EventRow], bool]:
     """Makes the check whether a cancellation's condition is true for a run (id and event)."""
     if command.condition is None:
@@ -110,8 +99,8 @@ def _fitting(view: View, command: CancelRuns, tally: Tally) -> Callable[[bytes, 
 
     def fits(run_id: bytes, event: EventRow) -> bool:
         try:
-            return evaluate(view.parsed(event.event), None)
-        except EvaluationError as error:
+            return evaluate(view.parsed(event.event), None, view.meter)
+        except (EvaluationError, BudgetError) as error:
             tally.failed += 1
             announcements.failed_on(view, request_id, run_id, str(error))
             return False

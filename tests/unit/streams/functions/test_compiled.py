@@ -6,6 +6,7 @@ import pytest
 
 from streams.errors import DefinitionError, EvaluationError, ExpressionError
 from streams.functions.compiled import CompiledFunction, cancel_matchers, compile_definition
+from streams.matching import Meter
 from topology import codec, keys
 from topology.records import CancelRule, Definition, Function, Listener, Match, Trigger
 
@@ -78,8 +79,8 @@ def test_a_rule_without_a_single_scope_is_refused(rule: CancelRule) -> None:
 def test_an_event_triggers_by_name() -> None:
     """S1: a trigger without a condition is decided by the event's name."""
     function = compiled()
-    assert function.triggered_by(placed())
-    assert not function.triggered_by(event("order/dropped"))
+    assert function.triggered_by(placed(), Meter())
+    assert not function.triggered_by(event("order/dropped"), Meter())
 
 
 def test_an_event_triggers_only_where_a_condition_is_true() -> None:
@@ -90,9 +91,9 @@ def test_an_event_triggers_only_where_a_condition_is_true() -> None:
             Trigger(event="order/placed", if_="event.data.urgent == true"),
         )
     )
-    assert function.triggered_by(placed(pages=4, urgent=False))
-    assert function.triggered_by(placed(pages=1, urgent=True))
-    assert not function.triggered_by(placed(pages=1, urgent=False))
+    assert function.triggered_by(placed(pages=4, urgent=False), Meter())
+    assert function.triggered_by(placed(pages=1, urgent=True), Meter())
+    assert not function.triggered_by(placed(pages=1, urgent=False), Meter())
 
 
 def test_a_trigger_without_condition_outweighs_its_namesakes() -> None:
@@ -101,7 +102,7 @@ def test_a_trigger_without_condition_outweighs_its_namesakes() -> None:
         Trigger(event="order/placed", if_="event.data.pages > 3"),
         Trigger(event="order/placed"),
     )
-    assert compiled(triggers=triggers).triggered_by(placed())
+    assert compiled(triggers=triggers).triggered_by(placed(), Meter())
 
 
 def test_a_condition_without_an_answer_is_an_error_unless_another_is_true() -> None:
@@ -109,9 +110,9 @@ def test_a_condition_without_an_answer_is_an_error_unless_another_is_true() -> N
     failing = Trigger(event="order/placed", if_="event.data.pages > 3")
     function = compiled(triggers=(failing,))
     with pytest.raises(EvaluationError):
-        function.triggered_by(placed(pages="many"))
+        function.triggered_by(placed(pages="many"), Meter())
     other = Trigger(event="order/placed", if_='event.data.pages == "many"')
-    assert compiled(triggers=(failing, other)).triggered_by(placed(pages="many"))
+    assert compiled(triggers=(failing, other)).triggered_by(placed(pages="many"), Meter())
 
 
 def test_a_run_and_its_cancel_meet_under_one_key() -> None:
@@ -227,12 +228,15 @@ def test_the_whole_expression_decides() -> None:
     rule = compiled(
         CancelRule(event="c", if_="event.data.id == async.data.id && async.data.n > 3")
     ).rules[0]
-    assert rule.matches(placed(id=1), event("c", id=1.0, n=4))
-    assert not rule.matches(placed(id=1), event("c", id=1, n=3))
-    assert not rule.matches(placed(id=1), event("c", n=4))
+    assert rule.matches(placed(id=1), event("c", id=1.0, n=4), Meter())
+    assert not rule.matches(placed(id=1), event("c", id=1, n=3), Meter())
     with pytest.raises(EvaluationError):
-        rule.matches(placed(id=1), event("c", id=1, n="x"))
-    assert compiled(CancelRule(event="c", all_runs=True)).rules[0].matches(placed(), event("c"))
+        rule.matches(placed(id=1), event("c", id=1, n="x"), Meter())
+    assert (
+        compiled(CancelRule(event="c", all_runs=True))
+        .rules[0]
+        .matches(placed(), event("c"), Meter())
+    )
 
 
 def test_versions_share_the_kinds_they_have_in_common() -> None:

@@ -9,7 +9,7 @@ import pytest
 from celpy import CompiledRunner, Environment
 
 from streams.errors import CountermandError, EvaluationError, ExpressionError
-from streams.matching import parse
+from streams.matching import Meter, parse
 from streams.matching.expression import Expression
 
 EVENT = frozenset({"event"})
@@ -131,7 +131,7 @@ def test_a_trigger_condition_reads_the_event_alone() -> None:
     assert refusal("async.a == 1", EVENT).message == (
         "unknown variable async: this expression reads event"
     )
-    assert parse("event.data.pages > 0", EVENT).evaluate({"data": {"pages": 2}}, None)
+    assert parse("event.data.pages > 0", EVENT).evaluate({"data": {"pages": 2}}, None, Meter())
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_what_just_keeps_the_limits_is_parsed_and_evaluated(text: str) -> None:
     for evaluate in (expression.evaluate, expression.reference):
         answer = ""
         try:
-            evaluate({"a": 1}, {})
+            evaluate({"a": 1}, {}, Meter())
         except EvaluationError as error:
             answer = str(error)
         assert "nested" not in answer
@@ -198,7 +198,7 @@ def test_no_text_takes_exponential_time(text: str) -> None:
     """Literals that take celpy's backtracking patterns long are refused before."""
     started = time.perf_counter()
     with suppress(ExpressionError):
-        parse(text).evaluate({"a": "a" * 10_000 + "b"}, None)
+        parse(text).evaluate({"a": "a" * 10_000 + "b"}, None, Meter.off())
     assert time.perf_counter() - started < 1
 
 
@@ -206,7 +206,7 @@ def test_celpy_neither_changes_nor_is_changed_by_this_process() -> None:
     """Expressions are parsed by a parser of their own, whatever runner celpy has been given."""
     environment = Environment(runner_class=CompiledRunner)
     limit = sys.getrecursionlimit()
-    assert Expression("event.a == 1", EVENT).evaluate({"a": 1}, None)
+    assert Expression("event.a == 1", EVENT).evaluate({"a": 1}, None, Meter())
     assert sys.getrecursionlimit() == limit
     assert environment.program(environment.compile("1 + 1")).evaluate({}) == 2
 

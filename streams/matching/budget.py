@@ -1,0 +1,165 @@
+"""What one evaluation may take (S37): a table of weights, and the meter that charges them.
+
+A unit is about a nanosecond of the machine of the benchmarks; `make bench ONLY=budget` compares the
+weights with the time that evaluations take. What an evaluation makes weighs so much that at most
+some 8 MiB of new values fit into a budget. Everything that depends on the events' data is charged
+before it is done, so an evaluation that is too expensive ends before it takes its time; the rest is
+bounded by the limit of nodes and charged when the evaluation begins.
+"""
+
+import math
+from typing import Final, NamedTuple
+
+from streams.errors import BudgetError
+from streams.matching import limits
+from streams.matching.nodes import Binary, Call, ListNode, Macro, MapNode, Node, Reference
+
+# One node of the syntax tree, and one segment of a path.
+STEP: Final = 100
+# One item of a list that a macro walks, besides the nodes of its body.
+ITEM: Final = 150
+# Two values that `==` or `in` compare, and a character of two texts of one length.
+COMPARED: Final = 120
+COMPARED_CHAR: Final = 0.05
+# A string that `in` looks for in a list, per item.
+SOUGHT: Final = 15
+# A part of an expression without an answer, where `&&`, `||` or a macro goes on behind it.
+ERROR: Final = 2_000
+# A number, an item of a list, a member of a map, and a character of a text that are made.
+MADE_NUMBER: Final = 80
+MADE_ITEM: Final = 20
+MADE_MEMBER: Final = 250
+MADE_CHAR: Final = 10
+# A list or a map that is made, besides what is in it.
+MADE_CONTAINER: Final = 150
+# A character of a text that is searched or converted.
+READ_CHAR: Final = 2
+# Each instruction of a pattern's program, when it begins, and for each character that it reads.
+PATTERN: Final = 400
+PATTERN_CHAR: Final = 2
+# A value of an event that is converted for celpy, and how much more anything weighs there.
+CONVERTED: Final = 1_500
+REFERENCE: Final = 120
+REFERENCE_MADE: Final = 4
+# A method of a timestamp with a time zone, whose rules are looked up.
+ZONE: Final = 300_000
+
+# How much less time weighs for the first list that an evaluation walks.
+_FIRST_WALK: Final = 5
+
+
+class Cost(NamedTuple):
+    """What a part of an expression takes at least: for its `time`, and for what it `made`."""
+
+    time: int
+    made: int = 0
+
+
+class Meter:
+    """Counts what evaluations take, and ends those that take too much.
+
+    One meter may count many evaluations, of one transaction for instance: each has a budget of
+    its own, and all together have `total`, if given. The first list that an evaluation walks
+    weighs less, so that a rule may look once at each item of the largest event.
+
+    Attributes:
+        spent: What all evaluations have taken until now, in units.
+    """
+
+    __slots__ = ("_each", "_is_first", "_until", "spent", "total")
+
+    def __init__(self, total: float = math.inf, each: float = limits.EVALUATION_BUDGET) -> None:
+        """Start at nothing; `each` is the budget of one evaluation."""
+        self.spent: float = 0
+        self.total = total
+        self._each = each
+        self._until = min(total, each)
+        self._is_first = True
+
+    @classmethod
+    def off(cls) -> "Meter":
+        """A meter that ends nothing."""
+        return cls(each=math.inf)
+
+    def begin(self, cost: int) -> None:
+        """Begin an evaluation that takes at least `cost`.
+
+        Raises:
+            BudgetError: the evaluations before it have spent the `total`.
+        """
+        self._until = min(self.total, self.spent + self._each)
+        self._is_first = True
+        self.charge(cost)
+
+    def allow(self, total: float) -> None:
+        """Let all evaluations from now on take so much together."""
+        self.total = self.spent + total
+
+    def charge(self, units: float) -> None:
+        """Charge what comes next.
+
+        Raises:
+            BudgetError: it doesn't fit; then nothing is charged.
+        """
+        spent = self.spent + units
+        if spent > self._until:
+            raise BudgetError("the evaluation takes more than its budget (docs/limits.md)")
+        self.spent = spent
+
+    def add(self, units: float) -> None:
+        """Count work that is done in any case."""
+        self.spent += units
+
+    def walk(self, items: int, each: Cost) -> None:
+        """Charge a walk over some items of which each takes so much; see `charge`."""
+        self.charge(items * (self.weight_of_walk(each.time) + each.made))
+
+    def weight_of_walk(self, time: float) -> float:
+        """What an item weighs for its time, in the walk that begins now."""
+        first, self._is_first = self._is_first, False
+        return time / _FIRST_WALK if first else time
+
+    def limit_items(self, items: int, most: int) -> None:
+        """Allow at most so many items, unless this meter is off.
+
+        Raises:
+            BudgetError: there are more.
+        """
+        if items > most and self._each != math.inf:
+            raise BudgetError(f"a list of {items} items where only {most} may be walked")
+
+
+def cost_of(node: Node) -> Cost:
+    """What evaluating a node takes, whatever the data: all but walks, which are charged then."""
+    time, made = STEP * node.weight, 0
+    match node:
+        case ListNode(items=items):
+            made = MADE_CONTAINER + MADE_ITEM * len(items)
+        case MapNode(items=items):
+            made = MADE_CONTAINER + MADE_MEMBER * len(items)
+        case Binary(operator="+" | "-" | "*" | "/" | "%") | Call():
+            made = MADE_NUMBER
+        case Macro(receiver=receiver):
+            # The body is charged per item, when their number is known.
+            inner = cost_of(receiver)
+            return Cost(time + inner.time, MADE_CONTAINER + inner.made)
+    for child in node.children():
+        inner = cost_of(child)
+        time, made = time + inner.time, made + inner.made
+    return Cost(time, made)
+
+
+def cost_of_item(node: Macro) -> Cost:
+    """What a macro takes per item."""
+    body = cost_of(node.body)
+    keeps = node.name in {"map", "filter", "exists_one"}
+    return Cost(ITEM + body.time, body.made + (MADE_ITEM if keeps else 0))
+
+
+def is_closed(node: Node, bound: str = "") -> bool:
+    """Whether a node's value is the same for all events."""
+    if isinstance(node, Reference):
+        return node.variable == bound
+    if isinstance(node, Macro):
+        return is_closed(node.receiver, bound) and is_closed(node.body, node.variable)
+    return all(is_closed(child, bound) for child in node.children())
