@@ -12,17 +12,19 @@ from typing import Final, NamedTuple
 
 from streams.errors import BudgetError
 from streams.matching import limits
-from streams.matching.nodes import Binary, Call, ListNode, Macro, MapNode, Node, Reference
+from streams.matching.nodes import Binary, Call, ListNode, Literal, Macro, MapNode, Node, Reference
 
 # One node of the syntax tree, and one segment of a path.
 STEP: Final = 100
 # One item of a list that a macro walks, besides the nodes of its body.
 ITEM: Final = 150
-# Two values that `==` or `in` compare, and a character of two texts of one length.
-COMPARED: Final = 120
-COMPARED_CHAR: Final = 0.05
+# Two values that `==` or `in` compare, and a character of two texts of one length. Two lists or two
+# maps weigh as much as some values more.
+COMPARED: Final = 160
+COMPARED_CONTAINER: Final = 5
+COMPARED_CHAR: Final = 0.06
 # A string that `in` looks for in a list, per item.
-SOUGHT: Final = 15
+SOUGHT: Final = 20
 # A part of an expression without an answer, where `&&`, `||` or a macro goes on behind it.
 ERROR: Final = 2_000
 # A number, an item of a list, a member of a map, and a character of a text that are made.
@@ -33,16 +35,18 @@ MADE_CHAR: Final = 10
 # A list or a map that is made, besides what is in it.
 MADE_CONTAINER: Final = 150
 # A character of a text that is searched or converted.
-READ_CHAR: Final = 2
-# Each instruction of a pattern's program, when it begins, and for each character that it reads.
-PATTERN: Final = 400
+READ_CHAR: Final = 3
+# A search by a pattern; and each instruction of its program, for each character that it reads, and
+# once where the program is so large that it may have to be made again.
+PATTERN: Final = 2_500
 PATTERN_CHAR: Final = 2
+PATTERN_MADE: Final = 500
 # A value of an event that is converted for celpy, and how much more anything weighs there.
 CONVERTED: Final = 1_500
 REFERENCE: Final = 120
 REFERENCE_MADE: Final = 4
-# A method of a timestamp with a time zone, whose rules are looked up.
-ZONE: Final = 300_000
+# Looking up a time zone that an event names: as much as so many steps.
+ZONE_STEPS: Final = 15
 
 # How much less time weighs for the first list that an evaluation walks.
 _FIRST_WALK: Final = 5
@@ -137,6 +141,9 @@ def cost_of(node: Node) -> Cost:
             made = MADE_CONTAINER + MADE_ITEM * len(items)
         case MapNode(items=items):
             made = MADE_CONTAINER + MADE_MEMBER * len(items)
+        case Call(name=name, arguments=(_, zone)) if name.startswith("get"):
+            time += 0 if isinstance(zone, Literal) else STEP * ZONE_STEPS
+            made = MADE_NUMBER
         case Binary(operator="+" | "-" | "*" | "/" | "%") | Call():
             made = MADE_NUMBER
         case Macro(receiver=receiver):

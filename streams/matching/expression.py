@@ -6,12 +6,12 @@ from functools import lru_cache
 from typing import Final
 
 from streams.errors import BudgetError, EvaluationError
-from streams.matching import limits
+from streams.matching import limits, patterns
 from streams.matching.budget import Meter, cost_of, is_closed
 from streams.matching.canonical import Document
 from streams.matching.compiler import Evaluate, closure_of, closure_of_value, compiles
 from streams.matching.equality import Branch, branches_of, conjunct_spans, residual_of
-from streams.matching.nodes import Literal, Macro, Node
+from streams.matching.nodes import Call, Literal, Macro, Node
 from streams.matching.parse import Parser
 from streams.matching.places import refuse
 from streams.matching.reference import Program
@@ -71,14 +71,21 @@ class Expression:
         """
         meter = Meter()
         meter.begin(0)
-        for node in _closed_parts(self._root):
+        for node in _literal_parts(self._root):
             try:
-                closure_of_value(node, self._program.closure)({}, None, meter)
+                self._take_literal(node, meter)
             except EvaluationError:
                 continue  # it says so when it is evaluated, or an operand beside it decides
             except BudgetError:
-                message = "takes more than an evaluation may, whatever the event: shorten its lists"
+                message = "takes more than an evaluation may, whatever the event: shorten it"
                 raise refuse(self.text, node.span[0], message) from None
+
+    def _take_literal(self, node: Node, meter: Meter) -> None:
+        match node:
+            case Call(name="matches", arguments=(_, Literal(value=str(pattern)))):
+                meter.charge(patterns.price("", pattern))
+            case _ if is_closed(node):
+                closure_of_value(node, self._program.closure)({}, None, meter)
 
     @property
     def indexed(self) -> bool:
@@ -171,13 +178,12 @@ def match_expression(path: str) -> str:
     return text
 
 
-def _closed_parts(node: Node) -> Iterator[Node]:
-    """Give the parts that read no event, inner ones first, so that the first fault is at its place.
+def _literal_parts(node: Node) -> Iterator[Node]:
+    """Give the parts that are more than a literal, inner ones first: the first fault has its place.
 
     The body of a macro isn't a part: what it reads is the macro's.
     """
-    inner = (node.receiver,) if isinstance(node, Macro) else node.children()
-    for child in inner:
-        yield from _closed_parts(child)
-    if not isinstance(node, Literal) and is_closed(node):
+    for child in (node.receiver,) if isinstance(node, Macro) else node.children():
+        yield from _literal_parts(child)
+    if not isinstance(node, Literal):
         yield node

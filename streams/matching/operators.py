@@ -58,7 +58,7 @@ def _deep_equal(left: Json, right: Json, meter: Meter, weight: float, depth: int
         raise EvaluationError(f"values nested over {limits.VALUE_DEPTH} levels can't be compared")
     if len(left) != len(right):
         return False
-    meter.charge(len(left) * weight)
+    meter.charge((len(left) + budget.COMPARED_CONTAINER) * weight)
     pairs: Iterable[tuple[Json, Json]]
     if type(left) is list:
         pairs = zip(left, right, strict=True)

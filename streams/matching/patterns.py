@@ -38,8 +38,10 @@ def occurs(text: str, pattern: str) -> bool:
 
 def price(text: str, pattern: str) -> float:
     """What this weighs in the units of `budget`: at worst RE2 tries its whole program per char."""
-    size = compiled(pattern).programsize
-    return size * (budget.PATTERN + len(text) * budget.PATTERN_CHAR)
+    small = _small(pattern)
+    size = (small or _large(pattern)).programsize
+    made = 0 if small else size * budget.PATTERN_MADE
+    return budget.PATTERN + made + size * len(text) * budget.PATTERN_CHAR
 
 
 @lru_cache(maxsize=limits.SMALL_PATTERNS)

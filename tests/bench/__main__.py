@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from tests.bench import api, bulk, fan_out, latency, pending, rates, read_model, sdk
+from tests.bench import api, budget, bulk, fan_out, latency, pending, rates, read_model, sdk
 from tests.bench.bench import Bench, local_bench
 from tests.bench.deployment import say
 
@@ -19,6 +19,7 @@ PARTS: Final[Mapping[str, Callable[[Bench], Mapping[str, object]]]] = {
     "api_ms": api.measure,
     "read_model": read_model.measure,
     "sdk": sdk.measure,
+    "budget": budget.measure,
 }
 
 

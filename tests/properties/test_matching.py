@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from streams.errors import EvaluationError, ExpressionError
+from streams.errors import BudgetError, EvaluationError, ExpressionError
 from streams.matching import Expression, Meter, canonical, extractor, parse, values
 from tests.support import strategies
 
@@ -55,6 +55,31 @@ def test_compiled_and_reference_evaluation_agree(
     expression = parsed(text)
     expected = answer(expression.reference, event, async_)
     assert answer(expression.evaluate, event, async_) == expected, text
+
+
+@settings(max_examples=250, deadline=None)
+@given(
+    strategies.expressions,
+    strategies.document_pairs(),
+    st.integers(min_value=0, max_value=200_000),
+)
+def test_a_budget_ends_an_evaluation_and_changes_no_answer(
+    text: str, events: tuple[Document, Document], budget: int
+) -> None:
+    """S37: an evaluation has the answer that it has without a budget, or none; never another."""
+    event, async_ = events
+    expression = parsed(text)
+    for evaluate in (expression.evaluate, expression.reference):
+        meter = Meter(each=budget)
+        try:
+            answered: Any = evaluate(event, async_, meter)
+        except EvaluationError:
+            answered = "error"
+        except BudgetError:
+            assert meter.spent <= budget
+            continue
+        assert answered == answer(evaluate, event, async_)
+        assert meter.spent <= budget
 
 
 @settings(max_examples=250, deadline=None)

@@ -125,11 +125,12 @@ class LogChangelog(Changelog):
 
 
 class Committed(NamedTuple):
-    """What one transaction wrote."""
+    """What one transaction wrote, and what its evaluations cost."""
 
     outputs: list[Output]
     rows: int
     size: int
+    cost: float
 
 
 class RecordedFigures(Figures):
@@ -146,7 +147,7 @@ class RecordedFigures(Figures):
         self.counts.update(view.counts)
         size = sum(len(key) + len(value or b"") for key, value in view.changed.items())
         size += sum(len(output.value or b"") for output in view.outputs)
-        self.transactions.append(Committed(view.outputs, len(view.changed), size))
+        self.transactions.append(Committed(view.outputs, len(view.changed), size, view.meter.spent))
 
 
 class StepwisePartition(PartitionProcessor):

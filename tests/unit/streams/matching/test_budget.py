@@ -1,0 +1,203 @@
+"""What an evaluation may take (S37): an expression that is too expensive ends, and nothing else."""
+
+from typing import Any
+
+import pytest
+import re2
+
+from streams.errors import BudgetError, EvaluationError, ExpressionError
+from streams.matching import Meter, check, limits, parse, patterns
+
+# The most that 512 KiB of JSON hold of short texts.
+IDS = [f"{number:05d}" for number in range(65_000)]
+NUMBERS = list(range(80_000))
+BOMB = "[[[1]]]" + ".map(x,x+x)" * 9 + "[0]" + ".map(x,x+x)" * 16 + ".exists(x, 2 in x)"
+QUADRATIC = "event.data.few.exists(x, -1-x in event.data.wide)"
+# Only celpy evaluates this, so it comes after the operands beside it.
+LATE_TRUE = "timestamp('2026-01-01T00:00:00Z') != null"
+WIDE = {"few": NUMBERS[:1_000], "wide": NUMBERS}
+
+
+def evaluated(
+    text: str, data: Any = None, async_data: Any = None, meter: Meter | None = None
+) -> bool:
+    """The answer within the budget."""
+    event, async_ = {"data": data}, {"data": async_data}
+    return parse(text).evaluate(event, async_, meter or Meter())
+
+
+EXPENSIVE = [
+    pytest.param(BOMB, None, id="lists that double"),
+    pytest.param(QUADRATIC, WIDE, id="a list for each item of a list"),
+    pytest.param(
+        "event.data.few.exists(x, async.data.wide == event.data.wide && false)",
+        WIDE,
+        id="two lists for each item",
+    ),
+    pytest.param(
+        "event.data.few.exists(x, event.data.text.contains('aab'))",
+        {"few": NUMBERS[:1_000], "text": "a" * 400_000},
+        id="a text that is searched for each item",
+    ),
+    pytest.param(
+        "event.data.few.exists(x, event.data.text + 'b' == 'b')",
+        {"few": NUMBERS[:1_000], "text": "a" * 60_000},
+        id="a text that is made for each item",
+    ),
+    pytest.param(
+        "event.data.few.exists(x, double(event.data.text) == 1.0)",
+        {"few": NUMBERS[:1_000], "text": "1" * 400_000},
+        id="a text that is converted for each item",
+    ),
+    pytest.param(
+        "event.data.few.exists(x, event.data.text == async.data.text && false)",
+        {"few": NUMBERS[:2_000], "text": "a" * 400_000},
+        id="a text that is compared for each item",
+    ),
+    pytest.param(
+        "event.data.few.map(x, {'a': x, 'b': [x, x]}).map(y, [y, y, y, y]).size() > 0",
+        {"few": NUMBERS},
+        id="values that are made",
+    ),
+    pytest.param(
+        "event.data.wide.exists(x, x.none == 1)", {"wide": NUMBERS}, id="errors that are caught"
+    ),
+    pytest.param(
+        "event.data.few.exists(x, event.data.text.matches('(.{0,500}){0,2}b'))",
+        {"few": NUMBERS[:1_000], "text": "a" * 10_000},
+        id="a pattern with a large program",
+    ),
+    pytest.param(
+        "event.data.times.exists(t, timestamp(t) > timestamp('2030-01-01T00:00:00Z'))",
+        {"times": ["2026-01-01T00:00:00Z"] * (limits.REFERENCE_ITEMS + 1)},
+        id="a list that only celpy can walk",
+    ),
+    pytest.param(
+        "timestamp(event.data.wide[0]) > timestamp('2030-01-01T00:00:00Z')",
+        {"wide": IDS},
+        id="an event that is converted for celpy",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "data"), EXPENSIVE)
+def test_an_expensive_evaluation_ends(text: str, data: Any) -> None:
+    """It ends before it takes more than its budget, and takes the same each time."""
+    spent = []
+    for _ in range(2):
+        meter = Meter()
+        with pytest.raises(BudgetError, match=r"docs/limits\.md|may be walked"):
+            evaluated(text, data, data, meter)
+        spent.append(meter.spent)
+    assert spent[0] == spent[1] <= limits.EVALUATION_BUDGET
+
+
+@pytest.mark.parametrize(("text", "data"), EXPENSIVE[1:])  # the first is nested too deeply
+@pytest.mark.parametrize(
+    "around",
+    [
+        f"({{}}) || {LATE_TRUE}",
+        f"({{}}) && !({LATE_TRUE}) || {LATE_TRUE}",
+        f"!(({{}}) && !({LATE_TRUE}))",
+    ],
+)
+def test_no_operator_goes_on_after_it(text: str, data: Any, around: str) -> None:
+    """What would absorb an error doesn't absorb the end of the budget."""
+    with pytest.raises(BudgetError):
+        evaluated(around.format(text), data, data)
+
+
+@pytest.mark.parametrize(("text", "data"), EXPENSIVE[:3])
+def test_the_reference_ends_too(text: str, data: Any) -> None:
+    """The reference is charged by the same table."""
+    meter = Meter()
+    with pytest.raises(BudgetError):
+        parse(text).reference({"data": data}, {"data": data}, meter)
+    assert meter.spent <= limits.EVALUATION_BUDGET
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("event.data.exists(i, i == async.data.id)", True),
+        ("event.data.all(i, i != async.data.none)", True),
+        ("async.data.id in event.data", True),
+        ("async.data.none in event.data", False),
+        ("event.data == async.data.ids || false", True),
+        ("async.data.ids.exists(i, i == event.data[64999])", True),
+        ("event.data.exists(i, i == async.data.none || i == async.data.id)", True),
+        ("event.data.filter(i, i == async.data.id).size() == 1", True),
+        ("event.data.map(i, i).size() == 65000", True),
+    ],
+)
+def test_one_look_at_each_item_of_the_largest_event_fits(text: str, answer: bool) -> None:
+    """Lists of ids work up to what an event holds."""
+    assert evaluated(text, IDS, {"id": IDS[-1], "none": "none", "ids": list(IDS)}) is answer
+
+
+def test_what_literals_alone_exceed_is_refused_when_applied() -> None:
+    """At its place; where such an expression is stored already, it only ends when evaluated."""
+    text = f"event.data.ok == true &&\n {BOMB}"
+    with pytest.raises(ExpressionError, match="whatever the event") as refused:
+        check(text)
+    assert (refused.value.line, refused.value.column) == (2, 2)
+    assert parse(text).indexed is False
+    with pytest.raises(BudgetError):
+        evaluated(text, {"ok": True})
+
+
+def test_a_pattern_that_no_evaluation_can_use_is_refused_when_applied() -> None:
+    """Its program alone takes more than a budget, since it may have to be made each time."""
+    text = r"event.data.id.matches('^\\p{L}{1,100}$')"
+    with pytest.raises(ExpressionError, match="whatever the event") as refused:
+        check(text)
+    assert refused.value.position == 0
+    assert parse(text).compiled
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "event.data.id in ['a', 'b'] && [1, 2].exists(x, x == event.data.n)",
+        "[1, 'a'].map(x, x + 1) == [] || event.data.ok == true",
+        "timestamp('2026-01-01T00:00:00Z') < timestamp(event.data.at)",
+        "[1, 2, 3].map(x, x * 2).exists(x, x == event.data.n)",
+    ],
+)
+def test_literals_that_fit_are_accepted(text: str) -> None:
+    """Also where they have no answer: an operand beside them may decide."""
+    assert check(text).text == text
+
+
+def test_evaluations_may_have_one_budget_together() -> None:
+    """What is left of it is less than an evaluation's own, in the end nothing."""
+    text = "event.data.exists(i, i == 'none')"
+    alone = Meter()
+    assert evaluated(text, IDS, meter=alone) is False
+    meter = Meter()
+    meter.allow(2.5 * alone.spent)
+    assert not evaluated(text, IDS, meter=meter)
+    assert not evaluated(text, IDS, meter=meter)
+    for _ in range(2):
+        with pytest.raises(BudgetError):
+            evaluated(text, IDS, meter=meter)
+    meter.allow(2.5 * alone.spent)
+    assert not evaluated(text, IDS, meter=meter)
+
+
+def test_an_error_shows_no_large_value() -> None:
+    """Writing out a key of 400 KB for a message, only to cut it off, would take its time."""
+    with pytest.raises(EvaluationError) as missing:
+        evaluated("event.data.map[event.data.key] == 1", {"map": {}, "key": "k" * 400_000})
+    assert len(str(missing.value)) < 100
+
+
+def test_patterns_are_bounded_in_all() -> None:
+    """However many there are, RE2 keeps no more than stated; its own cache keeps nothing."""
+    for number in range(2 * limits.SMALL_PATTERNS):
+        patterns.compiled(f"^report-{number}$")
+    for number in range(2 * limits.LARGE_PATTERNS):
+        patterns.compiled(rf"\p{{L}}{{1,100}}{number}")
+    kept = [(patterns._small, limits.SMALL_PATTERNS), (patterns._large, limits.LARGE_PATTERNS)]
+    assert [cache.cache_info().currsize for cache, _ in kept] == [most for _, most in kept]
+    assert re2._Regexp._make.cache_info().currsize == 0
