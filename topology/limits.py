@@ -65,6 +65,8 @@ TRANSACTION_TIMEOUT_MS: Final = 15 * SECOND_MS
 # The input of one transaction: so little that the outputs stay below the limits above.
 INTAKE_COMMANDS: Final = 2_000
 INTAKE_BYTES: Final = 2 * 1024 * 1024
+# What a registration writes and sends besides its event, at most: ids, listeners, headers.
+REGISTRATION_BYTES: Final = 8 * 1024
 # What all commands of one input record make one partition write and send: a router refuses more.
 ENTRY_BYTES: Final = 12 * 1024 * 1024
 # Timers that fire in one transaction.

@@ -36,6 +36,10 @@ _COMMAND_BYTES: Final = 96
 _KEY_BYTES: Final = 40
 _CHAR_BYTES: Final = 4
 _BATCH_BYTES: Final = 1_024
+# So many registrations fit into a transaction in any case.
+_FEW_RUNS: Final = limits.ENTRY_BYTES // (
+    2 * limits.EVENT_BYTES + limits.FUNCTION_BYTES + limits.REGISTRATION_BYTES
+)
 _LARGEST_ENTRY: Final = limits.MESSAGE_BYTES - 4 * _BATCH_BYTES
 
 
@@ -76,6 +80,10 @@ class Batches:
         """Take a record's drafts, by partition; or the reason why none of them is taken."""
         for draft in drafts.values():
             draft.size = size = _size(draft)
+            if len(draft.definitions) > _FEW_RUNS:
+                written = _written(draft)
+                if written > limits.ENTRY_BYTES:
+                    return Rejection("too_many_runs", _too_many(draft, written))
             # The true size is smaller than the bound, but takes time to find.
             if size + len(draft.definitions) * limits.FUNCTION_BYTES > _LARGEST_ENTRY:
                 measured = len(_encode(draft))
@@ -215,6 +223,16 @@ def _size(draft: Draft) -> int:
     return size
 
 
+def _written(draft: Draft) -> int:
+    """The bytes that a partition will write and send for a draft's registrations.
+
+    A run's row and its record in `runs` have the event each, and the function may be new there.
+    """
+    runs = len(draft.definitions)
+    bodies = sum(len(definition.body) for definition in draft.definitions)
+    return runs * (2 * len(draft.event) + limits.REGISTRATION_BYTES) + bodies
+
+
 def _text_size(command: Command) -> int:
     if type(command) is not Update:
         return len(msgspec.msgpack.encode(command))  # a request: rare
@@ -226,6 +244,13 @@ def _text_size(command: Command) -> int:
 
 def _encode(draft: Draft) -> bytes:
     return msgspec.msgpack.encode([draft.event, draft.commands, draft.definitions])
+
+
+def _too_many(draft: Draft, size: int) -> str:
+    return (
+        f"it starts {len(draft.definitions)} runs in one partition, which would write {size} bytes "
+        f"at once, over {limits.ENTRY_BYTES}: make the event smaller, or let it start fewer"
+    )
 
 
 def _too_large(draft: Draft, size: int) -> str:

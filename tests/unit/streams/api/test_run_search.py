@@ -125,6 +125,22 @@ def test_a_call_looks_at_so_many_and_goes_on(engine: Engine) -> None:
     assert first.scanned + second.scanned + third.scanned == NUMBER
 
 
+def test_an_expensive_expression_ends_a_call_early(engine: Engine) -> None:
+    """S37: a call has a budget over all its rows; each goes on where the last one ended."""
+    bomb = "[[[event.data.n]]]" + ".map(x,x+x)" * 9 + "[0]" + ".map(x,x+x)" * 12 + ".size() < 0"
+    filters = Filters(function_id="a-x", received_before=AT + 20, expression=bomb)
+    wanted = sum(row["function_id"] == "a-x" for row in rows() if row["scheduled_at"] < AT + 20)
+    calls, cursor = [], None
+    with engine.connect() as connection:
+        while not calls or cursor is not None:
+            found = search(connection, filters, 100, cursor)
+            assert (found.rows, found.failed) == ([], found.scanned)
+            calls.append(found.scanned)
+            cursor = found.last_id
+    assert sum(calls) == wanted
+    assert len(calls) > 1
+
+
 def test_runs_without_an_answer_are_counted(engine: Engine) -> None:
     """They don't fit, and whoever asks learns that there are some."""
     with engine.connect() as connection:

@@ -166,6 +166,26 @@ def test_entry_that_no_message_takes_is_refused_whole(batches: Batches) -> None:
     assert batches.take() == ([], Counter())
 
 
+def test_runs_whose_output_no_transaction_holds_are_refused_whole(batches: Batches) -> None:
+    """S39: a large event that starts many runs in one partition would be tried again for ever."""
+    event = b"e" * 500_000
+    most = limits.ENTRY_BYTES // (2 * len(event) + limits.REGISTRATION_BYTES + 4_000)
+    drafts = {
+        number: Draft(
+            [register(one) for one in range(number)],
+            event,
+            [definition(f"f{one}", one, 4_000) for one in range(number)],
+        )
+        for number in (most, most + 1)
+    }
+    rejection = batches.add(record(0), {0: Draft([CANCEL]), 1: drafts[most + 1]})
+    assert rejection is not None
+    assert rejection.kind == "too_many_runs"
+    assert f"starts {most + 1} runs in one partition" in rejection.message
+    assert batches.take() == ([], Counter())
+    assert batches.add(record(0), {1: drafts[most], 2: drafts[most]}) is None
+
+
 def test_many_small_definitions_are_no_reason_to_refuse(batches: Batches) -> None:
     """Only what is really too large is refused, not what might be."""
     definitions = [definition(f"f{number}", number) for number in range(200)]

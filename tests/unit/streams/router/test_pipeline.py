@@ -150,7 +150,7 @@ def test_record_that_fits_no_message_is_refused(registry: Registry, apply: Apply
     record = Record("countermand.events", 0, 0, RECEIVED, None, record.value)
     output = run(pipeline, registry, [record])
     assert output.batches == []
-    assert output.counts.rejections == {"too_many_commands": 1}
+    assert output.counts.rejections == {"too_many_runs": 1}
     assert output.counts.routed == {}
 
 
