@@ -104,8 +104,11 @@ REQUEST_SLACK_MS: Final = 5 * SECOND_MS
 PAUSE_AFTER_MS: Final = 7 * DAY_MS
 SAMPLE: Final = 10
 
-# Input in memory that waits for one partition's processor.
+# Input in memory that waits for one partition's processor: so much of `commands`, beside it so much
+# of `forwards`, and as much again that the client of `forwards` has fetched ahead.
 QUEUE_BYTES: Final = 8 * 1024 * 1024
+QUEUE_FORWARD_BYTES: Final = 4 * 1024 * 1024
+# Records of each.
 QUEUE_BATCHES: Final = 256
 
 PARTITIONS: Final = 65_536
@@ -123,4 +126,6 @@ assert (
 )
 assert ENTRY_BYTES >= 2 * DECISION_BYTES
 assert SLICE_DECISIONS <= BATCH_COMMANDS
+# When half is free, the record that there was no room for fits.
+assert MESSAGE_BYTES <= QUEUE_FORWARD_BYTES // 2 <= QUEUE_BYTES // 2
 assert MARKER_INTERVAL_MS < IDLE_SLACK_MS

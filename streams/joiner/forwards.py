@@ -10,9 +10,11 @@ from streams import logs
 from streams.joiner.inbox import Inbox, Record
 from streams.kafka import codes
 from streams.kafka.consumers import follower
+from topology import limits
 
 _WAIT_S: Final = 0.5
-_READ_AT_ONCE: Final = 100
+# The client's own queue: little beside the inbox, since every partition of a process has one.
+_FETCHED_KIB: Final = limits.QUEUE_FORWARD_BYTES // 1024
 
 log = logs.get(__name__)
 
@@ -25,7 +27,13 @@ class ForwardReader:
     ) -> None:
         """Read from `offset` on; `start` begins."""
         self._consumer = follower(
-            config, "countermand-forwards", auto_offset_reset="error", fetch_wait_max_ms=100
+            config,
+            "countermand-forwards",
+            auto_offset_reset="error",
+            fetch_wait_max_ms=100,
+            # The default waits a second with a full queue, and then runs dry.
+            fetch_queue_backoff_ms=10,
+            queued_max_messages_kbytes=_FETCHED_KIB,
         )
         self._consumer.assign([TopicPartition(topic, partition, offset)])
         self._inbox = inbox
@@ -37,26 +45,32 @@ class ForwardReader:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop to read; close the inbox first, since the thread waits while it is full."""
+        """Stop to read; close the inbox first, so that nobody waits for room in it."""
         self._stopping.set()
         self._thread.join()
         self._consumer.close()
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            first = self._consumer.poll(_WAIT_S)
-            if first is None:
+            # One at a time: a record that waits for room must not keep others in memory.
+            message = self._consumer.poll(_WAIT_S)
+            if message is None:
                 continue
-            # Only what is there: `consume` would wait for as many as it may take.
-            for message in (first, *self._consumer.consume(_READ_AT_ONCE, 0)):
-                error, offset = message.error(), message.offset()
-                if error is None:
-                    value = message.value()
-                    assert isinstance(value, bytes)
-                    assert offset is not None
-                    self._inbox.put_forward(Record(offset, value))
-                elif error.code() == codes.END:
-                    # All before was read, trailing markers too: an empty record says so.
-                    self._inbox.put_forward(Record((offset or 0) - 1, b""))
-                else:
-                    log.warning("Reading forwards is disturbed", error=str(error))
+            error, offset = message.error(), message.offset()
+            if error is None:
+                value = message.value()
+                assert isinstance(value, bytes)
+                assert offset is not None
+                self._put(Record(offset, value))
+            elif error.code() == codes.END:
+                # All before was read, trailing markers too: an empty record says so.
+                self._put(Record((offset or 0) - 1, b""))
+            else:
+                log.warning("Reading forwards is disturbed", error=str(error))
+
+    def _put(self, record: Record) -> None:
+        """Wait for room; drop the record if the inbox is closed, since this life is over."""
+        while not self._inbox.put_forward(record, _WAIT_S):
+            if self._inbox.closed or self._stopping.is_set():
+                self._stopping.set()
+                return

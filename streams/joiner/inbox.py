@@ -15,43 +15,54 @@ class Record(NamedTuple):
 
 
 class Inbox:
-    """Two bounded queues, for `commands` and `forwards`; thread-safe."""
+    """Two bounded queues, for `commands` and `forwards`; thread-safe.
+
+    Each has its own share of the memory, so neither kind keeps the other out.
+    """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._commands: deque[Record] = deque()
-        self._forwards: deque[Record] = deque()
-        self._bytes = 0
+        self._commands = _Queue(limits.QUEUE_BYTES)
+        self._forwards = _Queue(limits.QUEUE_FORWARD_BYTES)
         self._closed = False
 
     @property
     def bytes(self) -> int:
         """The size of the values of all queued records."""
-        return self._bytes
+        return self._commands.bytes + self._forwards.bytes
+
+    @property
+    def closed(self) -> bool:
+        """Whether the inbox takes no more records."""
+        return self._closed
 
     def put_command(self, record: Record) -> bool:
         """Queue a record of `commands`; False if there is no room, or the inbox is closed.
 
-        An empty inbox has room for a record of any size.
+        An empty queue has room for a record of any size.
         """
         with self._changed:
-            full = self._bytes >= limits.QUEUE_BYTES or len(self._commands) >= limits.QUEUE_BATCHES
-            if self._closed or full:
+            if self._closed or not self._commands.has_room(record):
                 return False
-            self._commands.append(record)
-            self._bytes += len(record.value)
-            self._changed.notify()
+            self._commands.put(record)
+            self._changed.notify_all()
             return True
 
-    def put_forward(self, record: Record) -> None:
-        """Queue a record of `forwards`; wait while there is no room and the inbox is open."""
+    def put_forward(self, record: Record, timeout_s: float) -> bool:
+        """Queue a record of `forwards`, once there is room within `timeout_s`.
+
+        False if there was none, or the inbox is closed. An empty queue has room for a record of any
+        size.
+        """
         with self._changed:
             self._changed.wait_for(
-                lambda: self._closed or len(self._forwards) < limits.QUEUE_BATCHES
+                lambda: self._closed or self._forwards.has_room(record), timeout_s
             )
-            self._forwards.append(record)
-            self._bytes += len(record.value)
-            self._changed.notify()
+            if self._closed or not self._forwards.has_room(record):
+                return False
+            self._forwards.put(record)
+            self._changed.notify_all()
+            return True
 
     def take(self, room: int, timeout_s: float) -> tuple[list[Record], list[Record]]:
         """Take at most `room` records of each queue, as many bytes as one transaction decides on.
@@ -60,20 +71,16 @@ class Inbox:
         """
         with self._changed:
             self._changed.wait_for(
-                lambda: self._closed or self._commands or self._forwards, timeout_s
+                lambda: self._closed or self._commands.records or self._forwards.records, timeout_s
             )
-            commands, forwards = _first(self._commands, room), _first(self._forwards, room)
-            self._bytes -= sum(len(record.value) for record in commands + forwards)
+            taken = self._commands.take(room), self._forwards.take(room)
             self._changed.notify_all()
-            return commands, forwards
+            return taken
 
     def has_room(self) -> bool:
-        """Whether half of the inbox is free, so that records may come again after it was full."""
+        """Whether half is free, so that `commands` may come again after there was no room."""
         with self._changed:
-            return (
-                self._bytes < limits.QUEUE_BYTES // 2
-                and len(self._commands) < limits.QUEUE_BATCHES // 2
-            )
+            return self._commands.is_half_free()
 
     def close(self) -> None:
         """Drop all records, and wake the threads that wait."""
@@ -81,14 +88,38 @@ class Inbox:
             self._closed = True
             self._commands.clear()
             self._forwards.clear()
-            self._bytes = 0
             self._changed.notify_all()
 
 
-def _first(queue: deque[Record], room: int) -> list[Record]:
-    taken: list[Record] = []
-    size = 0
-    while queue and len(taken) < room and size < limits.INTAKE_BYTES:
-        taken.append(queue.popleft())
-        size += len(taken[-1].value)
-    return taken
+class _Queue:
+    """Records in order; bounded by their number and by `most_bytes`, the size of their values."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self.records: deque[Record] = deque()
+        self.bytes = 0
+        self._most_bytes = most_bytes
+
+    def has_room(self, record: Record) -> bool:
+        fits = self.bytes + len(record.value) <= self._most_bytes
+        return not self.records or (fits and len(self.records) < limits.QUEUE_BATCHES)
+
+    def is_half_free(self) -> bool:
+        few = len(self.records) < limits.QUEUE_BATCHES // 2
+        return few and self.bytes < self._most_bytes // 2
+
+    def put(self, record: Record) -> None:
+        self.records.append(record)
+        self.bytes += len(record.value)
+
+    def take(self, room: int) -> list[Record]:
+        taken: list[Record] = []
+        size = 0
+        while self.records and len(taken) < room and size < limits.INTAKE_BYTES:
+            taken.append(self.records.popleft())
+            size += len(taken[-1].value)
+        self.bytes -= size
+        return taken
+
+    def clear(self) -> None:
+        self.records.clear()
+        self.bytes = 0
