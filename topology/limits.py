@@ -111,6 +111,10 @@ QUEUE_FORWARD_BYTES: Final = 4 * 1024 * 1024
 # Records of each.
 QUEUE_BATCHES: Final = 256
 
+# Counters, of two bytes each, of the held rows of one partition: 2 MiB, whatever is held. While
+# 100,000 are held, one look-up in eleven finds a counter of others, and scans for nothing.
+HELD_COUNTERS: Final = 1 << 20
+
 PARTITIONS: Final = 65_536
 
 assert 2 * EVENT_BYTES + ENVELOPE_BYTES <= MESSAGE_BYTES

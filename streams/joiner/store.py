@@ -5,7 +5,6 @@ keep the order of the writes, so the rows on disk are always those of the checkp
 """
 
 import shutil
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from time import monotonic
@@ -27,6 +26,7 @@ from rocksdict import (
 
 from streams import logs
 from streams.errors import DamagedStoreError, StoreError
+from streams.joiner.held import HeldPrefixes
 from topology import codec, tables
 from topology.tables import Checkpoint, RequestRow
 
@@ -95,16 +95,16 @@ class Store:
         # The stubs say that this is a method; it is a property.
         self._write_options.disable_wal = True  # type: ignore[method-assign,assignment]
         self._db.set_write_options(self._write_options)
-        self._held: Counter[bytes] = Counter()
+        self._held = HeldPrefixes()
+        self.may_hold = self._held.may_hold  # asked so often that a call in between counts
         self._work: set[bytes] = set()
         self._requests: dict[bytes, RequestRow] = {}
         self._timers_from = tables.TIMERS
         self._flushed_at = monotonic()
         for space in tables.HELD_SPACES:
-            for key, _ in self.scan(bytes([space]), bytes([space])):
-                self._held[key[tables.PREFIX]] += 1
-        for key, _ in self.scan(tables.FAN_OUTS, tables.FAN_OUTS):
-            self._work.add(key)
+            for key in self._keys(bytes([space])):
+                self._held.add(key[tables.PREFIX])
+        self._work.update(self._keys(tables.FAN_OUTS))
         for key, value in self.scan(tables.REQUESTS, tables.REQUESTS):
             self._track_request(key, value)
 
@@ -125,10 +125,6 @@ class Store:
             yield rows.key(), rows.value()
             rows.next()
         _check(rows)
-
-    def may_hold(self, prefix: bytes) -> bool:
-        """Whether there is a held row with this prefix."""
-        return prefix in self._held
 
     def due(self, watermark: int, limit: int) -> list[bytes]:
         """Keys of at most `limit` timers that the watermark has passed, earliest first.
@@ -229,6 +225,16 @@ class Store:
         finally:
             self._db.close()
 
+    def _keys(self, prefix: bytes) -> Iterator[bytes]:
+        """The keys with a prefix, whose values may be large."""
+        bounds = _up_to(_after(prefix))
+        rows = self._db.iter(bounds)
+        rows.seek(prefix)
+        while rows.valid():
+            yield rows.key()
+            rows.next()
+        _check(rows)
+
     def _track(self, key: bytes, value: bytes | None) -> None:
         if key[0] == _WORK:
             (self._work.discard if value is None else self._work.add)(key)
@@ -236,11 +242,11 @@ class Store:
         if key[0] == _REQUEST:
             self._track_request(key, value)
             return
-        existed = self.get(key) is not None
-        prefix = key[tables.PREFIX]
-        self._held[prefix] += (value is not None) - existed
-        if self._held[prefix] <= 0:
-            del self._held[prefix]
+        existed, exists = self.get(key) is not None, value is not None
+        if exists and not existed:
+            self._held.add(key[tables.PREFIX])
+        elif existed and not exists:
+            self._held.remove(key[tables.PREFIX])
 
     def _track_request(self, key: bytes, value: bytes | None) -> None:
         row = None if value is None else codec.REQUEST_ROWS.decode(value)

@@ -77,7 +77,10 @@ class Rows(Protocol):
         """The rows under a prefix, from the key `start` on, in the order of their keys."""
 
     def may_hold(self, prefix: bytes) -> bool:
-        """Whether there may be a held row under a prefix; False means that there is none."""
+        """Whether there may be a held row under a prefix; False means that there is none.
+
+        True may be wrong: a scan finds nothing then.
+        """
 
     def requests(self) -> Mapping[bytes, RequestRow]:
         """The rows of requests that aren't over, by their keys."""
@@ -186,11 +189,14 @@ class View:
             yield from self._own(key)
 
     def held(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
-        """The held rows under a prefix; cheap if there are none, which is the usual case."""
+        """The held rows under a prefix; mostly cheap if there are none, which is the usual case."""
         return list(self.scan(prefix)) if self.may_hold(prefix) else []
 
     def may_hold(self, prefix: bytes) -> bool:
-        """Whether there may be a held row under a prefix; False means that there is none."""
+        """Whether there may be a held row under a prefix; False means that there is none.
+
+        True may be wrong: a scan finds nothing then.
+        """
         return prefix in self._under or self._rows.may_hold(prefix)
 
     def _own(self, key: bytes) -> Iterator[tuple[bytes, bytes]]:
