@@ -111,6 +111,10 @@ QUEUE_FORWARD_BYTES: Final = 4 * 1024 * 1024
 # Records of each.
 QUEUE_BATCHES: Final = 256
 
+# JSON of function versions that a process keeps compiled, the most recently used: some 2,000 usual
+# versions of 50 KiB each. Compiled, one byte takes 1.1 KiB at the very most.
+COMPILED_BYTES: Final = 1024 * 1024
+
 # Counters, of two bytes each, of the held rows of one partition: 2 MiB, whatever is held. While
 # 100,000 are held, one look-up in eleven finds a counter of others, and scans for nothing.
 HELD_COUNTERS: Final = 1 << 20

@@ -17,6 +17,7 @@ from streams.crash import crash_at
 from streams.errors import CountermandError
 from streams.health import Health, Kind, StallCheck
 from streams.joiner.changelog import Changelog, Log
+from streams.joiner.decide.functions import Functions
 from streams.joiner.decide.sources import Source
 from streams.joiner.decide.view import Partition
 from streams.joiner.faust_app import create_app
@@ -66,6 +67,7 @@ class Joiner:
         self._ids = TopicIds(ids["commands"], ids["forwards"])
         self._memory = Memory(settings.rocksdb_memory_mib)
         self._turn = threading.Lock()
+        self._functions = Functions()
         self.flow = Flow(names["commands"], lambda: self.app.consumer, self._processor)
         self._refresh_sources()
         self.app = create_app(settings, self.flow)
@@ -122,6 +124,7 @@ class Joiner:
             ),
             transactions=lambda: Transactions(config, names, partition, self._turn),
             turn=self._turn,
+            functions=self._functions,
         )
         which = Partition(partition, self._partitions, settings.cancelled_event_name)
         return PartitionProcessor(which, parts, flow, figures, predecessor)

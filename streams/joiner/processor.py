@@ -70,7 +70,8 @@ class Parts(NamedTuple):
     `topics` has full names by names without prefix, `path` is the folder of the rows, and
     `transactions` creates the producer of one life. All partitions of a process share the lock
     `turn`, which each holds while it computes but never while it waits for a broker: threads of one
-    interpreter that compute at the same time take twice as long as one after the other. `crash_at`
+    interpreter that compute at the same time take twice as long as one after the other. Within its
+    turn each uses the shared `functions`. `crash_at`
     is called with the name of each step at which tests let the process crash.
     """
 
@@ -82,6 +83,7 @@ class Parts(NamedTuple):
     changelog: Changelog
     transactions: Callable[[], Transactions]
     turn: threading.Lock
+    functions: Functions
     clock: Clock = now_ms
     crash_at: Callable[[str], None] = crash_at
 
@@ -122,7 +124,6 @@ class PartitionProcessor:
         self._figures = figures
         self._predecessor = predecessor
         self._stopping = threading.Event()
-        self._functions = Functions()
         self._taken = -1
         self._marked = -1
         self.thread = threading.Thread(
@@ -295,7 +296,7 @@ class PartitionProcessor:
         """
         while True:
             now = self._parts.clock()
-            view = View(store, self._partition, self._functions, now, applied.watermark)
+            view = View(store, self._partition, self._parts.functions, now, applied.watermark)
             try:
                 reached = decide_batch(view, inputs, self._stream.sources(), due, work)
             except PoisonError as error:

@@ -27,8 +27,9 @@ SMALL_PATTERNS: Final = 256
 LARGE_PATTERN_BYTES: Final = 8 * 1024 * 1024
 LARGE_PATTERNS: Final = 8
 PATTERNS_BYTES: Final = 128 * 1024 * 1024
-# Parsed expressions kept per process, of about 20 KiB each.
-CACHED_EXPRESSIONS: Final = 4_096
+# Parsed expressions kept per process: 10 MiB if each takes 20 KiB, as most do, and 350 MiB if each
+# takes 700 KiB, with as many nodes and brackets as it may have.
+CACHED_EXPRESSIONS: Final = 512
 
 assert NESTING < NODES < TOKENS < EXPRESSION_BYTES
 assert SMALL_PATTERNS * SMALL_PATTERN_BYTES + LARGE_PATTERNS * LARGE_PATTERN_BYTES <= PATTERNS_BYTES

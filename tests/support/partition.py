@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, cast
 
 from streams.crash import crash_at
 from streams.joiner.changelog import Changelog, Log, Progress
+from streams.joiner.decide.functions import Functions
 from streams.joiner.decide.view import Output, Partition, View
 from streams.joiner.figures import Figures
 from streams.joiner.inbox import Inbox, Record
@@ -176,6 +177,7 @@ class StepwisePartition(PartitionProcessor):
             memory=cast("Memory", setting.memory),
             transactions=transactions,
             turn=Lock(),
+            functions=Functions(),
             clock=setting.clock,
             crash_at=setting.crash_at,
         )

@@ -1,30 +1,32 @@
-"""What is compiled of functions and requests, kept for the life of a partition's processor."""
+"""What is compiled of functions and requests, kept as long as it is used and there is room."""
 
 from collections.abc import Callable
 
 from streams import matching
 from streams.functions.compiled import TRIGGER_VARIABLES, CompiledFunction, compile_definition
+from streams.joiner.decide.recent import Recent
+from topology import limits
 from topology.records import Definition
 
 
 class Functions:
-    """Compiled versions of functions, and compiled conditions of requests."""
+    """Compiled versions of functions, and compiled conditions of requests.
+
+    All partitions of a process share one, since each would compile the same; used in turns.
+    """
 
     def __init__(self) -> None:
-        self._compiled: dict[tuple[str, int], CompiledFunction] = {}
-        self._conditions: dict[str, matching.Expression] = {}
+        self._compiled: Recent[tuple[str, int], CompiledFunction] = Recent(limits.COMPILED_BYTES)
 
     def get(self, slug: str, version: int, body: Callable[[], bytes]) -> CompiledFunction:
-        """The compiled version; `body` gives its JSON if it hasn't been compiled yet."""
+        """The compiled version; `body` gives its JSON if it must be compiled, maybe once more."""
         compiled = self._compiled.get((slug, version))
         if compiled is None:
-            compiled = compile_definition(Definition(slug, version, body()))
-            self._compiled[slug, version] = compiled
+            definition = Definition(slug, version, body())
+            compiled = compile_definition(definition)
+            self._compiled.put((slug, version), compiled, len(definition.body))
         return compiled
 
     def condition(self, text: str) -> matching.Expression:
         """The compiled condition of a request; routers have checked that it compiles."""
-        condition = self._conditions.get(text)
-        if condition is None:
-            condition = self._conditions[text] = matching.parse(text, TRIGGER_VARIABLES)
-        return condition
+        return matching.parse(text, TRIGGER_VARIABLES)  # which keeps a bounded number of them
