@@ -111,6 +111,9 @@ QUEUE_FORWARD_BYTES: Final = 4 * 1024 * 1024
 # Records of each.
 QUEUE_BATCHES: Final = 256
 
+# JSON of events that one transaction keeps parsed, the most recently used: it takes up to 25 MiB of
+# memory. A run's event and a cancel event fit together.
+PARSED_BYTES: Final = 1024 * 1024
 # JSON of function versions that a process keeps compiled, the most recently used: some 2,000 usual
 # versions of 50 KiB each. Compiled, one byte takes 1.1 KiB at the very most.
 COMPILED_BYTES: Final = 1024 * 1024
@@ -123,6 +126,7 @@ PARTITIONS: Final = 65_536
 
 assert 2 * EVENT_BYTES + ENVELOPE_BYTES <= MESSAGE_BYTES
 assert EVENT_BYTES + FUNCTION_BYTES + BATCH_BYTES <= MESSAGE_BYTES
+assert 2 * EVENT_BYTES <= PARSED_BYTES
 assert RETENTION_MS >= DEDUPE_MS
 assert PENDING_FOR_MS <= LONGEST_MS
 assert 4 * INTAKE_COMMANDS + 4 * TIMERS_PER_TRANSACTION <= TRANSACTION_RECORDS

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from streams.functions.compiled import CompiledFunction
 from streams.joiner.decide.functions import Functions
+from streams.joiner.decide.recent import Recent
 from streams.joiner.decide.sources import Sources
 from streams.matching import Meter
 from topology import limits, tables
@@ -122,7 +123,7 @@ class View:
         self._rows = rows
         self._under: dict[bytes, list[bytes]] = {}
         self._learned: dict[tuple[str, int], CompiledFunction] = {}
-        self._parsed: dict[bytes, Json] = {}
+        self._parsed: Recent[bytes, Json] = Recent(limits.PARSED_BYTES)
         self.allow(limits.INPUT_ALLOWANCE)
 
     # Shares of the transaction
@@ -230,11 +231,11 @@ class View:
         return compiled
 
     def parsed(self, event: bytes) -> Json:
-        """An event from its JSON, which is parsed once per transaction."""
+        """An event from its JSON; what is used again soon is parsed once."""
         parsed = self._parsed.get(event)
         if parsed is None:
             self.meter.add(len(event) * limits.PARSED_BYTE_COST)
-            parsed = self._parsed[event] = orjson.loads(event)
+            parsed = self._parsed.put(event, orjson.loads(event), len(event))
         return parsed
 
     # Effects
