@@ -121,7 +121,8 @@ class View:
         self.meter = Meter()  # of all evaluations
         self.number = 0  # of the command that is being decided, in its entry
         self._rows = rows
-        self._under: dict[bytes, list[bytes]] = {}
+        self._under: defaultdict[bytes, list[bytes]] = defaultdict(list)
+        self._followed = set(_HELD)  # the spaces whose changed rows are in `_under`
         self._learned: dict[tuple[str, int], CompiledFunction] = {}
         self._parsed: Recent[bytes, Json] = Recent(limits.PARSED_BYTES)
         self.allow(limits.INPUT_ALLOWANCE)
@@ -149,8 +150,8 @@ class View:
 
     def put(self, key: bytes, value: bytes | None) -> None:
         """Write a fact, or delete it with None; the timer of a held row follows it."""
-        if key[0] in _SCANNED:
-            self._under.setdefault(key[_PREFIX], []).append(key)
+        if key[0] in self._followed:
+            self._under[key[_PREFIX]].append(key)
             if key[0] in _HELD:
                 timer = tables.timer_key(tables.held_until(key), key)
                 self.derived[timer] = None if value is None else b""
@@ -159,20 +160,22 @@ class View:
 
     def derive(self, key: bytes, value: bytes | None) -> None:
         """Write a derived row, or delete it with None."""
-        if key[0] in _SCANNED:
-            self._under.setdefault(key[_PREFIX], []).append(key)
+        if key[0] in self._followed:
+            self._under[key[_PREFIX]].append(key)
         self.derived[key] = value
 
     def derive_rows(self, rows: Mapping[bytes, bytes | None]) -> None:
         """Write derived rows, or delete those that are None."""
-        under = self._under
+        followed = self._followed
         self.derived.update(rows)
         for key in rows:
-            if key[0] in _SCANNED:
-                under.setdefault(key[_PREFIX], []).append(key)
+            if key[0] in followed:
+                self._under[key[_PREFIX]].append(key)
 
     def scan(self, prefix: bytes, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """The rows under a prefix (17 bytes) beyond the key `after`, in the order of their keys."""
+        if prefix[0] in _SCANNED and prefix[0] not in self._followed:
+            self._follow(prefix[0])
         start = after + b"\x00" if after else prefix
         below = self._rows.scan(start, prefix)
         if prefix not in self._under:
@@ -199,6 +202,14 @@ class View:
         True may be wrong: a scan finds nothing then.
         """
         return prefix in self._under or self._rows.may_hold(prefix)
+
+    def _follow(self, space: int) -> None:
+        """Note the changed rows of a space from now on; registrations alone need no note of any."""
+        self._followed.add(space)
+        for rows in (self.changed, self.derived):
+            for key in rows:
+                if key[0] == space:
+                    self._under[key[_PREFIX]].append(key)
 
     def _own(self, key: bytes) -> Iterator[tuple[bytes, bytes]]:
         value = self.get(key)
