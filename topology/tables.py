@@ -36,7 +36,7 @@ class Space(bytes, Enum):
     FAN_OUT = b"w"  # match key, received, position
     REQUEST = b"q"  # request id
     TIMER = b"t"  # due, key of the row that it concerns
-    BY_EVENT = b"i"  # event key; the value is run ids, one after the other
+    BY_EVENT = b"i"  # event key; then 0 and an unfinished run, or 1 and a home key
     BY_FUNCTION = b"g"  # digest of the function, run id; the value is a letter for the status
 
 
@@ -54,7 +54,7 @@ HELD_SPACES: Final = frozenset(
     }
 )
 # Spaces that are scanned by prefix: the space's byte and 16 bytes of a digest or a run id.
-SCANNED_SPACES: Final = HELD_SPACES | {Space.LISTENER[0], Space.FAN_OUT[0]}
+SCANNED_SPACES: Final = HELD_SPACES | {Space.LISTENER[0], Space.FAN_OUT[0], Space.BY_EVENT[0]}
 
 # What all keys of a space begin with; `LISTENERS + match_key` is a prefix to be scanned.
 EVENTS: Final = Space.EVENT.value
@@ -75,6 +75,9 @@ FAN_OUT_MATCH_KEY: Final = slice(1, 17)
 RUN_OF_ROW: Final = slice(1, 17)  # of an event's row and of a run's
 TIMER_ROW: Final = slice(9, None)  # the key of the row that a timer concerns
 _UNTIL: Final = slice(17, 25)  # of a held cancel, a held update and a refused cancel
+_BY_EVENT_KIND: Final = 17  # 0: an unfinished run, 1: occurrences
+_UNFINISHED_RUN: Final = slice(18, 34)  # inverted
+_INVERTED: Final = bytes(range(255, -1, -1))  # a table for `bytes.translate`
 
 APPLIED_KEY: Final = Space.APPLIED.value
 BARRIER_KEY: Final = Space.BARRIER.value
@@ -98,7 +101,7 @@ UNFINISHED_LETTERS: Final = frozenset(LETTERS[status] for status in UNFINISHED) 
 # The value of a row that only has to be there.
 NOTED: Final = b"1"
 
-CHECKPOINT_FORMAT: Final = 2
+CHECKPOINT_FORMAT: Final = 3
 
 
 class AppliedRow(Struct, array_like=True, frozen=True):
@@ -280,9 +283,24 @@ def run_row_key(run_id: bytes) -> bytes:
     return b"r" + run_id
 
 
-def by_event_key(event_key: bytes) -> bytes:
-    """The key of the list of an event's runs of one function."""
+def by_event_prefix(event_key: bytes) -> bytes:
+    """What the keys of an event's rows begin with: its unfinished runs, then its occurrences."""
     return b"i" + event_key
+
+
+def unfinished_key(event_key: bytes, run_id: bytes) -> bytes:
+    """The key of an unfinished run among those of its event, of which the newest comes first."""
+    return b"i%s\x00%s" % (event_key, run_id.translate(_INVERTED))
+
+
+def unfinished_run(key: bytes) -> bytes | None:
+    """The id of the unfinished run that an event's row is of; None if it is of occurrences."""
+    return None if key[_BY_EVENT_KIND] else key[_UNFINISHED_RUN].translate(_INVERTED)
+
+
+def occurrences_key(event_key: bytes, home_key: bytes) -> bytes:
+    """The key of the list of an event's runs of one home key."""
+    return b"i%s\x01%s" % (event_key, home_key)
 
 
 def listener_key(match_key: bytes, run_id: bytes, rule: int) -> bytes:
@@ -361,7 +379,7 @@ def timers_until(watermark: int) -> bytes:
 
 
 def run_ids(listed: bytes) -> list[bytes]:
-    """The ids in an event's list of runs."""
+    """The ids in a list of an event's runs."""
     return [listed[at : at + RUN_ID_BYTES] for at in range(0, len(listed), RUN_ID_BYTES)]
 
 

@@ -1,5 +1,8 @@
 """What workers say: moves, claims, leases, ends (S4, S5, the joiner's side of S31)."""
 
+from contextlib import nullcontext
+from typing import Any
+
 import pytest
 
 from tests.support.driver import Driver, Sent
@@ -193,6 +196,43 @@ def test_an_update_by_event_id_reaches_the_newest_unfinished_run(driver: Driver)
     driver.update("completed", function_id="reports-generate", event_id=run.id)
 
     assert driver.status(run) == "completed"
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_an_update_by_event_id_passes_over_ended_runs(at_once: bool) -> None:
+    """Of an event id's runs the newest unfinished one is meant, also within one transaction."""
+    driver = Driver(FUNCTIONS, partitions=1)
+    with driver.unread() if at_once else nullcontext():
+        for report in "abc":
+            driver.event("report/requested", id="e1", reportId=report)
+        driver.cancel("report/cancelled", reportId="b")
+        for status in ("completed", "failed", "completed"):
+            driver.update(status, function_id="reports-generate", event_id="e1")
+    for topic in ("events", "cancels", "run-updates"):
+        driver.read(topic)
+
+    found = {run["event"]["data"]["reportId"]: run["status"] for run in driver.runs()}
+    assert found == {"c": "completed", "b": "cancelled", "a": "failed"}
+    assert driver.count("ignored_updates", "ended") == 1
+
+
+def test_an_update_by_event_id_reaches_a_replay() -> None:
+    """A replay is the newest run of its event, and is known for as long as it is there."""
+    driver = Driver(FUNCTIONS, partitions=1)
+    run = driver.event("report/requested", reportId="r1")
+    driver.cancel("report/cancelled", reportId="r1")
+    driver.advance("6d")
+    body: dict[str, Any] = {"from": 0, "to": driver.now, "statuses": ["cancelled"]}
+    driver.request("replay", function_id="reports-generate", **body)
+    driver.advance("2d")
+    [replay] = driver.runs(run)
+
+    for _ in range(2):
+        driver.update("completed", function_id="reports-generate", event_id=run.id)
+
+    assert replay["replay_of"]
+    assert driver.run(replay)["status"] == "completed"
+    assert driver.count("ignored_updates", "ended") == 1
 
 
 def test_an_update_by_event_id_waits_for_its_run(driver: Driver) -> None:

@@ -134,7 +134,7 @@ SAMPLES: Final[dict[str, Sample]] = {
     "v1/held_unlisten": Sample(codec.HELD_ROWS, HeldUnlisten((_KEY,))),
     "v1/held_update": Sample(codec.HELD_ROWS, HeldUpdate(_NOW, _UPDATE)),
     "v1/fan_out": Sample(codec.FAN_OUT_ROWS, FanOutRow(_CANCEL, _KEY)),
-    "v2/checkpoint": Sample(codec.CHECKPOINTS, Checkpoint(_TOPIC, 70_000, _NOW)),
+    "v3/checkpoint": Sample(codec.CHECKPOINTS, Checkpoint(_TOPIC, 70_000, _NOW)),
 }
 FORMER: Final[dict[str, Sample]] = {
     "v1/commands": Sample(
@@ -171,6 +171,7 @@ FORMER: Final[dict[str, Sample]] = {
         ),
     ),
     "v1/checkpoint": Sample(codec.CHECKPOINTS, None),
+    "v2/checkpoint": Sample(codec.CHECKPOINTS, None),
 }
 
 _PATHS: Final = (("data", "reportId"), ("data", "items", 0))

@@ -6,7 +6,8 @@ A derived row is not in the changelog; a restore makes the same row again.
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from topology import codec, tables
+from topology import codec, keys, tables
+from topology.records import Register
 from topology.statuses import ENDED
 from topology.tables import LETTERS, REGISTERED, EventRow, RunRow
 
@@ -17,7 +18,10 @@ Rows: TypeAlias = dict[bytes, bytes | None]
 
 
 def run_rows(run_id: bytes, event: EventRow, run: RunRow | None) -> dict[bytes, bytes]:
-    """A run's timer, its entry in its function's list, and while unfinished its listeners here."""
+    """A run's timer and its entry in its function's list; listeners and more while unfinished.
+
+    Its event's list of occurrences is not among them, since other runs are in it, too.
+    """
     if run is None:
         due, letter = event.due, REGISTERED
     else:
@@ -27,6 +31,7 @@ def run_rows(run_id: bytes, event: EventRow, run: RunRow | None) -> dict[bytes, 
         tables.by_function_key(event.slug, run_id): letter,
     }
     if run is None or run.status not in ENDED:
+        rows[tables.unfinished_key(event.event_key, run_id)] = b""
         for listener in event.listeners:
             rows[tables.listener_key(listener.key, run_id, listener.rule)] = b""
     return rows
@@ -40,21 +45,37 @@ def moved_rows(run_id: bytes, event: EventRow, old: RunRow, new: RunRow) -> Rows
         rows[tables.timer_key(old.due, event_key)] = None
         rows[tables.timer_key(new.due, event_key)] = b""
     if new.status in ENDED and old.status not in ENDED:
+        rows[tables.unfinished_key(event.event_key, run_id)] = None
         for listener in event.listeners:
             rows[tables.listener_key(listener.key, run_id, listener.rule)] = None
     return rows
 
 
-def event_list(runs: bytes | None, run_id: bytes, *, present: bool) -> bytes | None:
-    """An event's list of runs with a run (if `present`) or without it; None if it is empty."""
-    if not runs:
+def occurrences_key(run: Register | EventRow, run_id: bytes) -> bytes:
+    """The key of the list that a run is in with all others of its event and home key (S3).
+
+    The home key is the first listener's, if that is indexed, or the event's. A replay is no
+    occurrence of its event, so it is alone in its list.
+    """
+    if run.replay_id:
+        home = run_id
+    elif run.listeners and keys.is_home_key(run.listeners[0].key, run_id):
+        home = run.listeners[0].key
+    else:
+        home = run.event_key
+    return tables.occurrences_key(run.event_key, home)
+
+
+def occurrences(listed: bytes | None, run_id: bytes, *, present: bool) -> bytes | None:
+    """A list of runs with a run (if `present`) or without it, oldest first; None if it is empty."""
+    if not listed:
         return run_id if present else None
-    ids = tables.run_ids(runs)
-    if run_id in ids:
-        ids.remove(run_id)
+    ids = set(tables.run_ids(listed))
     if present:
-        ids.append(run_id)
-    return b"".join(ids) or None
+        ids.add(run_id)
+    else:
+        ids.discard(run_id)
+    return b"".join(sorted(ids)) or None
 
 
 def restored(get: Get, facts: Mapping[bytes, bytes | None]) -> Rows:
@@ -99,19 +120,19 @@ def _restore_run(
         event = codec.EVENT_ROWS.decode(old_event)
         run = codec.RUN_ROWS.decode(old_run) if old_run is not None else None
         derived.update(dict.fromkeys(run_rows(run_id, event, run)))
-        if new_event is None:
-            _restore_event_list(get, event.event_key, run_id, derived, present=False)
+        if event_key in facts:
+            _restore_occurrences(get, event, run_id, derived, present=False)
     if new_event is not None:
         event = codec.EVENT_ROWS.decode(new_event)
         run = codec.RUN_ROWS.decode(new_run) if new_run is not None else None
         derived.update(run_rows(run_id, event, run))
-        if old_event is None:
-            _restore_event_list(get, event.event_key, run_id, derived, present=True)
+        if event_key in facts:
+            _restore_occurrences(get, event, run_id, derived, present=True)
 
 
-def _restore_event_list(
-    get: Get, event_key: bytes, run_id: bytes, derived: Rows, *, present: bool
+def _restore_occurrences(
+    get: Get, event: EventRow, run_id: bytes, derived: Rows, *, present: bool
 ) -> None:
-    key = tables.by_event_key(event_key)
+    key = occurrences_key(event, run_id)
     before = derived[key] if key in derived else get(key)
-    derived[key] = event_list(before, run_id, present=present)
+    derived[key] = occurrences(before, run_id, present=present)

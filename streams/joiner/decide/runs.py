@@ -74,13 +74,9 @@ def as_registered(event: EventRow) -> RunRow:
 
 
 def register(
-    view: View,
-    context: Context,
-    command: Register,
-    compiled: CompiledFunction,
-    listed: bytes | None,
+    view: View, context: Context, command: Register, compiled: CompiledFunction
 ) -> EventRow:
-    """Write a new run; `listed` is the row with the runs that its event already has."""
+    """Write a new run; its derived rows are still to be made."""
     remote = remote_listeners(view, command, compiled)
     event = EventRow(
         compiled.slug,
@@ -98,10 +94,7 @@ def register(
         command.replay_of,
         command.replay_id,
     )
-    run_id = command.run_id
-    view.put(tables.event_row_key(run_id), codec.EVENT_ROWS.encode(event))
-    by_event = tables.by_event_key(command.event_key)
-    view.derive(by_event, derive.event_list(listed, run_id, present=True))
+    view.put(tables.event_row_key(command.run_id), codec.EVENT_ROWS.encode(event))
     view.pending += 1
     view.count("runs", "scheduled")
     return event
@@ -199,17 +192,10 @@ def remove(view: View, run: Run) -> None:
     view.put(tables.run_row_key(run.id), None)
     for key in derive.run_rows(run.id, run.event, run.row):
         view.derive(key, None)
-    by_event = tables.by_event_key(run.event.event_key)
-    view.derive(by_event, derive.event_list(view.get(by_event), run.id, present=False))
+    listed = derive.occurrences_key(run.event, run.id)
+    view.derive(listed, derive.occurrences(view.get(listed), run.id, present=False))
     announcements.removed(view, run.id, run.event.slug)
     view.count("runs_removed")
-
-
-def home_key(event: EventRow, run_id: bytes) -> bytes:
-    """The key that decided a run's home: its first listener's, if indexed, or its event's."""
-    if event.listeners and keys.is_home_key(event.listeners[0].key, run_id):
-        return event.listeners[0].key
-    return event.event_key
 
 
 def stop_listening(view: View, run_id: bytes, remote: tuple[Listener, ...]) -> None:

@@ -1,6 +1,6 @@
 """`register`: an event starts a run (S1 to S3), and may cancel earlier ones (S10)."""
 
-from streams.joiner.decide import runs
+from streams.joiner.decide import derive, runs
 from streams.joiner.decide.commands import cancel_events, cancellations, pauses, update
 from streams.joiner.decide.runs import Run
 from streams.joiner.decide.view import Context, View
@@ -14,13 +14,13 @@ def register(view: View, context: Context, command: Register, definition: Defini
 
     Then let the run meet what was held for it, and the requests that apply to it.
     """
-    listed = view.get(tables.by_event_key(command.event_key))
-    first = None
-    if listed and not command.replay_id:
-        first = _first_occurrence(view, context, command, listed)
+    key = derive.occurrences_key(command, command.run_id)
+    listed = None if command.replay_id else view.get(key)
+    first = _first_occurrence(view, context, listed) if listed else None
     compiled = view.learn(definition)
     if first is None:
-        event = runs.register(view, context, command, compiled, listed)
+        event = runs.register(view, context, command, compiled)
+        view.derive(key, derive.occurrences(listed, command.run_id, present=True))
         if view.requests and pauses.covers(view, event.slug, event.received):
             runs.begin_kept_back(view, command.run_id, event, compiled)
         else:
@@ -42,23 +42,12 @@ def register(view: View, context: Context, command: Register, definition: Defini
         _cancel_by_same_event(view, context, command, occurred)
 
 
-def _first_occurrence(
-    view: View, context: Context, command: Register, listed: bytes
-) -> EventRow | None:
-    """The run of the same event id and home key within a day, or None (S3)."""
-    home = command.listeners[0].key if _indexed(command) else command.event_key
+def _first_occurrence(view: View, context: Context, listed: bytes) -> EventRow | None:
+    """The first of the `listed` runs, of one event id and home key, within a day; or None (S3)."""
     for run_id in tables.run_ids(listed):
-        value = view.get(tables.event_row_key(run_id))
-        assert value is not None, "a listed run has a row"
-        event = codec.EVENT_ROWS.decode(value)
-        near = abs(event.received - context.received) < limits.DEDUPE_MS
-        if near and not event.replay_id and runs.home_key(event, run_id) == home:
-            return event
+        if abs(keys.received_ms(run_id) - context.received) < limits.DEDUPE_MS:
+            return runs.event_of(view, run_id)
     return None
-
-
-def _indexed(command: Register) -> bool:
-    return bool(command.listeners) and keys.is_home_key(command.listeners[0].key, command.run_id)
 
 
 def _cancel_by_same_event(

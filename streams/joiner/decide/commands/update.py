@@ -14,12 +14,29 @@ _ENDS = {"completed": Status.COMPLETED, "failed": Status.FAILED}
 
 
 def update(view: View, context: Context, command: Update) -> None:
-    """Apply an update to its run; an update by event id is held while its run may come."""
-    run = runs.load(view, command.run_id) if command.run_id else _newest_unfinished(view, command)
-    if run is not None:
+    """Apply an update to the run of its run id or, without one, of its event id."""
+    if not command.run_id:
+        _update_by_event(view, context, command)
+        return
+    run = runs.load(view, command.run_id)
+    if run is None:
+        view.count("ignored_updates", "unknown_run")
+    else:
         apply(view, run, command, context.received)
-    elif command.run_id or view.get(tables.by_event_key(command.event_key)):
-        view.count("ignored_updates", "ended" if not command.run_id else "unknown_run")
+
+
+def _update_by_event(view: View, context: Context, command: Update) -> None:
+    """Apply an update to the newest unfinished run of its event id, replays included.
+
+    It is held while the event's first run may come.
+    """
+    newest, _ = next(view.scan(tables.by_event_prefix(command.event_key)), (None, b""))
+    if newest is not None:
+        run_id = tables.unfinished_run(newest)
+        if run_id is None:
+            view.count("ignored_updates", "ended")
+        else:
+            apply(view, runs.registered(view, run_id), command, context.received)
     elif view.passed(context.received):
         view.count("ignored_updates", "unknown_event")
     else:
@@ -140,13 +157,3 @@ def _claim_refusal(run: Run, command: Update) -> str | None:
 
 def _holds(holder: str, worker: str) -> bool:
     return not worker or not holder or worker == holder
-
-
-def _newest_unfinished(view: View, command: Update) -> Run | None:
-    """The unfinished run of an event that was received last, replays included; or None."""
-    listed = view.get(tables.by_event_key(command.event_key)) or b""
-    for run_id in sorted(tables.run_ids(listed), reverse=True):
-        run = runs.load(view, run_id)
-        if run is not None and not run.ended:
-            return run
-    return None
