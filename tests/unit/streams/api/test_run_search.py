@@ -130,7 +130,8 @@ def test_an_expensive_expression_ends_a_call_early(engine: Engine) -> None:
     bomb = "[[[event.data.n]]]" + ".map(x,x+x)" * 9 + "[0]" + ".map(x,x+x)" * 12 + ".size() < 0"
     filters = Filters(function_id="a-x", received_before=AT + 20, expression=bomb)
     wanted = sum(row["function_id"] == "a-x" for row in rows() if row["scheduled_at"] < AT + 20)
-    calls, cursor = [], None
+    calls: list[int] = []
+    cursor = None
     with engine.connect() as connection:
         while not calls or cursor is not None:
             found = search(connection, filters, 100, cursor)
