@@ -42,6 +42,8 @@ _DECISIONS: Final = {
     "repeated_entries": "Entries that a router wrote again and a partition skipped.",
     "repeated_requests": "Requests that a partition skipped because it had them already.",
     "fan_outs": "Cancel events with too many listeners under a key for one slice.",
+    "meetings": "Runs with so much held for them that they wait until they have met it.",
+    "postponed_cancels": "Cancel events with more matches than go into one transaction.",
     "matches_ignored": "Matches of cancel events with runs that had already ended.",
     "leases_ended": "Runs dispatched again because their worker was silent for a lease.",
     "runs_removed": "Ended runs removed at the end of their retention.",

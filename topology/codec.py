@@ -68,6 +68,7 @@ HELD_ROWS: Final[Codec[tables.HeldRow]] = Codec(tables.HeldRow, 1)  # type: igno
 # Only the newest version is read: a disk of another format is wiped, and restored.
 CHECKPOINTS: Final = Codec(tables.Checkpoint, tables.CHECKPOINT_FORMAT, tables.CHECKPOINT_FORMAT)
 FAN_OUT_ROWS: Final = Codec(tables.FanOutRow, 1)
+WORK_ROWS: Final[Codec[tables.WorkRow]] = Codec(tables.WorkRow, 1)  # type: ignore[arg-type]  # a union of types
 REQUEST_ROWS: Final = Codec(tables.RequestRow, 1)
 
 _function_decoder = msgspec.json.Decoder(records.Function)

@@ -92,6 +92,9 @@ class Allowance(NamedTuple):
 TIMERS_ALLOWANCE: Final = Allowance(bytes=1024 * 1024, cost=10_000_000)
 SLICE_ALLOWANCE: Final = Allowance(bytes=4 * 1024 * 1024, cost=50_000_000)
 INPUT_ALLOWANCE: Final = Allowance(bytes=4 * 1024 * 1024, cost=50_000_000)
+# So much that was held for a new run, and so many requests, it meets with its registration.
+MET_AT_ONCE: Final = 5
+MET_AT_ONCE_BYTES: Final = 1024 * 1024
 # What one decision on a run writes and sends at most: `function.cancelled` has its event twice.
 DECISION_BYTES: Final = 4 * EVENT_BYTES + 4 * ENVELOPE_BYTES
 

@@ -5,6 +5,7 @@ rows (`DERIVED`) are not: `streams.joiner.decide.derive` makes them from facts, 
 when restoring. A listener is a fact only where the run's home is another partition.
 """
 
+from collections.abc import Iterable
 from enum import Enum
 from hashlib import blake2b
 from typing import Final, TypeAlias
@@ -12,8 +13,8 @@ from typing import Final, TypeAlias
 from msgspec import Struct
 
 from topology import limits
-from topology.keys import RUN_ID_BYTES, function_digest, received_ms
-from topology.records import CancelEvent, Listener, LongRequest, Position, Update
+from topology.keys import RUN_ID_BYTES, TIME_END_MS, function_digest, received_ms
+from topology.records import CancelEvent, Listener, LongRequest, Match, Position, Update
 from topology.statuses import UNFINISHED, Status
 
 
@@ -33,6 +34,9 @@ class Space(bytes, Enum):
     HELD_UNLISTEN = b"u"  # run id
     HELD_UPDATE = b"p"  # event key, until, position
     REFUSED_CANCEL = b"c"  # digest of function and position, until
+    MEETING = b"n"  # run id
+    DELIVERY = b"d"  # match key, run id, rule
+    POSTPONED = b"x"  # match key, position, target
     FAN_OUT = b"w"  # match key, received, position
     REQUEST = b"q"  # request id
     TIMER = b"t"  # due, key of the row that it concerns
@@ -53,6 +57,10 @@ HELD_SPACES: Final = frozenset(
         Space.REFUSED_CANCEL[0],
     }
 )
+# Long work, of which each transaction does a slice; requests that scan runs are long work, too.
+WORK_SPACES: Final = frozenset(
+    {Space.FAN_OUT[0], Space.MEETING[0], Space.DELIVERY[0], Space.POSTPONED[0]}
+)
 # Spaces that are scanned by prefix: the space's byte and 16 bytes of a digest or a run id.
 SCANNED_SPACES: Final = HELD_SPACES | {Space.LISTENER[0], Space.FAN_OUT[0], Space.BY_EVENT[0]}
 
@@ -63,6 +71,9 @@ HELD_CANCELS: Final = Space.HELD_CANCEL.value
 HELD_MATCHES: Final = Space.HELD_MATCH.value
 HELD_UPDATES: Final = Space.HELD_UPDATE.value
 FAN_OUTS: Final = Space.FAN_OUT.value
+MEETINGS: Final = Space.MEETING.value
+DELIVERIES: Final = Space.DELIVERY.value
+POSTPONED: Final = Space.POSTPONED.value
 REQUESTS: Final = Space.REQUEST.value
 TIMERS: Final = Space.TIMER.value
 
@@ -72,7 +83,11 @@ LISTENER_RUN: Final = slice(17, 33)
 LISTENER_RULE: Final = 33
 LISTED_RUN: Final = slice(17, 33)  # of a run in its function's list
 FAN_OUT_MATCH_KEY: Final = slice(1, 17)
-RUN_OF_ROW: Final = slice(1, 17)  # of an event's row and of a run's
+RUN_OF_ROW: Final = slice(1, 17)  # of an event's row, a run's and a meeting's
+HELD_UNDER: Final = slice(1, 17)  # what a held row is held under
+DELIVERY_MATCH_KEY: Final = slice(1, 17)
+DELIVERY_RUN: Final = slice(17, 33)
+DELIVERY_RULE: Final = 33
 TIMER_ROW: Final = slice(9, None)  # the key of the row that a timer concerns
 _UNTIL: Final = slice(17, 25)  # of a held cancel, a held update and a refused cancel
 _BY_EVENT_KIND: Final = 17  # 0: an unfinished run, 1: occurrences
@@ -217,6 +232,40 @@ class FanOutRow(Struct, array_like=True, frozen=True):
     cursor: bytes = b""
 
 
+class MeetingRow(Struct, array_like=True, frozen=True, tag="meeting"):
+    """A new run that has yet to meet what was held for it: so much of it that it takes slices.
+
+    Of the held cancels under its listeners' keys it has met those before the listener of the index
+    `listener`, and under that one's key those up to the key `cursor`. `requests` are the keys of
+    the requests that it has yet to meet. Until it has met all, it isn't dispatched, its timers
+    don't fire, and updates of it wait.
+    """
+
+    listener: int = 0
+    cursor: bytes = b""
+    requests: tuple[bytes, ...] = ()
+
+
+class DeliveryRow(Struct, array_like=True, frozen=True, tag="delivery"):
+    """Held cancels that are sent to a run's home, beyond the key `cursor`."""
+
+    cursor: bytes = b""
+
+
+class PostponedCancel(Struct, array_like=True, frozen=True, tag="postponed"):
+    """A cancel event with matches that it has yet to meet.
+
+    They are to be met here if `target` is -1, else in all partitions from that number on.
+    """
+
+    cancel: CancelEvent
+    matches: tuple[Match, ...]
+    target: int = -1
+
+
+WorkRow: TypeAlias = MeetingRow | DeliveryRow | PostponedCancel
+
+
 class Counts(Struct, array_like=True, frozen=True):
     """How many runs a request has scanned, changed and left alone in one partition (S21).
 
@@ -318,6 +367,22 @@ def fan_out_key(match_key: bytes, cancel: CancelEvent) -> bytes:
     return b"w" + match_key + cancel.received.to_bytes(8, "big") + position_key(cancel.at)
 
 
+def meeting_key(run_id: bytes) -> bytes:
+    """The key of the work of a new run that has yet to meet what was held for it."""
+    return b"n" + run_id
+
+
+def delivery_key(match_key: bytes, run_id: bytes, rule: int) -> bytes:
+    """The key of the work of sending held cancels to the home of a run that listens here."""
+    return b"d%s%s%c" % (match_key, run_id, rule)
+
+
+def postponed_key(row: PostponedCancel) -> bytes:
+    """The key of a cancel event with matches that it has yet to meet."""
+    target = row.target.to_bytes(4, "big", signed=True)
+    return b"x" + row.matches[0].key + position_key(row.cancel.at) + target
+
+
 def request_key(request_id: bytes) -> bytes:
     """The key of a request's row."""
     return b"q" + request_id
@@ -366,6 +431,21 @@ def held_until(key: bytes) -> int:
         return int.from_bytes(key[_UNTIL], "big")
     assert key[:1] in (b"m", b"u"), "only held rows wait for the watermark"
     return received_ms(key[1:])
+
+
+def oldest_meeting(work: Iterable[bytes]) -> int:
+    """The received time (ms) of the oldest run that has yet to meet what was held for it.
+
+    `work` are keys of work rows: of meetings at the run's home, or of deliveries to it. The end of
+    all times if there is none.
+    """
+    oldest = TIME_END_MS
+    for key in work:
+        if key[:1] == MEETINGS:
+            oldest = min(oldest, received_ms(key[RUN_OF_ROW]))
+        elif key[:1] == DELIVERIES:
+            oldest = min(oldest, received_ms(key[DELIVERY_RUN]))
+    return oldest
 
 
 def timer_key(due: int, row_key: bytes) -> bytes:

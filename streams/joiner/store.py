@@ -33,10 +33,10 @@ from topology.tables import Checkpoint, RequestRow
 _MIB: Final = 1024 * 1024
 # So often that the checkpoint on disk of a partition without input doesn't grow too old to be used.
 _FLUSH_S: Final = 600.0
-_WORK: Final = tables.FAN_OUTS[0]
+_WORK: Final = tables.WORK_SPACES
 _REQUEST: Final = tables.REQUESTS[0]
 _TIMER: Final = tables.TIMERS[0]
-_TRACKED: Final = tables.HELD_SPACES | {_WORK, _REQUEST}
+_TRACKED: Final = tables.HELD_SPACES | _WORK | {_REQUEST}
 
 log = logs.get(__name__)
 
@@ -104,7 +104,8 @@ class Store:
         for space in tables.HELD_SPACES:
             for key in self._keys(bytes([space])):
                 self._held.add(key[tables.PREFIX])
-        self._work.update(self._keys(tables.FAN_OUTS))
+        for space in _WORK:
+            self._work.update(self._keys(bytes([space])))
         for key, value in self.scan(tables.REQUESTS, tables.REQUESTS):
             self._track_request(key, value)
 
@@ -154,6 +155,14 @@ class Store:
     def work(self, after: bytes) -> list[bytes]:
         """Keys of all work rows: those after the key `after` first, so that each has its turn."""
         return sorted(self._work, key=lambda key: (key <= after, key))
+
+    def is_work(self, key: bytes) -> bool:
+        """Whether there is a work row under a key."""
+        return key in self._work
+
+    def oldest_meeting(self) -> int:
+        """See `tables.oldest_meeting`, of all work rows."""
+        return tables.oldest_meeting(self._work)
 
     def requests(self) -> Mapping[bytes, RequestRow]:
         """The requests that aren't over, by the keys of their rows."""
@@ -236,7 +245,7 @@ class Store:
         _check(rows)
 
     def _track(self, key: bytes, value: bytes | None) -> None:
-        if key[0] == _WORK:
+        if key[0] in _WORK:
             (self._work.discard if value is None else self._work.add)(key)
             return
         if key[0] == _REQUEST:

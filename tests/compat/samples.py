@@ -39,6 +39,7 @@ from topology.tables import (
     AppliedRow,
     Checkpoint,
     Counts,
+    DeliveryRow,
     EventRow,
     FanOutRow,
     HeldCancel,
@@ -46,6 +47,8 @@ from topology.tables import (
     HeldUnlisten,
     HeldUpdate,
     ListenerRow,
+    MeetingRow,
+    PostponedCancel,
     RequestRow,
     RunRow,
     SourceRow,
@@ -134,6 +137,11 @@ SAMPLES: Final[dict[str, Sample]] = {
     "v1/held_unlisten": Sample(codec.HELD_ROWS, HeldUnlisten((_KEY,))),
     "v1/held_update": Sample(codec.HELD_ROWS, HeldUpdate(_NOW, _UPDATE)),
     "v1/fan_out": Sample(codec.FAN_OUT_ROWS, FanOutRow(_CANCEL, _KEY)),
+    "v1/meeting": Sample(codec.WORK_ROWS, MeetingRow(2, _KEY, (_RUN, _KEY))),
+    "v1/delivery": Sample(codec.WORK_ROWS, DeliveryRow(_KEY)),
+    "v1/postponed_cancel": Sample(
+        codec.WORK_ROWS, PostponedCancel(_CANCEL, (Match(_KEY, 1), Match(_RUN, 0)), 3)
+    ),
     "v3/checkpoint": Sample(codec.CHECKPOINTS, Checkpoint(_TOPIC, 70_000, _NOW)),
 }
 FORMER: Final[dict[str, Sample]] = {

@@ -9,6 +9,7 @@ import pytest
 from tests.simulation.audit import findings
 from tests.simulation.plants import PLANTS
 from tests.simulation.world import World
+from topology import tables
 
 SEEDS = (1, 2, 3, 4, 5, 6, 7, 8)
 STEPS = 1_500
@@ -33,12 +34,15 @@ def wrong_with(seed: int) -> list[str]:
 def test_every_run_cancels_what_it_should_and_nothing_else_whatever_fails() -> None:
     """Crashes at each step, aborts, zombies, rebalances and repeats lose and double nothing."""
     happened: Counter[str] = Counter()
+    spaces: set[int] = set()
     for seed in SEEDS:
         world = World(seed)
         world.run(STEPS)
         assert findings(world) == [], f"make simulate SEED={seed}"
         happened += world.faults.happened
+        spaces |= {(one.key or b"?")[0] for one in world.cluster.records("state")}
     assert set(happened) >= EVERY_FAULT
+    assert spaces >= tables.WORK_SPACES, "every kind of long work was there"
 
 
 def test_a_seed_gives_the_same_run_again() -> None:

@@ -4,6 +4,7 @@ from random import Random
 
 from streams.functions.definition import read_text
 from streams.functions.registry import Registry
+from streams.joiner.decide.view import Bounds
 from streams.router.pipeline import ways_of
 from streams.settings import load
 from tests.simulation.faults import Faults
@@ -13,12 +14,19 @@ from tests.simulation.traffic import FUNCTIONS, Traffic
 from tests.support.logs import Cluster, topic_id
 from tests.support.partition import TOMBSTONES_MS, Clock, Setting, StepwisePartition
 from topology import codec
+from topology.limits import Allowance
 from topology.records import Function
 
 START_MS = 1_700_000_000_000
 _RATE = 0.02
-# So few that long work takes many slices.
-_SLICE_DECISIONS = 3
+# So little that everything long takes many transactions.
+_BOUNDS = Bounds(
+    slice_decisions=3,
+    met_at_once=1,
+    timers=Allowance(bytes=2_000, cost=10_000),
+    slice=Allowance(bytes=4_000, cost=20_000),
+    input=Allowance(bytes=4_000, cost=20_000),
+)
 
 
 class World:
@@ -48,7 +56,7 @@ class World:
             partitions,
             lambda: sources,
             crash_at=self.faults.crash_at,
-            slice_decisions=_SLICE_DECISIONS,
+            bounds=_BOUNDS,
         )
         self.joiners = Joiners(self.setting, self.faults, StepwisePartition)
         self.traffic = Traffic(self.cluster, self.clock, random, input_partitions)

@@ -10,15 +10,16 @@ from typing import Any, NamedTuple, cast
 from streams.crash import crash_at
 from streams.joiner.changelog import Changelog, Log, Progress
 from streams.joiner.decide.functions import Functions
-from streams.joiner.decide.view import Output, Partition, View
+from streams.joiner.decide.view import Bounds, Output, Partition, View
 from streams.joiner.figures import Figures
 from streams.joiner.inbox import Inbox, Record
 from streams.joiner.processor import PartitionProcessor, Parts, TopicIds, _applied
 from streams.joiner.store import Memory, Store
+from streams.joiner.transaction import encoded_forwards
 from streams.metrics import Metrics
 from tests.support.logs import Cluster, LogTransactions, Message, topic_id
 from tests.support.rows import MemoryRows
-from topology import limits, topics
+from topology import topics
 from topology.tables import AppliedRow
 
 Source = tuple[bytes, int]
@@ -50,7 +51,7 @@ class Setting(NamedTuple):
     sources: Callable[[], frozenset[Source]]
     memory: Memory | None = None
     crash_at: Callable[[str], None] = crash_at
-    slice_decisions: int = limits.SLICE_DECISIONS
+    bounds: Bounds = Bounds()
 
 
 class LogInbox(Inbox):
@@ -148,6 +149,11 @@ class RecordedFigures(Figures):
         self.counts.update(view.counts)
         size = sum(len(key) + len(value or b"") for key, value in view.changed.items())
         size += sum(len(output.value or b"") for output in view.outputs)
+        size += sum(
+            len(value)
+            for commands in view.forwards.values()
+            for value in encoded_forwards(commands)
+        )
         self.transactions.append(Committed(view.outputs, len(view.changed), size, view.meter.spent))
 
 
@@ -181,7 +187,7 @@ class StepwisePartition(PartitionProcessor):
             clock=setting.clock,
             crash_at=setting.crash_at,
         )
-        which = Partition(partition, setting.partitions, slice_decisions=setting.slice_decisions)
+        which = Partition(partition, setting.partitions, bounds=setting.bounds)
         super().__init__(which, parts, cast("Any", self), self.recorded, None)
 
     @property

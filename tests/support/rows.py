@@ -53,8 +53,17 @@ class MemoryRows:
     def work(self, after: bytes) -> list[bytes]:
         """Keys of the work rows in hand, those beyond `after` first."""
         scanning = [key for key, row in self.requests().items() if row.scanning]
-        found = [*scanning, *(key for key, _ in self.scan(tables.FAN_OUTS, tables.FAN_OUTS))]
+        spaces = [bytes([space]) for space in tables.WORK_SPACES]
+        found = [*scanning, *(key for space in spaces for key, _ in self.scan(space, space))]
         return sorted(found, key=lambda key: (key <= after, key))
+
+    def is_work(self, key: bytes) -> bool:
+        """Whether there is a work row under a key."""
+        return key in self.rows
+
+    def oldest_meeting(self) -> int:
+        """The received time of the oldest run with a meeting or a delivery."""
+        return tables.oldest_meeting(self._keys)
 
     def requests(self) -> Mapping[bytes, RequestRow]:
         """The requests that aren't over."""

@@ -106,9 +106,14 @@ def begin(view: View, run_id: bytes, event: EventRow, app: str) -> None:
     announcements.scheduled(view, run_id, event, app)
 
 
-def begin_kept_back(view: View, run_id: bytes, event: EventRow, compiled: CompiledFunction) -> None:
-    """Like `begin`, for a run that isn't dispatched because its function is paused (S28)."""
-    row = msgspec.structs.replace(as_registered(event), dispatch=False, kept_back=True)
+def begin_waiting(
+    view: View, run_id: bytes, event: EventRow, compiled: CompiledFunction, *, kept_back: bool
+) -> None:
+    """Like `begin`, for a run that isn't dispatched yet.
+
+    It is `kept_back` because its function is paused (S28), or has much to meet first (S39).
+    """
+    row = msgspec.structs.replace(as_registered(event), dispatch=False, kept_back=kept_back)
     row = msgspec.structs.replace(row, due=dues.next_due(event, row, compiled))
     view.put(tables.run_row_key(run_id), codec.RUN_ROWS.encode(row))
     view.derive_rows(derive.run_rows(run_id, event, row))

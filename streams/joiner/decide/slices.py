@@ -3,20 +3,42 @@
 import msgspec
 
 from streams.joiner.decide import requests
-from streams.joiner.decide.commands import cancel_events
+from streams.joiner.decide.commands import cancel_events, listen, meetings
 from streams.joiner.decide.kinds import KINDS
 from streams.joiner.decide.requests import Decide, Tally
 from streams.joiner.decide.view import View
 from topology import codec, limits, tables
-from topology.tables import LISTED_RUN, FanOutRow, RequestRow
+from topology.tables import (
+    LISTED_RUN,
+    DeliveryRow,
+    FanOutRow,
+    MeetingRow,
+    PostponedCancel,
+    RequestRow,
+)
 
 
 def work(view: View, key: bytes) -> None:
     """Do the next slice of the work row under a key."""
-    if key[:1] == tables.FAN_OUTS:
-        _fan_out(view, key)
-    else:
-        _scan(view, view.requests[key])
+    match key[:1]:
+        case tables.FAN_OUTS:
+            _fan_out(view, key)
+        case tables.REQUESTS:
+            _scan(view, view.requests[key])
+        case _:
+            _go_on(view, key)
+
+
+def _go_on(view: View, key: bytes) -> None:
+    value = view.get(key)
+    assert value is not None, "a work row that is known exists"
+    match codec.WORK_ROWS.decode(value):
+        case MeetingRow() as row:
+            meetings.go_on(view, key, row)
+        case DeliveryRow() as row:
+            listen.go_on(view, key, row)
+        case PostponedCancel() as row:
+            cancel_events.go_on(view, key, row)
 
 
 def _fan_out(view: View, key: bytes) -> None:
@@ -56,7 +78,11 @@ def _next_runs(view: View, cursor: bytes, end: bytes, decide: Decide) -> tuple[b
     for scanned, (key, letter) in enumerate(view.scan(cursor[tables.PREFIX], cursor)):
         if key >= end:
             return cursor, True
-        if decisions >= view.slice_decisions or scanned >= limits.SLICE_SCANNED or view.is_full():
+        if (
+            decisions >= view.bounds.slice_decisions
+            or scanned >= limits.SLICE_SCANNED
+            or view.is_full()
+        ):
             return cursor, False
         decisions += decide(key[LISTED_RUN], letter)
         cursor = key

@@ -1,7 +1,7 @@
 """Fires timers: what happens once the watermark has passed a time (S27, S30)."""
 
 from streams.joiner.decide import dues, requests, runs
-from streams.joiner.decide.commands import pauses
+from streams.joiner.decide.commands import pauses, update
 from streams.joiner.decide.kinds import KINDS
 from streams.joiner.decide.runs import Run
 from streams.joiner.decide.view import View
@@ -15,22 +15,43 @@ def fire(view: View, row_key: bytes) -> None:
         _fire_request(view, row_key)
         return
     if row_key[:1] != tables.EVENTS:
-        if row_key[:1] == tables.HELD_UPDATES:
-            view.count("ignored_updates", "unknown_event")
-        view.put(row_key, None)
+        _fire_held(view, row_key)
         return
     run = runs.load(view, row_key[tables.RUN_OF_ROW])
     assert run is not None, "a timer's run has a row"
-    if run.ended:
+    if view.is_meeting(run.id):
+        _fire_again(view, run.row.due, row_key)
+    elif run.ended:
         _fire_ended(view, run)
     else:
         _fire_unfinished(view, run)
+
+
+def _fire_again(view: View, due: int, row_key: bytes) -> None:
+    """Let a timer fire in the next transaction again: a run has yet to meet what was held for it.
+
+    Each transaction does a slice of such work, so it comes to an end.
+    """
+    view.derive(tables.timer_key(due, row_key), b"")
+
+
+def _fire_held(view: View, key: bytes) -> None:
+    """Remove a held row: nothing that is held so long can come any more."""
+    until = tables.held_until(key)
+    if view.is_needed(until) or update.is_awaited(view, key):
+        _fire_again(view, until, key)
+        return
+    if key[:1] == tables.HELD_UPDATES:
+        view.count("ignored_updates", "unknown_event")
+    view.put(key, None)
 
 
 def _fire_request(view: View, key: bytes) -> None:
     row = view.requests.get(key)
     if row is None:
         requests.forget(view, key)
+    elif view.is_needed(row.due):
+        _fire_again(view, row.due, key)
     else:
         KINDS[type(row.command)].fire(view, row)
 

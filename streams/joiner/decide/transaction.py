@@ -72,16 +72,16 @@ def decide_batch(
         PoisonError: a command can't be decided; refuse it and decide again on a new view.
         StoreError: the rows can't be read.
     """
-    view.allow(limits.TIMERS_ALLOWANCE)
+    view.allow(view.bounds.timers)
     for timer in due:
         if view.is_full():
             break
         view.derive(timer, None)
         timers.fire(view, timer[tables.TIMER_ROW])
-    view.allow(limits.SLICE_ALLOWANCE)
+    view.allow(view.bounds.slice)
     for key in work[:1]:
         slices.work(view, key)
-    view.allow(limits.INPUT_ALLOWANCE)
+    view.allow(view.bounds.input)
     left = limits.INTAKE_COMMANDS
     reached = []
     for record in inputs:

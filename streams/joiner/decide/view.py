@@ -24,16 +24,30 @@ _PREFIX: Final = tables.PREFIX
 Headers: TypeAlias = list[tuple[str, str | bytes | None]]
 
 
+class Bounds(Struct, frozen=True):
+    """How much one transaction does at most; tests set less, so that little input takes many.
+
+    `slice_decisions` bounds a slice of long work, `met_at_once` what a new run meets with its
+    registration; the rest are shares of their kinds of work.
+    """
+
+    slice_decisions: int = limits.SLICE_DECISIONS
+    met_at_once: int = limits.MET_AT_ONCE
+    timers: limits.Allowance = limits.TIMERS_ALLOWANCE
+    slice: limits.Allowance = limits.SLICE_ALLOWANCE
+    input: limits.Allowance = limits.INPUT_ALLOWANCE
+
+
 class Partition(Struct, frozen=True):
     """Which partition (`number`) of how many (`of`), and what its processor was told.
 
-    `cancelled_name` is the name of its cancelled events; `slice_decisions` bounds a slice.
+    `cancelled_name` is the name of its cancelled events.
     """
 
     number: int
     of: int
     cancelled_name: str = "function.cancelled"
-    slice_decisions: int = limits.SLICE_DECISIONS
+    bounds: Bounds = Bounds()
 
 
 class Context(Struct, frozen=True):
@@ -83,6 +97,12 @@ class Rows(Protocol):
         True may be wrong: a scan finds nothing then.
         """
 
+    def is_work(self, key: bytes) -> bool:
+        """Whether there is a work row under a key."""
+
+    def oldest_meeting(self) -> int:
+        """See `tables.oldest_meeting`, of all work rows."""
+
     def requests(self) -> Mapping[bytes, RequestRow]:
         """The rows of requests that aren't over, by their keys."""
 
@@ -100,7 +120,7 @@ class View:
         self.partition = partition.number
         self.partitions = partition.of
         self.cancelled_name = partition.cancelled_name
-        self.slice_decisions = partition.slice_decisions
+        self.bounds = partition.bounds
         self.functions = functions
         self.sources = Sources(rows.get)
         self.now = now
@@ -121,11 +141,12 @@ class View:
         self.meter = Meter()  # of all evaluations
         self.number = 0  # of the command that is being decided, in its entry
         self._rows = rows
+        self._oldest_meeting: int | None = None
         self._under: defaultdict[bytes, list[bytes]] = defaultdict(list)
         self._followed = set(_HELD)  # the spaces whose changed rows are in `_under`
         self._learned: dict[tuple[str, int], CompiledFunction] = {}
         self._parsed: Recent[bytes, Json] = Recent(limits.PARSED_BYTES)
-        self.allow(limits.INPUT_ALLOWANCE)
+        self.allow(self.bounds.input)
 
     # Shares of the transaction
 
@@ -134,9 +155,9 @@ class View:
         self._bytes_until = self.bytes + allowance.bytes
         self._cost_until = self.meter.spent + allowance.cost
 
-    def is_full(self) -> bool:
-        """Whether the share of this kind of work is used up."""
-        return self.bytes >= self._bytes_until or self.meter.spent >= self._cost_until
+    def is_full(self, more_bytes: int = 0) -> bool:
+        """Whether the share of this kind of work is used up, with `more_bytes` that will come."""
+        return self.bytes + more_bytes >= self._bytes_until or self.meter.spent >= self._cost_until
 
     # Rows
 
@@ -210,6 +231,20 @@ class View:
             for key in rows:
                 if key[0] == space:
                     self._under[key[_PREFIX]].append(key)
+
+    def is_meeting(self, run_id: bytes) -> bool:
+        """Whether a run has yet to meet what was held for it."""
+        key = tables.meeting_key(run_id)
+        return self.changed[key] is not None if key in self.changed else self._rows.is_work(key)
+
+    def is_needed(self, time: int) -> bool:
+        """Whether what a time (ms) is the end of is needed still, though that has passed.
+
+        It is while a run received until then has yet to meet what was held for it.
+        """
+        if self._oldest_meeting is None:
+            self._oldest_meeting = self._rows.oldest_meeting()
+        return time >= self._oldest_meeting
 
     def _own(self, key: bytes) -> Iterator[tuple[bytes, bytes]]:
         value = self.get(key)

@@ -8,14 +8,20 @@ from streams.joiner.decide import runs
 from streams.joiner.decide.runs import Run
 from streams.joiner.decide.view import Refused, View
 from topology import codec, keys, tables
-from topology.records import EVALUATION_BUDGET, CancelEvent, ForwardedMatch, Match
+from topology.records import EVALUATION_BUDGET, CancelEvent, ForwardedCancel, ForwardedMatch, Match
 from topology.statuses import Cause
-from topology.tables import EventRow, FanOutRow, HeldCancel, HeldMatch
+from topology.tables import EventRow, FanOutRow, HeldCancel, HeldMatch, PostponedCancel
 
 
 def cancel(view: View, event: CancelEvent, matches: tuple[Match, ...]) -> None:
-    """Let a cancel event meet the runs that wait under its keys; hold it for later ones (S11)."""
-    for match in matches:
+    """Let a cancel event meet the runs that wait under its keys; hold it for later ones (S11).
+
+    What is more than this transaction's share goes on as a work row (S39).
+    """
+    for number, match in enumerate(matches):
+        if view.is_full():
+            _postpone(view, PostponedCancel(event, matches[number:]))
+            return
         cursor = fan_out_slice(view, event, match.key, b"")
         if cursor is not None:
             key = tables.fan_out_key(match.key, event)
@@ -27,6 +33,39 @@ def cancel(view: View, event: CancelEvent, matches: tuple[Match, ...]) -> None:
             view.put(tables.held_cancel_key(match.key, until, event), held)
 
 
+def spread(view: View, event: CancelEvent, matches: tuple[Match, ...], target: int = 0) -> None:
+    """Let a cancel event meet its matches in all partitions from the number `target` on."""
+    by_partition: dict[int, list[Match]] = {}
+    for match in matches:
+        everywhere = range(view.partitions) if match.everywhere else ()
+        for there in everywhere or (keys.partition_of_key(match.key, view.partitions),):
+            by_partition.setdefault(there, []).append(match)
+    for there in sorted(by_partition):
+        if there < target:
+            continue
+        if view.is_full():
+            _postpone(view, PostponedCancel(event, matches, there))
+            return
+        if there == view.partition:
+            cancel(view, event, tuple(by_partition[there]))
+        else:
+            view.forward(there, ForwardedCancel(event, tuple(by_partition[there])))
+
+
+def go_on(view: View, key: bytes, row: PostponedCancel) -> None:
+    """Do the next slice of a cancel event with matches that it has yet to meet."""
+    view.put(key, None)
+    if row.target < 0:
+        cancel(view, row.cancel, row.matches)
+    else:
+        spread(view, row.cancel, row.matches, row.target)
+
+
+def _postpone(view: View, row: PostponedCancel) -> None:
+    view.put(tables.postponed_key(row), codec.WORK_ROWS.encode(row))
+    view.count("postponed_cancels")
+
+
 def fan_out_slice(view: View, event: CancelEvent, match_key: bytes, cursor: bytes) -> bytes | None:
     """Let a cancel event meet the next listeners under a key; the new cursor, or None at the end.
 
@@ -35,7 +74,8 @@ def fan_out_slice(view: View, event: CancelEvent, match_key: bytes, cursor: byte
     away: dict[int, list[tuple[bytes, int]]] = {}
     full = False
     for done, (key, _) in enumerate(view.scan(tables.LISTENERS + match_key, cursor)):
-        if done >= view.slice_decisions or view.is_full():
+        forwarded = len(away) * len(event.event)
+        if done >= view.bounds.slice_decisions or view.is_full(forwarded):
             full = True
             break
         run_id, rule = key[tables.LISTENER_RUN], key[tables.LISTENER_RULE]
@@ -50,12 +90,19 @@ def fan_out_slice(view: View, event: CancelEvent, match_key: bytes, cursor: byte
     return cursor if full else None
 
 
-def held_cancels(view: View, match_key: bytes) -> Iterator[CancelEvent]:
-    """The held cancel events under a key, which a new listener has to meet (S11)."""
-    for _, value in view.held(tables.HELD_CANCELS + match_key):
-        held = codec.HELD_ROWS.decode(value)
-        assert isinstance(held, HeldCancel)
-        yield held.cancel
+def held_cancels(
+    view: View, match_key: bytes, cursor: bytes = b""
+) -> Iterator[tuple[bytes, CancelEvent]]:
+    """The held cancel events under a key, which a new listener has to meet (S11), by their keys.
+
+    Those up to the key `cursor` are left out.
+    """
+    prefix = tables.HELD_CANCELS + match_key
+    if view.may_hold(prefix):
+        for key, value in view.scan(prefix, cursor):
+            held = codec.HELD_ROWS.decode(value)
+            assert isinstance(held, HeldCancel)
+            yield key, held.cancel
 
 
 def match_run(view: View, event: CancelEvent, run_id: bytes, rule: int) -> None:

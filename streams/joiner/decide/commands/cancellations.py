@@ -70,25 +70,33 @@ def decider(view: View, _row: RequestRow, command: CancelRuns, tally: Tally) -> 
 
 
 def scanned(view: View, row: RequestRow, command: CancelRuns) -> RequestRow:
-    """The row after the scan: the cancellation is done once no run can come into its range."""
+    """The row after the scan: done, once no run that may be in its range is yet to meet it."""
     last = command.before - 1
-    if view.passed(last):
+    if view.passed(last) and not view.is_needed(last):
         return requests.finish(row, requests.DONE)
     return msgspec.structs.replace(row, due=last)
 
 
-def meet_late(view: View, run: Run) -> None:
-    """Apply the cancellations that a newly registered run falls under (S19)."""
-    for row, command in requests.of_function(view, CancelRuns, run.event.slug):
-        in_range = command.after < run.event.received < command.before
-        if in_range and not requests.is_left_to_scan(row, run.event.slug, run.id):
-            tally = Tally(row)
-            tally.scanned += 1
-            if run.ended:  # a held row or another cancellation ended it
-                tally.already_ended += 1
-            elif _fitting(view, command, tally)(run.id, run.event):
-                _meeting(view, command, tally)(run)
-            requests.write(view, requests.tallied(row, tally))
+def covers_late(row: RequestRow, run_id: bytes, event: EventRow) -> bool:
+    """Whether a new run falls under a cancellation whose scan won't reach it (S19)."""
+    command = row.command
+    return (
+        isinstance(command, CancelRuns)
+        and command.function == event.slug
+        and command.after < event.received < command.before
+        and not requests.is_left_to_scan(row, event.slug, run_id)
+    )
+
+
+def meet_late(view: View, row: RequestRow, command: CancelRuns, run: Run) -> None:
+    """Apply a cancellation to a new run that falls under it."""
+    tally = Tally(row)
+    tally.scanned += 1
+    if run.ended:  # a held row or another cancellation ended it
+        tally.already_ended += 1
+    elif _fitting(view, command, tally)(run.id, run.event):
+        _meeting(view, command, tally)(run)
+    requests.write(view, requests.tallied(row, tally))
 
 
 def _fitting(view: View, command: CancelRuns, tally: Tally) -> Callable[[bytes, EventRow], bool]:

@@ -6,19 +6,40 @@ from streams.joiner.decide.commands import cancel_events
 from streams.joiner.decide.view import Context, View
 from topology import codec, keys, tables
 from topology.records import ForwardedMatch, Listen, Unlisten
-from topology.tables import HeldUnlisten, ListenerRow
+from topology.tables import DeliveryRow, HeldUnlisten, ListenerRow
 
 
 def listen(view: View, _: Context, command: Listen) -> None:
     """Let a run wait here, unless it has ended; held cancel events are sent to its home."""
     if view.held(tables.held_unlisten_key(command.run_id)):
         return
-    home = keys.partition_of_run(command.run_id, view.partitions)
     for listener in command.listeners:
         key = tables.listener_key(listener.key, command.run_id, listener.rule)
         view.put(key, codec.LISTENER_ROWS.encode(ListenerRow(listener.until)))
-        for event in cancel_events.held_cancels(view, listener.key):
-            view.forward(home, ForwardedMatch(event, ((command.run_id, listener.rule),)))
+        if view.may_hold(tables.HELD_CANCELS + listener.key):
+            work = tables.delivery_key(listener.key, command.run_id, listener.rule)
+            _deliver(view, work, b"")
+
+
+def go_on(view: View, key: bytes, row: DeliveryRow) -> None:
+    """Do the next slice of sending held cancels to a run's home, unless the run has ended."""
+    match_key, run_id = key[tables.DELIVERY_MATCH_KEY], key[tables.DELIVERY_RUN]
+    view.put(key, None)
+    if view.get(tables.listener_key(match_key, run_id, key[tables.DELIVERY_RULE])) is not None:
+        _deliver(view, key, row.cursor)
+
+
+def _deliver(view: View, work: bytes, cursor: bytes) -> None:
+    """Send the held cancels beyond the key `cursor` to a run's home; the rest is a work row."""
+    run_id, rule = work[tables.DELIVERY_RUN], work[tables.DELIVERY_RULE]
+    home = keys.partition_of_run(run_id, view.partitions)
+    match_key = work[tables.DELIVERY_MATCH_KEY]
+    for key, event in cancel_events.held_cancels(view, match_key, cursor):
+        if view.is_full():
+            view.put(work, codec.WORK_ROWS.encode(DeliveryRow(cursor)))
+            return
+        view.forward(home, ForwardedMatch(event, ((run_id, rule),)))
+        cursor = key
 
 
 def unlisten(view: View, command: Unlisten) -> None:

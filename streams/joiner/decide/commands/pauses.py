@@ -15,7 +15,7 @@ from streams.joiner.decide.view import Context, View
 from topology import keys
 from topology.records import Pause, Resume
 from topology.statuses import Cause, Status
-from topology.tables import UNFINISHED_LETTERS, RequestRow
+from topology.tables import UNFINISHED_LETTERS, EventRow, RequestRow
 
 NOW: Final = "now"
 LATER: Final = "later"
@@ -71,17 +71,25 @@ def decider(view: View, row: RequestRow, _command: Pause, tally: Tally) -> Decid
     return decide
 
 
-def meet_late(view: View, run: Run) -> None:
-    """Cancel a newly registered run that was received before a pause that cancels such runs."""
-    for row, _ in requests.of_function(view, Pause, run.event.slug):
-        if run.ended:
-            return
-        late = run.event.received <= row.received and row.state == requests.RUNNING
-        if late and not requests.is_left_to_scan(row, run.event.slug, run.id):
-            tally = Tally(row)
-            tally.scanned += 1
-            _meet(view, row, run, tally, runs.cause(Cause.PAUSE, request=row.command.request))
-            requests.write(view, requests.tallied(row, tally))
+def covers_late(row: RequestRow, run_id: bytes, event: EventRow) -> bool:
+    """Whether a new run was received before a pause that cancels such runs, and won't scan it."""
+    command = row.command
+    return (
+        isinstance(command, Pause)
+        and command.function == event.slug
+        and event.received <= row.received
+        and row.state == requests.RUNNING
+        and not requests.is_left_to_scan(row, event.slug, run_id)
+    )
+
+
+def meet_late(view: View, row: RequestRow, run: Run) -> None:
+    """Cancel a new run that a pause covers late."""
+    if not run.ended:
+        tally = Tally(row)
+        tally.scanned += 1
+        _meet(view, row, run, tally, runs.cause(Cause.PAUSE, request=row.command.request))
+        requests.write(view, requests.tallied(row, tally))
 
 
 def scanned(view: View, row: RequestRow, command: Pause) -> RequestRow:
@@ -89,7 +97,7 @@ def scanned(view: View, row: RequestRow, command: Pause) -> RequestRow:
     if row.resumed_at:
         return msgspec.structs.replace(row, due=row.resumed_at)
     if row.state == requests.RUNNING:
-        if view.passed(row.received):
+        if view.passed(row.received) and not view.is_needed(row.received):
             return msgspec.structs.replace(row, state=requests.DONE)
         return msgspec.structs.replace(row, due=row.received)
     if row.state == requests.QUEUED and command.running == LATER:

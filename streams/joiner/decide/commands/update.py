@@ -1,11 +1,13 @@
 """`update`: a worker says what becomes of a run (S4, S5, S31)."""
 
+from collections.abc import Iterator
+
 import msgspec
 
 from streams.joiner.decide import runs
 from streams.joiner.decide.runs import Run
 from streams.joiner.decide.view import Context, View
-from topology import codec, tables
+from topology import codec, keys, tables
 from topology.records import Update
 from topology.statuses import Status, may_move
 from topology.tables import HeldUpdate, RunRow
@@ -22,7 +24,7 @@ def update(view: View, context: Context, command: Update) -> None:
     if run is None:
         view.count("ignored_updates", "unknown_run")
     else:
-        apply(view, run, command, context.received)
+        _apply_in_turn(view, run, command, context)
 
 
 def _update_by_event(view: View, context: Context, command: Update) -> None:
@@ -36,22 +38,43 @@ def _update_by_event(view: View, context: Context, command: Update) -> None:
         if run_id is None:
             view.count("ignored_updates", "ended")
         else:
-            apply(view, runs.registered(view, run_id), command, context.received)
+            _apply_in_turn(view, runs.registered(view, run_id), command, context)
     elif view.passed(context.received):
         view.count("ignored_updates", "unknown_event")
     else:
-        held = HeldUpdate(context.received, command)
-        key = tables.held_update_key(command.event_key, context.received, context.position)
-        view.put(key, codec.HELD_ROWS.encode(held))
+        _hold(view, context, command, command.event_key, context.received)
 
 
-def meet_held_updates(view: View, run_id: bytes, event_key: bytes) -> None:
-    """Apply the updates by event id that were held for a run."""
-    for key, value in view.held(tables.HELD_UPDATES + event_key):
+def _apply_in_turn(view: View, run: Run, command: Update, context: Context) -> None:
+    """Apply an update to a run, after what the run has yet to meet."""
+    if view.is_meeting(run.id):
+        _hold(view, context, command, run.id, keys.TIME_END_MS)
+    else:
+        apply(view, run, command, context.received)
+
+
+def _hold(view: View, context: Context, command: Update, under: bytes, until: int) -> None:
+    """Hold an update under an event key or a run id, at most until a time (ms)."""
+    held = HeldUpdate(context.received, command)
+    key = tables.held_update_key(under, until, context.position)
+    view.put(key, codec.HELD_ROWS.encode(held))
+
+
+def held_updates(view: View, under: bytes) -> Iterator[tuple[bytes, HeldUpdate]]:
+    """The updates that were held under an event key or a run id, by their rows' keys."""
+    for key, value in view.held(tables.HELD_UPDATES + under):
         held = codec.HELD_ROWS.decode(value)
         assert isinstance(held, HeldUpdate)
-        view.put(key, None)
-        apply(view, runs.registered(view, run_id), held.update, held.received)
+        yield key, held
+
+
+def is_awaited(view: View, key: bytes) -> bool:
+    """Whether a held row is an update of a run that has yet to meet other things first."""
+    if key[:1] != tables.HELD_UPDATES:
+        return False
+    newest, _ = next(view.scan(tables.by_event_prefix(key[tables.HELD_UNDER])), (b"", b""))
+    run_id = tables.unfinished_run(newest) if newest else None
+    return run_id is not None and view.is_meeting(run_id)
 
 
 def apply(view: View, run: Run, command: Update, received: int) -> None:
