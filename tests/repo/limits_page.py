@@ -1,0 +1,381 @@
+"""The generated `docs/limits.md`: every limit, what happens beyond it, and the test that shows it.
+
+`python -m tests.repo.limits_page > docs/limits.md` writes the page.
+"""
+
+import sys
+from typing import Final, NamedTuple
+
+from streams.matching import budget
+from streams.matching import limits as of_expressions
+from topology import limits
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+MS: Final = 1_000_000  # units of `budget`
+
+_INTRODUCTION: Final = """\
+# Limits
+
+No rule, event or request takes more than its share: of one evaluation, of one transaction, of
+memory. The numbers stand in `topology/limits.py` and `streams/matching/limits.py`, and this page
+is written by `python -m tests.repo.limits_page`. What each group of people can cost at most:
+[security](security.md).
+"""
+_END: Final = """\
+## How an evaluation is charged
+An evaluation has a budget of {budget} million units; a unit is about a nanosecond of the machine
+of the benchmarks (two hyperthreads of a server). Each node of the expression weighs {step}, each
+item of a list that a macro walks {item} and the nodes of the macro's body, two values compared
+{compared}, an error that `&&`, `||` or a macro goes on after {error}. What is made weighs more
+than its time, so that a budget is used up by some 8 MiB of new values. The first list that an
+evaluation walks weighs a fifth: one look at each item of the largest event fits into the budget,
+a second one for each item doesn't. Timestamps and durations are evaluated by celpy, whose steps
+weigh {reference} times as much, and which walks lists of at most {reference_items} items. The
+whole table: `streams/matching/budget.py`.
+
+Everything that depends on the events is charged before it is done, by counts and sizes alone, so
+the same expression and the same events always end alike. At the end of the budget the whole
+evaluation has no answer; no `||`, `&&` or macro goes on after it (S37). `make bench ONLY=budget`
+measures each weight's worst case.
+
+## How a transaction is shared
+| kind of work | bytes written and sent | evaluation |
+|---|---|---|
+{shares}
+
+Each kind stops after the decision that uses its share up, and goes on in the next transaction.
+One decision writes at most {decision} MiB, and all of one record's commands in one partition at
+most {entry} MiB, which routers check; so a transaction has at most {transaction} MiB, asserted
+when `topology/limits.py` is imported. Of long work, one row has its turn in each transaction,
+then the next.
+"""
+
+
+class Limit(NamedTuple):
+    """One row: what is limited, to how much, what happens beyond, and the test that shows it."""
+
+    what: str
+    bound: str
+    beyond: str
+    test: str
+
+
+def _bytes(number: int) -> str:
+    return f"{number // MIB} MiB" if number >= MIB else f"{number // KIB} KiB"
+
+
+def _count(number: int) -> str:
+    return f"{number:,}"
+
+
+def _days(ms: int) -> str:
+    return f"{ms // limits.DAY_MS} days" if ms > limits.DAY_MS else f"{ms // limits.HOUR_MS} hours"
+
+
+GROUPS: Final[dict[str, list[Limit]]] = {
+    "Events and updates": [
+        Limit(
+            "an event as JSON",
+            _bytes(limits.EVENT_BYTES),
+            "dead letter `too_large`",
+            "acceptance/test_bad_input.py::test_what_is_no_event_is_a_dead_letter",
+        ),
+        Limit(
+            "an event's name, its id",
+            f"{limits.EVENT_NAME_CHARS} characters each",
+            "dead letter `name_too_long`, `bad_id`",
+            "acceptance/test_bad_input.py::test_what_is_no_event_is_a_dead_letter",
+        ),
+        Limit(
+            "events in one `POST /v1/events`",
+            _count(limits.EVENTS_PER_CALL),
+            "422",
+            "unit/streams/api/test_bodies.py::test_no_events_or_too_many",
+        ),
+        Limit(
+            "runs in one heartbeat",
+            _count(limits.HEARTBEAT_RUNS),
+            "dead letter `bad_update`",
+            "unit/streams/router/test_updates.py::test_bad_update_is_refused",
+        ),
+        Limit(
+            "what the runs that one event starts make one partition write",
+            _bytes(limits.ENTRY_BYTES),
+            "dead letter `too_many_runs`",
+            "unit/streams/router/test_batches.py"
+            "::test_runs_whose_output_no_transaction_holds_are_refused_whole",
+        ),
+        Limit(
+            "the commands of one record for one partition",
+            _bytes(limits.MESSAGE_BYTES),
+            "dead letter `too_many_commands`",
+            "unit/streams/router/test_batches.py"
+            "::test_entry_that_no_message_takes_is_refused_whole",
+        ),
+        Limit(
+            "the result of a step (SDK)",
+            _bytes(limits.STEP_RESULT_BYTES),
+            "the step fails",
+            "unit/streams/sdk/test_steps.py::test_a_result_has_a_bound",
+        ),
+    ],
+    "Functions": [
+        Limit(
+            "cancel rules, triggers of a function",
+            f"{limits.CANCEL_RULES}, {limits.TRIGGERS}",
+            "refused when applied",
+            "unit/streams/functions/test_definition.py::test_each_wrong_field_is_named",
+        ),
+        Limit(
+            "a definition as JSON",
+            _bytes(limits.FUNCTION_BYTES),
+            "refused when applied",
+            "unit/streams/functions/test_definition.py::test_a_definition_over_the_size_limit_is_refused",
+        ),
+        Limit(
+            "`pending_for`, `early_cancel`, timeouts",
+            _days(limits.LONGEST_MS),
+            "refused when applied",
+            "unit/streams/functions/test_definition.py::test_each_wrong_field_is_named",
+        ),
+    ],
+    "Expressions": [
+        Limit(
+            "the text of an expression, its nodes, its levels",
+            f"{_bytes(of_expressions.EXPRESSION_BYTES)}, {of_expressions.NODES}, "
+            f"{of_expressions.NESTING}",
+            "refused when applied, with its place",
+            "unit/streams/matching/test_parse.py::test_every_limit_is_enforced_with_its_place",
+        ),
+        Limit(
+            "literals that take more than an evaluation may, whatever the event",
+            f"{of_expressions.EVALUATION_BUDGET // MS} M units",
+            "refused when applied, with its place",
+            "unit/streams/matching/test_budget.py"
+            "::test_what_literals_alone_exceed_is_refused_when_applied",
+        ),
+        Limit(
+            "one evaluation",
+            f"{of_expressions.EVALUATION_BUDGET // MS} M units",
+            "no answer: no match; of a cancel event one dead letter `evaluation_budget` per event, "
+            "function and deciding partition, of a trigger's `if` one per event",
+            "acceptance/test_budget.py::test_a_cancel_event_over_its_budget_is_one_dead_letter",
+        ),
+        Limit(
+            "all `if`s of triggers for one event",
+            f"{limits.EVENT_COST // MS} M units",
+            "dead letter `evaluation_budget`, which names the functions",
+            "acceptance/test_budget.py"
+            "::test_an_event_has_one_budget_over_all_functions_that_it_may_start",
+        ),
+        Limit(
+            "items of a list that celpy walks",
+            _count(of_expressions.REFERENCE_ITEMS),
+            "as over the budget",
+            "unit/streams/matching/test_budget.py::test_an_expensive_evaluation_ends",
+        ),
+        Limit(
+            "levels of values that are compared",
+            str(of_expressions.VALUE_DEPTH),
+            "no answer",
+            "unit/streams/matching/test_canonical.py::test_what_has_no_equality_has_no_key",
+        ),
+        Limit(
+            "characters or items that one `+` makes",
+            _count(of_expressions.CONCATENATION_LENGTH),
+            "no answer",
+            "unit/streams/matching/test_evaluate.py::test_what_grows_is_bounded",
+        ),
+    ],
+    "Transactions and long work": [
+        Limit(
+            "commands taken for one transaction",
+            f"{_count(limits.INTAKE_COMMANDS)}, {_bytes(limits.INTAKE_BYTES)}",
+            "they wait for the next",
+            "acceptance/test_slices.py::test_what_is_taken_is_bounded_by_commands_and_by_bytes",
+        ),
+        Limit(
+            "timers in one transaction",
+            _count(limits.TIMERS_PER_TRANSACTION),
+            "they fire in the next",
+            "acceptance/test_slices.py::test_timeouts_of_large_runs_are_bounded_by_bytes",
+        ),
+        Limit(
+            "decisions of one slice; runs that it looks at",
+            f"{limits.SLICE_DECISIONS}; {_count(limits.SLICE_SCANNED)}",
+            "work row: the next slice goes on",
+            "acceptance/test_slices.py::test_a_cancel_of_many_runs_goes_in_slices",
+        ),
+        Limit(
+            "listeners that a cancel event meets at once",
+            "its share of the transaction",
+            "work row",
+            "acceptance/test_budget.py"
+            "::test_the_cost_of_a_transaction_is_bounded_and_the_rest_goes_on",
+        ),
+        Limit(
+            "keys under which a cancel event is held, partitions to which it is sent",
+            "its share of the transaction",
+            "work row",
+            "acceptance/test_shares.py"
+            "::test_a_large_cancel_event_of_many_functions_is_met_in_slices",
+        ),
+        Limit(
+            "what was held for a new run: cancels, updates, requests",
+            f"{limits.MET_AT_ONCE}, {_bytes(limits.MET_AT_ONCE_BYTES)}",
+            "work row; the run isn't dispatched, and its updates wait, until it has met all",
+            "acceptance/test_shares.py::test_a_run_is_dispatched_once_it_has_met_all_that_was_held",
+        ),
+        Limit(
+            "rows of one `GET /v1/runs?if=`",
+            f"10,000; {limits.SEARCH_COST // MS} M units",
+            "the page ends early, with a cursor",
+            "unit/streams/api/test_run_search.py::test_an_expensive_expression_ends_a_call_early",
+        ),
+    ],
+    "On disk": [
+        Limit(
+            "unfinished runs",
+            f"until `pending_for`, {_days(limits.PENDING_FOR_MS)} by default",
+            "they expire",
+            "acceptance/test_timers.py::test_s30_an_unfinished_run_expires",
+        ),
+        Limit(
+            "ended runs",
+            f"until `retention`, {_days(limits.RETENTION_MS)} by default",
+            "they are removed",
+            "acceptance/test_timers.py::test_s30_an_ended_run_goes_with_all_its_rows",
+        ),
+        Limit(
+            "runs of one event id",
+            "none: each costs the same",
+            "",
+            "acceptance/test_many_runs.py::test_many_runs_of_one_event_id_cost_nothing",
+        ),
+        Limit(
+            "held cancels, matches and updates",
+            "until the watermark has passed them, and `early_cancel`",
+            "they are removed",
+            "acceptance/test_order.py"
+            "::test_s11_a_cancel_waits_for_its_runs_until_the_watermark_has_passed_it",
+        ),
+        Limit(
+            "requests",
+            f"{_days(limits.DEDUPE_MS)} after their end",
+            "they are forgotten: the same id is a new request",
+            "acceptance/test_cancellations.py::test_a_request_leaves_nothing_behind",
+        ),
+    ],
+    "Memory of a joiner": [
+        Limit(
+            "RocksDB's cache and write buffers, of a process",
+            "`COUNTERMAND_ROCKSDB_MEMORY_MIB`",
+            "spilled to disk",
+            "",
+        ),
+        Limit(
+            "`commands` that wait, of a partition",
+            f"{_bytes(limits.QUEUE_BYTES)}, {limits.QUEUE_BATCHES} records",
+            "reading pauses",
+            "unit/streams/joiner/test_inbox.py::test_commands_are_bounded_by_bytes",
+        ),
+        Limit(
+            "`forwards` that wait, of a partition; what their client fetched",
+            f"{_bytes(limits.QUEUE_FORWARD_BYTES)}, {limits.QUEUE_BATCHES} records; "
+            f"{_bytes(limits.QUEUE_FORWARD_BYTES)}",
+            "reading pauses",
+            "unit/streams/joiner/test_inbox.py::test_large_forwards_are_bounded_by_bytes",
+        ),
+        Limit(
+            "the index of held rows, of a partition",
+            _bytes(2 * limits.HELD_COUNTERS),
+            "more look-ups find nothing",
+            "unit/streams/joiner/test_store.py::test_held_rows_take_no_memory_of_their_own",
+        ),
+        Limit(
+            "parsed events, of a transaction",
+            f"{_bytes(limits.PARSED_BYTES)} of JSON: 25 MiB",
+            "parsed again",
+            "unit/streams/joiner/decide/test_view.py::test_parsed_events_take_bounded_memory",
+        ),
+        Limit(
+            "compiled functions, of a process",
+            f"{_bytes(limits.COMPILED_BYTES)} of JSON: 90 MiB if they are as usual",
+            "compiled again",
+            "unit/streams/joiner/decide/test_functions.py::test_old_versions_are_forgotten",
+        ),
+        Limit(
+            "while restoring: what a partition's client fetched, by 8 MiB",
+            "32 MiB",
+            "reading pauses",
+            "",
+        ),
+    ],
+    "Memory of every process": [
+        Limit(
+            "parsed expressions",
+            f"{of_expressions.CACHED_EXPRESSIONS}: 10 MiB if they are as usual, 350 MiB",
+            "parsed again",
+            "unit/streams/joiner/decide/test_functions.py"
+            "::test_an_expression_takes_no_more_than_is_stated",
+        ),
+        Limit(
+            "patterns of `matches`",
+            f"{of_expressions.SMALL_PATTERNS} of {_bytes(of_expressions.SMALL_PATTERN_BYTES)}, "
+            f"{of_expressions.LARGE_PATTERNS} of {_bytes(of_expressions.LARGE_PATTERN_BYTES)}",
+            "compiled again",
+            "unit/streams/matching/test_budget.py::test_patterns_are_bounded_in_all",
+        ),
+        Limit(
+            "what a client fetched (router, read model, reader of `functions`, worker)",
+            "64 MiB each",
+            "reading pauses",
+            "",
+        ),
+    ],
+}
+
+
+def page() -> str:
+    """The text of `docs/limits.md`."""
+    parts = [_INTRODUCTION]
+    for title, rows in GROUPS.items():
+        lines = ["| what | at most | beyond | shown by |", "|---|---|---|---|"]
+        lines += [
+            f"| {row.what} | {row.bound} | {row.beyond or '-'} | {_link(row.test)} |"
+            for row in rows
+        ]
+        parts.append(f"## {title}\n" + "\n".join(lines) + "\n")
+    shares = {
+        "timers that are due": limits.TIMERS_ALLOWANCE,
+        "a slice of long work": limits.SLICE_ALLOWANCE,
+        "input": limits.INPUT_ALLOWANCE,
+    }
+    parts.append(
+        _END.format(
+            budget=of_expressions.EVALUATION_BUDGET // MS,
+            step=budget.STEP,
+            item=budget.ITEM,
+            compared=budget.COMPARED,
+            error=_count(budget.ERROR),
+            reference=budget.REFERENCE,
+            reference_items=_count(of_expressions.REFERENCE_ITEMS),
+            shares="\n".join(
+                f"| {name} | {_bytes(share.bytes)} | {share.cost // MS} M units |"
+                for name, share in shares.items()
+            ),
+            decision=f"{limits.DECISION_BYTES / MIB:.1f}",
+            entry=limits.ENTRY_BYTES // MIB,
+            transaction=limits.TRANSACTION_BYTES // MIB,
+        )
+    )
+    return "\n".join(parts)
+
+
+def _link(test: str) -> str:
+    return f"`{test.partition('::')[2]}`" if test else "-"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
