@@ -121,9 +121,9 @@ PARSED_BYTES: Final = 1024 * 1024
 # versions of 50 KiB each. Compiled, one byte takes 1.1 KiB at the very most.
 COMPILED_BYTES: Final = 1024 * 1024
 
-# Counters, of two bytes each, of the held rows of one partition: 2 MiB, whatever is held. While
-# 100,000 are held, one look-up in eleven finds a counter of others, and scans for nothing.
-HELD_COUNTERS: Final = 1 << 20
+# Counters, of one byte each, of the held rows of one partition: 2 MiB, whatever is held. While
+# 100,000 are held, one look-up in twenty finds a counter of others, and scans for nothing.
+HELD_COUNTERS: Final = 1 << 21
 
 PARTITIONS: Final = 65_536
 

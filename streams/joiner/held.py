@@ -1,13 +1,11 @@
 """Which prefixes held rows may lie under: asked three times for each run that registers."""
 
-from array import array
 from typing import Final
 
 from topology import limits
 
 _MASK: Final = limits.HELD_COUNTERS - 1
-_COUNTED_BYTES: Final = 2
-_FULL: Final = (1 << 8 * _COUNTED_BYTES) - 1
+_FULL: Final = 255
 
 assert limits.HELD_COUNTERS & _MASK == 0, "a power of two"
 
@@ -22,7 +20,7 @@ class HeldPrefixes:
     __slots__ = ("_counters",)
 
     def __init__(self) -> None:
-        self._counters = array("H", bytes(_COUNTED_BYTES * limits.HELD_COUNTERS))
+        self._counters = bytearray(limits.HELD_COUNTERS)
 
     def may_hold(self, prefix: bytes) -> bool:
         """Whether there may be a held row under a prefix; False means that there is none.

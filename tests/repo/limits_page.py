@@ -289,7 +289,7 @@ GROUPS: Final[dict[str, list[Limit]]] = {
         ),
         Limit(
             "the index of held rows, of a partition",
-            _bytes(2 * limits.HELD_COUNTERS),
+            _bytes(limits.HELD_COUNTERS),
             "more look-ups find nothing",
             "unit/streams/joiner/test_store.py::test_held_rows_take_no_memory_of_their_own",
         ),

@@ -6,9 +6,8 @@ don't fire, and updates of it wait (S39).
 """
 
 from collections.abc import Iterator
-from itertools import chain
-
-from msgspec.structs import replace
+from itertools import chain, islice
+from typing import Final, NamedTuple
 
 from streams.joiner.decide import runs
 from streams.joiner.decide.commands import cancel_events, cancellations, pauses, update
@@ -17,37 +16,62 @@ from streams.joiner.decide.view import View
 from topology import codec, limits, tables
 from topology.records import CancelRuns, Pause
 from topology.statuses import Status
-from topology.tables import EventRow, HeldMatch, MeetingRow
+from topology.tables import EventRow, HeldCancel, HeldMatch, HeldUpdate, MeetingRow
+
+_NO_LISTENER: Final = -1
 
 
-def is_long(view: View, run_id: bytes, event: EventRow) -> bool:
-    """Whether a new run has more to meet than goes with its registration."""
-    held = _held_prefixes(view, run_id, event)
-    if not held and not view.requests:
-        return False
-    if view.is_full():
-        return True
-    number, size = len(_requests(view, run_id, event)), 0
-    rows = chain.from_iterable(view.scan(prefix) for prefix in held)
-    for _, value in rows if number <= view.bounds.met_at_once else ():
-        number, size = number + 1, size + len(value)
-        if number > view.bounds.met_at_once or size > limits.MET_AT_ONCE_BYTES:
-            return True
-    return number > view.bounds.met_at_once
+class Held(NamedTuple):
+    """A held row that a run has to meet, and by which listener if it is a cancel under a key."""
+
+    key: bytes
+    value: bytes
+    listener: int = _NO_LISTENER
 
 
-def meet(view: View, run_id: bytes, event: EventRow) -> None:
+class Agenda(NamedTuple):
+    """What a new run has to meet: held rows, and requests by their keys.
+
+    If `is_long`, it is more than goes with the registration, and `held` has only its beginning.
+    """
+
+    held: list[Held]
+    requests: tuple[bytes, ...]
+    is_long: bool
+
+
+def agenda(view: View, run_id: bytes, event: EventRow) -> Agenda | None:
+    """What a new run has to meet; usually nothing."""
+    if not view.requests and not _may_hold(view, run_id, event):
+        return None
+    most = view.bounds.met_at_once
+    rows = chain(
+        _held_cancels(view, run_id, event, MeetingRow()), _held_updates(view, run_id, event)
+    )
+    held = list(islice(rows, most + 1))
+    requests = _requests(view, run_id, event) if view.requests else ()
+    if not held and not requests:
+        return None
+    size = sum(len(one.value) for one in held)
+    is_long = len(held) + len(requests) > most or size > limits.MET_AT_ONCE_BYTES or view.is_full()
+    return Agenda(held, requests, is_long)
+
+
+def meet(view: View, run: Run, what: Agenda) -> None:
     """Let a new run meet everything now."""
-    if _held_prefixes(view, run_id, event) or view.requests:
-        row = MeetingRow(requests=_requests(view, run_id, event))
-        run = runs.registered(view, run_id)
-        for _ in chain(_meet_cancels(view, run, row), _meet_updates(view, run)):
-            pass
+    updates = [one for one in what.held if one.key[:1] == tables.HELD_UPDATES]
+    for one in what.held:
+        if one not in updates:
+            _meet_held(view, run, one)
+    for key in what.requests:
+        _meet_request(view, run, key)
+    for one in updates:
+        _meet_held(view, run, one)
 
 
-def begin(view: View, run_id: bytes, event: EventRow) -> None:
+def begin(view: View, run_id: bytes, what: Agenda) -> None:
     """Let a new run meet everything in slices."""
-    row = MeetingRow(requests=_requests(view, run_id, event))
+    row = MeetingRow(requests=what.requests)
     view.put(tables.meeting_key(run_id), codec.WORK_ROWS.encode(row))
     view.count("meetings")
 
@@ -55,19 +79,57 @@ def begin(view: View, run_id: bytes, event: EventRow) -> None:
 def go_on(view: View, key: bytes, row: MeetingRow) -> None:
     """Do the next slice of a meeting."""
     run = runs.registered(view, key[tables.RUN_OF_ROW])
-    steps = chain(_meet_cancels(view, run, row), _dispatch(view, run), _meet_updates(view, run))
-    for done, left in enumerate(steps, 1):
+    for done, left in enumerate(_steps(view, run, row), 1):
         if done >= view.bounds.slice_decisions or view.is_full():
             view.put(key, codec.WORK_ROWS.encode(left))
             return
     view.put(key, None)
 
 
-def _held_prefixes(view: View, run_id: bytes, event: EventRow) -> list[bytes]:
-    """The prefixes of the rows that may be held for a run."""
-    prefixes = [tables.HELD_CANCELS + listener.key for listener in event.listeners]
-    prefixes += (tables.HELD_MATCHES + run_id, tables.HELD_UPDATES + event.event_key)
-    return list(filter(view.may_hold, prefixes))
+def _steps(view: View, run: Run, row: MeetingRow) -> Iterator[MeetingRow]:
+    """Meet one thing after the other; the row of what is left, after each."""
+    for one in _held_cancels(view, run.id, run.event, row):
+        if run.ended and one.listener != _NO_LISTENER:
+            break  # cancels under a key stay held for others
+        _meet_held(view, run, one)
+        if one.listener != _NO_LISTENER:
+            row = MeetingRow(one.listener, one.key, row.requests)
+        yield row
+    end = len(run.event.listeners)
+    for number, key in enumerate(row.requests, 1):
+        _meet_request(view, run, key)
+        yield MeetingRow(end, b"", row.requests[number:])
+    _dispatch(view, run)
+    for one in _held_updates(view, run.id, run.event):
+        _meet_held(view, run, one)
+        yield MeetingRow(end)
+
+
+def _may_hold(view: View, run_id: bytes, event: EventRow) -> bool:
+    """Whether something may be held for a run; asked for every new run."""
+    may_hold = view.may_hold
+    for listener in event.listeners:
+        if may_hold(tables.HELD_CANCELS + listener.key):
+            return True
+    return may_hold(tables.HELD_MATCHES + run_id) or may_hold(tables.HELD_UPDATES + event.event_key)
+
+
+def _held_cancels(view: View, run_id: bytes, event: EventRow, row: MeetingRow) -> Iterator[Held]:
+    """What may cancel a run: matches held for it, and cancels held under its listeners' keys."""
+    for key, value in view.held(tables.HELD_MATCHES + run_id):
+        yield Held(key, value)
+    for index in range(row.listener, len(event.listeners)):
+        prefix = tables.HELD_CANCELS + event.listeners[index].key
+        if view.may_hold(prefix):
+            for key, value in view.scan(prefix, row.cursor if index == row.listener else b""):
+                yield Held(key, value, index)
+
+
+def _held_updates(view: View, run_id: bytes, event: EventRow) -> Iterator[Held]:
+    """The updates that were held for a run before it came, and during its meeting."""
+    for under in (event.event_key, run_id):
+        for key, value in view.held(tables.HELD_UPDATES + under):
+            yield Held(key, value)
 
 
 def _requests(view: View, run_id: bytes, event: EventRow) -> tuple[bytes, ...]:
@@ -79,29 +141,18 @@ def _requests(view: View, run_id: bytes, event: EventRow) -> tuple[bytes, ...]:
     )
 
 
-def _meet_cancels(view: View, run: Run, row: MeetingRow) -> Iterator[MeetingRow]:
-    """Meet what may cancel the run; the row of what is left, after each decision."""
-    for key, value in view.held(tables.HELD_MATCHES + run.id):
-        if not run.ended:
-            held = codec.HELD_ROWS.decode(value)
-            assert isinstance(held, HeldMatch)
-            for rule in held.rules:
-                cancel_events.decide_match(view, held.cancel, run, rule)
-        view.put(key, None)
-        yield row
-    for index in range(row.listener, len(run.event.listeners)):
-        listener = run.event.listeners[index]
-        row = row if index == row.listener else MeetingRow(index, b"", row.requests)
-        for key, cancel in cancel_events.held_cancels(view, listener.key, row.cursor):
-            if run.ended:
-                break
-            cancel_events.decide_match(view, cancel, run, listener.rule)
-            row = replace(row, cursor=key)
-            yield row
-    row = MeetingRow(len(run.event.listeners), b"", row.requests)
-    for number, key in enumerate(row.requests, 1):
-        _meet_request(view, run, key)
-        yield replace(row, requests=row.requests[number:])
+def _meet_held(view: View, run: Run, one: Held) -> None:
+    match codec.HELD_ROWS.decode(one.value):
+        case HeldCancel(cancel=event):
+            rule = run.event.listeners[one.listener].rule
+            cancel_events.decide_match(view, event, run, rule)
+        case HeldMatch(cancel=event, rules=rules):
+            view.put(one.key, None)
+            for rule in rules:
+                cancel_events.decide_match(view, event, run, rule)
+        case HeldUpdate() as held:
+            view.put(one.key, None)
+            update.apply(view, run, held.update, held.received)
 
 
 def _meet_request(view: View, run: Run, key: bytes) -> None:
@@ -115,20 +166,9 @@ def _meet_request(view: View, run: Run, key: bytes) -> None:
             pauses.meet_late(view, request, run)
 
 
-def _dispatch(view: View, run: Run) -> Iterator[MeetingRow]:
+def _dispatch(view: View, run: Run) -> None:
     """Dispatch a run that has waited for its meeting's end, if nothing has cancelled it."""
     row = run.row
     waits = row.kept_back or (run.event.dispatch_at and not view.passed(run.event.dispatch_at))
     if row.status == Status.SCHEDULED and not row.dispatch and not waits:
         runs.change(view, run, Status.SCHEDULED, dispatch=True)
-    yield from ()
-
-
-def _meet_updates(view: View, run: Run) -> Iterator[MeetingRow]:
-    """Apply the updates that were held for the run; the row of what is left, after each."""
-    done = MeetingRow(len(run.event.listeners))
-    for prefix in (run.event.event_key, run.id):
-        for key, held in update.held_updates(view, prefix):
-            view.put(key, None)
-            update.apply(view, run, held.update, held.received)
-            yield done

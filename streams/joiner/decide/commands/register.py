@@ -20,17 +20,21 @@ def register(view: View, context: Context, command: Register, definition: Defini
     if first is None:
         event = runs.register(view, context, command, compiled)
         view.derive(key, derive.occurrences(listed, command.run_id, present=True))
-        is_long = meetings.is_long(view, command.run_id, event)
+        agenda = meetings.agenda(view, command.run_id, event)
         if view.requests and pauses.covers(view, event.slug, event.received):
             runs.begin_waiting(view, command.run_id, event, compiled, kept_back=True)
-        elif is_long:
+        elif agenda is not None and agenda.is_long:
             runs.begin_waiting(view, command.run_id, event, compiled, kept_back=False)
         else:
             runs.begin(view, command.run_id, event, compiled.function.app)
         if command.cancels:
             _cancel_by_same_event(view, context, command, context)
-        meet = meetings.begin if is_long else meetings.meet
-        meet(view, command.run_id, event)
+        if agenda is None:
+            return
+        if agenda.is_long:
+            meetings.begin(view, command.run_id, agenda)
+        else:
+            meetings.meet(view, runs.registered(view, command.run_id), agenda)
         return
     view.count("repeated_events")
     if view.get(tables.event_row_key(command.run_id)) is None:

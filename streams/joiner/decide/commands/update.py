@@ -1,7 +1,5 @@
 """`update`: a worker says what becomes of a run (S4, S5, S31)."""
 
-from collections.abc import Iterator
-
 import msgspec
 
 from streams.joiner.decide import runs
@@ -58,14 +56,6 @@ def _hold(view: View, context: Context, command: Update, under: bytes, until: in
     held = HeldUpdate(context.received, command)
     key = tables.held_update_key(under, until, context.position)
     view.put(key, codec.HELD_ROWS.encode(held))
-
-
-def held_updates(view: View, under: bytes) -> Iterator[tuple[bytes, HeldUpdate]]:
-    """The updates that were held under an event key or a run id, by their rows' keys."""
-    for key, value in view.held(tables.HELD_UPDATES + under):
-        held = codec.HELD_ROWS.decode(value)
-        assert isinstance(held, HeldUpdate)
-        yield key, held
 
 
 def is_awaited(view: View, key: bytes) -> bool:

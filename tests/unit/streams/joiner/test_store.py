@@ -108,8 +108,8 @@ def test_a_look_up_in_vain_finds_nothing(store: Store) -> None:
 def test_a_full_counter_never_says_that_nothing_is_held() -> None:
     """More rows than a counter can count: it stays full, since nobody knows when the last goes."""
     held = HeldPrefixes()
-    for _ in range(1 << 16):
+    for _ in range(1_000):
         held.add(prefix(0))
-    for _ in range(1 << 16):
+    for _ in range(1_000):
         held.remove(prefix(0))
         assert held.may_hold(prefix(0))
