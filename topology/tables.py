@@ -40,7 +40,7 @@ class Space(bytes, Enum):
     FAN_OUT = b"w"  # match key, received, position
     REQUEST = b"q"  # request id
     TIMER = b"t"  # due, key of the row that it concerns
-    BY_EVENT = b"i"  # event key; then 0 and an unfinished run, or 1 and a home key
+    BY_EVENT = b"i"  # event key, home key; the value is run ids, one after the other
     BY_FUNCTION = b"g"  # digest of the function, run id; the value is a letter for the status
 
 
@@ -90,9 +90,6 @@ DELIVERY_RUN: Final = slice(17, 33)
 DELIVERY_RULE: Final = 33
 TIMER_ROW: Final = slice(9, None)  # the key of the row that a timer concerns
 _UNTIL: Final = slice(17, 25)  # of a held cancel, a held update and a refused cancel
-_BY_EVENT_KIND: Final = 17  # 0: an unfinished run, 1: occurrences
-_UNFINISHED_RUN: Final = slice(18, 34)  # inverted
-_INVERTED: Final = bytes(range(255, -1, -1))  # a table for `bytes.translate`
 
 APPLIED_KEY: Final = Space.APPLIED.value
 BARRIER_KEY: Final = Space.BARRIER.value
@@ -333,28 +330,18 @@ def run_row_key(run_id: bytes) -> bytes:
 
 
 def by_event_prefix(event_key: bytes) -> bytes:
-    """What the keys of an event's rows begin with: its unfinished runs, then its occurrences."""
+    """What the keys of an event's lists of runs begin with."""
     return b"i" + event_key
-
-
-def unfinished_key(event_key: bytes, run_id: bytes) -> bytes:
-    """The key of an unfinished run among those of its event, of which the newest comes first."""
-    return b"i%s\x00%s" % (event_key, run_id.translate(_INVERTED))
-
-
-def unfinished_run(key: bytes) -> bytes | None:
-    """The id of the unfinished run that an event's row is of; None if it is of occurrences."""
-    return None if key[_BY_EVENT_KIND] else key[_UNFINISHED_RUN].translate(_INVERTED)
 
 
 def occurrences_key(event_key: bytes, home_key: bytes) -> bytes:
     """The key of the list of an event's runs of one home key."""
-    return b"i%s\x01%s" % (event_key, home_key)
+    return b"i" + event_key + home_key
 
 
 def listener_key(match_key: bytes, run_id: bytes, rule: int) -> bytes:
     """The key of a listener."""
-    return b"l%s%s%c" % (match_key, run_id, rule)
+    return b"l" + match_key + run_id + rule.to_bytes(1, "big")
 
 
 def held_cancel_key(match_key: bytes, until: int, cancel: CancelEvent) -> bytes:
@@ -374,7 +361,7 @@ def meeting_key(run_id: bytes) -> bytes:
 
 def delivery_key(match_key: bytes, run_id: bytes, rule: int) -> bytes:
     """The key of the work of sending held cancels to the home of a run that listens here."""
-    return b"d%s%s%c" % (match_key, run_id, rule)
+    return b"d" + match_key + run_id + rule.to_bytes(1, "big")
 
 
 def postponed_key(row: PostponedCancel) -> bytes:

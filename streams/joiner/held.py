@@ -1,5 +1,6 @@
 """Which prefixes held rows may lie under: asked three times for each run that registers."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from topology import limits
@@ -28,6 +29,14 @@ class HeldPrefixes:
         True may be wrong: a scan finds nothing then.
         """
         return self._counters[hash(prefix) & _MASK] != 0
+
+    def may_hold_any(self, prefixes: Iterable[bytes]) -> bool:
+        """Whether there may be a held row under one of some prefixes; see `may_hold`."""
+        counters = self._counters
+        for prefix in prefixes:  # noqa: SIM110  # `any` takes twice as long
+            if counters[hash(prefix) & _MASK]:
+                return True
+        return False
 
     def add(self, prefix: bytes) -> None:
         """Count one more row under a prefix."""

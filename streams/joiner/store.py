@@ -96,7 +96,8 @@ class Store:
         self._write_options.disable_wal = True  # type: ignore[method-assign,assignment]
         self._db.set_write_options(self._write_options)
         self._held = HeldPrefixes()
-        self.may_hold = self._held.may_hold  # asked so often that a call in between counts
+        self.may_hold = self._held.may_hold
+        self.may_hold_any = self._held.may_hold_any  # asked so often that a call in between counts
         self._work: set[bytes] = set()
         self._requests: dict[bytes, RequestRow] = {}
         self._timers_from = tables.TIMERS

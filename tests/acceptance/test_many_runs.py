@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from tests.support.driver import Driver
-from topology import keys
+from topology import keys, limits
 from topology.tables import Space
 
 FUNCTIONS = """
@@ -21,7 +21,6 @@ SLUG = "documents-render"
 Json = Any
 MANY = 2_000
 ID = "e0000"
-BY_EVENT: Json = {"function_id": SLUG, "event_id": ID}
 
 
 class Cost(NamedTuple):
@@ -128,15 +127,31 @@ def costs(*, same: bool) -> dict[str, Cost]:
     driver.cancel("account/closed", user="u2")
     assert len(driver.runs()) == 2 * (MANY + 2)
 
-    note("claim by event id", lambda: driver.update("running", **BY_EVENT, worker="w1"))
-    note("end by event id", lambda: driver.update("completed", **BY_EVENT))
-    note("find all ended by event id", lambda: driver.update("completed", **BY_EVENT))
+    driver.update("completed", function_id=SLUG, event_id=ID)
     assert driver.runs()[0]["status"] == "completed"
-    assert driver.count("ignored_updates", "ended") == 1
-
     driver.advance("2d")
     assert driver.rows(Space.BY_EVENT) == driver.rows(Space.EVENT) == []
     return crowd.costs
+
+
+def test_an_update_by_event_id_pays_for_the_runs_that_it_looks_at() -> None:
+    """Many such updates end their transaction, so that other work has its turn."""
+    crowd = Crowd(same=True)
+    driver = crowd.driver
+    driver.cancel("account/closed", user="u2")
+    driver.update("completed", function_id=SLUG, event_id=ID)
+    (partition,) = driver.partitions
+    before = len(partition.recorded.transactions)
+    with driver.unread():
+        for _ in range(12):
+            driver.update("completed", function_id=SLUG, event_id=ID)
+    driver.read()
+
+    assert driver.count("ignored_updates", "ended") == 12
+    transactions = partition.recorded.transactions[before:]
+    assert len(transactions) > 3
+    one = (MANY + 1) * limits.RUN_COST
+    assert max(each.cost for each in transactions) <= limits.INPUT_ALLOWANCE.cost + one
 
 
 def test_many_runs_of_one_event_id_cost_nothing() -> None:

@@ -249,7 +249,7 @@ GROUPS: Final[dict[str, list[Limit]]] = {
         ),
         Limit(
             "runs of one event id",
-            "none: each costs the same",
+            "none: each costs the same; an update by event id pays for each that it looks at",
             "",
             "acceptance/test_many_runs.py::test_many_runs_of_one_event_id_cost_nothing",
         ),

@@ -1,7 +1,7 @@
 """The rows of one partition in memory: what `streams.joiner.store.Store` is, but for the disk."""
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from topology import codec, tables
@@ -41,6 +41,10 @@ class MemoryRows:
         """Whether a held row lies under this prefix."""
         at = bisect_left(self._keys, prefix)
         return at < len(self._keys) and self._keys[at].startswith(prefix)
+
+    def may_hold_any(self, prefixes: Iterable[bytes]) -> bool:
+        """Whether a held row lies under one of some prefixes."""
+        return any(map(self.may_hold, prefixes))
 
     def due(self, watermark: int, limit: int) -> list[bytes]:
         """Keys of timers that the watermark has passed, earliest first."""

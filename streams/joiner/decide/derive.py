@@ -18,7 +18,7 @@ Rows: TypeAlias = dict[bytes, bytes | None]
 
 
 def run_rows(run_id: bytes, event: EventRow, run: RunRow | None) -> dict[bytes, bytes]:
-    """A run's timer and its entry in its function's list; listeners and more while unfinished.
+    """A run's timer, its entry in its function's list, and while unfinished its listeners here.
 
     Its event's list of occurrences is not among them, since other runs are in it, too.
     """
@@ -31,7 +31,6 @@ def run_rows(run_id: bytes, event: EventRow, run: RunRow | None) -> dict[bytes, 
         tables.by_function_key(event.slug, run_id): letter,
     }
     if run is None or run.status not in ENDED:
-        rows[tables.unfinished_key(event.event_key, run_id)] = b""
         for listener in event.listeners:
             rows[tables.listener_key(listener.key, run_id, listener.rule)] = b""
     return rows
@@ -45,7 +44,6 @@ def moved_rows(run_id: bytes, event: EventRow, old: RunRow, new: RunRow) -> Rows
         rows[tables.timer_key(old.due, event_key)] = None
         rows[tables.timer_key(new.due, event_key)] = b""
     if new.status in ENDED and old.status not in ENDED:
-        rows[tables.unfinished_key(event.event_key, run_id)] = None
         for listener in event.listeners:
             rows[tables.listener_key(listener.key, run_id, listener.rule)] = None
     return rows

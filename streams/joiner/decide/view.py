@@ -1,7 +1,7 @@
 """What one transaction sees and does: stored rows, its own writes on top, and what it sends."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final, Protocol, TypeAlias
 
 import orjson
@@ -102,6 +102,9 @@ class Rows(Protocol):
 
     def oldest_meeting(self) -> int:
         """See `tables.oldest_meeting`, of all work rows."""
+
+    def may_hold_any(self, prefixes: Iterable[bytes]) -> bool:
+        """Whether `may_hold` is true for one of some prefixes."""
 
     def requests(self) -> Mapping[bytes, RequestRow]:
         """The rows of requests that aren't over, by their keys."""
@@ -245,6 +248,10 @@ class View:
         if self._oldest_meeting is None:
             self._oldest_meeting = self._rows.oldest_meeting()
         return time >= self._oldest_meeting
+
+    def may_hold_any(self, prefixes: Collection[bytes]) -> bool:
+        """Whether there may be a held row under one of some prefixes; see `may_hold`."""
+        return self._rows.may_hold_any(prefixes) or not self._under.keys().isdisjoint(prefixes)
 
     def _own(self, key: bytes) -> Iterator[tuple[bytes, bytes]]:
         value = self.get(key)

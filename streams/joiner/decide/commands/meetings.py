@@ -19,6 +19,9 @@ from topology.statuses import Status
 from topology.tables import EventRow, HeldCancel, HeldMatch, HeldUpdate, MeetingRow
 
 _NO_LISTENER: Final = -1
+_CANCELS: Final = tables.HELD_CANCELS
+_MATCHES: Final = tables.HELD_MATCHES
+_UPDATES: Final = tables.HELD_UPDATES
 
 
 class Held(NamedTuple):
@@ -59,7 +62,7 @@ def agenda(view: View, run_id: bytes, event: EventRow) -> Agenda | None:
 
 def meet(view: View, run: Run, what: Agenda) -> None:
     """Let a new run meet everything now."""
-    updates = [one for one in what.held if one.key[:1] == tables.HELD_UPDATES]
+    updates = [one for one in what.held if one.key[:1] == _UPDATES]
     for one in what.held:
         if one not in updates:
             _meet_held(view, run, one)
@@ -107,19 +110,18 @@ def _steps(view: View, run: Run, row: MeetingRow) -> Iterator[MeetingRow]:
 
 def _may_hold(view: View, run_id: bytes, event: EventRow) -> bool:
     """Whether something may be held for a run; asked for every new run."""
-    may_hold = view.may_hold
+    prefixes = [_MATCHES + run_id, _UPDATES + event.event_key]
     for listener in event.listeners:
-        if may_hold(tables.HELD_CANCELS + listener.key):
-            return True
-    return may_hold(tables.HELD_MATCHES + run_id) or may_hold(tables.HELD_UPDATES + event.event_key)
+        prefixes.append(_CANCELS + listener.key)  # noqa: PERF401  # mostly there is one
+    return view.may_hold_any(prefixes)
 
 
 def _held_cancels(view: View, run_id: bytes, event: EventRow, row: MeetingRow) -> Iterator[Held]:
     """What may cancel a run: matches held for it, and cancels held under its listeners' keys."""
-    for key, value in view.held(tables.HELD_MATCHES + run_id):
+    for key, value in view.held(_MATCHES + run_id):
         yield Held(key, value)
     for index in range(row.listener, len(event.listeners)):
-        prefix = tables.HELD_CANCELS + event.listeners[index].key
+        prefix = _CANCELS + event.listeners[index].key
         if view.may_hold(prefix):
             for key, value in view.scan(prefix, row.cursor if index == row.listener else b""):
                 yield Held(key, value, index)
@@ -128,7 +130,7 @@ def _held_cancels(view: View, run_id: bytes, event: EventRow, row: MeetingRow) -
 def _held_updates(view: View, run_id: bytes, event: EventRow) -> Iterator[Held]:
     """The updates that were held for a run before it came, and during its meeting."""
     for under in (event.event_key, run_id):
-        for key, value in view.held(tables.HELD_UPDATES + under):
+        for key, value in view.held(_UPDATES + under):
             yield Held(key, value)
 
 

@@ -5,7 +5,7 @@ import msgspec
 from streams.joiner.decide import runs
 from streams.joiner.decide.runs import Run
 from streams.joiner.decide.view import Context, View
-from topology import codec, keys, tables
+from topology import codec, keys, limits, tables
 from topology.records import Update
 from topology.statuses import Status, may_move
 from topology.tables import HeldUpdate, RunRow
@@ -30,17 +30,25 @@ def _update_by_event(view: View, context: Context, command: Update) -> None:
 
     It is held while the event's first run may come.
     """
-    newest, _ = next(view.scan(tables.by_event_prefix(command.event_key)), (None, b""))
-    if newest is not None:
-        run_id = tables.unfinished_run(newest)
-        if run_id is None:
-            view.count("ignored_updates", "ended")
-        else:
-            _apply_in_turn(view, runs.registered(view, run_id), command, context)
+    newest_first = sorted(_run_ids(view, command.event_key), reverse=True)
+    for run_id in newest_first:
+        view.meter.add(limits.RUN_COST)
+        run = runs.registered(view, run_id)
+        if not run.ended:
+            _apply_in_turn(view, run, command, context)
+            return
+    if newest_first:
+        view.count("ignored_updates", "ended")
     elif view.passed(context.received):
         view.count("ignored_updates", "unknown_event")
     else:
         _hold(view, context, command, command.event_key, context.received)
+
+
+def _run_ids(view: View, event_key: bytes) -> list[bytes]:
+    """The runs of an event id, replays included."""
+    lists = view.scan(tables.by_event_prefix(event_key))
+    return [run_id for _, listed in lists for run_id in tables.run_ids(listed)]
 
 
 def _apply_in_turn(view: View, run: Run, command: Update, context: Context) -> None:
@@ -60,11 +68,9 @@ def _hold(view: View, context: Context, command: Update, under: bytes, until: in
 
 def is_awaited(view: View, key: bytes) -> bool:
     """Whether a held row is an update of a run that has yet to meet other things first."""
-    if key[:1] != tables.HELD_UPDATES:
-        return False
-    newest, _ = next(view.scan(tables.by_event_prefix(key[tables.HELD_UNDER])), (b"", b""))
-    run_id = tables.unfinished_run(newest) if newest else None
-    return run_id is not None and view.is_meeting(run_id)
+    return key[:1] == tables.HELD_UPDATES and any(
+        map(view.is_meeting, _run_ids(view, key[tables.HELD_UNDER]))
+    )
 
 
 def apply(view: View, run: Run, command: Update, received: int) -> None:
