@@ -91,6 +91,8 @@ DELIVERY_RULE: Final = 33
 TIMER_ROW: Final = slice(9, None)  # the key of the row that a timer concerns
 _UNTIL: Final = slice(17, 25)  # of a held cancel, a held update and a refused cancel
 
+_BYTES: Final = tuple(bytes([number]) for number in range(256))
+
 APPLIED_KEY: Final = Space.APPLIED.value
 BARRIER_KEY: Final = Space.BARRIER.value
 CHECKPOINT_KEY: Final = Space.CHECKPOINT.value
@@ -341,7 +343,7 @@ def occurrences_key(event_key: bytes, home_key: bytes) -> bytes:
 
 def listener_key(match_key: bytes, run_id: bytes, rule: int) -> bytes:
     """The key of a listener."""
-    return b"l" + match_key + run_id + rule.to_bytes(1, "big")
+    return b"l" + match_key + run_id + _BYTES[rule]
 
 
 def held_cancel_key(match_key: bytes, until: int, cancel: CancelEvent) -> bytes:
@@ -361,7 +363,7 @@ def meeting_key(run_id: bytes) -> bytes:
 
 def delivery_key(match_key: bytes, run_id: bytes, rule: int) -> bytes:
     """The key of the work of sending held cancels to the home of a run that listens here."""
-    return b"d" + match_key + run_id + rule.to_bytes(1, "big")
+    return b"d" + match_key + run_id + _BYTES[rule]
 
 
 def postponed_key(row: PostponedCancel) -> bytes:

@@ -18,10 +18,11 @@ class HeldPrefixes:
     begin with a time, spread like digests; the hash is of this process, and so are the counters.
     """
 
-    __slots__ = ("_counters",)
+    __slots__ = ("_counters", "_spaces")
 
     def __init__(self) -> None:
         self._counters = bytearray(limits.HELD_COUNTERS)
+        self._spaces = [0] * 256  # the number of rows by the first byte of their keys
 
     def may_hold(self, prefix: bytes) -> bool:
         """Whether there may be a held row under a prefix; False means that there is none.
@@ -32,20 +33,22 @@ class HeldPrefixes:
 
     def may_hold_any(self, prefixes: Iterable[bytes]) -> bool:
         """Whether there may be a held row under one of some prefixes; see `may_hold`."""
-        counters = self._counters
+        counters, spaces = self._counters, self._spaces
         for prefix in prefixes:  # noqa: SIM110  # `any` takes twice as long
-            if counters[hash(prefix) & _MASK]:
+            if spaces[prefix[0]] and counters[hash(prefix) & _MASK]:
                 return True
         return False
 
     def add(self, prefix: bytes) -> None:
         """Count one more row under a prefix."""
+        self._spaces[prefix[0]] += 1
         at = hash(prefix) & _MASK
         if self._counters[at] < _FULL:
             self._counters[at] += 1
 
     def remove(self, prefix: bytes) -> None:
         """Count one row less; nobody knows how many a full counter missed, so it stays full."""
+        self._spaces[prefix[0]] -= 1
         at = hash(prefix) & _MASK
         if 0 < self._counters[at] < _FULL:
             self._counters[at] -= 1

@@ -132,7 +132,7 @@ class View:
         self.derived: dict[bytes, bytes | None] = {}
         self.outputs: list[Output] = []
         self.forwards: dict[int, list[Forward]] = {}
-        self.counts: dict[tuple[str, ...], int] = {}
+        self.counts: defaultdict[tuple[str, ...], int] = defaultdict(int)
         self.applied: defaultdict[type[Command], int] = defaultdict(int)
         self.cancel_delays_ms: list[int] = []
         self.evaluation_errors: list[tuple[str, int, str]] = []
@@ -305,7 +305,7 @@ class View:
 
     def count(self, *name: str) -> None:
         """Count something for the metrics, if the transaction commits."""
-        self.counts[name] = self.counts.get(name, 0) + 1
+        self.counts[name] += 1
 
     def delayed(self, received: int) -> None:
         """Note the delay of a cancel whose reason was received, or came due, at a time (ms)."""
