@@ -55,6 +55,8 @@ IDLE_SLACK_MS: Final = 2 * SECOND_MS
 # event in the router, over all its triggers, and of one call that searches runs.
 EVENT_COST: Final = 100_000_000
 SEARCH_COST: Final = 250_000_000
+# What making a key of match values weighs, for each byte of the key's text.
+KEY_BYTE_COST: Final = 30
 # What looking at a run weighs, where one command may look at many.
 RUN_COST: Final = 10_000
 # What parsing an event weighs, for each byte of its JSON.

@@ -11,12 +11,14 @@ from typing import Final, TypeAlias
 
 from streams import matching
 from streams.errors import BudgetError, DefinitionError, EvaluationError, Problem
-from topology import codec
+from topology import codec, limits
 from topology.keys import MatchKeys, Path, scan_key
 from topology.records import CancelRule, Definition, Function, Listener, Match, Trigger
 
 Event: TypeAlias = matching.Document
 
+# Values below this many bytes become a key in no time to speak of.
+_LARGE_KEY: Final = 4_096
 TRIGGER_VARIABLES: Final = frozenset({"event"})
 
 
@@ -39,13 +41,21 @@ class KeyKind:
         self.event_values: matching.Extractor = matching.extractor(branch.event_paths)
         self.async_values: matching.Extractor = matching.extractor(self.paths)
 
-    def run_key(self, event: Event) -> bytes | None:
-        """Give the key under which a run of this event waits; None: no cancel can match (S14)."""
-        return _key(self.keys, self.event_values(event))
+    def run_key(self, event: Event, meter: matching.Meter) -> bytes | None:
+        """Give the key under which a run of this event waits; None: no cancel can match (S14).
 
-    def cancel_key(self, event: Event) -> bytes | None:
-        """Give the key under which this cancel event finds runs; None: none match (S14)."""
-        return _key(self.keys, self.async_values(event))
+        Raises:
+            BudgetError: Values so large take more than is left of the meter's total.
+        """
+        return _key(self.keys, self.event_values(event), meter)
+
+    def cancel_key(self, event: Event, meter: matching.Meter) -> bytes | None:
+        """Give the key under which this cancel event finds runs; None: none match (S14).
+
+        Raises:
+            BudgetError: Values so large take more than is left of the meter's total.
+        """
+        return _key(self.keys, self.async_values(event), meter)
 
 
 class CompiledRule:
@@ -95,15 +105,15 @@ class CompiledRule:
             return received + self.rule.timeout_ms
         return self.rule.timeout_at or 0
 
-    def listeners(self, event: Event, received: int) -> tuple[Listener, ...]:
-        """Give the listeners of a run of this trigger event, one per key."""
+    def listeners(self, event: Event, received: int, meter: matching.Meter) -> tuple[Listener, ...]:
+        """Give the listeners of a run of this trigger event, one per key; see `run_key`."""
         until = self.until(received)
         if self.scan_key is not None:
             return (Listener(self.scan_key, self.index, until),)
         if len(self.kinds) == 1:
-            key = self.kinds[0].run_key(event)
+            key = self.kinds[0].run_key(event, meter)
             return () if key is None else (Listener(key, self.index, until),)
-        keys = dict.fromkeys(kind.run_key(event) for kind in self.kinds)
+        keys = dict.fromkeys(kind.run_key(event, meter) for kind in self.kinds)
         return tuple(Listener(key, self.index, until) for key in keys if key is not None)
 
     def matches(self, event: Event, async_: Event, meter: matching.Meter) -> bool:
@@ -171,15 +181,18 @@ class CompiledFunction:
             return False
         return not conditions or _any_true(conditions, event, meter)
 
-    def listeners(self, event: Event, received: int) -> tuple[Listener, ...]:
+    def listeners(self, event: Event, received: int, meter: matching.Meter) -> tuple[Listener, ...]:
         """Give the listeners of a run of this trigger event, over all rules.
 
         Listeners with an equality come first: the key of the first is the run's home key. Those of
         rules that scan wait at home.
+
+        Raises:
+            BudgetError: Match values so large take more than is left of the meter's total.
         """
         listeners: list[Listener] = []
         for rule in self._home_first:
-            listeners += rule.listeners(event, received)
+            listeners += rule.listeners(event, received, meter)
         return tuple(listeners)
 
 
@@ -211,11 +224,15 @@ class CancelMatcher:
     kinds: tuple[tuple[KeyKind, int], ...]
     scan: Match | None
 
-    def matches(self, event: Event) -> tuple[Match, ...]:
-        """Give the keys under which the event may find runs."""
+    def matches(self, event: Event, meter: matching.Meter) -> tuple[Match, ...]:
+        """Give the keys under which the event may find runs.
+
+        Raises:
+            BudgetError: Match values so large take more than is left of the meter's total.
+        """
         matches = [] if self.scan is None else [self.scan]
         for kind, hold_ms in self.kinds:
-            key = kind.cancel_key(event)
+            key = kind.cancel_key(event, meter)
             if key is not None:
                 matches.append(Match(key, hold_ms))
         return tuple(matches)
@@ -234,14 +251,17 @@ def cancel_matchers(versions: Iterable[CompiledFunction]) -> dict[str, CancelMat
     return {name: _matcher(named) for name, named in rules.items()}
 
 
-def _key(keys: MatchKeys, values: matching.Values | None) -> bytes | None:
+def _key(keys: MatchKeys, values: matching.Values | None, meter: matching.Meter) -> bytes | None:
     if values is None:
         return None
     try:
-        return keys.key(matching.canonical(values))
+        data = matching.canonical(values)
     except EvaluationError:
         # A value is nested deeper than values are compared: it equals none, so has no key.
         return None
+    if len(data) > _LARGE_KEY:
+        meter.charge_total(len(data) * limits.KEY_BYTE_COST)
+    return keys.key(data)
 
 
 def _matcher(rules: list[CompiledRule]) -> CancelMatcher:

@@ -127,7 +127,7 @@ def judge(
 
 
 def _listening(rule: CompiledRule, run: Subject) -> ListeningRule:
-    keys = [kind.run_key(run.event) for kind in rule.kinds]
+    keys = [kind.run_key(run.event, matching.Meter()) for kind in rule.kinds]
     return ListeningRule(
         index=rule.index,
         event=rule.event,
@@ -192,8 +192,9 @@ def _against(rule: CompiledRule, event: Event, cancel: Event) -> Reason | None:
 
 
 def _meet(kind: KeyKind, event: Event, cancel: Event) -> bool:
-    key = kind.run_key(event)
-    return key is not None and key == kind.cancel_key(cancel)
+    meter = matching.Meter()
+    key = kind.run_key(event, meter)
+    return key is not None and key == kind.cancel_key(cancel, meter)
 
 
 def _differing(branch: matching.Branch, event: Event, cancel: Event) -> str:

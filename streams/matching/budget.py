@@ -110,6 +110,16 @@ class Meter:
             raise BudgetError("the evaluation takes more than its budget (docs/limits.md)")
         self.spent = spent
 
+    def charge_total(self, units: float) -> None:
+        """Charge what is no evaluation to the total.
+
+        Raises:
+            BudgetError: it doesn't fit; then nothing is charged.
+        """
+        if self.spent + units > self.total:
+            raise BudgetError("its match values take more than is left for the event")
+        self.spent += units
+
     def add(self, units: float) -> None:
         """Count work that is done in any case."""
         self.spent += units

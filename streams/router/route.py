@@ -8,7 +8,7 @@ from typing import Final
 
 from streams.errors import BudgetError, EvaluationError
 from streams.functions.compiled import CompiledFunction
-from streams.functions.registry import Registry
+from streams.functions.registry import FunctionRoute, Registry
 from streams.matching import Meter
 from streams.router.drafts import Draft, Routed
 from streams.router.record import Event, Record, Rejection
@@ -37,17 +37,26 @@ class EventRouter:
         self._meter.allow(limits.EVENT_COST)
         cancels: list[Match] = []
         for way in functions.routes(event.name, record.received):
-            matches = () if way.cancels is None else way.cancels.matches(event.document)
-            function = way.triggered
-            if function is not None and self._starts(function, record, event, routed):
-                # The home of the new run sends on what the event cancels of the same function: only
-                # the home knows whether the event is a repeat (S10).
-                self._register(function, record, event, matches, routed)
-            elif matches:
-                cancels += matches
+            try:
+                cancels += self._route(way, record, event, routed)
+            except BudgetError as error:
+                _refuse(routed, way.slug, str(error))
         if cancels:
             self._cancel(event, cancels, routed)
         return routed
+
+    def _route(
+        self, way: FunctionRoute, record: Record, event: Event, routed: Routed
+    ) -> tuple[Match, ...]:
+        """What the event is to one function: start a run, or give what it may cancel."""
+        matches = () if way.cancels is None else way.cancels.matches(event.document, self._meter)
+        function = way.triggered
+        if function is not None and self._starts(function, record, event, routed):
+            # The home of the new run sends on what the event cancels of the same function: only
+            # the home knows whether the event is a repeat (S10).
+            self._register(function, record, event, matches, routed)
+            return ()
+        return matches
 
     def _starts(
         self, function: CompiledFunction, record: Record, event: Event, routed: Routed
@@ -61,8 +70,7 @@ class EventRouter:
             return False
         except BudgetError as error:
             routed.errors += ((function.slug, str(error)),)
-            message = f"{function.slug}: the trigger's if: {error}"
-            routed.rejections += (Rejection(EVALUATION_BUDGET, message),)
+            _refuse(routed, function.slug, f"the trigger's if: {error}")
             return False
         if event.name == self._cancelled_name and _of_run(event) == function.slug:
             return False  # otherwise a cancelled run could start runs without end
@@ -84,7 +92,11 @@ class EventRouter:
         routed: Routed,
     ) -> None:
         """Start a run anew; `replay` has the old run's id, the request's id, the dispatch time."""
-        self._register(function, record, event, (), routed, replay)
+        self._meter.allow(limits.EVENT_COST)
+        try:
+            self._register(function, record, event, (), routed, replay)
+        except BudgetError as error:
+            _refuse(routed, function.slug, str(error))
 
     def _register(  # noqa: PLR0913, PLR0917  # a record of these would cost every run an object
         self,
@@ -99,7 +111,7 @@ class EventRouter:
         received = record.received
         replay_of, replay_id, due = replay
         event_key = keys.event_key(function.slug, event.id)
-        listeners = function.listeners(event.document, received)
+        listeners = function.listeners(event.document, received, self._meter)
         rules = function.rules
         indexed = bool(listeners) and rules[listeners[0].rule].scan_key is None
         home_key = listeners[0].key if indexed else event_key
@@ -152,6 +164,11 @@ class EventRouter:
         if match.everywhere:
             return range(self._partitions)
         return (keys.partition_of_key(match.key, self._partitions),)
+
+
+def _refuse(routed: Routed, slug: str, error: str) -> None:
+    """Make the event a dead letter of a function, for which it takes too much (S37)."""
+    routed.rejections += (Rejection(EVALUATION_BUDGET, f"{slug}: {error}"),)
 
 
 def _of_run(event: Event) -> object:

@@ -143,3 +143,23 @@ def test_an_event_has_one_budget_over_all_functions_that_it_may_start() -> None:
     [letter] = driver.dead_letters()
     assert letter["class"] == "evaluation_budget"
     assert letter["message"].count("the trigger's if") > 5
+
+
+def test_match_values_of_many_functions_have_one_budget_together() -> None:
+    """Forty functions that listen for different parts of one large list: keys take time, too."""
+    number = 40
+    functions = "functions:\n" + "".join(
+        f"  - {{app: a, id: f{one:02}, triggers: [{{event: start}}], cancel_on: [{{event: stop, "
+        f'if: "event.data.l == async.data.l && event.data.n{one} == async.data.n{one}"}}]}}\n'
+        for one in range(number)
+    )
+    driver = Driver(functions)
+    values = {f"n{one}": one for one in range(number)}
+
+    driver.cancel("stop", l=list(range(60_000)), **values)
+
+    [letter] = driver.dead_letters()
+    assert letter["class"] == "evaluation_budget"
+    assert letter["message"].startswith("a-f")
+    assert "match values" in letter["message"]
+    assert 0 < letter["message"].count("match values") < number

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from streams.durations import format_duration, parse_duration
 from streams.functions.definition import as_document, read_function, read_text
 from streams.functions.registry import Registry
+from streams.matching import Meter
 from topology import codec, limits
 from topology.records import CancelRule, Function, Trigger
 
@@ -107,7 +108,8 @@ def seen(registry: Registry, received: int) -> object:
         {
             (name, route.slug): (
                 route.triggered is not None,
-                route.cancels and sorted(match.key for match in route.cancels.matches(event)),
+                route.cancels
+                and sorted(match.key for match in route.cancels.matches(event, Meter())),
             )
             for name, routes in view.routes.items()
             for route in routes

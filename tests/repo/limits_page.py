@@ -170,6 +170,13 @@ GROUPS: Final[dict[str, list[Limit]]] = {
             "::test_an_event_has_one_budget_over_all_functions_that_it_may_start",
         ),
         Limit(
+            "all match values of one event that become keys in the router",
+            f"the same {limits.EVENT_COST // MS} M units; {limits.KEY_BYTE_COST} for each byte",
+            "dead letter `evaluation_budget`, which names the functions",
+            "acceptance/test_budget.py"
+            "::test_match_values_of_many_functions_have_one_budget_together",
+        ),
+        Limit(
             "items of a list that celpy walks",
             _count(of_expressions.REFERENCE_ITEMS),
             "as over the budget",

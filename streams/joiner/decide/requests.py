@@ -75,10 +75,7 @@ def write(view: View, row: RequestRow) -> None:
     for timer in derive.request_timer(key, value):
         view.derive(timer, b"")
     view.told_of[key] = row
-    if row.over:
-        view.requests.pop(key, None)
-    else:
-        view.requests[key] = row
+    view.keep_request(key, row)
 
 
 def tallied(row: RequestRow, tally: Tally) -> RequestRow:
@@ -110,9 +107,9 @@ def between(_row: RequestRow, command: CancelRuns | Replay) -> tuple[int, int]:
 
 def of_function(view: View, kind: type[C], slug: str) -> Iterator[tuple[RequestRow, C]]:
     """The requests of a kind that aren't over, for a function: their rows and commands."""
-    for row in list(view.requests.values()):
+    for row in list(view.requests_of(slug).values()):
         command = row.command
-        if isinstance(command, kind) and command.function == slug:
+        if isinstance(command, kind):
             yield row, command
 
 

@@ -145,6 +145,7 @@ class View:
         self.number = 0  # of the command that is being decided, in its entry
         self._rows = rows
         self._oldest_meeting: int | None = None
+        self._requests_of: defaultdict[str, dict[bytes, RequestRow]] | None = None
         self._under: defaultdict[bytes, list[bytes]] = defaultdict(list)
         self._followed = set(_HELD)  # the spaces whose changed rows are in `_under`
         self._learned: dict[tuple[str, int], CompiledFunction] = {}
@@ -252,6 +253,24 @@ class View:
     def may_hold_any(self, prefixes: Collection[bytes]) -> bool:
         """Whether there may be a held row under one of some prefixes; see `may_hold`."""
         return self._rows.may_hold_any(prefixes) or not self._under.keys().isdisjoint(prefixes)
+
+    # Requests
+
+    def requests_of(self, slug: str) -> dict[bytes, RequestRow]:
+        """The requests of a function that aren't over, by the keys of their rows."""
+        if self._requests_of is None:
+            self._requests_of = defaultdict(dict)
+            for key, row in self.requests.items():
+                self._requests_of[row.command.function][key] = row
+        return self._requests_of[slug]
+
+    def keep_request(self, key: bytes, row: RequestRow) -> None:
+        """Note the new row of a request, which goes if it is over."""
+        for requests in (self.requests, self.requests_of(row.command.function)):
+            if row.over:
+                requests.pop(key, None)
+            else:
+                requests[key] = row
 
     def _own(self, key: bytes) -> Iterator[tuple[bytes, bytes]]:
         value = self.get(key)

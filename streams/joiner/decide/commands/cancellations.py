@@ -78,11 +78,13 @@ def scanned(view: View, row: RequestRow, command: CancelRuns) -> RequestRow:
 
 
 def covers_late(row: RequestRow, run_id: bytes, event: EventRow) -> bool:
-    """Whether a new run falls under a cancellation whose scan won't reach it (S19)."""
+    """Whether a new run falls under a request of its function that is a cancellation (S19).
+
+    Not if its scan will reach the run.
+    """
     command = row.command
     return (
         isinstance(command, CancelRuns)
-        and command.function == event.slug
         and command.after < event.received < command.before
         and not requests.is_left_to_scan(row, event.slug, run_id)
     )

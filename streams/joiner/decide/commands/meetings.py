@@ -138,7 +138,7 @@ def _requests(view: View, run_id: bytes, event: EventRow) -> tuple[bytes, ...]:
     """The keys of the requests that a new run falls under, and whose scans won't reach it."""
     return tuple(
         key
-        for key, row in view.requests.items()
+        for key, row in view.requests_of(event.slug).items()
         if cancellations.covers_late(row, run_id, event) or pauses.covers_late(row, run_id, event)
     )
 

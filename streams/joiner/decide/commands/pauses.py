@@ -72,11 +72,13 @@ def decider(view: View, row: RequestRow, _command: Pause, tally: Tally) -> Decid
 
 
 def covers_late(row: RequestRow, run_id: bytes, event: EventRow) -> bool:
-    """Whether a new run was received before a pause that cancels such runs, and won't scan it."""
+    """Whether a new run falls under a request of its function that is a pause, now cancelling.
+
+    Not if its scan will reach the run.
+    """
     command = row.command
     return (
         isinstance(command, Pause)
-        and command.function == event.slug
         and event.received <= row.received
         and row.state == requests.RUNNING
         and not requests.is_left_to_scan(row, event.slug, run_id)

@@ -31,7 +31,7 @@ def placed(**data: Any) -> dict[str, Any]:
 
 def cancel_matches(versions: list[CompiledFunction], cancel: dict[str, Any]) -> tuple[Match, ...]:
     """The keys under which a cancel event finds runs of these versions of a function."""
-    return cancel_matchers(versions)[cancel["name"]].matches(cancel)
+    return cancel_matchers(versions)[cancel["name"]].matches(cancel, Meter())
 
 
 def test_a_version_keeps_what_it_was_compiled_from() -> None:
@@ -119,7 +119,7 @@ def test_a_run_and_its_cancel_meet_under_one_key() -> None:
     """The key of a match rule comes from the same path of both events."""
     function = compiled(CancelRule(event="order/dropped", match="data.id"))
     expected = keys.MatchKeys("shop-ship", "order/dropped", [("data", "id")]).key(b"so-1")
-    assert function.listeners(placed(id="o-1"), 50) == (Listener(expected, 0, 0),)
+    assert function.listeners(placed(id="o-1"), 50, Meter()) == (Listener(expected, 0, 0),)
     matches = cancel_matches([function], event("order/dropped", id="o-1"))
     assert matches == (Match(expected, 0),)
 
@@ -129,7 +129,7 @@ def test_equal_numbers_have_one_key_and_other_types_another() -> None:
     function = compiled(CancelRule(event="order/dropped", match="data.id"))
 
     def key(value: object) -> bytes:
-        return function.listeners(placed(id=value), 0)[0].key
+        return function.listeners(placed(id=value), 0, Meter())[0].key
 
     assert key(1) == key(1.0)
     assert len({key(1), key("1"), key(True), key(1.5)}) == 4
@@ -139,7 +139,7 @@ def test_equal_numbers_have_one_key_and_other_types_another() -> None:
 def test_a_missing_or_null_value_gives_neither_listener_nor_match(data: dict[str, Any]) -> None:
     """S14: such an equality is false, so there is no key to wait or look under."""
     function = compiled(CancelRule(event="order/dropped", match="data.id"))
-    assert function.listeners(placed(**data), 0) == ()
+    assert function.listeners(placed(**data), 0, Meter()) == ()
     dropped = event("order/dropped", **data)
     assert cancel_matches([function], dropped) == ()
 
@@ -150,7 +150,7 @@ def test_a_value_nested_beyond_comparison_gives_no_key() -> None:
     for _ in range(500):
         deep = [deep]
     function = compiled(CancelRule(event="order/dropped", match="data.id"))
-    assert function.listeners(placed(id=deep), 0) == ()
+    assert function.listeners(placed(id=deep), 0, Meter()) == ()
 
 
 def test_each_branch_of_an_or_has_its_key() -> None:
@@ -158,9 +158,9 @@ def test_each_branch_of_an_or_has_its_key() -> None:
     rule = CancelRule(event="c", if_="event.data.a == async.data.a || event.data.b == async.data.b")
     function = compiled(rule)
     assert [kind.paths for kind in function.rules[0].kinds] == [(("data", "a"),), (("data", "b"),)]
-    both = function.listeners(placed(a=1, b=2), 0)
+    both = function.listeners(placed(a=1, b=2), 0, Meter())
     assert len({listener.key for listener in both}) == 2
-    assert function.listeners(placed(b=2), 0) == both[1:]
+    assert function.listeners(placed(b=2), 0, Meter()) == both[1:]
     assert [match.key for match in cancel_matches([function], event("c", b=2))] == [both[1].key]
 
 
@@ -168,8 +168,8 @@ def test_branches_that_meet_under_one_key_give_one_listener() -> None:
     """Two event paths that are compared with one cancel path may hold the same value."""
     rule = CancelRule(event="c", if_="event.data.a == async.data.x || event.data.b == async.data.x")
     function = compiled(rule)
-    assert len(function.listeners(placed(a=1, b=1), 0)) == 1
-    assert len(function.listeners(placed(a=1, b=2), 0)) == 2
+    assert len(function.listeners(placed(a=1, b=1), 0, Meter())) == 1
+    assert len(function.listeners(placed(a=1, b=2), 0, Meter())) == 2
     assert len(cancel_matches([function], event("c", x=1))) == 1
 
 
@@ -194,7 +194,7 @@ def test_a_rule_without_equality_waits_under_its_scan_key() -> None:
     rule = function.rules[0]
     expected = keys.scan_key("shop-ship", "c")
     assert (rule.kinds, rule.scan_key) == ((), expected)
-    assert function.listeners(placed(), 5) == (Listener(expected, 0, 0),)
+    assert function.listeners(placed(), 5, Meter()) == (Listener(expected, 0, 0),)
     assert cancel_matches([function], event("c")) == (Match(expected, 0, True),)
 
 
@@ -205,8 +205,12 @@ def test_indexed_listeners_come_first_and_keep_their_rule() -> None:
         CancelRule(event="c", match="data.id"),
         CancelRule(event="d", match="data.user"),
     )
-    assert [listener.rule for listener in function.listeners(placed(id=1, user=2), 0)] == [1, 2, 0]
-    assert [listener.rule for listener in function.listeners(placed(user=2), 0)] == [2, 0]
+    assert [listener.rule for listener in function.listeners(placed(id=1, user=2), 0, Meter())] == [
+        1,
+        2,
+        0,
+    ]
+    assert [listener.rule for listener in function.listeners(placed(user=2), 0, Meter())] == [2, 0]
 
 
 def test_a_timeout_bounds_the_listener() -> None:
@@ -216,7 +220,7 @@ def test_a_timeout_bounds_the_listener() -> None:
         CancelRule(event="b", match="data.id", timeout_at=9_000),
         CancelRule(event="c", match="data.id"),
     )
-    assert [listener.until for listener in function.listeners(placed(id=1), 1_000)] == [
+    assert [listener.until for listener in function.listeners(placed(id=1), 1_000, Meter())] == [
         1_500,
         9_000,
         0,

@@ -5,6 +5,7 @@ import logging
 import pytest
 
 from streams.functions.registry import Registry
+from streams.matching import Meter
 from topology import codec, limits
 from topology.records import CancelRule, Function, Trigger
 
@@ -64,10 +65,10 @@ def test_older_versions_keep_their_cancel_rules() -> None:
     (route,) = registry.routes("dropped", late)
     assert route.triggered is None
     assert route.cancels is not None
-    assert len(route.cancels.matches(dropped)) == 2
+    assert len(route.cancels.matches(dropped, Meter())) == 2
     (route,) = registry.routes("dropped", early)
     assert route.cancels is not None
-    assert len(route.cancels.matches(dropped)) == 1
+    assert len(route.cancels.matches(dropped, Meter())) == 1
 
 
 def test_the_trigger_is_that_of_the_newest_valid_version() -> None:
