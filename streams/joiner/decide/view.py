@@ -217,9 +217,12 @@ class View:
         for key in mine[at:]:
             yield from self._own(key)
 
-    def held(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
-        """The held rows under a prefix; mostly cheap if there are none, which is the usual case."""
-        return list(self.scan(prefix)) if self.may_hold(prefix) else []
+    def held(self, prefix: bytes, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """The held rows under a prefix beyond the key `after`; mostly, and cheaply, none.
+
+        They are read one by one: there may be many, and large ones.
+        """
+        return self.scan(prefix, after) if self.may_hold(prefix) else iter(())
 
     def may_hold(self, prefix: bytes) -> bool:
         """Whether there may be a held row under a prefix; False means that there is none.

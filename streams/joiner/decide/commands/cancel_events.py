@@ -93,16 +93,11 @@ def fan_out_slice(view: View, event: CancelEvent, match_key: bytes, cursor: byte
 def held_cancels(
     view: View, match_key: bytes, cursor: bytes = b""
 ) -> Iterator[tuple[bytes, CancelEvent]]:
-    """The held cancel events under a key, which a new listener has to meet (S11), by their keys.
-
-    Those up to the key `cursor` are left out.
-    """
-    prefix = tables.HELD_CANCELS + match_key
-    if view.may_hold(prefix):
-        for key, value in view.scan(prefix, cursor):
-            held = codec.HELD_ROWS.decode(value)
-            assert isinstance(held, HeldCancel)
-            yield key, held.cancel
+    """The cancel events held under a key, beyond the key `cursor`, by their keys (S11)."""
+    for key, value in view.held(tables.HELD_CANCELS + match_key, cursor):
+        held = codec.HELD_ROWS.decode(value)
+        assert isinstance(held, HeldCancel)
+        yield key, held.cancel
 
 
 def match_run(view: View, event: CancelEvent, run_id: bytes, rule: int) -> None:

@@ -11,7 +11,8 @@ from topology.tables import DeliveryRow, HeldUnlisten, ListenerRow
 
 def listen(view: View, _: Context, command: Listen) -> None:
     """Let a run wait here, unless it has ended; held cancel events are sent to its home."""
-    if view.held(tables.held_unlisten_key(command.run_id)):
+    unlisten_key = tables.held_unlisten_key(command.run_id)
+    if view.may_hold(unlisten_key) and view.get(unlisten_key) is not None:
         return
     for listener in command.listeners:
         key = tables.listener_key(listener.key, command.run_id, listener.rule)

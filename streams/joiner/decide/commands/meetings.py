@@ -121,10 +121,9 @@ def _held_cancels(view: View, run_id: bytes, event: EventRow, row: MeetingRow) -
     for key, value in view.held(_MATCHES + run_id):
         yield Held(key, value)
     for index in range(row.listener, len(event.listeners)):
-        prefix = _CANCELS + event.listeners[index].key
-        if view.may_hold(prefix):
-            for key, value in view.scan(prefix, row.cursor if index == row.listener else b""):
-                yield Held(key, value, index)
+        cursor = row.cursor if index == row.listener else b""
+        for key, value in view.held(_CANCELS + event.listeners[index].key, cursor):
+            yield Held(key, value, index)
 
 
 def _held_updates(view: View, run_id: bytes, event: EventRow) -> Iterator[Held]:
