@@ -16,6 +16,7 @@ from typing import Self
 CHECKOUT = Path(__file__).parents[2]
 _PATIENCE_S = 60
 _CHUNK = 65_536
+_AGAIN_S = 5
 # Colours, cursor moves and line feeds of a terminal.
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
 
@@ -70,6 +71,20 @@ class Terminal:
         """What a terminal does on Ctrl-C."""
         self._process.send_signal(signal.SIGINT)
 
+    def leave_prompt(self) -> int:
+        """Press Ctrl-C where it waits for an answer; its exit code.
+
+        CPython loses one that comes in the moment before it waits, so people press again.
+        """
+        end = time.monotonic() + _PATIENCE_S
+        self.press_ctrl_c()
+        while time.monotonic() < end:
+            if not self._is_readable(_AGAIN_S):
+                self.press_ctrl_c()
+            elif not self._read(end):
+                break
+        return self._process.wait(_PATIENCE_S)
+
     def wait(self) -> int:
         """Wait until it ends; its exit code."""
         end = time.monotonic() + _PATIENCE_S
@@ -77,9 +92,13 @@ class Terminal:
             pass
         return self._process.wait(_PATIENCE_S)
 
+    def _is_readable(self, within_s: float) -> bool:
+        ready, _, _ = select.select([self._screen], [], [], within_s)
+        return bool(ready)
+
     def _read(self, end: float) -> bool:
         """Read more of what it shows; whether there was more."""
-        ready, _, _ = select.select([self._screen], [], [], max(0, end - time.monotonic()))
+        ready = self._is_readable(max(0, end - time.monotonic()))
         assert ready, f"nothing new within {_PATIENCE_S} s:\n{self._shown}"
         try:
             text = os.read(self._screen, _CHUNK).decode(errors="replace")
