@@ -56,7 +56,9 @@ IDLE_SLACK_MS: Final = 2 * SECOND_MS
 EVENT_COST: Final = 100_000_000
 SEARCH_COST: Final = 250_000_000
 # What making a key of match values weighs, for each byte of the key's text.
-KEY_BYTE_COST: Final = 30
+KEY_BYTE_COST: Final = 60
+# What finding out weighs that a match value is nested too deeply to have a key.
+NO_KEY_COST: Final = 40_000_000
 # What looking at a run weighs, where one command may look at many.
 RUN_COST: Final = 10_000
 # What parsing an event weighs, for each byte of its JSON.

@@ -32,7 +32,7 @@ class Space(bytes, Enum):
     HELD_CANCEL = b"h"  # match key, until, position
     HELD_MATCH = b"m"  # run id, position
     HELD_UNLISTEN = b"u"  # run id
-    HELD_UPDATE = b"p"  # event key, until, position
+    HELD_UPDATE = b"p"  # event key (or, during its meeting, run id), until, position
     REFUSED_CANCEL = b"c"  # digest of function and position, until
     MEETING = b"n"  # run id
     DELIVERY = b"d"  # match key, run id, rule
@@ -235,20 +235,23 @@ class MeetingRow(Struct, array_like=True, frozen=True, tag="meeting"):
     """A new run that has yet to meet what was held for it: so much of it that it takes slices.
 
     Of the held cancels under its listeners' keys it has met those before the listener of the index
-    `listener`, and under that one's key those up to the key `cursor`. `requests` are the keys of
-    the requests that it has yet to meet. Until it has met all, it isn't dispatched, its timers
-    don't fire, and updates of it wait.
+    `listener` (all, if that is their number), and under that one's key those up to the key
+    `cursor`. `lasts` has the last key of each listener at its registration: cancels that come later
+    meet the run by themselves. `requests` are the keys of the requests that it has yet to meet.
+    Until it has met all, it isn't dispatched, its timers don't fire, and updates of it wait.
     """
 
     listener: int = 0
     cursor: bytes = b""
     requests: tuple[bytes, ...] = ()
+    lasts: tuple[bytes, ...] = ()
 
 
 class DeliveryRow(Struct, array_like=True, frozen=True, tag="delivery"):
-    """Held cancels that are sent to a run's home, beyond the key `cursor`."""
+    """Held cancels that are sent to a run's home: those beyond the key `cursor`, up to `last`."""
 
-    cursor: bytes = b""
+    cursor: bytes
+    last: bytes
 
 
 class PostponedCancel(Struct, array_like=True, frozen=True, tag="postponed"):
@@ -402,9 +405,12 @@ def held_unlisten_key(run_id: bytes) -> bytes:
     return b"u" + run_id
 
 
-def held_update_key(event_key: bytes, until: int, position: Position) -> bytes:
-    """The key of an update that is held until the watermark has passed `until` (ms)."""
-    return b"p" + event_key + until.to_bytes(8, "big") + position_key(position)
+def held_update_key(under: bytes, until: int, position: Position) -> bytes:
+    """The key of an update that is held until the watermark has passed `until` (ms).
+
+    It lies under its event's key, or the id of a run that has yet to meet other things first.
+    """
+    return b"p" + under + until.to_bytes(8, "big") + position_key(position)
 
 
 def refused_cancel_key(slug: str, cancel: CancelEvent) -> bytes:

@@ -19,6 +19,8 @@ Event: TypeAlias = matching.Document
 
 # Values below this many bytes become a key in no time to speak of.
 _LARGE_KEY: Final = 4_096
+# Values of these types become a key in no time to speak of, too.
+_SIMPLE: Final = frozenset({str, int, float, bool})
 TRIGGER_VARIABLES: Final = frozenset({"event"})
 
 
@@ -254,10 +256,13 @@ def cancel_matchers(versions: Iterable[CompiledFunction]) -> dict[str, CancelMat
 def _key(keys: MatchKeys, values: matching.Values | None, meter: matching.Meter) -> bytes | None:
     if values is None:
         return None
+    if not _SIMPLE.issuperset(map(type, values)):
+        meter.check_total()
     try:
         data = matching.canonical(values)
     except EvaluationError:
         # A value is nested deeper than values are compared: it equals none, so has no key.
+        meter.charge_total(limits.NO_KEY_COST)
         return None
     if len(data) > _LARGE_KEY:
         meter.charge_total(len(data) * limits.KEY_BYTE_COST)

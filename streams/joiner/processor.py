@@ -239,11 +239,10 @@ class PartitionProcessor:
 
     def _work(self, store: Store, transactions: Transactions, applied: AppliedRow) -> None:
         inputs: list[Input] = []
-        worked = b""
         self._taken, self._marked = applied.commands, applied.forwards
         while not self._stopping.is_set():
             due = store.due(applied.watermark, limits.TIMERS_PER_TRANSACTION)
-            work = store.work(worked)
+            work = store.work()
             idle = not (inputs or due or work)
             if most := room(inputs):
                 inputs += self._take(most, _WAIT_S if idle else 0, applied)
@@ -260,7 +259,7 @@ class PartitionProcessor:
                 self._figures.aborted()
                 store.undo_due(due)
                 continue
-            worked = work[0] if work else worked
+            store.had_turns(view.worked)
             _advance(inputs, reached)
             store.undo_due([timer for timer in due if timer not in view.derived])
 

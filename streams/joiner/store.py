@@ -5,7 +5,8 @@ keep the order of the writes, so the rows on disk are always those of the checkp
 """
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from time import monotonic
 from typing import Final
@@ -27,7 +28,7 @@ from rocksdict import (
 from streams import logs
 from streams.errors import DamagedStoreError, StoreError
 from streams.joiner.held import HeldPrefixes
-from topology import codec, tables
+from topology import codec, limits, tables
 from topology.tables import Checkpoint, RequestRow
 
 _MIB: Final = 1024 * 1024
@@ -98,7 +99,7 @@ class Store:
         self._held = HeldPrefixes()
         self.may_hold = self._held.may_hold
         self.may_hold_any = self._held.may_hold_any  # asked so often that a call in between counts
-        self._work: set[bytes] = set()
+        self._work: dict[bytes, None] = {}  # in the order of their turns
         self._requests: dict[bytes, RequestRow] = {}
         self._timers_from = tables.TIMERS
         self._flushed_at = monotonic()
@@ -106,7 +107,7 @@ class Store:
             for key in self._keys(bytes([space])):
                 self._held.add(key[tables.PREFIX])
         for space in _WORK:
-            self._work.update(self._keys(bytes([space])))
+            self._work.update(dict.fromkeys(self._keys(bytes([space]))))
         for key, value in self.scan(tables.REQUESTS, tables.REQUESTS):
             self._track_request(key, value)
 
@@ -127,6 +128,14 @@ class Store:
             yield rows.key(), rows.value()
             rows.next()
         _check(rows)
+
+    def last(self, prefix: bytes) -> bytes:
+        """The last key under a prefix; empty if there is none."""
+        rows = self._db.iter(_up_to(_after(prefix)))
+        rows.seek_to_last()
+        key: bytes = rows.key() if rows.valid() else b""
+        _check(rows)
+        return key if key.startswith(prefix) else b""
 
     def due(self, watermark: int, limit: int) -> list[bytes]:
         """Keys of at most `limit` timers that the watermark has passed, earliest first.
@@ -153,9 +162,16 @@ class Store:
         if timers:
             self._timers_from = min(self._timers_from, timers[0])
 
-    def work(self, after: bytes) -> list[bytes]:
-        """Keys of all work rows: those after the key `after` first, so that each has its turn."""
-        return sorted(self._work, key=lambda key: (key <= after, key))
+    def work(self) -> list[bytes]:
+        """Keys of the work rows whose turns come next."""
+        return list(islice(self._work, limits.SLICE_DECISIONS))
+
+    def had_turns(self, keys: Iterable[bytes]) -> None:
+        """Put these work rows, as far as they are still there, behind all others."""
+        for key in keys:
+            if key in self._work:
+                del self._work[key]
+                self._work[key] = None
 
     def is_work(self, key: bytes) -> bool:
         """Whether there is a work row under a key."""
@@ -247,7 +263,7 @@ class Store:
 
     def _track(self, key: bytes, value: bytes | None) -> None:
         if key[0] in _WORK:
-            (self._work.discard if value is None else self._work.add)(key)
+            self._track_work(key, present=value is not None)
             return
         if key[0] == _REQUEST:
             self._track_request(key, value)
@@ -265,7 +281,13 @@ class Store:
         else:
             self._requests[key] = row
         works = row is not None and row.scanning
-        (self._work.add if works else self._work.discard)(key)
+        self._track_work(key, present=works)
+
+    def _track_work(self, key: bytes, *, present: bool) -> None:
+        if present:
+            self._work.setdefault(key)
+        else:
+            self._work.pop(key, None)
 
 
 def wipe(path: Path) -> None:

@@ -23,6 +23,7 @@ ITEM: Final = 150
 COMPARED: Final = 160
 COMPARED_CONTAINER: Final = 5
 COMPARED_CHAR: Final = 0.06
+COMPARED_WIDE_CHAR: Final = 0.6
 # A string that `in` looks for in a list, per item.
 SOUGHT: Final = 20
 # A part of an expression without an answer, where `&&`, `||` or a macro goes on behind it.
@@ -36,6 +37,10 @@ MADE_CHAR: Final = 10
 MADE_CONTAINER: Final = 150
 # A character of a text that is searched or converted.
 READ_CHAR: Final = 3
+# A pair of characters that the search of a text in a short text may compare.
+SEARCHED_PAIR: Final = 0.25
+# A double that is written out.
+WRITTEN_DOUBLE: Final = 2_000
 # A search by a pattern; and each instruction of its program, for each character that it reads, and
 # once where the program is so large that it may have to be made again.
 PATTERN: Final = 2_500
@@ -47,6 +52,11 @@ REFERENCE: Final = 120
 REFERENCE_MADE: Final = 4
 # Looking up a time zone that an event names: as much as so many steps.
 ZONE_STEPS: Final = 15
+
+# Where CPython 3.11 changes its way of searching (Objects/stringlib/fastsearch.h).
+_SHORT_TEXT: Final = 2_500
+_LONG_TEXT: Final = 30_000
+_SHORT_PART: Final = 100
 
 # How much less time weighs for the first list that an evaluation walks.
 _FIRST_WALK: Final = 5
@@ -111,14 +121,22 @@ class Meter:
         self.spent = spent
 
     def charge_total(self, units: float) -> None:
-        """Charge what is no evaluation to the total.
+        """Charge what is no evaluation, and is done already, to the total.
 
         Raises:
-            BudgetError: it doesn't fit; then nothing is charged.
+            BudgetError: it was more than was left.
         """
-        if self.spent + units > self.total:
-            raise BudgetError("its match values take more than is left for the event")
         self.spent += units
+        self.check_total()
+
+    def check_total(self) -> None:
+        """Go on only while there is something left of the total.
+
+        Raises:
+            BudgetError: there is nothing left.
+        """
+        if self.spent > self.total:
+            raise BudgetError("its match values take more than is left for the event")
 
     def add(self, units: float) -> None:
         """Count work that is done in any case."""
@@ -141,6 +159,23 @@ class Meter:
         """
         if items > most and self._each != math.inf:
             raise BudgetError(f"a list of {items} items where only {most} may be walked")
+
+
+def cost_of_text(left: str, right: str) -> float:
+    """What comparing two texts weighs: little where both have one byte for each character."""
+    narrow = left.isascii() and right.isascii()
+    return min(len(left), len(right)) * (COMPARED_CHAR if narrow else COMPARED_WIDE_CHAR)
+
+
+def cost_of_search(text: str, part: str) -> float:
+    """What looking for a part in a text weighs.
+
+    CPython compares up to all pairs of characters in short texts, and in longer ones for short
+    parts; else it looks at each character a few times.
+    """
+    simple = len(text) < _SHORT_TEXT or (len(part) < _SHORT_PART and len(text) < _LONG_TEXT)
+    pairs = len(part) * max(0, len(text) - len(part)) if simple else 0
+    return len(text) * READ_CHAR + pairs * SEARCHED_PAIR
 
 
 def cost_of(node: Node) -> Cost:

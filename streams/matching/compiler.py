@@ -135,7 +135,7 @@ class _Compiler:
         return closures.named(operators.has, self.value(node.operand), node.name)
 
     def _index(self, node: Index) -> Closure:
-        return closures.binary(operators.index, self.value(node.operand), self.value(node.index))
+        return closures.metered(operators.index, self.value(node.operand), self.value(node.index))
 
     def _call(self, node: Call) -> Closure:
         arguments = [self.value(argument) for argument in node.arguments]

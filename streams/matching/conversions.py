@@ -69,6 +69,8 @@ def _charged(convert: Callable[[object], Json]) -> Callable[[Json, Meter], Json]
     def converted(value: Json, meter: Meter) -> Json:
         if type(value) is str:
             meter.charge(len(value) * budget.READ_CHAR)
+        elif type(value) is float:
+            meter.charge(budget.WRITTEN_DOUBLE)
         return convert(value)
 
     return converted

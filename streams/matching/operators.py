@@ -47,8 +47,8 @@ def equal(left: Json, right: Json, meter: Meter) -> bool:
 
 
 def _same_text(left: str, right: Json, meter: Meter) -> bool:
-    if len(left) > _LONG_TEXT:
-        meter.charge(len(left) * budget.COMPARED_CHAR)
+    if len(left) > _LONG_TEXT and type(right) is str:
+        meter.charge(budget.cost_of_text(left, right))
     return bool(left == right)
 
 
@@ -62,7 +62,7 @@ def _deep_equal(left: Json, right: Json, meter: Meter, weight: float, depth: int
     pairs: Iterable[tuple[Json, Json]]
     if type(left) is list:
         pairs = zip(left, right, strict=True)
-    elif left.keys() == right.keys():
+    elif _same_keys(left, right, meter):
         pairs = ((value, right[key]) for key, value in left.items())
     else:
         return False
@@ -74,6 +74,11 @@ def _deep_equal(left: Json, right: Json, meter: Meter, weight: float, depth: int
         elif not equal(ours, theirs, meter):
             return False
     return True
+
+
+def _same_keys(left: Json, right: Json, meter: Meter) -> bool:
+    meter.charge(sum(map(len, left)) * budget.COMPARED_WIDE_CHAR)
+    return bool(left.keys() == right.keys())
 
 
 COMPARISONS: Final[dict[str, Comparison]] = {
@@ -94,7 +99,7 @@ def _ordering(symbol: str) -> Metered:
                 return compare(left, right)
         elif kind is other and (kind is str or kind is bool):
             if kind is str and len(left) > _LONG_TEXT:
-                meter.charge(len(left) * budget.COMPARED_CHAR)
+                meter.charge(budget.cost_of_text(left, right))
             return compare(left, right)
         raise no_overload(symbol, left, right)
 
@@ -107,21 +112,27 @@ ORDERINGS: Final = {symbol: _ordering(symbol) for symbol in COMPARISONS}
 def contains(item: Json, container: Json, meter: Meter) -> bool:
     """Answer `item in container`: a member of a list by equality, of a map by its key."""
     if type(container) is dict:
-        return type(item) is str and item in container
+        return type(item) is str and _has_key(container, item, meter)
     if type(container) is not list:
         raise no_overload("in", item, container)
     if type(item) is str:  # Python compares texts as CEL does, and ten times as fast as a loop
-        each = budget.SOUGHT + len(item) * budget.COMPARED_CHAR
+        each = budget.SOUGHT + budget.cost_of_text(item, item)
         meter.charge(len(container) * meter.weight_of_walk(each))
         return item in container
     meter.charge(len(container) * meter.weight_of_walk(budget.COMPARED))
     return any(equal(item, other, meter) for other in container)
 
 
-def index(container: Json, key: Json) -> Json:
+def _has_key(container: Json, key: str, meter: Meter) -> bool:
+    if len(key) > _LONG_TEXT:
+        meter.charge(budget.cost_of_text(key, key))
+    return key in container
+
+
+def index(container: Json, key: Json, meter: Meter) -> Json:
     """Answer `container[key]`; a list takes integers, written as int or double."""
     if type(container) is dict:
-        if type(key) is str and key in container:
+        if type(key) is str and _has_key(container, key, meter):
             return container[key]
         raise EvaluationError(f"no such key: {_shown(key)}")
     if type(container) is list:
@@ -170,18 +181,10 @@ def _text(name: str, answer: Callable[[str, str], bool], price: Price) -> Metere
     return tested
 
 
-def _price_of_part(_text: str, part: str) -> float:
-    return len(part) * budget.COMPARED_CHAR
-
-
-def _price_of_search(text: str, _part: str) -> float:
-    return len(text) * budget.READ_CHAR
-
-
 TEXT: Final = {
-    "startsWith": _text("startsWith", str.startswith, _price_of_part),
-    "endsWith": _text("endsWith", str.endswith, _price_of_part),
-    "contains": _text("contains", operator.contains, _price_of_search),
+    "startsWith": _text("startsWith", str.startswith, budget.cost_of_text),
+    "endsWith": _text("endsWith", str.endswith, budget.cost_of_text),
+    "contains": _text("contains", operator.contains, budget.cost_of_search),
     "matches": _text("matches", patterns.occurs, patterns.price),
 }
 

@@ -189,7 +189,8 @@ class _Evaluator(Evaluator):
             return CELEvalError("a macro needs a list or a map")
         variable, body = cast("list[Syntax]", cast("Syntax", tree.children[2]).children)
         self._meter.limit_items(len(receiver), limits.REFERENCE_ITEMS)
-        self._meter.walk(len(receiver), self._items[span_of(body)])
+        each = self._items[span_of(body)]
+        self._meter.walk(len(receiver), Cost(each.time * 2, each.made))
         name = str(cast("Syntax", variable.children[0]).children[0])
         evaluator = self.sub_evaluator(body)
         results = (_caught(evaluator, name, item) for item in receiver)

@@ -118,6 +118,7 @@ def test_nothing_that_is_held_goes_before_a_run_has_met_it() -> None:
         request = driver.cancel_runs("reports-generate", if_="event.data.pages == 77")
         driver.read("events")
         driver.advance("40d")
+    driver.advance("2s")  # what was put off
 
     assert driver.status(late) == "cancelled"
     progress = driver.progress(request)
@@ -154,6 +155,7 @@ def test_a_run_meets_many_cancellations_in_slices() -> None:
     with driver.down():
         driver.read("events")
         driver.advance("1m")
+    driver.advance("2s")  # what was put off
 
     assert driver.status(run) == "cancelled"
     found = [driver.progress(request) for request in requests]
@@ -195,4 +197,87 @@ def test_a_large_event_that_cancels_earlier_runs_everywhere_is_sent_in_slices() 
     sent = [driver.event("save", text=LARGE) for _ in range(3)]
 
     assert driver.cancelled() == [sent[0].id, sent[1].id]
+    check_bounds(driver)
+
+
+def transactions(driver: Driver) -> int:
+    """How many transactions the one partition has committed."""
+    (partition,) = driver.partitions
+    return len(partition.recorded.transactions)
+
+
+def limited(driver: Driver, number: int) -> None:
+    """So many cancels that match no run, and are held for an hour."""
+    for _ in range(number):
+        driver.cancel("account/limited", user="u1", most=9)
+
+
+def test_many_short_meetings_go_into_one_transaction() -> None:
+    """Runs that each have a little too much to meet don't wait for a transaction each."""
+    driver = Driver(FUNCTIONS, partitions=1)
+    limited(driver, limits.MET_AT_ONCE + 1)
+    with driver.unread():
+        for number in range(300):
+            requested(driver, report=f"r{number}")
+    before = transactions(driver)
+    driver.read()
+
+    assert {run["dispatch"] for run in driver.runs()} == {True}
+    assert transactions(driver) - before < 30
+    check_bounds(driver)
+
+
+def test_a_request_has_its_turn_beside_a_stream_of_meetings() -> None:
+    """Work rows have their turns in the order in which they came, whatever their keys are."""
+    driver = Driver(FUNCTIONS, partitions=1)
+    with driver.unread():
+        for number in range(3 * limits.SLICE_DECISIONS):
+            driver.event("report/requested", report=f"r{number}", user="other", pages=7)
+    driver.read()
+    limited(driver, 2 * limits.SLICE_DECISIONS)
+    with driver.down():
+        request = driver.cancel_runs("reports-generate", if_="event.data.pages == 7")
+    for number in range(8):  # each takes more than a slice
+        with driver.down():
+            requested(driver, report=f"late{number}")
+
+    driver.advance("1m")
+    assert driver.progress(request)["cancelled"] == 3 * limits.SLICE_DECISIONS
+    check_bounds(driver)
+
+
+def test_a_meeting_ends_whatever_is_held_meanwhile() -> None:
+    """What comes during the meeting has met the run by itself: the meeting doesn't follow it."""
+    driver = Driver(FUNCTIONS, partitions=1)
+    limited(driver, 2 * limits.SLICE_DECISIONS)
+    (partition,) = driver.partitions
+    before = transactions(driver)
+    with driver.down():
+        requested(driver)
+        limited(driver, 15 * limits.SLICE_DECISIONS)
+
+    dispatched = [
+        number
+        for number, one in enumerate(partition.recorded.transactions[before:])
+        if any(b'"dispatch":true' in (output.value or b"") for output in one.outputs)
+    ]
+    assert dispatched == [3]
+
+
+def test_dead_letters_of_a_large_cancel_event_count_for_its_share() -> None:
+    """Every function's rule takes too much: each is told, in transactions that brokers take."""
+    bomb = "[[[event.ts]]]" + ".map(x,x+x)" * 9 + "[0]" + ".map(x,x+x)" * 12 + ".exists(x, 2 in x)"
+    functions = "functions:\n" + "".join(
+        f"  - {{app: a, id: f{number}, triggers: [{{event: start}}], cancel_on: [{{event: stop,"
+        f' if: "event.data.user == async.data.user && {bomb}"}}]}}\n'
+        for number in range(90)
+    )
+    driver = Driver(functions, partitions=1)
+    driver.event("start", user="u1")
+    with driver.unread():
+        driver.cancel("stop", user="u1", text=LARGE)
+        driver.advance("1m")  # the watermark passes it before it is read
+    driver.read()
+
+    assert len(driver.dead_letters()) == 90
     check_bounds(driver)

@@ -21,6 +21,7 @@ _OBJECTS: Final = [{"a": number % 7, "b": None} for number in range(28_000)]
 _WIDE: Final = list(range(80_000))
 _TEXTS: Final = ["x" * 1_000 for _ in range(500)]
 _LONG: Final = "x" * 250_000
+_EMOJI: Final = "\N{GRINNING FACE}"
 _MIXED: Final = "aé日" * 40_000
 # Evaluations that are ended at once have no time to speak of.
 _LEAST_UNITS: Final = 100_000
@@ -99,6 +100,21 @@ CASES: Final = (
     Case(
         "event.data.few.exists(x, event.data.t + 'a' == 'a')",
         {"few": _WIDE[:20_000], "t": "日" * 60_000},
+    ),
+    Case(
+        "event.data.few.exists(x, event.data.map[async.data] == 2)",
+        {"few": _WIDE[:20_000], "map": {_LONG + _EMOJI: 1}},
+        "x" * 250_000 + _EMOJI,
+    ),
+    Case(
+        "event.data.few.exists(x, event.data.t.contains(async.data))",
+        {"few": _WIDE[:20_000], "t": "a" * 2_499},
+        "a" * 1_248 + "ba",
+    ),
+    Case(
+        "event.data.few.exists(x, event.data.t > async.data)",
+        {"few": _WIDE[:20_000], "t": _MIXED},
+        _MIXED + _EMOJI,
     ),
     Case("event.data.map(x, x + x).exists(x, x == -1)", _DIGITS),
     Case("event.data.map(x, [x, x, x, x]).exists(x, x == -1)", _DIGITS),

@@ -137,8 +137,8 @@ SAMPLES: Final[dict[str, Sample]] = {
     "v1/held_unlisten": Sample(codec.HELD_ROWS, HeldUnlisten((_KEY,))),
     "v1/held_update": Sample(codec.HELD_ROWS, HeldUpdate(_NOW, _UPDATE)),
     "v1/fan_out": Sample(codec.FAN_OUT_ROWS, FanOutRow(_CANCEL, _KEY)),
-    "v1/meeting": Sample(codec.WORK_ROWS, MeetingRow(2, _KEY, (_RUN, _KEY))),
-    "v1/delivery": Sample(codec.WORK_ROWS, DeliveryRow(_KEY)),
+    "v1/meeting": Sample(codec.WORK_ROWS, MeetingRow(2, _KEY, (_RUN, _KEY), (_KEY,))),
+    "v1/delivery": Sample(codec.WORK_ROWS, DeliveryRow(_KEY, _RUN)),
     "v1/postponed_cancel": Sample(
         codec.WORK_ROWS, PostponedCancel(_CANCEL, (Match(_KEY, 1), Match(_RUN, 0)), 3)
     ),

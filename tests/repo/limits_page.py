@@ -47,8 +47,8 @@ measures each weight's worst case.
 Each kind stops after the decision that uses its share up, and goes on in the next transaction.
 One decision writes at most {decision} MiB, and all of one record's commands in one partition at
 most {entry} MiB, which routers check; so a transaction has at most {transaction} MiB, asserted
-when `topology/limits.py` is imported. Of long work, one row has its turn in each transaction,
-then the next.
+when `topology/limits.py` is imported. Rows of long work have their turns in the order in
+which they came; a slice has at most {decisions} decisions, over as many rows as that takes.
 """
 
 
@@ -372,6 +372,7 @@ def page() -> str:
                 f"| {name} | {_bytes(share.bytes)} | {share.cost // MS} M units |"
                 for name, share in shares.items()
             ),
+            decisions=limits.SLICE_DECISIONS,
             decision=f"{limits.DECISION_BYTES / MIB:.1f}",
             entry=limits.ENTRY_BYTES // MIB,
             transaction=limits.TRANSACTION_BYTES // MIB,

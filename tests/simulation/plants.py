@@ -148,13 +148,6 @@ def resumes_at_once() -> Iterator[None]:
 
 
 @contextmanager
-def drops_what_is_still_needed() -> Iterator[None]:
-    """Held rows go with the watermark, though a run has yet to meet them."""
-    with mock.patch.object(View, "is_needed", return_value=False):
-        yield
-
-
-@contextmanager
 def forgets_postponed_cancels() -> Iterator[None]:
     """What a cancel event couldn't meet in its own transaction is lost."""
     with mock.patch("streams.joiner.decide.commands.cancel_events._postpone"):
@@ -174,6 +167,5 @@ PLANTS: Final[tuple[Callable[[], AbstractContextManager[None]], ...]] = (
     meets_runs_twice,
     repeats_requests,
     resumes_at_once,
-    drops_what_is_still_needed,
     forgets_postponed_cancels,
 )

@@ -23,6 +23,7 @@ class MemoryRows:
         """Begin with these rows."""
         self.rows: dict[bytes, bytes] = dict(rows or {})
         self._keys = sorted(self.rows)
+        self._turns: dict[bytes, int] = {}
         self._checkpoint: Checkpoint | None = None
 
     def get(self, key: bytes) -> bytes | None:
@@ -54,12 +55,20 @@ class MemoryRows:
     def undo_due(self, timers: list[bytes]) -> None:
         """Nothing: a timer is due for as long as its row is there."""
 
-    def work(self, after: bytes) -> list[bytes]:
-        """Keys of the work rows in hand, those beyond `after` first."""
+    def work(self) -> list[bytes]:
+        """Keys of the work rows, those that had a turn behind the others."""
         scanning = [key for key, row in self.requests().items() if row.scanning]
         spaces = [bytes([space]) for space in tables.WORK_SPACES]
         found = [*scanning, *(key for space in spaces for key, _ in self.scan(space, space))]
-        return sorted(found, key=lambda key: (key <= after, key))
+        return sorted(found, key=lambda key: (self._turns.get(key, 0), key))
+
+    def had_turns(self, keys: Iterable[bytes]) -> None:
+        """Put these work rows behind all others."""
+        self._turns |= dict.fromkeys(keys, max(self._turns.values(), default=0) + 1)
+
+    def last(self, prefix: bytes) -> bytes:
+        """The last key under a prefix; empty if there is none."""
+        return max((key for key, _ in self.scan(prefix, prefix)), default=b"")
 
     def is_work(self, key: bytes) -> bool:
         """Whether there is a work row under a key."""

@@ -1,5 +1,7 @@
 """Works off long jobs in slices: one bounded step per transaction, between commands (S24)."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 from streams.joiner.decide import requests
@@ -18,30 +20,40 @@ from topology.tables import (
 )
 
 
-def work(view: View, key: bytes) -> None:
-    """Do the next slice of the work row under a key."""
+def work(view: View, keys: Iterable[bytes]) -> None:
+    """Do a slice of each of some work rows, until this transaction's share is used up."""
+    left = view.bounds.slice_decisions
+    for key in keys:
+        if left <= 0 or view.is_full():
+            break
+        left -= _slice(view, key)
+        view.worked.append(key)
+
+
+def _slice(view: View, key: bytes) -> int:
+    """Do the next slice of the work row under a key; the decisions that it counts for."""
     match key[:1]:
         case tables.FAN_OUTS:
-            _fan_out(view, key)
+            return _fan_out(view, key)
         case tables.REQUESTS:
-            _scan(view, view.requests[key])
-        case _:
-            _go_on(view, key)
+            return _scan(view, view.requests[key])
+    return _go_on(view, key)
 
 
-def _go_on(view: View, key: bytes) -> None:
+def _go_on(view: View, key: bytes) -> int:
     value = view.get(key)
     assert value is not None, "a work row that is known exists"
     match codec.WORK_ROWS.decode(value):
         case MeetingRow() as row:
-            meetings.go_on(view, key, row)
+            return meetings.go_on(view, key, row)
         case DeliveryRow() as row:
             listen.go_on(view, key, row)
         case PostponedCancel() as row:
             cancel_events.go_on(view, key, row)
+    return view.bounds.slice_decisions
 
 
-def _fan_out(view: View, key: bytes) -> None:
+def _fan_out(view: View, key: bytes) -> int:
     """Let a cancel event meet its next listeners; remove the row once it has met all."""
     value = view.get(key)
     assert value is not None, "a work row that is known exists"
@@ -53,9 +65,10 @@ def _fan_out(view: View, key: bytes) -> None:
         view.put(key, None)
     else:
         view.put(key, codec.FAN_OUT_ROWS.encode(FanOutRow(row.cancel, cursor)))
+    return view.bounds.slice_decisions
 
 
-def _scan(view: View, row: RequestRow) -> None:
+def _scan(view: View, row: RequestRow) -> int:
     """Let a request meet the next runs of its function, in the order of their received times."""
     command, tally = row.command, Tally(row)
     kind = KINDS[type(command)]
@@ -67,6 +80,7 @@ def _scan(view: View, row: RequestRow) -> None:
     if ended:
         row = kind.scanned(view, row, command)
     requests.write(view, row)
+    return view.bounds.slice_decisions
 
 
 def _next_runs(view: View, cursor: bytes, end: bytes, decide: Decide) -> tuple[bytes, bool]:

@@ -1,12 +1,16 @@
 """Fires timers: what happens once the watermark has passed a time (S27, S30)."""
 
+from typing import Final
+
 from streams.joiner.decide import dues, requests, runs
 from streams.joiner.decide.commands import pauses, update
 from streams.joiner.decide.kinds import KINDS
 from streams.joiner.decide.runs import Run
 from streams.joiner.decide.view import View
-from topology import limits, tables
+from topology import codec, limits, tables
 from topology.statuses import Cause, Status
+
+_PUT_OFF_MS: Final = 1_000
 
 
 def fire(view: View, row_key: bytes) -> None:
@@ -18,28 +22,30 @@ def fire(view: View, row_key: bytes) -> None:
         _fire_held(view, row_key)
         return
     run = runs.load(view, row_key[tables.RUN_OF_ROW])
-    assert run is not None, "a timer's run has a row"
+    if run is None or not view.passed(run.row.due):
+        return  # it was put off, and is no longer the run's timer
     if view.is_meeting(run.id):
-        _fire_again(view, run.row.due, row_key)
+        _put_off(view, row_key)
     elif run.ended:
         _fire_ended(view, run)
     else:
         _fire_unfinished(view, run)
 
 
-def _fire_again(view: View, due: int, row_key: bytes) -> None:
-    """Let a timer fire in the next transaction again: a run has yet to meet what was held for it.
+def _put_off(view: View, row_key: bytes) -> None:
+    """Let a timer fire a little later, since a run has yet to meet what was held for it.
 
-    Each transaction does a slice of such work, so it comes to an end.
+    Not at once again: many such timers would keep those behind them from firing. The row may be
+    changed or gone by then. A restore makes the timer as it was at first; then it is put off again.
     """
-    view.derive(tables.timer_key(due, row_key), b"")
+    view.derive(tables.timer_key(view.watermark + _PUT_OFF_MS, row_key), b"")
 
 
 def _fire_held(view: View, key: bytes) -> None:
     """Remove a held row: nothing that is held so long can come any more."""
     until = tables.held_until(key)
     if view.is_needed(until) or update.is_awaited(view, key):
-        _fire_again(view, until, key)
+        _put_off(view, key)
         return
     if key[:1] == tables.HELD_UPDATES:
         view.count("ignored_updates", "unknown_event")
@@ -47,11 +53,14 @@ def _fire_held(view: View, key: bytes) -> None:
 
 
 def _fire_request(view: View, key: bytes) -> None:
-    row = view.requests.get(key)
-    if row is None:
+    value = view.get(key)
+    row = None if value is None else codec.REQUEST_ROWS.decode(value)
+    if row is None or not row.due or not view.passed(row.due):
+        return  # it was put off, and is no longer the request's timer
+    if row.over:
         requests.forget(view, key)
     elif view.is_needed(row.due):
-        _fire_again(view, row.due, key)
+        _put_off(view, key)
     else:
         KINDS[type(row.command)].fire(view, row)
 

@@ -65,7 +65,7 @@ def decide_batch(
     """Decide until the input ends or the transaction is full.
 
     `sources` are those whose minimum is the watermark, `due` the keys of timers, `work` the keys of
-    work rows, of which the first has its turn. Timers that didn't fit are not in `view.derived`.
+    work rows in the order of their turns. Timers that didn't fit are not in `view.derived`.
     Returns how many entries, or forwarded commands, are decided of each record that was reached.
 
     Raises:
@@ -79,8 +79,7 @@ def decide_batch(
         view.derive(timer, None)
         timers.fire(view, timer[tables.TIMER_ROW])
     view.allow(view.bounds.slice)
-    for key in work[:1]:
-        slices.work(view, key)
+    slices.work(view, work)
     view.allow(view.bounds.input)
     left = limits.INTAKE_COMMANDS
     reached = []

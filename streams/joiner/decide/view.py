@@ -97,6 +97,9 @@ class Rows(Protocol):
         True may be wrong: a scan finds nothing then.
         """
 
+    def last(self, prefix: bytes) -> bytes:
+        """The last key under a prefix; empty if there is none."""
+
     def is_work(self, key: bytes) -> bool:
         """Whether there is a work row under a key."""
 
@@ -137,6 +140,7 @@ class View:
         self.cancel_delays_ms: list[int] = []
         self.evaluation_errors: list[tuple[str, int, str]] = []
         self.refused: list[Refused] = []
+        self.worked: list[bytes] = []  # keys of work rows that had their turn
         self.requests = dict(rows.requests())  # those that aren't over
         self.told_of: dict[bytes, RequestRow] = {}  # the requests that changed
         self.pending = 0  # by how much the number of unfinished runs changed
@@ -223,6 +227,10 @@ class View:
         They are read one by one: there may be many, and large ones.
         """
         return self.scan(prefix, after) if self.may_hold(prefix) else iter(())
+
+    def last_held(self, prefix: bytes) -> bytes:
+        """The last key of the held rows under a prefix, be it there or just gone; empty: none."""
+        return max(self._rows.last(prefix), *self._under.get(prefix, [b""]))
 
     def may_hold(self, prefix: bytes) -> bool:
         """Whether there may be a held row under a prefix; False means that there is none.
@@ -328,6 +336,11 @@ class View:
     def count(self, *name: str) -> None:
         """Count something for the metrics, if the transaction commits."""
         self.counts[name] += 1
+
+    def refuse(self, refused: Refused) -> None:
+        """Make an input record a dead letter, with this transaction."""
+        self.refused.append(refused)
+        self.bytes += len(refused.event)
 
     def delayed(self, received: int) -> None:
         """Note the delay of a cancel whose reason was received, or came due, at a time (ms)."""

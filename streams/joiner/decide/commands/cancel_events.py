@@ -163,7 +163,7 @@ def _refuse(view: View, event: CancelEvent, slug: str, error: str) -> None:
     key = tables.refused_cancel_key(slug, event)
     if view.get(key) is None:
         view.put(key, tables.NOTED)
-        view.refused.append(Refused(event.at, event.event, EVALUATION_BUDGET, f"{slug}: {error}"))
+        view.refuse(Refused(event.at, event.event, EVALUATION_BUDGET, f"{slug}: {error}"))
 
 
 def _in_time(cancel: CancelEvent, run: EventRow, early_cancel_ms: int) -> bool:

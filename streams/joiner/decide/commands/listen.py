@@ -19,7 +19,7 @@ def listen(view: View, _: Context, command: Listen) -> None:
         view.put(key, codec.LISTENER_ROWS.encode(ListenerRow(listener.until)))
         if view.may_hold(tables.HELD_CANCELS + listener.key):
             work = tables.delivery_key(listener.key, command.run_id, listener.rule)
-            _deliver(view, work, b"")
+            _deliver(view, work, b"", b"")
 
 
 def go_on(view: View, key: bytes, row: DeliveryRow) -> None:
@@ -27,17 +27,23 @@ def go_on(view: View, key: bytes, row: DeliveryRow) -> None:
     match_key, run_id = key[tables.DELIVERY_MATCH_KEY], key[tables.DELIVERY_RUN]
     view.put(key, None)
     if view.get(tables.listener_key(match_key, run_id, key[tables.DELIVERY_RULE])) is not None:
-        _deliver(view, key, row.cursor)
+        _deliver(view, key, row.cursor, row.last)
 
 
-def _deliver(view: View, work: bytes, cursor: bytes) -> None:
-    """Send the held cancels beyond the key `cursor` to a run's home; the rest is a work row."""
+def _deliver(view: View, work: bytes, cursor: bytes, last: bytes) -> None:
+    """Send the held cancels beyond the key `cursor` to a run's home; the rest is a work row.
+
+    Up to the key `last`, if there is one: those that came later have found the listener themselves.
+    """
     run_id, rule = work[tables.DELIVERY_RUN], work[tables.DELIVERY_RULE]
     home = keys.partition_of_run(run_id, view.partitions)
     match_key = work[tables.DELIVERY_MATCH_KEY]
     for key, event in cancel_events.held_cancels(view, match_key, cursor):
+        if last and key > last:
+            return
         if view.is_full():
-            view.put(work, codec.WORK_ROWS.encode(DeliveryRow(cursor)))
+            last = last or view.last_held(tables.HELD_CANCELS + match_key)
+            view.put(work, codec.WORK_ROWS.encode(DeliveryRow(cursor, last)))
             return
         view.forward(home, ForwardedMatch(event, ((run_id, rule),)))
         cursor = key

@@ -72,21 +72,25 @@ def meet(view: View, run: Run, what: Agenda) -> None:
         _meet_held(view, run, one)
 
 
-def begin(view: View, run_id: bytes, what: Agenda) -> None:
+def begin(view: View, run_id: bytes, event: EventRow, what: Agenda) -> None:
     """Let a new run meet everything in slices."""
-    row = MeetingRow(requests=what.requests)
+    lasts = tuple(view.last_held(_CANCELS + listener.key) for listener in event.listeners)
+    row = MeetingRow(requests=what.requests, lasts=lasts)
     view.put(tables.meeting_key(run_id), codec.WORK_ROWS.encode(row))
     view.count("meetings")
 
 
-def go_on(view: View, key: bytes, row: MeetingRow) -> None:
-    """Do the next slice of a meeting."""
+def go_on(view: View, key: bytes, row: MeetingRow) -> int:
+    """Do the next slice of a meeting; the number of its decisions."""
     run = runs.registered(view, key[tables.RUN_OF_ROW])
-    for done, left in enumerate(_steps(view, run, row), 1):
+    done = 0
+    for left in _steps(view, run, row):
+        done += 1
         if done >= view.bounds.slice_decisions or view.is_full():
             view.put(key, codec.WORK_ROWS.encode(left))
-            return
+            return done
     view.put(key, None)
+    return done + 1
 
 
 def _steps(view: View, run: Run, row: MeetingRow) -> Iterator[MeetingRow]:
@@ -96,7 +100,7 @@ def _steps(view: View, run: Run, row: MeetingRow) -> Iterator[MeetingRow]:
             break  # cancels under a key stay held for others
         _meet_held(view, run, one)
         if one.listener != _NO_LISTENER:
-            row = MeetingRow(one.listener, one.key, row.requests)
+            row = MeetingRow(one.listener, one.key, row.requests, row.lasts)
         yield row
     end = len(run.event.listeners)
     for number, key in enumerate(row.requests, 1):
@@ -123,6 +127,8 @@ def _held_cancels(view: View, run_id: bytes, event: EventRow, row: MeetingRow) -
     for index in range(row.listener, len(event.listeners)):
         cursor = row.cursor if index == row.listener else b""
         for key, value in view.held(_CANCELS + event.listeners[index].key, cursor):
+            if row.lasts and key > row.lasts[index]:
+                break
             yield Held(key, value, index)
 
 

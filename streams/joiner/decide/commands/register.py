@@ -32,7 +32,7 @@ def register(view: View, context: Context, command: Register, definition: Defini
         if agenda is None:
             return
         if agenda.is_long:
-            meetings.begin(view, command.run_id, agenda)
+            meetings.begin(view, command.run_id, event, agenda)
         else:
             meetings.meet(view, runs.registered(view, command.run_id), agenda)
         return

@@ -60,6 +60,29 @@ EXPENSIVE = [
         id="values that are made",
     ),
     pytest.param(
+        "event.data.few.exists(x, event.data.map[async.data.key] == 2)",
+        {
+            "few": NUMBERS[:20_000],
+            "map": {"k" * 200_000 + "\N{GRINNING FACE}": 1},
+            "key": "k" * 200_000 + "\N{GRINNING FACE}",
+        },
+        id="a long key that is looked up for each item",
+    ),
+    pytest.param(
+        "event.data.few.exists(x, event.data.text.contains(event.data.part))",
+        {"few": NUMBERS[:20_000], "text": "a" * 2_499, "part": "a" * 1_248 + "ba"},
+        id="a short text that is searched with all pairs of characters",
+    ),
+    pytest.param(
+        "event.data.few.exists(x, event.data.text > async.data.other)",
+        {
+            "few": NUMBERS[:20_000],
+            "text": "\N{CJK UNIFIED IDEOGRAPH-65E5}" * 80_000,
+            "other": "\N{CJK UNIFIED IDEOGRAPH-65E5}" * 79_999 + "\N{GRINNING FACE}",
+        },
+        id="wide texts that are compared for each item",
+    ),
+    pytest.param(
         "event.data.wide.exists(x, x.none == 1)", {"wide": NUMBERS}, id="errors that are caught"
     ),
     pytest.param(
