@@ -113,3 +113,24 @@ def test_a_full_counter_never_says_that_nothing_is_held() -> None:
     for _ in range(1_000):
         held.remove(prefix(0))
         assert held.may_hold(prefix(0))
+
+
+def test_work_rows_have_their_turns_in_the_order_in_which_they_came(store: Store) -> None:
+    """A row that had its turn is behind all others, whatever its key; one that is done is gone."""
+    first, second, third = (tables.MEETINGS + bytes([number]) * 16 for number in (9, 5, 1))
+    for key in (first, second, third):
+        store.write(store.batch({key: b"work"}, {}, _NOWHERE))
+    assert store.work() == [first, second, third]
+    store.had_turns([first])
+    assert store.work() == [second, third, first]
+    store.write(store.batch({second: None, third: b"more"}, {}, _NOWHERE))
+    store.had_turns([second, third])
+    assert store.work() == [first, third]
+    assert not store.is_work(second)
+
+
+def test_the_last_key_under_a_prefix_is_found(store: Store) -> None:
+    """Also where other prefixes follow, and where there is none."""
+    put(store, range(3), b"held")
+    assert store.last(prefix(1)).startswith(prefix(1))
+    assert store.last(prefix(7)) == b""
