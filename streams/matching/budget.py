@@ -76,6 +76,9 @@ class Meter:
     its own, and all together have `total`, if given. The first list that an evaluation walks
     weighs less, so that a rule may look once at each item of the largest event.
 
+    Charges are whole units: where an evaluation ends must not depend on what was counted before,
+    as with sums of fractions.
+
     Attributes:
         spent: What all evaluations have taken until now, in units.
     """
@@ -84,7 +87,7 @@ class Meter:
 
     def __init__(self, total: float = math.inf, each: float = limits.EVALUATION_BUDGET) -> None:
         """Start at nothing; `each` is the budget of one evaluation."""
-        self.spent: float = 0
+        self.spent = 0
         self.total = total
         self._each = each
         self._until = min(total, each)
@@ -115,7 +118,7 @@ class Meter:
         Raises:
             BudgetError: it doesn't fit; then nothing is charged.
         """
-        spent = self.spent + units
+        spent = self.spent + int(units)
         if spent > self._until:
             raise BudgetError("the evaluation takes more than its budget (docs/limits.md)")
         self.spent = spent
@@ -126,7 +129,7 @@ class Meter:
         Raises:
             BudgetError: it was more than was left.
         """
-        self.spent += units
+        self.spent += int(units)
         self.check_total()
 
     def check_total(self) -> None:
@@ -140,7 +143,7 @@ class Meter:
 
     def add(self, units: float) -> None:
         """Count work that is done in any case."""
-        self.spent += units
+        self.spent += int(units)
 
     def walk(self, items: int, each: Cost) -> None:
         """Charge a walk over some items of which each takes so much; see `charge`."""

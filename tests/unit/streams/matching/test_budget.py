@@ -208,6 +208,25 @@ def test_evaluations_may_have_one_budget_together() -> None:
     assert not evaluated(text, IDS, meter=meter)
 
 
+def test_the_end_does_not_depend_on_what_was_counted_before() -> None:
+    """A router that reads an event again must end its evaluations at the same place."""
+    text = "event.data.texts.exists(t, t == async.data.text)"
+    data = {"texts": ["x" * 1_001] * 7, "text": "y" * 1_001}
+    fresh = Meter()
+    assert evaluated(text, data, data, fresh) is False
+    for before in (0.1, 1e6 + 0.7, 3e15 + 0.3):
+        meter = Meter()
+        meter.add(before)
+        start = meter.spent
+        assert evaluated(text, data, data, meter) is False
+        assert meter.spent - start == fresh.spent
+        meter.allow(fresh.spent - 1)
+        with pytest.raises(BudgetError):
+            evaluated(text, data, data, meter)
+        meter.allow(fresh.spent)
+        assert evaluated(text, data, data, meter) is False
+
+
 def test_an_error_shows_no_large_value() -> None:
     """Writing out a key of 400 KB for a message, only to cut it off, would take its time."""
     with pytest.raises(EvaluationError) as missing:
