@@ -29,6 +29,8 @@ RETENTION_MS: Final = 7 * DAY_MS
 LONGEST_MS: Final = 366 * DAY_MS
 # Within this time an event id registers one run, so ended runs are kept for at least as long.
 DEDUPE_MS: Final = DAY_MS
+# For longer than this no input keeps its records, unless its users make it so.
+INPUT_KEPT_MS: Final = PENDING_FOR_MS
 # A version of a function routes events received at least this long after it was written, so that
 # every router has read it by then.
 VALID_FROM_DELAY_MS: Final = 2 * SECOND_MS

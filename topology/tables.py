@@ -42,9 +42,10 @@ class Space(bytes, Enum):
     TIMER = b"t"  # due, key of the row that it concerns
     BY_EVENT = b"i"  # event key, home key; the value is run ids, one after the other
     BY_FUNCTION = b"g"  # digest of the function, run id; the value is a letter for the status
+    RUNS_OF_VERSION = b"v"  # slug, NUL, version; the value is how many runs there are of it
 
 
-DERIVED: Final = frozenset({Space.TIMER, Space.BY_EVENT, Space.BY_FUNCTION})
+DERIVED: Final = frozenset({Space.TIMER, Space.BY_EVENT, Space.BY_FUNCTION, Space.RUNS_OF_VERSION})
 
 # Sets of spaces by their numbers: a key is in one of them if `key[0]` is in the set.
 RUN_SPACES: Final = frozenset({Space.EVENT[0], Space.RUN[0]})
@@ -75,6 +76,7 @@ MEETINGS: Final = Space.MEETING.value
 DELIVERIES: Final = Space.DELIVERY.value
 POSTPONED: Final = Space.POSTPONED.value
 REQUESTS: Final = Space.REQUEST.value
+SOURCES: Final = Space.SOURCE.value
 TIMERS: Final = Space.TIMER.value
 
 # Where parts of a key lie: `key[LISTENER_RUN]` is the run id in a listener's key.
@@ -83,6 +85,7 @@ LISTENER_RUN: Final = slice(17, 33)
 LISTENER_RULE: Final = 33
 LISTED_RUN: Final = slice(17, 33)  # of a run in its function's list
 FAN_OUT_MATCH_KEY: Final = slice(1, 17)
+SOURCE_TOPIC: Final = slice(1, 17)  # the topic id in a source's key
 RUN_OF_ROW: Final = slice(1, 17)  # of an event's row, a run's and a meeting's
 HELD_UNDER: Final = slice(1, 17)  # what a held row is held under
 DELIVERY_MATCH_KEY: Final = slice(1, 17)
@@ -115,7 +118,7 @@ UNFINISHED_LETTERS: Final = frozenset(LETTERS[status] for status in UNFINISHED) 
 # The value of a row that only has to be there.
 NOTED: Final = b"1"
 
-CHECKPOINT_FORMAT: Final = 3
+CHECKPOINT_FORMAT: Final = 4
 
 
 class AppliedRow(Struct, array_like=True, frozen=True):
@@ -324,6 +327,11 @@ def function_key(slug: str, version: int) -> bytes:
     return b"f%s\x00%s" % (slug.encode(), version.to_bytes(8, "big"))
 
 
+def runs_of_version_key(slug: str, version: int) -> bytes:
+    """The key of the number of a function version's runs."""
+    return b"v" + function_key(slug, version)[1:]
+
+
 def event_row_key(run_id: bytes) -> bytes:
     """The key of a run's `EventRow`."""
     return b"e" + run_id
@@ -451,6 +459,16 @@ def timer_key(due: int, row_key: bytes) -> bytes:
 def timers_until(watermark: int) -> bytes:
     """The key that all timers come before which the watermark (ms) has passed."""
     return timer_key(watermark, b"")
+
+
+def counted(number: int) -> bytes | None:
+    """The value of a row that counts; no row if there is nothing to count."""
+    return number.to_bytes(8, "big") if number else None
+
+
+def count_of(value: bytes | None) -> int:
+    """The number in a row that counts, or 0 without a row."""
+    return int.from_bytes(value or b"", "big")
 
 
 def run_ids(listed: bytes) -> list[bytes]:

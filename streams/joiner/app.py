@@ -27,7 +27,7 @@ from streams.joiner.processor import PartitionProcessor, Parts, TopicIds
 from streams.joiner.store import Memory
 from streams.joiner.transaction import Transactions
 from streams.kafka import clients
-from streams.kafka.admin import admin_client, describe_topics
+from streams.kafka.admin import admin_client, describe_topics, topic_ids
 from streams.kafka.topics import check_topics
 from streams.kafka.transactional import producer_config
 from streams.metrics import Metrics
@@ -125,6 +125,7 @@ class Joiner:
             transactions=lambda: Transactions(config, names, partition, self._turn),
             turn=self._turn,
             functions=self._functions,
+            topic_ids=lambda: topic_ids(admin_client(settings)),
         )
         which = Partition(partition, self._partitions, settings.cancelled_event_name)
         return PartitionProcessor(which, parts, flow, figures, predecessor)

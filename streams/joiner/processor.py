@@ -32,11 +32,13 @@ from streams.errors import (
     DamagedStoreError,
     FencedError,
     GaveUpError,
+    KafkaRefusedError,
     LostInputError,
+    UnreachableError,
 )
 from streams.joiner.changelog import Changelog
 from streams.joiner.decide.functions import Functions
-from streams.joiner.decide.sources import Source
+from streams.joiner.decide.sources import Source, outlived
 from streams.joiner.decide.transaction import Input, PoisonError, decide_batch, room
 from streams.joiner.decide.view import Output, Partition, Refused, View
 from streams.joiner.figures import Figures
@@ -71,8 +73,8 @@ class Parts(NamedTuple):
     `transactions` creates the producer of one life. All partitions of a process share the lock
     `turn`, which each holds while it computes but never while it waits for a broker: threads of one
     interpreter that compute at the same time take twice as long as one after the other. Within its
-    turn each uses the shared `functions`. `crash_at`
-    is called with the name of each step at which tests let the process crash.
+    turn each uses the shared `functions`. `topic_ids` asks the cluster for the ids of its topics.
+    `crash_at` is called with the name of each step at which tests let the process crash.
     """
 
     client: Mapping[str, Any]
@@ -84,6 +86,7 @@ class Parts(NamedTuple):
     transactions: Callable[[], Transactions]
     turn: threading.Lock
     functions: Functions
+    topic_ids: Callable[[], frozenset[bytes]]
     clock: Clock = now_ms
     crash_at: Callable[[str], None] = crash_at
 
@@ -126,6 +129,8 @@ class PartitionProcessor:
         self._stopping = threading.Event()
         self._taken = -1
         self._marked = -1
+        self._looked_at = 0
+        self._missing: frozenset[bytes] = frozenset()
         self.thread = threading.Thread(
             target=self._run, name=f"partition-{partition.number}", daemon=True
         )
@@ -241,6 +246,7 @@ class PartitionProcessor:
         inputs: list[Input] = []
         self._taken, self._marked = applied.commands, applied.forwards
         while not self._stopping.is_set():
+            applied = self._forget_sources(store, transactions, applied)
             due = store.due(applied.watermark, limits.TIMERS_PER_TRANSACTION)
             work = store.work()
             idle = not (inputs or due or work)
@@ -262,6 +268,31 @@ class PartitionProcessor:
             store.had_turns(view.worked)
             _advance(inputs, reached)
             store.undo_due([timer for timer in due if timer not in view.derived])
+
+    def _forget_sources(
+        self, store: Store, transactions: Transactions, applied: AppliedRow
+    ) -> AppliedRow:
+        """Remove the rows of sources that no router can read again; the applied row from then on.
+
+        Two looks, an hour apart, must have missed their topics: one answer may be incomplete.
+        """
+        if self._parts.clock() - self._looked_at < limits.HOUR_MS:
+            return applied
+        self._looked_at = self._parts.clock()
+        rows = outlived(store.scan(tables.SOURCES, tables.SOURCES), applied.watermark)
+        if not rows:
+            return applied
+        missed = self._missing
+        try:
+            self._missing = frozenset(rows.values()) - self._parts.topic_ids()
+            view = View(store, self._partition, self._parts.functions, 0, applied.watermark)
+            for key, topic_id in rows.items():
+                if topic_id in missed & self._missing:
+                    view.put(key, None)
+            return self._commit(store, transactions, view, applied) if view.changed else applied
+        except (UnreachableError, KafkaRefusedError, AbortedError) as error:
+            log.info("Old sources stay for another hour", **self._where(), error=str(error))
+            return applied
 
     def _take(self, most: int, timeout_s: float, applied: AppliedRow) -> list[Input]:
         commands, forwards = self.inbox.take(most, timeout_s)

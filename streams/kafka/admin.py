@@ -9,6 +9,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
     AdminClient,
     ConfigResource,
     ResourceType,
+    TopicDescription,
 )
 
 from streams.errors import KafkaRefusedError, UnreachableError
@@ -67,14 +68,7 @@ def describe_topics(admin: AdminClient, names: Iterable[str]) -> dict[str, Topic
         UnreachableError: no broker answers.
     """
     list_brokers(admin)  # otherwise an unreachable broker would cost a timeout per topic
-    collection = TopicCollection(list(names))
-    described = {}
-    for name, future in admin.describe_topics(collection, request_timeout=TIMEOUT_S).items():
-        try:
-            described[name] = future.result()
-        except KafkaException as error:
-            if error.args[0].code() not in _ABSENT:
-                raise unreachable(error) from error
+    described = _described(admin, names)
     configs = _configs(admin, described)
     return {
         name: TopicState(
@@ -88,12 +82,37 @@ def describe_topics(admin: AdminClient, names: Iterable[str]) -> dict[str, Topic
     }
 
 
+def topic_ids(admin: AdminClient) -> frozenset[bytes]:
+    """The ids of all topics that this client may see.
+
+    Raises:
+        UnreachableError: no broker answers.
+    """
+    try:
+        names = admin.list_topics(timeout=TIMEOUT_S).topics
+    except KafkaException as error:
+        raise unreachable(error) from error
+    return frozenset(uuid_bytes(topic.topic_id) for topic in _described(admin, names).values())
+
+
 def uuid_bytes(uuid: Uuid) -> bytes:
     """The 16 bytes of a topic's id."""
     # The stubs don't know these methods.
     high: int = uuid.get_most_significant_bits()  # type: ignore[attr-defined]
     low: int = uuid.get_least_significant_bits()  # type: ignore[attr-defined]
     return b"".join((half % (1 << 64)).to_bytes(8, "big") for half in (high, low))
+
+
+def _described(admin: AdminClient, names: Iterable[str]) -> dict[str, TopicDescription]:
+    collection = TopicCollection(list(names))
+    described = {}
+    for name, future in admin.describe_topics(collection, request_timeout=TIMEOUT_S).items():
+        try:
+            described[name] = future.result()
+        except KafkaException as error:
+            if error.args[0].code() not in _ABSENT:
+                raise unreachable(error) from error
+    return described
 
 
 def _configs(admin: AdminClient, names: Iterable[str]) -> dict[str, dict[str, str]]:

@@ -162,6 +162,63 @@ def test_s30_an_ended_run_goes_with_all_its_rows() -> None:
     assert [key for space in b"erlti" for key, _ in driver.rows(bytes([space]))] == []
 
 
+def test_a_version_of_a_function_goes_with_its_last_run() -> None:
+    """A version's row stays while a run needs it, also through a restore, and no longer."""
+    driver = Driver(PLAIN, partitions=1)
+    first = driver.event("report/requested", reportId="r1")
+    driver.apply(PLAIN.replace("10d", "20d"))
+    second = driver.event("report/requested", reportId="r2")
+    assert len(driver.rows(Space.FUNCTION)) == 2
+
+    for run in (first, second):
+        driver.update("completed", run)
+    driver.restart()
+    driver.advance(to=driver.run(first)["ended_at"] + DAY + 1)
+
+    assert driver.history(first)[-1] == "removed"
+    assert len(driver.rows(Space.FUNCTION)) == 1
+    driver.advance("1d")
+
+    assert driver.history(second)[-1] == "removed"
+    assert driver.rows(Space.FUNCTION) == driver.rows(Space.RUNS_OF_VERSION) == []
+
+
+def test_a_version_of_a_function_stays_for_its_other_runs() -> None:
+    """Of two runs of one version one goes; the other is cancelled by its rules still."""
+    driver = Driver(PLAIN, partitions=1)
+    gone = driver.event("report/requested", reportId="r1")
+    driver.update("completed", gone)
+    left = driver.event("report/requested", reportId="r2")
+    driver.apply(PLAIN.replace("10d", "20d"))
+
+    driver.advance("2d")
+    driver.restart()
+    driver.cancel("report/cancelled", reportId="r2")
+
+    assert driver.history(gone)[-1] == "removed"
+    assert driver.cancelled() == [left.id]
+    assert len(driver.rows(Space.FUNCTION)) == 1
+
+
+def test_a_source_goes_once_its_topic_has_been_gone_for_long() -> None:
+    """Its row is the check for repeats: it stays while a topic of its id is there, however idle."""
+    driver = Driver(PLAIN, partitions=1, inputs=({"topic": "orders"},))
+    driver.event("report/requested", topic="orders", reportId="r1")
+    driver.advance("1h")
+    before = len(driver.rows(Space.SOURCE))
+
+    driver.read_no_longer("orders")
+    driver.advance("40d")
+    driver.advance("2h")
+    assert len(driver.rows(Space.SOURCE)) == before
+
+    driver.topics.discard("orders")
+    driver.advance("2h")
+    assert len(driver.rows(Space.SOURCE)) == before, "one answer may be incomplete"
+    driver.advance("2h")
+    assert len(driver.rows(Space.SOURCE)) < before
+
+
 def test_s30_no_run_goes_before_24_hours_after_receipt() -> None:
     """S30: repeats are refused for a day, so the row that refuses them stays so long."""
     driver = Driver(PLAIN)

@@ -142,7 +142,7 @@ SAMPLES: Final[dict[str, Sample]] = {
     "v1/postponed_cancel": Sample(
         codec.WORK_ROWS, PostponedCancel(_CANCEL, (Match(_KEY, 1), Match(_RUN, 0)), 3)
     ),
-    "v3/checkpoint": Sample(codec.CHECKPOINTS, Checkpoint(_TOPIC, 70_000, _NOW)),
+    "v4/checkpoint": Sample(codec.CHECKPOINTS, Checkpoint(_TOPIC, 70_000, _NOW)),
 }
 FORMER: Final[dict[str, Sample]] = {
     "v1/commands": Sample(
@@ -180,6 +180,7 @@ FORMER: Final[dict[str, Sample]] = {
     ),
     "v1/checkpoint": Sample(codec.CHECKPOINTS, None),
     "v2/checkpoint": Sample(codec.CHECKPOINTS, None),
+    "v3/checkpoint": Sample(codec.CHECKPOINTS, None),
 }
 
 _PATHS: Final = (("data", "reportId"), ("data", "items", 0))

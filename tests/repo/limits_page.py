@@ -268,6 +268,18 @@ GROUPS: Final[dict[str, list[Limit]]] = {
             "::test_s11_a_cancel_waits_for_its_runs_until_the_watermark_has_passed_it",
         ),
         Limit(
+            "versions of functions",
+            "those that a run was registered with",
+            "a version goes with its last run",
+            "acceptance/test_timers.py::test_a_version_of_a_function_goes_with_its_last_run",
+        ),
+        Limit(
+            "sources that were read",
+            "while their topics are there, and 30 days",
+            "they are forgotten",
+            "acceptance/test_timers.py::test_a_source_goes_once_its_topic_has_been_gone_for_long",
+        ),
+        Limit(
             "requests",
             f"{_days(limits.DEDUPE_MS)} after their end",
             "they are forgotten: the same id is a new request",

@@ -14,9 +14,7 @@ from topology.tables import Checkpoint, Space
 
 _MONTHS_MS = 60 * 24 * 60 * 60 * 1000
 # What stays when every run is gone: applied, barrier, sources, functions.
-_KEPT = frozenset(
-    space[0] for space in (Space.APPLIED, Space.BARRIER, Space.SOURCE, Space.FUNCTION)
-)
+_KEPT = frozenset(space[0] for space in (Space.APPLIED, Space.BARRIER, Space.SOURCE))
 
 
 def findings(world: World) -> list[str]:

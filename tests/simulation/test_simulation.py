@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 
 import pytest
 
+from streams.errors import DamagedStoreError
 from tests.simulation.audit import findings
 from tests.simulation.plants import PLANTS
 from tests.simulation.world import World
@@ -22,12 +23,12 @@ EVERY_FAULT = {
 
 
 def wrong_with(seed: int) -> list[str]:
-    """What a run finds; a planted bug may also break an assertion of the code itself."""
+    """What a run finds; a planted bug may also be found by the code itself."""
     world = World(seed)
     try:
         world.run(STEPS)
         return findings(world)
-    except AssertionError as error:
+    except (AssertionError, DamagedStoreError) as error:
         return [repr(error)]
 
 

@@ -71,9 +71,15 @@ class Driver:
         self._events = 0
         self.requested: list[str] = []
         self._down: set[int] = set()
-        sources = frozenset((self._ids[topic], partition) for topic, partition in self._places)
-        memory = None if disk is None else Memory(_MEMORY_MIB)
-        setting = Setting(self.cluster, self.clock, partitions, lambda: sources, memory)
+        self.topics = set(self.settings.routed_topics)
+        setting = Setting(
+            self.cluster,
+            self.clock,
+            partitions,
+            self._sources,
+            None if disk is None else Memory(_MEMORY_MIB),
+            topic_ids=lambda: frozenset(self._ids[topic] for topic in self.topics),
+        )
         self.partitions: list[StepwisePartition] = [
             in_memory(setting, number, None if disk is None else disk / str(number))
             for number in range(partitions)
@@ -257,6 +263,10 @@ class Driver:
             one.begin()
         self.work()
 
+    def read_no_longer(self, topic: str) -> None:
+        """Routers and joiners are told of other inputs; the topic stays in `topics`."""
+        self._places = [place for place in self._places if place[0] != topic]
+
     @contextmanager
     def down(self, *partitions: int) -> Iterator[None]:
         """The joiners of these partitions, or of all, do nothing in here; their input waits."""
@@ -389,6 +399,9 @@ class Driver:
             for name, number in getattr(output.counts, what).items():
                 self.router_counts[what, name] += number
         self.trigger_errors += output.errors
+
+    def _sources(self) -> frozenset[tuple[bytes, int]]:
+        return frozenset((self._ids[topic], partition) for topic, partition in self._places)
 
     def _progress(self, place: tuple[str, int]) -> Progress:
         log, done = self.cluster.log(*place), self._read[place]

@@ -52,6 +52,7 @@ class Setting(NamedTuple):
     memory: Memory | None = None
     crash_at: Callable[[str], None] = crash_at
     bounds: Bounds = Bounds()
+    topic_ids: Callable[[], frozenset[bytes]] = frozenset
 
 
 class LogInbox(Inbox):
@@ -184,6 +185,7 @@ class StepwisePartition(PartitionProcessor):
             transactions=transactions,
             turn=Lock(),
             functions=Functions(),
+            topic_ids=setting.topic_ids,
             clock=setting.clock,
             crash_at=setting.crash_at,
         )

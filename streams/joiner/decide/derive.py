@@ -20,7 +20,8 @@ Rows: TypeAlias = dict[bytes, bytes | None]
 def run_rows(run_id: bytes, event: EventRow, run: RunRow | None) -> dict[bytes, bytes]:
     """A run's timer, its entry in its function's list, and while unfinished its listeners here.
 
-    Its event's list of occurrences is not among them, since other runs are in it, too.
+    Its event's list of occurrences and the number of its version's runs are not among them, since
+    other runs are in them, too.
     """
     if run is None:
         due, letter = event.due, REGISTERED
@@ -120,12 +121,14 @@ def _restore_run(
         derived.update(dict.fromkeys(run_rows(run_id, event, run)))
         if event_key in facts:
             _restore_occurrences(get, event, run_id, derived, present=False)
+            _restore_number(get, event, -1, derived)
     if new_event is not None:
         event = codec.EVENT_ROWS.decode(new_event)
         run = codec.RUN_ROWS.decode(new_run) if new_run is not None else None
         derived.update(run_rows(run_id, event, run))
         if event_key in facts:
             _restore_occurrences(get, event, run_id, derived, present=True)
+            _restore_number(get, event, 1, derived)
 
 
 def _restore_occurrences(
@@ -134,3 +137,9 @@ def _restore_occurrences(
     key = occurrences_key(event, run_id)
     before = derived[key] if key in derived else get(key)
     derived[key] = occurrences(before, run_id, present=present)
+
+
+def _restore_number(get: Get, event: EventRow, change: int, derived: Rows) -> None:
+    key = tables.runs_of_version_key(event.slug, event.version)
+    before = derived[key] if key in derived else get(key)
+    derived[key] = tables.counted(tables.count_of(before) + change)

@@ -96,6 +96,7 @@ def register(
     )
     view.put(tables.event_row_key(command.run_id), codec.EVENT_ROWS.encode(event))
     view.pending += 1
+    view.runs_of[compiled.slug, compiled.version] += 1
     view.count("runs", "scheduled")
     return event
 
@@ -199,6 +200,7 @@ def remove(view: View, run: Run) -> None:
         view.derive(key, None)
     listed = derive.occurrences_key(run.event, run.id)
     view.derive(listed, derive.occurrences(view.get(listed), run.id, present=False))
+    view.runs_of[run.event.slug, run.event.version] -= 1
     announcements.removed(view, run.id, run.event.slug)
     view.count("runs_removed")
 

@@ -1,10 +1,10 @@
 """How far the sources are applied in one partition, and the watermark that follows from them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from topology import codec, tables
+from topology import codec, limits, tables
 from topology.records import Complete, Topic
 from topology.tables import SourceRow
 
@@ -65,3 +65,16 @@ class Sources:
             row = codec.SOURCE_ROWS.decode(value) if value is not None else SourceRow()
             applied = self._known[topic_id, partition] = _Applied(row.offset, row.time)
         return applied
+
+
+def outlived(rows: Iterable[tuple[bytes, bytes]], watermark: int) -> dict[bytes, bytes]:
+    """The topic ids of sources by the keys of their `rows`, of which no record is kept any more.
+
+    Such a row is needed only if its topic is still there and keeps its records for longer than
+    inputs usually do: routers may be told to read that topic once more.
+    """
+    return {
+        key: key[tables.SOURCE_TOPIC]
+        for key, value in rows
+        if codec.SOURCE_ROWS.decode(value).time + limits.INPUT_KEPT_MS < watermark
+    }

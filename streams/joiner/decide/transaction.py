@@ -70,7 +70,7 @@ def decide_batch(
 
     Raises:
         PoisonError: a command can't be decided; refuse it and decide again on a new view.
-        StoreError: the rows can't be read.
+        StoreError: the rows can't be read, or don't fit each other.
     """
     view.allow(view.bounds.timers)
     for timer in due:
@@ -94,6 +94,7 @@ def decide_batch(
     for key, row in view.sources.changed_rows():
         view.put(key, row)
     requests.tell(view)
+    view.keep_versions()
     return reached
 
 

@@ -7,6 +7,7 @@ from typing import Final, Protocol, TypeAlias
 import orjson
 from msgspec import Struct
 
+from streams.errors import DamagedStoreError
 from streams.functions.compiled import CompiledFunction
 from streams.joiner.decide.functions import Functions
 from streams.joiner.decide.recent import Recent
@@ -144,6 +145,8 @@ class View:
         self.requests = dict(rows.requests())  # those that aren't over
         self.told_of: dict[bytes, RequestRow] = {}  # the requests that changed
         self.pending = 0  # by how much the number of unfinished runs changed
+        # By how much the numbers of functions' versions' runs changed.
+        self.runs_of: defaultdict[tuple[str, int], int] = defaultdict(int)
         self.bytes = 0  # roughly, of what is written and sent
         self.meter = Meter()  # of all evaluations
         self.number = 0  # of the command that is being decided, in its entry
@@ -308,10 +311,26 @@ class View:
             key = tables.function_key(definition.slug, definition.version)
             if self.get(key) is None:
                 self.put(key, definition.body)
+                self.runs_of[version] += 0
             compiled = self._learned[version] = self.functions.get(
                 *version, lambda: definition.body
             )
         return compiled
+
+    def keep_versions(self) -> None:
+        """Note how many runs each version has now; a version without runs goes.
+
+        Raises:
+            DamagedStoreError: more runs went than there were: derived rows are missing.
+        """
+        for version, change in self.runs_of.items():
+            key = tables.runs_of_version_key(*version)
+            runs = tables.count_of(self.get(key)) + change
+            if runs < 0:
+                raise DamagedStoreError(f"{version} has fewer runs than were removed")
+            self.derive(key, tables.counted(runs))
+            if not runs:
+                self.put(tables.function_key(*version), None)
 
     def parsed(self, event: bytes) -> Json:
         """An event from its JSON; what is used again soon is parsed once."""

@@ -5,7 +5,7 @@ from topology import limits
 
 
 def letter(
-    value: bytes | None = b"v",
+    value: bytes | None = b"value",
     key: bytes | None = b"k",
     headers: Headers | None = None,
     message: str = "why",
@@ -26,7 +26,7 @@ def errors(found: DeadLetter) -> dict[str, bytes | None]:
 def test_dead_letter_has_the_record_and_the_reason() -> None:
     """Key, value and headers are those of the record; place and reason come as headers."""
     found = letter(headers=[("a", b"1"), ("a", None)])
-    assert (found.key, found.value) == (b"k", b"v")
+    assert (found.key, found.value) == (b"k", b"value")
     assert found.headers[:2] == [("a", b"1"), ("a", None)]
     assert errors(found) == {
         "topic": b"events", "partition": b"2", "offset": b"17", "stage": b"router",
