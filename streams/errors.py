@@ -127,6 +127,10 @@ class DamagedStoreError(StoreError):
     """A partition's disk can't be read: it is wiped, since the changelog has all of it."""
 
 
+class UnreadableError(JoinerError):
+    """A record that only Countermand writes can't be read; skipping it would lose data."""
+
+
 class LostInputError(JoinerError):
     """A partition's input is not where it left off; going on would lose or repeat records."""
 

@@ -47,6 +47,8 @@ _DECISIONS: Final = {
     "matches_ignored": "Matches of cancel events with runs that had already ended.",
     "leases_ended": "Runs dispatched again because their worker was silent for a lease.",
     "runs_removed": "Ended runs removed at the end of their retention.",
+    "undecidable_rows": "Timers and slices of long work that were given up: see the log.",
+    "misdated_rows": "Rows that waited for a time years ahead, and were ended.",
     "evaluation_errors": "Expressions without an answer: counted as no match.",
 }
 

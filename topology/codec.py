@@ -1,15 +1,16 @@
 """Bytes and records: JSON for records that users read, versioned msgpack for internal ones."""
 
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from topology import records, tables
+from topology import limits, records, tables
+from topology.tables import Space
 
 T = TypeVar("T")
 
-# The latter where text is not UTF-8.
-_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError)
+# Where text is not UTF-8, and where values are nested too deeply, msgspec raises Python's errors.
+UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class CodecError(ValueError):
@@ -53,7 +54,7 @@ class Codec(Generic[T]):
             )
         try:
             return self._decoder.decode(memoryview(data)[1:])
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise CodecError(f"not a {self._kind}: {error}") from error
 
 
@@ -69,7 +70,40 @@ HELD_ROWS: Final[Codec[tables.HeldRow]] = Codec(tables.HeldRow, 1)  # type: igno
 CHECKPOINTS: Final = Codec(tables.Checkpoint, tables.CHECKPOINT_FORMAT, tables.CHECKPOINT_FORMAT)
 FAN_OUT_ROWS: Final = Codec(tables.FanOutRow, 1)
 WORK_ROWS: Final[Codec[tables.WorkRow]] = Codec(tables.WorkRow, 1)  # type: ignore[arg-type]  # a union of types
-REQUEST_ROWS: Final = Codec(tables.RequestRow, 1)
+REQUEST_ROWS: Final = Codec(tables.RequestRow, 2)
+
+# What each space of the changelog holds; rows of the others are no JSON of ours, or just there.
+_ROWS: Final[dict[int, Codec[Any] | None]] = {
+    Space.APPLIED[0]: APPLIED_ROWS,
+    Space.BARRIER[0]: None,
+    Space.SOURCE[0]: SOURCE_ROWS,
+    Space.FUNCTION[0]: None,
+    Space.EVENT[0]: EVENT_ROWS,
+    Space.RUN[0]: RUN_ROWS,
+    Space.LISTENER[0]: LISTENER_ROWS,
+    **dict.fromkeys(tables.HELD_SPACES - {Space.REFUSED_CANCEL[0]}, HELD_ROWS),
+    Space.REFUSED_CANCEL[0]: None,
+    **dict.fromkeys(tables.WORK_SPACES - {Space.FAN_OUT[0]}, WORK_ROWS),
+    Space.FAN_OUT[0]: FAN_OUT_ROWS,
+    Space.REQUEST[0]: REQUEST_ROWS,
+}
+
+
+def check_row(key: bytes, value: bytes | None) -> None:
+    """Check that a record of the changelog is a row.
+
+    Raises:
+        CodecError: it is none.
+    """
+    if key[:1] and key[0] in _ROWS:
+        if len(key) < tables.SHORTEST_KEYS.get(key[0], 1):
+            raise CodecError(f"a key of {len(key)} bytes: {key.hex()[:64]}")
+        kind = _ROWS[key[0]]
+        if kind is not None and value is not None:
+            kind.decode(value)
+        return
+    raise CodecError(f"no table has rows under the key {key.hex()[:64]}")
+
 
 _function_decoder = msgspec.json.Decoder(records.Function)
 _update_decoder = msgspec.json.Decoder(records.RunUpdate)
@@ -86,10 +120,15 @@ def decode_function(data: bytes) -> records.Function:
     Raises:
         CodecError: the bytes are not such a function.
     """
+    if len(data) > limits.FUNCTION_BYTES:
+        raise CodecError(f"{len(data)} bytes: a function has at most {limits.FUNCTION_BYTES}")
     try:
-        return _function_decoder.decode(data)
-    except _UNREADABLE as error:
+        function = _function_decoder.decode(data)
+    except UNREADABLE as error:
         raise CodecError(f"not a function: {error}") from error
+    if len(function.slug) > limits.SLUG_CHARS:
+        raise CodecError(f"a slug of {len(function.slug)} characters: {limits.SLUG_CHARS} at most")
+    return function
 
 
 def decode_update(data: bytes) -> records.RunUpdate:
@@ -100,7 +139,7 @@ def decode_update(data: bytes) -> records.RunUpdate:
     """
     try:
         return _update_decoder.decode(data)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise CodecError(f"not a run update: {error}") from error
 
 
@@ -112,5 +151,5 @@ def decode_json(data: bytes | msgspec.Raw, kind: type[T]) -> T:
     """
     try:
         return msgspec.json.decode(data, type=kind)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise CodecError(f"not a {kind.__name__}: {error}") from error

@@ -31,6 +31,10 @@ LONGEST_MS: Final = 366 * DAY_MS
 DEDUPE_MS: Final = DAY_MS
 # For longer than this no input keeps its records, unless its users make it so.
 INPUT_KEPT_MS: Final = PENDING_FOR_MS
+# A record whose producer gave it a time further ahead than this is refused: it would wait so long.
+FUTURE_MS: Final = HOUR_MS
+# Nothing waits for a time so far after the watermark, unless a wrong clock has made it.
+MISDATED_MS: Final = 2 * LONGEST_MS
 # A version of a function routes events received at least this long after it was written, so that
 # every router has read it by then.
 VALID_FROM_DELAY_MS: Final = 2 * SECOND_MS

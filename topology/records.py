@@ -8,11 +8,12 @@ characters in JSON.
 
 from collections.abc import Callable, Mapping
 from operator import attrgetter
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias
 
-from msgspec import UNSET, Raw, Struct, UnsetType, field
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from topology import limits
+from topology.fields import Duration, EventName, Name, Time
 
 Json: TypeAlias = Any
 
@@ -24,7 +25,7 @@ EVALUATION_BUDGET: Final = "evaluation_budget"
 class Trigger(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What starts a run: an event's name and, where given, a condition on the event."""
 
-    event: str
+    event: EventName
     if_: str | None = field(default=None, name="if")
 
 
@@ -35,13 +36,13 @@ class CancelRule(Struct, frozen=True, kw_only=True, omit_defaults=True):
     than the time `timeout_at` (S13).
     """
 
-    event: str
+    event: EventName
     match: str | None = None
     if_: str | None = field(default=None, name="if")
     all_runs: bool = False
-    timeout_ms: int | None = None
-    timeout_at: int | None = None
-    early_cancel_ms: int = 0
+    timeout_ms: Duration | None = None
+    timeout_at: Time | None = None
+    early_cancel_ms: Duration = 0
 
     @property
     def expression(self) -> str | None:
@@ -53,15 +54,15 @@ class Function(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A named unit of work: one record of the topic `functions`."""
 
     v: int = 1
-    app: str
-    id: str
-    triggers: tuple[Trigger, ...] = ()
-    cancel_on: tuple[CancelRule, ...] = ()
-    start_timeout_ms: int | None = None
-    finish_timeout_ms: int | None = None
-    lease_ms: int | None = None
-    pending_for_ms: int = limits.PENDING_FOR_MS
-    retention_ms: int = limits.RETENTION_MS
+    app: Name
+    id: Name
+    triggers: Annotated[tuple[Trigger, ...], Meta(max_length=limits.TRIGGERS)] = ()
+    cancel_on: Annotated[tuple[CancelRule, ...], Meta(max_length=limits.CANCEL_RULES)] = ()
+    start_timeout_ms: Duration | None = None
+    finish_timeout_ms: Duration | None = None
+    lease_ms: Duration | None = None
+    pending_for_ms: Duration = limits.PENDING_FOR_MS
+    retention_ms: Duration = limits.RETENTION_MS
 
     @property
     def slug(self) -> str:
@@ -340,7 +341,7 @@ class RunUpdate(Struct, frozen=True, kw_only=True):
     until: int | None = None
     error: Failure | None = None
     runs: tuple[BeatenRun, ...] = ()
-    at: int | None = None
+    at: Time | None = None
     v: int = 1
 
 
@@ -352,7 +353,7 @@ class RequestRecord(Struct, frozen=True, kw_only=True):
     requested_by: str
     body: Raw
     reason: str | None = None
-    at: int | None = None
+    at: Time | None = None
     v: int = 1
 
 
@@ -454,7 +455,7 @@ class Replayed(Struct, frozen=True, kw_only=True):
     event: Raw
     replay_of: str
     replay_id: str
-    dispatch_at: int = 0
+    dispatch_at: Time = 0
     v: int = 1
 
 

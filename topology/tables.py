@@ -65,6 +65,10 @@ WORK_SPACES: Final = frozenset(
 # Spaces that are scanned by prefix: the space's byte and 16 bytes of a digest or a run id.
 SCANNED_SPACES: Final = HELD_SPACES | {Space.LISTENER[0], Space.FAN_OUT[0], Space.BY_EVENT[0]}
 
+# Spaces whose keys are cut into parts: the byte of the space, and 16 bytes at least.
+_WITH_PARTS: Final = SCANNED_SPACES | WORK_SPACES | RUN_SPACES | {Space.REQUEST[0]}
+SHORTEST_KEYS: Final = dict.fromkeys(_WITH_PARTS, 17)
+
 # What all keys of a space begin with; `LISTENERS + match_key` is a prefix to be scanned.
 EVENTS: Final = Space.EVENT.value
 LISTENERS: Final = Space.LISTENER.value
@@ -292,6 +296,7 @@ class RequestRow(Struct, array_like=True, frozen=True):
     `state` is what users see. While the request is `scanning`, slices go on from the key `cursor`.
     `due` (ms) is when the request's timer fires (0: it has none). A request that is `over` applies
     to no run any more. `resumed_at` (ms) is when a pause's `resume` was received (0: not yet).
+    `error` says why it failed, if it did.
     """
 
     command: LongRequest
@@ -304,6 +309,7 @@ class RequestRow(Struct, array_like=True, frozen=True):
     resumed_at: int = 0
     counts: Counts = Counts()
     sample: tuple[bytes, ...] = ()
+    error: str = ""
 
 
 class Checkpoint(Struct, array_like=True, frozen=True):

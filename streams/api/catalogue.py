@@ -104,6 +104,8 @@ class Catalogue:
                     self._follow(reader)
             except CountermandError as error:
                 log.warning("Functions can't be read", error=str(error))
+            except Exception:  # the thread must not end while its process runs
+                log.exception("Reading functions failed, it begins again")
             self._fresh = lambda: False
             self._stop.wait(_AGAIN_S)
 

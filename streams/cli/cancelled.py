@@ -1,16 +1,19 @@
 """`countermand cancelled tail`: the cancelled events, read committed."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import orjson
 import typer
+from confluent_kafka import Message
 
 from streams.cli import options
 from streams.cli.console import out, say
 from streams.cli.exits import ExitCode
 from streams.cli.settings import load_settings
+from streams.durations import format_instant
 from streams.kafka.tail import follow
+from streams.sdk.cancelled_run import read_cancelled
+from topology.codec import CodecError
 from topology.topics import CANCELLED
 
 app = typer.Typer(help="Watch cancelled runs.", no_args_is_help=True)
@@ -46,9 +49,8 @@ def tail(
         on_ready=lambda: say(f"tailing {topic}"),
     )
     for message in records:
-        value = message.value()
-        event = orjson.loads(value) if value else {}
-        if function is not None and event.get("data", {}).get("function_id") != function:
+        event = _event(message)
+        if event is None or function not in {None, event["data"]["function_id"]}:
             continue
         out(orjson.dumps(event).decode() if json else line_of(event))
         seen += 1
@@ -59,14 +61,25 @@ def tail(
         raise typer.Exit(ExitCode.FAILED)
 
 
+def _event(message: Message) -> dict[str, Any] | None:
+    """The event of a record; None, and a word about it, if somebody else has written there."""
+    value = message.value()
+    data = value if isinstance(value, bytes) else b""
+    try:
+        read_cancelled(data)
+    except CodecError as error:
+        place = f"{message.topic()}/{message.partition()}@{message.offset()}"
+        say(f"skipped {place}: {error}")
+        return None
+    event: dict[str, Any] = orjson.loads(data)
+    return event
+
+
 def line_of(event: dict[str, Any]) -> str:
     """A cancelled event in one line: when, which run, why."""
-    data = event.get("data", {})
-    when = datetime.fromtimestamp(event.get("ts", 0) / 1000, UTC)
-    return (
-        f"{when:%Y-%m-%dT%H:%M:%S}Z {data.get('run_id')} {data.get('function_id')} "
-        f"{cause_text(data.get('cause') or {})}"
-    )
+    data, ts = event["data"], event.get("ts")
+    when = format_instant(ts - ts % 1_000) if isinstance(ts, int) else "?"
+    return f"{when} {data['run_id']} {data['function_id']} {cause_text(data['cause'])}"
 
 
 def cause_text(cause: dict[str, Any]) -> str:

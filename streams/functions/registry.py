@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from streams import logs
-from streams.errors import DefinitionError, ExpressionError
 from streams.functions.compiled import (
     CancelMatcher,
     CompiledFunction,
@@ -103,7 +102,7 @@ class Registry:
                 definition = Definition(slug, offset, value)
                 compiled = compile_definition(definition, timestamp + limits.VALID_FROM_DELAY_MS)
                 self._entries.setdefault(slug, _Entry()).add(Version(name, compiled))
-        except (ValueError, DefinitionError, ExpressionError) as error:
+        except Exception as error:  # noqa: BLE001  # whatever it is, the other functions go on (S38)
             self.damaged += 1
             log.warning("A function is ignored", offset=offset, key=str(key), error=str(error))
         self._forget_views()

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from time import monotonic
 from typing import Final
 
 import faust
@@ -18,11 +19,12 @@ from streams.errors import CountermandError
 from streams.health import Health, Kind, StallCheck
 from streams.joiner.changelog import Changelog, Log
 from streams.joiner.decide.functions import Functions
-from streams.joiner.decide.sources import Source
 from streams.joiner.decide.view import Partition
 from streams.joiner.faust_app import create_app
 from streams.joiner.figures import Figures
 from streams.joiner.flow import Flow
+from streams.joiner.intake import Places
+from streams.joiner.known_sources import KnownSources
 from streams.joiner.processor import PartitionProcessor, Parts, TopicIds
 from streams.joiner.store import Memory
 from streams.joiner.transaction import Transactions
@@ -69,6 +71,7 @@ class Joiner:
         self._turn = threading.Lock()
         self._functions = Functions()
         self.flow = Flow(names["commands"], lambda: self.app.consumer, self._processor)
+        self._sources = KnownSources(settings.routed_topics)
         self._refresh_sources()
         self.app = create_app(settings, self.flow)
         _wire(self.app, self)
@@ -121,11 +124,13 @@ class Joiner:
                 client,
                 Log(names["state"], self._state_id, partition, self._tombstones_ms),
                 self._turn,
+                Places(partition, settings.skip_records),
             ),
             transactions=lambda: Transactions(config, names, partition, self._turn),
             turn=self._turn,
             functions=self._functions,
             topic_ids=lambda: topic_ids(admin_client(settings)),
+            skipped=settings.skip_records,
         )
         which = Partition(partition, self._partitions, settings.cancelled_event_name)
         return PartitionProcessor(which, parts, flow, figures, predecessor)
@@ -136,10 +141,11 @@ class Joiner:
         except (CountermandError, KafkaException) as error:
             log.warning("Sources can't be refreshed", error=str(error))
             return
-        sources: set[Source] = set()
-        for topic in states.values():
-            sources |= {(topic.id, partition) for partition in range(topic.partitions)}
-        self.flow.set_sources(frozenset(sources))
+        found = {
+            name: frozenset((topic.id, partition) for partition in range(topic.partitions))
+            for name, topic in states.items()
+        }
+        self.flow.set_sources(self._sources.answered(found, monotonic()))
 
     def _unready(self) -> str | None:
         waiting = {
@@ -180,7 +186,8 @@ def _wire(app: faust.App, joiner: Joiner) -> None:
     async def commands(stream: faust.Stream[bytes]) -> None:
         async for event in stream.noack().events():
             message = event.message
-            joiner.flow.offer(message.partition, message.offset, event.value)
+            # A tombstone is no command batch: the partition stops at it.
+            joiner.flow.offer(message.partition, message.offset, event.value or b"")
             event.ack()
 
     async def assigned(_app: object, assigned: set[TP], *_: object, **__: object) -> None:

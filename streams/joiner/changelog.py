@@ -10,9 +10,11 @@ from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 from streams.clock import Clock, now_ms
 from streams.errors import DamagedStoreError
 from streams.joiner.decide import derive
+from streams.joiner.intake import Places
 from streams.joiner.store import Memory, Store, wipe
 from streams.kafka import codes
 from streams.kafka.consumers import follower
+from topology import codec, tables
 from topology.tables import Checkpoint
 
 # So few that the other partitions of the process get their turns in between.
@@ -43,10 +45,16 @@ class Changelog:
     """The changelog of one partition."""
 
     def __init__(
-        self, config: Mapping[str, Any], log: Log, turn: threading.Lock, clock: Clock = now_ms
+        self,
+        config: Mapping[str, Any],
+        log: Log,
+        turn: threading.Lock,
+        places: Places,
+        clock: Clock = now_ms,
     ) -> None:
         """Read `log` with a client of `config`; takes its `turn` to compute, not to wait."""
         self._config = config
+        self._places = places
         self._topic, self._topic_id, self._partition, self._tombstones_ms = log
         self._turn = turn
         self._clock = clock
@@ -63,6 +71,7 @@ class Changelog:
         Raises:
             KafkaException: the changelog can't be read.
             StoreError: the disk refuses.
+            UnreadableError: a record is no row.
         """
         store = self._fitting(path, memory, barrier)
         if store is None:
@@ -128,25 +137,43 @@ class Changelog:
     def _apply(self, store: Store, messages: list[Message]) -> int:
         facts: dict[bytes, bytes | None] = {}
         position = 0
-        for message in messages:
-            error = message.error()
-            if error is not None:
-                _tolerate(error)
-                continue
-            key = message.key()
-            if isinstance(key, bytes):
-                value = message.value()
-                facts[key] = value if isinstance(value, bytes) else None
-            position = (message.offset() or 0) + 1
         with self._turn:
-            derived = derive.restored(store.get, facts)
+            for message in messages:
+                error = message.error()
+                if error is not None:
+                    _tolerate(error)
+                    continue
+                offset = message.offset() or 0
+                key, value = _row(message)
+                if not self._places.skips(self._topic, offset):
+                    if key[:1] != tables.EVENTS:  # these are decoded anyway
+                        self._check(offset, key, value)
+                    facts[key] = value
+                position = offset + 1
+            try:
+                derived = derive.restored(store.get, facts)
+            except codec.CodecError:
+                for message in messages:
+                    self._check(message.offset() or 0, *_row(message))
+                raise
             batch = store.batch(facts, derived, self.checkpoint(position))
         store.write(batch)
         return position
 
+    def _check(self, offset: int, key: bytes, value: bytes | None) -> None:
+        try:
+            codec.check_row(key, value)
+        except codec.CodecError as error:
+            raise self._places.unreadable(self._topic, offset, error) from error
+
     def checkpoint(self, offset: int) -> Checkpoint:
         """The checkpoint of rows that hold the changelog's records before `offset`."""
         return Checkpoint(self._topic_id, offset, self._clock())
+
+
+def _row(message: Message) -> tuple[bytes, bytes | None]:
+    key, value = message.key(), message.value()
+    return key if isinstance(key, bytes) else b"", value if isinstance(value, bytes) else None
 
 
 def _tolerate(error: KafkaError) -> None:

@@ -38,6 +38,7 @@ class ForwardReader:
         self._consumer.assign([TopicPartition(topic, partition, offset)])
         self._inbox = inbox
         self._stopping = threading.Event()
+        self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._run, name=f"forwards-{partition}", daemon=True)
 
     def start(self) -> None:
@@ -50,7 +51,18 @@ class ForwardReader:
         self._thread.join()
         self._consumer.close()
 
+    def check(self) -> None:
+        """Raise the error that ended the thread, if one did: the partition begins again."""
+        if self._failure is not None:
+            raise self._failure
+
     def _run(self) -> None:
+        try:
+            self._read()
+        except Exception as error:  # noqa: BLE001  # the partition's thread raises it
+            self._failure = error
+
+    def _read(self) -> None:
         while not self._stopping.is_set():
             # One at a time: a record that waits for room must not keep others in memory.
             message = self._consumer.poll(_WAIT_S)
@@ -58,13 +70,11 @@ class ForwardReader:
                 continue
             error, offset = message.error(), message.offset()
             if error is None:
-                value = message.value()
-                assert isinstance(value, bytes)
                 assert offset is not None
-                self._put(Record(offset, value))
+                self._put(Record(offset, _bytes(message.value())))
             elif error.code() == codes.END:
-                # All before was read, trailing markers too: an empty record says so.
-                self._put(Record((offset or 0) - 1, b""))
+                # All before was read, trailing markers too.
+                self._put(Record((offset or 0) - 1, None))
             else:
                 log.warning("Reading forwards is disturbed", error=str(error))
 
@@ -74,3 +84,7 @@ class ForwardReader:
             if self._inbox.closed or self._stopping.is_set():
                 self._stopping.set()
                 return
+
+
+def _bytes(value: bytes | str | None) -> bytes:
+    return value if isinstance(value, bytes) else b""  # a tombstone: the partition stops at it

@@ -8,10 +8,18 @@ from topology import limits
 
 
 class Record(NamedTuple):
-    """A record of the partition's `commands` or `forwards`."""
+    """A record of the partition's `commands` or `forwards`.
+
+    Without a value it is a marker: all before its offset was read, and there may be no record.
+    """
 
     offset: int
-    value: bytes
+    value: bytes | None
+
+    @property
+    def size(self) -> int:
+        """The bytes of its value."""
+        return len(self.value or b"")
 
 
 class Inbox:
@@ -100,7 +108,7 @@ class _Queue:
         self._most_bytes = most_bytes
 
     def has_room(self, record: Record) -> bool:
-        fits = self.bytes + len(record.value) <= self._most_bytes
+        fits = self.bytes + record.size <= self._most_bytes
         return not self.records or (fits and len(self.records) < limits.QUEUE_BATCHES)
 
     def is_half_free(self) -> bool:
@@ -109,14 +117,14 @@ class _Queue:
 
     def put(self, record: Record) -> None:
         self.records.append(record)
-        self.bytes += len(record.value)
+        self.bytes += record.size
 
     def take(self, room: int) -> list[Record]:
         taken: list[Record] = []
         size = 0
         while self.records and len(taken) < room and size < limits.INTAKE_BYTES:
             taken.append(self.records.popleft())
-            size += len(taken[-1].value)
+            size += taken[-1].size
         self.bytes -= size
         return taken
 

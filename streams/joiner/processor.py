@@ -18,6 +18,7 @@ After 6 nothing is to be repeated.
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 from uuid import uuid4
@@ -32,22 +33,24 @@ from streams.errors import (
     DamagedStoreError,
     FencedError,
     GaveUpError,
-    KafkaRefusedError,
     LostInputError,
-    UnreachableError,
+    UnreadableError,
 )
+from streams.joiner import letters
 from streams.joiner.changelog import Changelog
 from streams.joiner.decide.functions import Functions
-from streams.joiner.decide.sources import Source, outlived
-from streams.joiner.decide.transaction import Input, PoisonError, decide_batch, room
-from streams.joiner.decide.view import Output, Partition, Refused, View
+from streams.joiner.decide.poison import PoisonError
+from streams.joiner.decide.sources import Source
+from streams.joiner.decide.transaction import Input, UndecidableError, decide_batch, room
+from streams.joiner.decide.view import Partition, View
 from streams.joiner.figures import Figures
 from streams.joiner.forwards import ForwardReader
 from streams.joiner.inbox import Inbox
+from streams.joiner.intake import Intake, Places
 from streams.joiner.store import Memory, Store, wipe
 from streams.joiner.transaction import Transactions
+from streams.joiner.upkeep import Upkeep
 from streams.kafka.consumers import follower
-from streams.kafka.dead_letters import Origin, dead_letter
 from topology import codec, limits, tables
 from topology.records import CommandBatch
 from topology.tables import AppliedRow
@@ -74,7 +77,8 @@ class Parts(NamedTuple):
     `turn`, which each holds while it computes but never while it waits for a broker: threads of one
     interpreter that compute at the same time take twice as long as one after the other. Within its
     turn each uses the shared `functions`. `topic_ids` asks the cluster for the ids of its topics.
-    `crash_at` is called with the name of each step at which tests let the process crash.
+    `skipped` are records to leave out, as `topic/partition@offset`. `crash_at` is called with the
+    name of each step at which tests let the process crash.
     """
 
     client: Mapping[str, Any]
@@ -87,6 +91,7 @@ class Parts(NamedTuple):
     turn: threading.Lock
     functions: Functions
     topic_ids: Callable[[], frozenset[bytes]]
+    skipped: frozenset[str] = frozenset()
     clock: Clock = now_ms
     crash_at: Callable[[str], None] = crash_at
 
@@ -127,10 +132,6 @@ class PartitionProcessor:
         self._figures = figures
         self._predecessor = predecessor
         self._stopping = threading.Event()
-        self._taken = -1
-        self._marked = -1
-        self._looked_at = 0
-        self._missing: frozenset[bytes] = frozenset()
         self.thread = threading.Thread(
             target=self._run, name=f"partition-{partition.number}", daemon=True
         )
@@ -158,7 +159,7 @@ class PartitionProcessor:
                     "Partition was fenced: it starts again", **self._where(), error=str(error)
                 )
                 self._figures.fenced()
-            except (LostInputError, codec.UnknownVersionError) as error:
+            except (LostInputError, UnreadableError) as error:
                 self._stopped(str(error))
                 pause = _LONG_PAUSE_S
             except DamagedStoreError as error:
@@ -193,7 +194,7 @@ class PartitionProcessor:
             reader.start()
             self._figures.ready(applied)
             self._stream.ready(self._partition.number, applied.commands + 1)
-            self._work(store, transactions, applied)  # 4 to 6
+            self._work(store, transactions, applied, reader.check)  # 4 to 6
 
     def _stopped(self, problem: str) -> None:
         log.error("Partition stopped, nothing is skipped", **self._where(), error=problem)
@@ -242,24 +243,33 @@ class PartitionProcessor:
             self._parts.client, topic, self._partition.number, applied.forwards + 1, self.inbox
         )
 
-    def _work(self, store: Store, transactions: Transactions, applied: AppliedRow) -> None:
+    def _work(
+        self,
+        store: Store,
+        transactions: Transactions,
+        applied: AppliedRow,
+        check: Callable[[], None],
+    ) -> None:
+        """Steps 4 to 6, again and again; `check` raises if the input has ended."""
         inputs: list[Input] = []
-        self._taken, self._marked = applied.commands, applied.forwards
+        intake = self._intake(applied)
+        upkeep = self._upkeep(transactions)
+        applied = upkeep.end_misdated(store, applied)
         while not self._stopping.is_set():
-            applied = self._forget_sources(store, transactions, applied)
+            check()
+            applied = upkeep.forget_sources(store, applied)
             due = store.due(applied.watermark, limits.TIMERS_PER_TRANSACTION)
             work = store.work()
             idle = not (inputs or due or work)
             if most := room(inputs):
-                inputs += self._take(most, _WAIT_S if idle else 0, applied)
+                inputs += self._take(intake, most, _WAIT_S if idle else 0)
             if not (inputs or due or work):
                 continue
             with self._parts.turn:
-                view, reached = self._decide(store, applied, inputs, due, work)
+                view, reached = self._decide(intake, store, applied, inputs, due, work)
+            next_applied = self._next(applied, view, inputs, reached, intake.marked)
             try:
-                applied = self._commit(
-                    store, transactions, view, self._next(applied, view, inputs, reached)
-                )
+                applied = self._commit(transactions, store, view, next_applied)
             except AbortedError as error:
                 log.warning("Transaction aborted: decided again", **self._where(), error=str(error))
                 self._figures.aborted()
@@ -269,51 +279,25 @@ class PartitionProcessor:
             _advance(inputs, reached)
             store.undo_due([timer for timer in due if timer not in view.derived])
 
-    def _forget_sources(
-        self, store: Store, transactions: Transactions, applied: AppliedRow
-    ) -> AppliedRow:
-        """Remove the rows of sources that no router can read again; the applied row from then on.
+    def _intake(self, applied: AppliedRow) -> Intake:
+        names = self._parts.topics["commands"], self._parts.topics["forwards"]
+        return Intake(names, Places(self._partition.number, self._parts.skipped), applied)
 
-        Two looks, an hour apart, must have missed their topics: one answer may be incomplete.
-        """
-        if self._parts.clock() - self._looked_at < limits.HOUR_MS:
-            return applied
-        self._looked_at = self._parts.clock()
-        rows = outlived(store.scan(tables.SOURCES, tables.SOURCES), applied.watermark)
-        if not rows:
-            return applied
-        missed = self._missing
-        try:
-            self._missing = frozenset(rows.values()) - self._parts.topic_ids()
-            view = View(store, self._partition, self._parts.functions, 0, applied.watermark)
-            for key, topic_id in rows.items():
-                if topic_id in missed & self._missing:
-                    view.put(key, None)
-            return self._commit(store, transactions, view, applied) if view.changed else applied
-        except (UnreachableError, KafkaRefusedError, AbortedError) as error:
-            log.info("Old sources stay for another hour", **self._where(), error=str(error))
-            return applied
+    def _upkeep(self, transactions: Transactions) -> Upkeep:
+        commit = partial(self._commit, transactions)
+        parts = self._parts
+        return Upkeep(self._view, commit, parts.topic_ids, parts.turn, parts.clock)
 
-    def _take(self, most: int, timeout_s: float, applied: AppliedRow) -> list[Input]:
+    def _take(self, intake: Intake, most: int, timeout_s: float) -> list[Input]:
         commands, forwards = self.inbox.take(most, timeout_s)
         if self.full and self.inbox.has_room():
             self._stream.has_room(self._partition.number)
         self._figures.queued(self.inbox.bytes)
-        taken = []
-        for offset, value in commands:
-            # A record for the partition's earlier life may have come while that life ended.
-            if offset == self._taken + 1:
-                taken.append(Input(offset, codec.COMMANDS.decode(value), len(value)))
-                self._taken = offset
-        for offset, value in forwards:
-            if not value:
-                self._marked = offset
-            elif offset > applied.forwards:
-                taken.append(Input(offset, codec.FORWARDS.decode(value), len(value)))
-        return taken
+        return intake.inputs(commands, forwards)
 
-    def _decide(
+    def _decide(  # noqa: PLR0913, PLR0917  # what one transaction decides on
         self,
+        intake: Intake,
         store: Store,
         applied: AppliedRow,
         inputs: list[Input],
@@ -322,27 +306,41 @@ class PartitionProcessor:
     ) -> tuple[View, list[int]]:
         """Step 4: the view of the decisions, and the number of entries decided in each input.
 
-        A command whose decision raises becomes a dead letter, and the others are decided.
+        A command whose decision raises becomes a dead letter, a row whose decision raises is given
+        up, and all others are decided.
         """
+        given_up: dict[bytes, str] = {}
         while True:
-            now = self._parts.clock()
-            view = View(store, self._partition, self._parts.functions, now, applied.watermark)
+            view = self._view(store, applied)
             try:
-                reached = decide_batch(view, inputs, self._stream.sources(), due, work)
-            except PoisonError as error:
+                reached = decide_batch(view, inputs, self._stream.sources(), due, work, given_up)
+            except UndecidableError as error:
                 if error.place in error.record.refused:
-                    raise  # leaving the command out didn't help: nothing more may be skipped
+                    # Leaving the command out didn't help: nothing more may be skipped.
+                    raise intake.unreadable(error.record, error) from error
                 log.exception("A command can't be decided", **self._where(), error=str(error))
                 error.record.refused[error.place] = str(error)
                 continue
-            for record, at in zip(inputs, reached, strict=False):
-                _emit_undecidable(view, self._parts.topics, record, at)
-            for refused in view.refused:
-                _emit_refused(view, refused)
+            except PoisonError as error:
+                if error.key in given_up:
+                    raise
+                log.exception("A row can't be decided on", **self._where(), row=error.key.hex())
+                given_up[error.key] = str(error)
+                continue
+            letters.emit(view, self._parts.topics["forwards"], inputs, reached)
             return view, reached
 
+    def _view(self, store: Store, applied: AppliedRow) -> View:
+        now = self._parts.clock()
+        return View(store, self._partition, self._parts.functions, now, applied.watermark)
+
     def _next(
-        self, applied: AppliedRow, view: View, inputs: list[Input], reached: list[int]
+        self,
+        applied: AppliedRow,
+        view: View,
+        inputs: list[Input],
+        reached: list[int],
+        marked: int,
     ) -> AppliedRow:
         """The applied offsets once this view is committed."""
         commands, forwards = applied.commands, applied.forwards
@@ -354,7 +352,7 @@ class PartitionProcessor:
                 forwards = record.offset
         if not any(isinstance(record.body, tuple) for record in inputs[len(done) :]):
             # Transaction markers have offsets too, and retention may remove them with the records.
-            forwards = max(forwards, self._marked)
+            forwards = max(forwards, marked)
         return AppliedRow(
             commands=commands,
             forwards=forwards,
@@ -365,7 +363,7 @@ class PartitionProcessor:
         )
 
     def _commit(
-        self, store: Store, transactions: Transactions, view: View, applied: AppliedRow
+        self, transactions: Transactions, store: Store, view: View, applied: AppliedRow
     ) -> AppliedRow:
         """Steps 5 and 6; the applied row that is committed."""
         view.put(tables.APPLIED_KEY, codec.APPLIED_ROWS.encode(applied))
@@ -410,28 +408,3 @@ def _advance(inputs: list[Input], reached: list[int]) -> None:
     while inputs and inputs[0].done == inputs[0].size and reached:
         inputs.pop(0)
         reached.pop(0)
-
-
-def _emit_undecidable(view: View, topics: Mapping[str, str], record: Input, at: int) -> None:
-    for (entry, _), error in record.refused.items():
-        if not record.done <= entry < at:
-            continue
-        if isinstance(record.body, CommandBatch):
-            refused = record.body.entries[entry]
-            topic = record.body.topics[refused.topic].name
-            origin = Origin(topic, refused.partition, refused.offset, None, refused.event)
-        else:
-            origin = Origin(topics["forwards"], view.partition, record.offset)
-        _emit_letter(view, origin, "undecidable", error)
-
-
-def _emit_refused(view: View, refused: Refused) -> None:
-    at = refused.at
-    origin = Origin(at.topic, at.partition, at.offset, None, refused.event)
-    _emit_letter(view, origin, refused.kind, refused.message)
-
-
-def _emit_letter(view: View, origin: Origin, kind: str, message: str) -> None:
-    letter = dead_letter(origin, stage="joiner", kind=kind, message=message)
-    view.outputs.append(Output("dead-letters", letter.key, letter.value, [*letter.headers]))
-    view.count("dead_letters", kind)

@@ -4,14 +4,15 @@ A row is a tuple in the order of its table's columns. Only what a row needs is d
 kept as the text that came.
 """
 
-from typing import Any, Final, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 from msgspec.json import Decoder
 
 from topology import codec
 from topology.codec import CodecError
+from topology.fields import Time
 from topology.records import REQUEST_TYPES, RequestRecord
 
 Row: TypeAlias = tuple[Any, ...]
@@ -23,6 +24,16 @@ _NULL: Final = b"null"
 _NO_JSON: Final = Raw(_NULL)
 _OF_PROGRESS: Final = 2
 _OF_FAILURE: Final = 3
+
+
+# Whoever reads the rows relies on these; what else doesn't fit a column, the database refuses.
+_Id: TypeAlias = Annotated[str, Meta(pattern=r"^[0-7][0-9A-HJKMNP-TV-Z]{25}\Z")]
+_Status: TypeAlias = Literal[
+    "scheduled", "running", "sleeping", "completed", "failed", "cancelled", "skipped", "expired"
+]
+# So many that sums over all partitions are numbers of 64 bits.
+_Count: TypeAlias = Annotated[int, Meta(ge=0, lt=1 << 48)]
+_State: TypeAlias = Literal["queued", "running", "done", "stopped", "failed"]
 
 
 class _Source(Struct):
@@ -37,22 +48,22 @@ class _Event(Struct):
 
 
 class _Run(Struct):
-    run_id: str
+    run_id: _Id
     function_id: str
     app_id: str
     function_version: int
-    status: str
+    status: _Status
     seq: int
     attempt: int
-    at: int
-    scheduled_at: int
+    at: Time
+    scheduled_at: Time
     event: Raw
     source: _Source
-    status_before: str | None = None
-    started_at: int | None = None
-    ended_at: int | None = None
-    stopped_at: int | None = None
-    sleep_until: int | None = None
+    status_before: _Status | None = None
+    started_at: Time | None = None
+    ended_at: Time | None = None
+    stopped_at: Time | None = None
+    sleep_until: Time | None = None
     worker: str | None = None
     last_step: str | None = None
     error: Raw = _NO_JSON
@@ -63,18 +74,18 @@ class _Run(Struct):
 
 
 class _Progress(Struct):
-    request_id: str
+    request_id: _Id
     partition: int
-    state: str
-    updated_at: int
+    state: _State
+    updated_at: Time
     outcome: str | None = None
-    scanned: int = 0
-    matched: int = 0
-    cancelled: int = 0
-    replayed: int = 0
-    already_ended: int = 0
-    failed: int = 0
-    sample: list[str] = []
+    scanned: _Count = 0
+    matched: _Count = 0
+    cancelled: _Count = 0
+    replayed: _Count = 0
+    already_ended: _Count = 0
+    failed: _Count = 0
+    sample: list[_Id] = []
     error: str | None = None
 
 
@@ -128,7 +139,7 @@ def run_row(value: bytes) -> Row:
             run.replay_of,
             run.replay_id,
         )
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+    except (*codec.UNREADABLE, ValueError) as error:
         raise CodecError(f"not a run: {error}") from error
 
 
@@ -142,7 +153,7 @@ def request_row(key: bytes, value: bytes, received_at: int) -> Row:
         record = codec.decode_json(value, RequestRecord)
         function = _function(record.type, record.body)
         target = _text(key.decode())
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise CodecError(f"not a request: {error}") from error
     return (
         record.request_id,
@@ -165,7 +176,7 @@ def progress_row(value: bytes) -> Row:
     """
     try:
         progress = _progress.decode(value)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+    except (*codec.UNREADABLE, ValueError) as error:
         raise CodecError(f"not a progress: {error}") from error
     return (
         progress.request_id,
@@ -192,7 +203,7 @@ def failure_row(value: bytes) -> Row:
     """
     try:
         failure = _failures.decode(value)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+    except (*codec.UNREADABLE, ValueError) as error:
         raise CodecError(f"not a failure: {error}") from error
     return failure.request_id, failure.run_id, _text(failure.failed)
 

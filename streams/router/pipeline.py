@@ -4,11 +4,12 @@ A topic's records take one of four ways: events of an input, run updates, reques
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final, TypeAlias
 
 from msgspec import Struct, field
 
+from streams import logs
 from streams.functions.registry import Registry
 from streams.kafka.dead_letters import DeadLetter, Origin, dead_letter
 from streams.router import inputs
@@ -26,6 +27,8 @@ from topology.records import Command
 
 Way: TypeAlias = Callable[[Record, Registry], Routed]
 STAGE: Final = "router"
+
+log = logs.get(__name__)
 
 
 class Counts(Struct):
@@ -56,30 +59,35 @@ class Output(Struct):
 
 
 class Pipeline:
-    """Routes records; `ways` has the way of every topic, `topic_ids` its id."""
+    """Routes records; `ways` has the way of every topic, `topic_ids` its id.
+
+    Records of `timed_by_producers` are refused if their times lie too far ahead.
+    """
 
     def __init__(
         self,
         ways: Mapping[str, Way],
         topic_ids: Mapping[str, bytes],
         message_limit: int = limits.MESSAGE_BYTES,
+        timed_by_producers: Collection[str] = (),
     ) -> None:
         self._ways = ways
+        self._timed_by_producers = timed_by_producers
         self._message_limit = message_limit
         self._batches = Batches(topic_ids)
         self._reset()
 
-    def feed(self, records: Iterable[Record], functions: Registry) -> None:
-        """Route records; those of one source must be in their order."""
-        ways, add = self._ways, self._batches.add
+    def feed(self, records: Iterable[Record], functions: Registry, now: int = TIME_END_MS) -> None:
+        """Route records at a time (ms); those of one source must be in their order."""
+        add = self._batches.add
+        latest = min(now + limits.FUTURE_MS, TIME_END_MS - 1)
         routed_topics: list[str] = []
         ignored_topics: list[str] = []
         for record in records:
-            if not 0 <= record.received < TIME_END_MS:
-                message = f"{record.received} is no time: the record needs a timestamp"
-                self._refuse(record, (Rejection("no_timestamp", message),))
+            if not 0 <= record.received <= latest and (untimely := self._untimely(record)):
+                self._refuse(record, (untimely,))
                 continue
-            routed = ways[record.topic](record, functions)
+            routed = self._routed(record, functions)
             rejections = routed.rejections
             if routed.drafts:
                 refused = add(record, routed.drafts)
@@ -95,6 +103,32 @@ class Pipeline:
                 self._errors += routed.errors
         self._counts.routed.update(routed_topics)
         self._counts.ignored.update(ignored_topics)
+
+    def _untimely(self, record: Record) -> Rejection | None:
+        """Why the time of a record can't be used; None: a broker gave it, so it can."""
+        if not 0 <= record.received < TIME_END_MS:
+            message = f"{record.received} is no time: the record needs a timestamp"
+            return Rejection("no_timestamp", message)
+        if record.topic not in self._timed_by_producers:
+            return None
+        hours = limits.FUTURE_MS // limits.HOUR_MS
+        return Rejection(
+            "future_timestamp",
+            f"its timestamp {record.received} lies over {hours} h ahead: the clock of its producer "
+            "is wrong. Correct it, or set message.timestamp.type=LogAppendTime on the topic",
+        )
+
+    def _routed(self, record: Record, functions: Registry) -> Routed:
+        try:
+            return self._ways[record.topic](record, functions)
+        except Exception as error:  # one record must not stop a router (S38)
+            log.exception(
+                "A record can't be routed",
+                topic=record.topic,
+                partition=record.partition,
+                offset=record.offset,
+            )
+            return rejected(Rejection("undecidable", f"{type(error).__name__}: {error}"))
 
     def refuse(self, record: Record, rejection: Rejection) -> None:
         """Send a record to the dead letters without routing it."""

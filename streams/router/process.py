@@ -90,12 +90,12 @@ class Router:
         self._partitions = settings.partitions
         self._topic_ids = {name: report.topics[name].id for name in settings.routed_topics}
         ways = ways_of(settings, report.event_bytes)
-        self._pipeline = Pipeline(ways, self._topic_ids)
         self._unordered = frozenset(
             name
             for name in settings.routed_topics
             if report.topics[name].config["message.timestamp.type"] != LOG_APPEND_TIME
         )
+        self._pipeline = Pipeline(ways, self._topic_ids, timed_by_producers=self._unordered)
         self._stop = stop
         self._figures = figures
         self._functions = RegistryReader(
@@ -172,7 +172,7 @@ class Router:
         return fresh >= needed
 
     def _route(self, intake: Intake) -> Output:
-        self._pipeline.feed(intake.records, self._functions.registry)
+        self._pipeline.feed(intake.records, self._functions.registry, now_ms())
         for record in intake.unreadable:
             self._pipeline.refuse(record, _UNREADABLE)
         return self._pipeline.take()

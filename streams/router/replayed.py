@@ -4,11 +4,10 @@ The event starts a run of that function alone, whatever the triggers of the newe
 cancels nothing.
 """
 
-import orjson
-
 from streams.functions.registry import Registry
+from streams.router import documents
 from streams.router.drafts import Routed, rejected
-from streams.router.record import Event, Record, Rejection
+from streams.router.record import Event, Record, RejectedError, Rejection
 from streams.router.route import EventRouter
 from topology import codec, keys, limits
 from topology.records import Replayed
@@ -23,15 +22,34 @@ def route_replayed(
         return rejected(Rejection("too_large", f"{len(value)} bytes: at most {limit}"))
     try:
         replayed = codec.decode_json(value, Replayed)
-        body = bytes(replayed.event)
-        document = orjson.loads(body)
-        event = Event(document["name"], document["id"], document["ts"], document, body)
-        replay_of = keys.run_id_bytes(replayed.replay_of)
-        replay_id = keys.run_id_bytes(replayed.replay_id)
-    except (codec.CodecError, ValueError, TypeError, KeyError, RecursionError) as error:
+        replay = (
+            keys.run_id_bytes(replayed.replay_of),
+            keys.run_id_bytes(replayed.replay_id),
+            replayed.dispatch_at,
+        )
+        event = _event(bytes(replayed.event), limit)
+    except RejectedError as refused:
+        return rejected(Rejection("bad_replay", f"its event: {refused}"))
+    except ValueError as error:
         return rejected(Rejection("bad_replay", f"not a replayed run: {error}"))
     routed = Routed()
     function = functions.version_at(replayed.function_id, record.received)
     if function is not None and function.trigger_names:
-        router.replay(function, record, event, (replay_of, replay_id, replayed.dispatch_at), routed)
+        router.replay(function, record, event, replay, routed)
     return routed
+
+
+def _event(body: bytes, limit: int) -> Event:
+    """The event of a run, which has all parts: it was complete when it started that run.
+
+    Raises:
+        RejectedError: it is no such event.
+    """
+    document = documents.load(body, limit)
+    name, id_ = documents.name(document.get("name")), documents.identity(document.get("id"))
+    if type(document.get("data")) is not dict:
+        raise RejectedError("data_not_an_object", "data is no object")
+    ts = document.get("ts")
+    if type(ts) is not int:
+        raise RejectedError("bad_ts", "ts is no integer of ms")
+    return Event(name, id_, documents.time_ms(ts), document, body)

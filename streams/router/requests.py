@@ -36,7 +36,7 @@ def route_request(record: Record, partitions: int, limit: int = limits.EVENT_BYT
         if len(value) > limit:
             raise _wrong("value", f"{len(value)} bytes: at most {limit}")
         command = _command(codec.decode_json(value, RequestRecord))
-    except (codec.CodecError, RecursionError) as error:
+    except codec.CodecError as error:
         return rejected(Rejection("bad_request", str(error)))
     except RejectedError as refused:
         return rejected(refused.rejection)
@@ -123,7 +123,8 @@ _COMMANDS: Final[dict[type, ToCommand]] = {
 
 def _range(after: int, before: int) -> tuple[int, int]:
     """Two exclusive bounds (ms), moved into the range of times that keys can hold."""
-    return max(0, after), min(max(0, before), keys.TIME_END_MS - 1)
+    last = keys.TIME_END_MS - 1
+    return min(max(0, after), last - 1), min(max(0, before), last)
 
 
 def _slug(slug: str) -> str:

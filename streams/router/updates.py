@@ -26,7 +26,7 @@ def route_update(record: Record, partitions: int, limit: int = limits.EVENT_BYTE
         if update.status == HEARTBEAT:
             return _heartbeat(update, partitions)
         return _update(update, partitions)
-    except (codec.CodecError, RecursionError) as error:
+    except codec.CodecError as error:
         return rejected(Rejection("bad_update", str(error)))
     except RejectedError as refused:
         return rejected(refused.rejection)

@@ -27,6 +27,7 @@ from streams.settings.values import (
     InputSpec,
     parse_extra,
     parse_inputs,
+    parse_records,
     read_secret,
     refuse_reserved,
     refuse_unknown,
@@ -41,6 +42,7 @@ _FILE: Final = "_FILE"
 
 Inputs = Annotated[tuple[InputSpec, ...], NoDecode, BeforeValidator(parse_inputs)]
 Extra = Annotated[dict[str, str], NoDecode, BeforeValidator(parse_extra)]
+Records = Annotated[frozenset[str], NoDecode, BeforeValidator(parse_records)]
 Secret = SecretStr | None
 
 
@@ -131,6 +133,12 @@ class Settings(BaseSettings):
     )
     rocksdb_memory_mib: int = Field(
         256, ge=16, description="Block cache and write buffers, MiB, of all partitions together."
+    )
+    skip_records: Records = Field(
+        frozenset(),
+        description="Records of `commands`, `forwards` and `state` that joiners leave out, "
+        "`topic/partition@offset`, comma-separated: where a partition has stopped at records that "
+        "aren't Countermand's.",
     )
     cancelled_event_name: str = Field(
         "function.cancelled",

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 from collections.abc import Collection, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 from streams.durations import parse_duration
 from streams.errors import SettingsError
 
+_PLACE: Final = re.compile(r"[A-Za-z0-9._-]+/\d+@\d+", re.ASCII)
 # Options that have a setting, so that the joiner's other client gets them, too.
 _COVERED: Final = {
     "bootstrap.servers": "kafka_bootstrap_servers",
@@ -130,6 +132,21 @@ def parse_extra(value: object) -> object:
     if not all(separator for _, separator, _ in pairs):
         raise ValueError("name=value,name=value or a JSON object is needed")
     return {name.strip(): setting.strip() for name, _, setting in pairs}
+
+
+def parse_records(value: object) -> object:
+    """Places of records, `topic/partition@offset`, comma-separated.
+
+    Raises:
+        ValueError: one has another form.
+    """
+    if not isinstance(value, str):
+        return value
+    places = frozenset(part.strip() for part in value.split(",") if part.strip())
+    for place in places:
+        if not _PLACE.fullmatch(place):
+            raise ValueError(f"{place[:64]!r}: topic/partition@offset is needed")
+    return places
 
 
 def refuse_reserved(extra: dict[str, str]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from streams.joiner.decide.transaction import PoisonError
+from streams.joiner.decide.transaction import UndecidableError
 from tests.support.driver import Driver
 from topology import codec, limits
 from topology.records import CommandBatch, Entry, Listen
@@ -170,7 +170,7 @@ def test_an_entry_that_fails_outside_its_commands_stops_the_partition(driver: Dr
     """A batch without the topic of its entry is never decided, and never skipped either."""
     entry = Entry(0, 0, 0, driver.now, b"", (Listen(bytes(16), ()),))
 
-    with pytest.raises(PoisonError):
+    with pytest.raises(UndecidableError):
         driver.send_batch(codec.COMMANDS.encode(CommandBatch(entries=(entry,))), 0)
 
     assert driver.partitions[0].applied.commands == -1

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from streams.clock import now_ms
 from streams.errors import DamagedStoreError
 from streams.joiner.changelog import Changelog, Log
+from streams.joiner.intake import Places
 from streams.joiner.store import Memory, Store
 from streams.joiner.transaction import Transactions
 from streams.kafka import clients
@@ -181,6 +182,7 @@ class Disk:
             clients.librdkafka(settings),
             Log(state.name, state.id, 0, limits.DAY_MS),
             threading.Lock(),
+            Places(0, ()),
         )
 
     def restore(self) -> Store:

@@ -122,11 +122,11 @@ SAMPLES: Final[dict[str, Sample]] = {
             *(_NOW + 6, "w1", "second", ("ValueError", "no"), b'{"type":"event"}', True, _KEY),
         ),
     ),
-    "v1/request": Sample(
+    "v2/request": Sample(
         codec.REQUEST_ROWS,
         RequestRow(
-            *(_REPLAY, _NOW, "running", True, _NOW + 1, False, _KEY, _NOW + 2),
-            *(Counts(1, 2, 3, 4, 5, 6), (_RUN,)),
+            *(_REPLAY, _NOW, "failed", True, _NOW + 1, False, _KEY, _NOW + 2),
+            *(Counts(1, 2, 3, 4, 5, 6), (_RUN,), "why"),
         ),
     ),
     "v1/source_row": Sample(codec.SOURCE_ROWS, SourceRow(70_000, _NOW)),
@@ -176,6 +176,13 @@ FORMER: Final[dict[str, Sample]] = {
         RunRow(
             *("cancelled", 5, 2, False, _NOW, _NOW + 1, _NOW + 2, _NOW + 3, _NOW + 4, _NOW + 5),
             *(_NOW + 6, "w1", "second", ("ValueError", "no"), b'{"type":"event"}'),
+        ),
+    ),
+    "v1/request": Sample(
+        codec.REQUEST_ROWS,
+        RequestRow(
+            *(_REPLAY, _NOW, "running", True, _NOW + 1, False, _KEY, _NOW + 2),
+            *(Counts(1, 2, 3, 4, 5, 6), (_RUN,)),
         ),
     ),
     "v1/checkpoint": Sample(codec.CHECKPOINTS, None),

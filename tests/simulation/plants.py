@@ -18,13 +18,13 @@ from topology.tables import AppliedRow
 
 
 class _WritesFirst(StepwisePartition):
-    def _commit(self, store: Any, transactions: Any, view: View, applied: AppliedRow) -> AppliedRow:
+    def _commit(self, transactions: Any, store: Any, view: View, applied: AppliedRow) -> AppliedRow:
         """Step 6 before step 5, and then the rest."""
         row = {tables.APPLIED_KEY: codec.APPLIED_ROWS.encode(applied)}
         end = self._setting.cluster.log("state", self._partition.number).end + len(view.changed) + 1
         checkpoint = self._parts.changelog.checkpoint(end)
         store.write(store.batch(view.changed | row, view.derived, checkpoint))
-        return super()._commit(store, transactions, view, applied)
+        return super()._commit(transactions, store, view, applied)
 
 
 @contextmanager

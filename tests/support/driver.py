@@ -5,6 +5,7 @@ Each record is received one ms after the one before, unless it says when, and is
 at once, unless it is produced within `unread`. The watermark moves by `advance` alone.
 """
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from topology import codec, keys
 
 Json = Any
 START_MS = 1_700_000_000_000
+_ERROR = "countermand.error."
 _MEMORY_MIB = 16
 
 
@@ -60,7 +62,11 @@ class Driver:
         self.router_counts: Counter[tuple[str, str]] = Counter()
         self.trigger_errors: list[tuple[str, str]] = []
         self._ids = {topic: topic_id(topic) for topic in self.settings.routed_topics}
-        self._pipeline = Pipeline(ways_of(self.settings), self._ids)
+        self._pipeline = Pipeline(
+            ways_of(self.settings),
+            self._ids,
+            timed_by_producers=[spec.topic for spec in self.settings.input_specs],
+        )
         self._places = [
             (topic, partition)
             for topic in self.settings.routed_topics
@@ -234,7 +240,7 @@ class Driver:
             "reason": reason,
             "body": {name.rstrip("_"): value for name, value in body.items()},
         }
-        self.record(orjson.dumps(record), topic="requests", at=at)
+        self.record(json.dumps(record).encode(), topic="requests", at=at)
         self.replay()
         return request_id
 
@@ -363,8 +369,9 @@ class Driver:
         found = []
         for record in self.cluster.records("dead-letters"):
             error = {
-                name.removeprefix("countermand.error."): cast("bytes", value).decode()
+                name.removeprefix(_ERROR): cast("bytes", value).decode()
                 for name, value in record.headers
+                if name.startswith(_ERROR)
             }
             found.append({"value": (record.value or b"").decode(errors="replace"), **error})
         return found
@@ -385,7 +392,7 @@ class Driver:
     # Routers
 
     def _route(self, records: Iterable[Record]) -> None:
-        self._pipeline.feed(records, self.registry)
+        self._pipeline.feed(records, self.registry, self.now)
         output = self._pipeline.take()
         for letter in output.dead_letters:
             self.cluster.log("dead-letters", 0).append(

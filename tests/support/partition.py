@@ -13,6 +13,7 @@ from streams.joiner.decide.functions import Functions
 from streams.joiner.decide.view import Bounds, Output, Partition, View
 from streams.joiner.figures import Figures
 from streams.joiner.inbox import Inbox, Record
+from streams.joiner.intake import Places
 from streams.joiner.processor import PartitionProcessor, Parts, TopicIds, _applied
 from streams.joiner.store import Memory, Store
 from streams.joiner.transaction import encoded_forwards
@@ -86,7 +87,7 @@ class LogChangelog(Changelog):
     def __init__(self, setting: Setting, partition: int, batch: Callable[[], int]) -> None:
         """`batch` says how many records the next read gives."""
         log = Log("state", topic_id("state"), partition, TOMBSTONES_MS)
-        super().__init__({}, log, Lock(), setting.clock)
+        super().__init__({}, log, Lock(), Places(partition, ()), setting.clock)
         self._log = setting.cluster.log("state", partition)
         self._batch = batch
         self.rows: MemoryRows | None = None
@@ -212,7 +213,7 @@ class StepwisePartition(PartitionProcessor):
     def work(self) -> None:
         """Decide, commit and write until there is nothing more to do."""
         with suppress(Idle):
-            self._work(self.store, self.transactions, self.applied)
+            self._work(self.store, self.transactions, self.applied, lambda: None)
 
     def end(self) -> None:
         """Close everything."""

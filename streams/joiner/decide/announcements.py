@@ -75,7 +75,7 @@ def cancelled(view: View, run_id: bytes, event: EventRow, before: RunRow, cause:
 def progress(view: View, row: RequestRow) -> None:
     """Announce how far this partition is with a request."""
     sample = [keys.run_id_text(run_id) for run_id in row.sample]
-    _progress(view, row.command, row.state, _result(None, row.counts, sample))
+    _progress(view, row.command, row.state, _result(None, row.counts, sample), row.error)
 
 
 def run_answered(view: View, command: CancelRun, outcome: str) -> None:
@@ -121,7 +121,9 @@ def _result(outcome: str | None, counts: Counts, sample: list[str]) -> Json:
     return {"outcome": outcome, **msgspec.structs.asdict(counts), "sample": sample}
 
 
-def _progress(view: View, command: LongRequest | CancelRun, state: str, result: Json) -> None:
+def _progress(
+    view: View, command: LongRequest | CancelRun, state: str, result: Json, error: str = ""
+) -> None:
     text = keys.run_id_text(command.request.id)
     record = {
         "v": 1,
@@ -131,7 +133,7 @@ def _progress(view: View, command: LongRequest | CancelRun, state: str, result: 
         "state": state,
         **result,
         "updated_at": view.now,
-        "error": None,
+        "error": error or None,
     }
     key = f"{text}/{view.partition}"
     view.emit("request-progress", key.encode(), orjson.dumps(record), [])

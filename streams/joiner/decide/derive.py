@@ -3,6 +3,7 @@
 A derived row is not in the changelog; a restore makes the same row again.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
@@ -15,6 +16,8 @@ from topology.tables import LETTERS, REGISTERED, EventRow, RunRow
 Get: TypeAlias = Callable[[bytes], bytes | None]
 # Rows by their keys; None deletes a row.
 Rows: TypeAlias = dict[bytes, bytes | None]
+# By how much the number of runs changes, by slug and version.
+Runs: TypeAlias = defaultdict[tuple[str, int], int]
 
 
 def run_rows(run_id: bytes, event: EventRow, run: RunRow | None) -> dict[bytes, bytes]:
@@ -83,13 +86,14 @@ def restored(get: Get, facts: Mapping[bytes, bytes | None]) -> Rows:
     `get` reads the rows as they were before the facts.
     """
     derived: Rows = {}
+    runs_of: Runs = defaultdict(int)
     done = set()
     for key, value in facts.items():
         if key[0] in tables.RUN_SPACES:
             run_id = key[tables.RUN_OF_ROW]
             if run_id not in done:
                 done.add(run_id)
-                _restore_run(get, facts, run_id, derived)
+                _restore_run(get, facts, run_id, derived, runs_of)
         elif key[0] in tables.HELD_SPACES:
             timer = tables.timer_key(tables.held_until(key), key)
             derived[timer] = None if value is None else b""
@@ -98,6 +102,9 @@ def restored(get: Get, facts: Mapping[bytes, bytes | None]) -> Rows:
                 derived[timer] = None
             for timer in request_timer(key, value):
                 derived[timer] = b""
+    for version, change in runs_of.items():
+        key = tables.runs_of_version_key(*version)
+        derived[key] = tables.counted(tables.count_of(get(key)) + change)
     return derived
 
 
@@ -108,7 +115,7 @@ def request_timer(key: bytes, value: bytes | None) -> list[bytes]:
 
 
 def _restore_run(
-    get: Get, facts: Mapping[bytes, bytes | None], run_id: bytes, derived: Rows
+    get: Get, facts: Mapping[bytes, bytes | None], run_id: bytes, derived: Rows, runs_of: Runs
 ) -> None:
     event_key, run_key = tables.event_row_key(run_id), tables.run_row_key(run_id)
     old_event = get(event_key)
@@ -121,14 +128,14 @@ def _restore_run(
         derived.update(dict.fromkeys(run_rows(run_id, event, run)))
         if event_key in facts:
             _restore_occurrences(get, event, run_id, derived, present=False)
-            _restore_number(get, event, -1, derived)
+            runs_of[event.slug, event.version] -= 1
     if new_event is not None:
         event = codec.EVENT_ROWS.decode(new_event)
         run = codec.RUN_ROWS.decode(new_run) if new_run is not None else None
         derived.update(run_rows(run_id, event, run))
         if event_key in facts:
             _restore_occurrences(get, event, run_id, derived, present=True)
-            _restore_number(get, event, 1, derived)
+            runs_of[event.slug, event.version] += 1
 
 
 def _restore_occurrences(
@@ -137,9 +144,3 @@ def _restore_occurrences(
     key = occurrences_key(event, run_id)
     before = derived[key] if key in derived else get(key)
     derived[key] = occurrences(before, run_id, present=present)
-
-
-def _restore_number(get: Get, event: EventRow, change: int, derived: Rows) -> None:
-    key = tables.runs_of_version_key(event.slug, event.version)
-    before = derived[key] if key in derived else get(key)
-    derived[key] = tables.counted(tables.count_of(before) + change)

@@ -23,7 +23,8 @@ RUNNING = "running"
 QUEUED = "queued"
 DONE = "done"
 STOPPED = "stopped"
-FINISHED = frozenset({DONE, STOPPED})
+FAILED = "failed"
+FINISHED = frozenset({DONE, STOPPED, FAILED})
 
 
 class Tally:
@@ -93,6 +94,14 @@ def finish(row: RequestRow, state: str) -> RequestRow:
 def forget(view: View, key: bytes) -> None:
     """Remove the row of a request that is over, when its timer fires."""
     view.put(key, None)
+
+
+def fail(view: View, key: bytes, error: str) -> None:
+    """End a request that can't be decided on; what it has done stays done."""
+    value = view.get(key)
+    if value is not None:
+        row = finish(codec.REQUEST_ROWS.decode(value), FAILED)
+        write(view, msgspec.structs.replace(row, error=error[: limits.ERROR_MESSAGE_BYTES]))
 
 
 def write_done(view: View, row: RequestRow) -> None:

@@ -1,15 +1,17 @@
 """Works off long jobs in slices: one bounded step per transaction, between commands (S24)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from streams.joiner.decide import requests
+from streams.joiner.decide import requests, runs
 from streams.joiner.decide.commands import cancel_events, listen, meetings
 from streams.joiner.decide.kinds import KINDS
+from streams.joiner.decide.poison import deciding_on
 from streams.joiner.decide.requests import Decide, Tally
-from streams.joiner.decide.view import View
+from streams.joiner.decide.view import Refused, View
 from topology import codec, limits, tables
+from topology.records import Position
 from topology.tables import (
     LISTED_RUN,
     DeliveryRow,
@@ -20,14 +22,58 @@ from topology.tables import (
 )
 
 
-def work(view: View, keys: Iterable[bytes]) -> None:
-    """Do a slice of each of some work rows, until this transaction's share is used up."""
+def work(view: View, keys: Iterable[bytes], given_up: Mapping[bytes, str]) -> None:
+    """Do a slice of each of some work rows, until this transaction's share is used up.
+
+    The rows of the keys in `given_up` can't be decided on, for the reasons there.
+
+    Raises:
+        PoisonError: another one can't be decided on.
+    """
     left = view.bounds.slice_decisions
     for key in keys:
         if left <= 0 or view.is_full():
             break
-        left -= _slice(view, key)
+        with deciding_on(key):
+            if key in given_up:
+                _give_up(view, key, given_up[key])
+            else:
+                left -= _slice(view, key)
         view.worked.append(key)
+
+
+def _give_up(view: View, key: bytes, error: str) -> None:
+    """Go on without a work row: its request fails, its event becomes a dead letter."""
+    view.count("undecidable_rows")
+    if key[:1] == tables.REQUESTS:
+        requests.fail(view, key, error)
+        return
+    refused = _event_of(view, key)
+    view.put(key, None)
+    if refused is not None:
+        position, event = refused
+        view.refuse(Refused(position, event, "undecidable", f"its work can't be done: {error}"))
+    if key[:1] == tables.MEETINGS:
+        meetings.leave(view, key)
+
+
+def _event_of(view: View, key: bytes) -> tuple[Position, bytes] | None:
+    """Where the event lies that a work row works for, and its JSON."""
+    if key[:1] == tables.MEETINGS:
+        run = runs.registered(view, key[tables.RUN_OF_ROW])
+        return run.event.position, run.event.event
+    value = view.get(key)
+    assert value is not None, "a work row that is known exists"
+    if key[:1] == tables.FAN_OUTS:
+        cancel = codec.FAN_OUT_ROWS.decode(value).cancel
+        return cancel.at, cancel.event
+    match codec.WORK_ROWS.decode(value):
+        case PostponedCancel(cancel=cancel):
+            return cancel.at, cancel.event
+        case DeliveryRow(cursor=cursor):
+            held = cancel_events.held_cancels(view, key[tables.DELIVERY_MATCH_KEY], cursor)
+            return next(((cancel.at, cancel.event) for _, cancel in held), None)
+    return None
 
 
 def _slice(view: View, key: bytes) -> int:

@@ -32,13 +32,41 @@ def fire(view: View, row_key: bytes) -> None:
         _fire_unfinished(view, run)
 
 
-def _put_off(view: View, row_key: bytes) -> None:
+def end_misdated(view: View, row_key: bytes) -> None:
+    """End what waits for a time that only a wrong clock can have given it (S38).
+
+    A run expires, and goes when the same is asked once more; a held row goes, a request fails.
+    """
+    view.count("misdated_rows")
+    if row_key[:1] == tables.REQUESTS:
+        requests.fail(view, row_key, "it waits for a time that lies years ahead")
+        return
+    if row_key[:1] != tables.EVENTS:
+        view.put(row_key, None)
+        return
+    run = runs.load(view, row_key[tables.RUN_OF_ROW])
+    if run is not None and run.ended:
+        runs.remove(view, run)
+    elif run is not None:
+        _expire(view, run)
+
+
+def give_up(view: View, row_key: bytes, error: str) -> None:
+    """Go on though a timer can't be fired: its request fails; all else is tried in an hour."""
+    view.count("undecidable_rows")
+    if row_key[:1] == tables.REQUESTS:
+        requests.fail(view, row_key, error)
+    else:
+        _put_off(view, row_key, limits.HOUR_MS)
+
+
+def _put_off(view: View, row_key: bytes, by_ms: int = _PUT_OFF_MS) -> None:
     """Let a timer fire a little later, since a run has yet to meet what was held for it.
 
     Not at once again: many such timers would keep those behind them from firing. The row may be
     changed or gone by then. A restore makes the timer as it was at first; then it is put off again.
     """
-    view.derive(tables.timer_key(view.watermark + _PUT_OFF_MS, row_key), b"")
+    view.derive(tables.timer_key(view.watermark + by_ms, row_key), b"")
 
 
 def _fire_held(view: View, key: bytes) -> None:
@@ -93,8 +121,12 @@ def _fire_unfinished(view: View, run: Run) -> None:
             if what == "lease":
                 view.count("leases_ended")
         case "expire":
-            runs.change(view, run, Status.EXPIRED, ended_at=view.now, dispatch=False)
+            _expire(view, run)
         case _:
             cause = Cause(what)
             runs.cancel(view, run, cause, runs.cause(cause))
             view.delayed(due)
+
+
+def _expire(view: View, run: Run) -> None:
+    runs.change(view, run, Status.EXPIRED, ended_at=view.now, dispatch=False)

@@ -1,13 +1,18 @@
 """Decides what one transaction does: timers that are due, a slice of long work, then input."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
 
 from streams.errors import StoreError
 from streams.joiner.decide import entries, forwarded, requests, slices, timers
+from streams.joiner.decide.poison import deciding_on
 from streams.joiner.decide.sources import Source
 from streams.joiner.decide.view import View
 from topology import limits, tables
 from topology.records import CommandBatch, Forward, ForwardedMatch
+
+_NONE: Final[Mapping[bytes, str]] = MappingProxyType({})
 
 
 class Input:
@@ -36,7 +41,7 @@ class Input:
         return {number for entry, number in self.refused if entry == at} if self.refused else ()
 
 
-class PoisonError(Exception):
+class UndecidableError(Exception):
     """A command can't be decided: number `place[1]` of entry `place[0]` of a record."""
 
     def __init__(self, record: Input, place: tuple[int, int], error: Exception) -> None:
@@ -55,21 +60,24 @@ def room(inputs: Sequence[Input]) -> int:
     return max(0, limits.INTAKE_COMMANDS - sum(record.size - record.done for record in inputs))
 
 
-def decide_batch(
+def decide_batch(  # noqa: PLR0913, PLR0917  # what one transaction decides on
     view: View,
     inputs: Sequence[Input],
     sources: frozenset[Source],
     due: Sequence[bytes] = (),
     work: Sequence[bytes] = (),
+    given_up: Mapping[bytes, str] = _NONE,
 ) -> list[int]:
     """Decide until the input ends or the transaction is full.
 
     `sources` are those whose minimum is the watermark, `due` the keys of timers, `work` the keys of
-    work rows in the order of their turns. Timers that didn't fit are not in `view.derived`.
+    work rows in the order of their turns. Those in `given_up` can't be decided on, for the reasons
+    there. Timers that didn't fit are not in `view.derived`.
     Returns how many entries, or forwarded commands, are decided of each record that was reached.
 
     Raises:
-        PoisonError: a command can't be decided; refuse it and decide again on a new view.
+        UndecidableError: a command can't be decided; refuse it and decide again on a new view.
+        PoisonError: a timer or a work row can't be; give it up and decide again on a new view.
         StoreError: the rows can't be read, or don't fit each other.
     """
     view.allow(view.bounds.timers)
@@ -77,9 +85,13 @@ def decide_batch(
         if view.is_full():
             break
         view.derive(timer, None)
-        timers.fire(view, timer[tables.TIMER_ROW])
+        with deciding_on(timer):
+            if timer in given_up:
+                timers.give_up(view, timer[tables.TIMER_ROW], given_up[timer])
+            else:
+                timers.fire(view, timer[tables.TIMER_ROW])
     view.allow(view.bounds.slice)
-    slices.work(view, work)
+    slices.work(view, work, given_up)
     view.allow(view.bounds.input)
     left = limits.INTAKE_COMMANDS
     reached = []
@@ -89,13 +101,25 @@ def decide_batch(
         if at < record.size:
             break
         if isinstance(record.body, CommandBatch):
-            view.sources.complete(record.body.topics, record.body.progress)
-            view.watermark = max(view.watermark, view.sources.complete_until(sources))
+            _complete(view, record, record.body, sources)
+    finish(view)
+    return reached
+
+
+def finish(view: View) -> None:
+    """Write and tell what follows from all decisions of a transaction."""
     for key, row in view.sources.changed_rows():
         view.put(key, row)
     requests.tell(view)
     view.keep_versions()
-    return reached
+
+
+def _complete(view: View, record: Input, batch: CommandBatch, sources: frozenset[Source]) -> None:
+    try:
+        view.sources.complete(batch.topics, batch.progress)
+    except (IndexError, OverflowError) as error:  # a source that no batch can have
+        raise UndecidableError(record, (record.size, 0), error) from error
+    view.watermark = max(view.watermark, view.sources.complete_until(sources))
 
 
 def _decide_from(view: View, record: Input, at: int, left: int) -> tuple[int, int]:
@@ -110,7 +134,7 @@ def _decide_from(view: View, record: Input, at: int, left: int) -> tuple[int, in
     except StoreError:
         raise  # the disk fails, not the command
     except Exception as error:  # one bad command must not stop a partition
-        raise PoisonError(record, (at, view.number), error) from error
+        raise UndecidableError(record, (at, view.number), error) from error
     return at, left
 
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from streams.errors import DamagedStoreError
 from streams.functions.compiled import CompiledFunction
-from streams.joiner.decide.functions import Functions
+from streams.joiner.decide.functions import UNUSABLE, Functions
 from streams.joiner.decide.recent import Recent
 from streams.joiner.decide.sources import Sources
 from streams.matching import Meter
@@ -301,7 +301,10 @@ class View:
             assert row is not None, f"no version {version} of {slug} in this partition"
             return row
 
-        return self.functions.get(slug, version, body)
+        try:
+            return self.functions.get(slug, version, body)
+        except UNUSABLE as error:
+            return self.functions.stand_in(slug, version, error)
 
     def learn(self, definition: Definition) -> CompiledFunction:
         """The compiled version that a run registers with; its first run writes it as a row."""

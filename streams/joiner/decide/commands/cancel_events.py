@@ -116,6 +116,9 @@ def decide_match(view: View, event: CancelEvent, run: Run, rule: int) -> None:
         view.count("matches_ignored")
         return
     compiled = view.function(run.event.slug, run.event.version)
+    if rule >= len(compiled.rules):
+        _unanswered(view, run, rule, "its version can't be used")
+        return
     if _matches(view, event, run, compiled.rules[rule]):
         cause = _cause(view, event, run, compiled.rules[rule])
         runs.cancel(view, run, Cause.EVENT, cause)
@@ -151,11 +154,16 @@ def _matches(view: View, event: CancelEvent, run: Run, rule: CompiledRule) -> bo
     try:
         return rule.matches(ours, theirs, view.meter)
     except (EvaluationError, BudgetError) as error:
-        view.count("evaluation_errors")
-        view.evaluation_errors.append((run.event.slug, rule.index, str(error)))
+        _unanswered(view, run, rule.index, str(error))
         if isinstance(error, BudgetError):
             _refuse(view, event, run.event.slug, f"cancel_on[{rule.index}]: {error}")
         return False
+
+
+def _unanswered(view: View, run: Run, rule: int, error: str) -> None:
+    """Count that a rule has no answer for a run: no match (S16)."""
+    view.count("evaluation_errors")
+    view.evaluation_errors.append((run.event.slug, rule, error))
 
 
 def _refuse(view: View, event: CancelEvent, slug: str, error: str) -> None:

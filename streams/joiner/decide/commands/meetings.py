@@ -93,6 +93,11 @@ def go_on(view: View, key: bytes, row: MeetingRow) -> int:
     return done + 1
 
 
+def leave(view: View, key: bytes) -> None:
+    """Let a run go on that can't meet all that was held for it; its row is removed already."""
+    _dispatch(view, runs.registered(view, key[tables.RUN_OF_ROW]))
+
+
 def _steps(view: View, run: Run, row: MeetingRow) -> Iterator[MeetingRow]:
     """Meet one thing after the other; the row of what is left, after each."""
     for one in _held_cancels(view, run.id, run.event, row):

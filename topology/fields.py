@@ -1,0 +1,17 @@
+"""Types of fields in JSON records that anybody may write: what is beyond them is refused (S38)."""
+
+from typing import Annotated, TypeAlias
+
+from msgspec import Meta
+
+from topology import limits
+from topology.keys import TIME_END_MS
+
+# A time in ms since 1970, and a duration in ms.
+Time: TypeAlias = Annotated[int, Meta(ge=0, lt=TIME_END_MS)]
+Duration: TypeAlias = Annotated[int, Meta(ge=0, le=limits.LONGEST_MS)]
+# Announcements write names of apps and functions into JSON as they are.
+Name: TypeAlias = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z", max_length=limits.SLUG_CHARS)
+]
+EventName: TypeAlias = Annotated[str, Meta(min_length=1, max_length=limits.EVENT_NAME_CHARS)]
