@@ -63,7 +63,7 @@ FORWARDS: Final = Codec(tuple[records.Forward, ...], 1)
 EVENT_ROWS: Final = Codec(tables.EventRow, 2)
 RUN_ROWS: Final = Codec(tables.RunRow, 2)
 SOURCE_ROWS: Final = Codec(tables.SourceRow, 1)
-APPLIED_ROWS: Final = Codec(tables.AppliedRow, 1)
+APPLIED_ROWS: Final = Codec(tables.AppliedRow, 2)
 LISTENER_ROWS: Final = Codec(tables.ListenerRow, 1)
 HELD_ROWS: Final[Codec[tables.HeldRow]] = Codec(tables.HeldRow, 1)  # type: ignore[arg-type]  # a union of types
 # Only the newest version is read: a disk of another format is wiped, and restored.

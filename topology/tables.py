@@ -129,7 +129,8 @@ class AppliedRow(Struct, array_like=True, frozen=True):
     """How far a partition is: the last offsets applied (-1: none) and the watermark (ms).
 
     `commands_id` and `forwards_id` are the ids of the topics that the offsets belong to: a topic
-    that is recreated has another id. `pending` is the number of unfinished runs.
+    that is recreated has another id. `pending` is the number of unfinished runs. `partitions` is
+    the shared count for which all rows of the partition were made (0: an older release's row).
     """
 
     commands: int = -1
@@ -138,6 +139,7 @@ class AppliedRow(Struct, array_like=True, frozen=True):
     commands_id: bytes = b""
     forwards_id: bytes = b""
     pending: int = 0
+    partitions: int = 0
 
 
 class SourceRow(Struct, array_like=True, frozen=True):

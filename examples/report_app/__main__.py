@@ -26,7 +26,6 @@ from streams.errors import CountermandError
 from streams.local.stack import Stack
 
 _APP: Final = "examples.report_app.functions:app"
-_PARTITIONS: Final = 4
 _READY_S: Final = 60.0
 _POLL_S: Final = 0.2
 _TAIL_LINES: Final = 5
@@ -44,7 +43,6 @@ class Programs:
         self._running: dict[str, GuardedProcess] = {}
         self._environment = os.environ | {
             "COUNTERMAND_KAFKA_BOOTSTRAP_SERVERS": kafka.kafka_bootstrap_servers,
-            "COUNTERMAND_PARTITIONS": str(kafka.partitions),
             "COUNTERMAND_STATE_DIR": str(settings.data_dir / "worker"),
             "REPORT_APP_DATA_DIR": str(settings.data_dir),
             "REPORT_APP_DATABASE_URL": settings.database_url,
@@ -106,8 +104,6 @@ def running(settings: Settings, port: int, tell: Callable[[str], None]) -> Itera
     with ExitStack() as started:
         stack = None
         if not kafka.bootstrap_given:
-            if kafka.source("partitions") == "default":
-                kafka = kafka.model_copy(update={"partitions": _PARTITIONS})
             folder = settings.data_dir / "countermand"
             stack = started.enter_context(Stack(kafka, folder, say=tell))
             kafka = stack.settings

@@ -13,6 +13,7 @@ from sqlalchemy import Engine, text
 from streams import logs
 from streams.api.app import create_app
 from streams.api.call.auth import Authenticator
+from streams.api.call.partition_count import PartitionCount
 from streams.api.call.request_writer import RequestWriter
 from streams.api.call.service import Service
 from streams.api.catalogue import Catalogue
@@ -39,11 +40,11 @@ def run_api(settings: Settings) -> None:
         TopicsError: a topic is missing, or made the wrong way.
         DatabaseError: the database can't be used.
     """
-    _check_topics(settings)
+    partitions = _shared_count(settings)
     # Uvicorn raises its signal again once it has stopped: caught here, so that all is closed.
     with (
         stopped_by_signals(threading.Event()),
-        open_service(settings) as service,
+        open_service(settings, partitions) as service,
         listening(settings) as listener,
     ):
         log.info("API serves", host=settings.api_host, port=listener.getsockname()[1])
@@ -67,8 +68,11 @@ def server(app: FastAPI) -> uvicorn.Server:
 
 
 @contextmanager
-def open_service(settings: Settings) -> Iterator[Service]:
-    """The service of a process; closed at the end of the block."""
+def open_service(settings: Settings, partitions: int | None = None) -> Iterator[Service]:
+    """The service of a process; closed at the end of the block.
+
+    `partitions` is the count that topics share; None: Kafka is asked when it is needed.
+    """
     engine = open_database(settings)
     producer = AckedProducer(settings)
     catalogue = Catalogue(settings)
@@ -79,6 +83,7 @@ def open_service(settings: Settings) -> Iterator[Service]:
     try:
         yield Service(
             settings=settings,
+            partitions=PartitionCount(settings, partitions),
             engine=engine,
             authenticator=Authenticator(engine),
             writer=RequestWriter(settings, engine, producer),
@@ -103,12 +108,17 @@ def _answers(engine: Engine) -> Check:
     return check
 
 
-def _check_topics(settings: Settings) -> None:
-    """Refuse wrong topics; unreachable brokers are only logged, as they may also fail later."""
+def _shared_count(settings: Settings) -> int | None:
+    """The topics' partition count; None if no broker answers, as that may also happen later.
+
+    Raises:
+        TopicsError: a topic is missing, or made the wrong way.
+    """
     try:
-        check_topics(settings)
+        return check_topics(settings).partitions
     except UnreachableError as error:
         log.warning("Kafka doesn't answer: what needs it answers 503", error=str(error))
+        return None
 
 
 @contextmanager

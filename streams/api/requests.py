@@ -47,11 +47,12 @@ def find_with_progress(service: Service, kind: str, request_id: str) -> tuple[Ro
     """The row of one request, and how far it is.
 
     Raises:
-        ProblemError: as `find_request`.
+        ProblemError: as `find_request`, and 503 where the partition count isn't known yet.
     """
+    partitions = service.partitions.get()
     with service.engine.connect() as connection:
         row = find_request(connection, kind, request_id)
-        progress = read_progress(connection, [request_id], service.settings.partitions)
+        progress = read_progress(connection, [request_id], partitions)
     return row, progress[request_id]
 
 
@@ -62,10 +63,11 @@ def list_requests(
     query = select(REQUESTS).where(REQUESTS.c.type == kind)
     if asked.function_id is not None:
         query = query.where(REQUESTS.c.function_id == asked.function_id)
+    partitions = service.partitions.get()
     with service.engine.connect() as connection:
         rows, last_id = fetch(connection, query, REQUESTS.c.request_id, asked)
         ids = [row["request_id"] for row in rows]
-        progress = read_progress(connection, ids, service.settings.partitions)
+        progress = read_progress(connection, ids, partitions)
     return [(row, progress[row["request_id"]]) for row in rows], last_id
 
 

@@ -19,7 +19,6 @@ from streams.cli.up import end_on_signals
 from streams.local.demo import EXPECTED, Expected, Outcome, play
 from streams.local.stack import Stack
 
-_PARTITIONS: Final = 4
 _KEPT_VARIABLE: Final = "COUNTERMAND_CACHE_DIR"
 
 
@@ -29,7 +28,7 @@ def demo(*, json: options.Json = False) -> None:
         # The demo is on its own broker, whatever cluster the environment speaks of.
         if name != _KEPT_VARIABLE:
             del os.environ[name]
-    settings = load_settings(partitions=_PARTITIONS)
+    settings = load_settings()
     end_on_signals()
     with (
         tempfile.TemporaryDirectory(prefix="countermand-demo-") as folder,

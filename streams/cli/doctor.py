@@ -26,7 +26,6 @@ ShowSettings = Annotated[
 def doctor(
     *,
     show_settings: ShowSettings = False,
-    partitions: options.Count = None,
     state_dir: options.StateDir = None,
     json: options.Json = False,
     bootstrap_servers: options.Bootstrap = None,
@@ -36,7 +35,6 @@ def doctor(
     settings = load_settings(
         bootstrap_servers=bootstrap_servers,
         topic_prefix=topic_prefix,
-        partitions=partitions,
         state_dir=state_dir,
     )
     results = []

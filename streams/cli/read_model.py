@@ -22,7 +22,6 @@ def rebuild(
     *,
     bootstrap_servers: options.Bootstrap = None,
     topic_prefix: options.Prefix = None,
-    partitions: options.Count = None,
     state_dir: options.StateDir = None,
     json: options.Json = False,
 ) -> None:
@@ -30,7 +29,6 @@ def rebuild(
     settings = load_settings(
         bootstrap_servers=bootstrap_servers,
         topic_prefix=topic_prefix,
-        partitions=partitions,
         state_dir=state_dir,
     )
     with progress(unit="offsets") as bar:

@@ -9,7 +9,6 @@ def router(
     *,
     bootstrap_servers: options.Bootstrap = None,
     topic_prefix: options.Prefix = None,
-    partitions: options.Count = None,
     web_port: options.WebPort = None,
     log_format: options.LogFormat = None,
     log_level: options.LogLevel = None,
@@ -18,7 +17,6 @@ def router(
     settings = configured(
         bootstrap_servers=bootstrap_servers,
         topic_prefix=topic_prefix,
-        partitions=partitions,
         web_port=web_port,
         log_format=log_format,
         log_level=log_level,

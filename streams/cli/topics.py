@@ -44,22 +44,19 @@ def create(
         out(f"mended {name}")
     say(
         f"{len(done.created)} created, {len(done.existing)} there already, "
-        f"replication factor {done.replication_factor}"
+        f"{done.partitions} partitions, replication factor {done.replication_factor}"
     )
 
 
 @app.command()
 def check(
     *,
-    partitions: options.Count = None,
     json: options.Json = False,
     bootstrap_servers: options.Bootstrap = None,
     topic_prefix: options.Prefix = None,
 ) -> None:
     """Compare the topics with what router and joiner need; exit code 6 if they won't start."""
-    settings = load_settings(
-        bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix, partitions=partitions
-    )
+    settings = load_settings(bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix)
     report = inspect_topics(settings)
     if json:
         json_out(as_json(report))
@@ -80,6 +77,7 @@ def as_json(report: TopicsReport) -> dict[str, object]:
     """The report as `--json` prints it."""
     return {
         "ok": not report.errors,
+        "partitions": report.partitions,
         "event_bytes": report.event_bytes,
         "topics": {
             state.name: {

@@ -17,7 +17,6 @@ from streams.settings import Settings
 
 _DEFAULT_PORT: Final = 9092
 _DEFAULT_API_PORT: Final = 8420
-_PARTITIONS: Final = 4
 _WATCH_S: Final = 0.5
 
 DataDir = Annotated[Path, typer.Option(help="Where records and state are kept.")]
@@ -36,10 +35,9 @@ def up(
     topic_prefix: options.Prefix = None,
 ) -> None:
     """Run Kafka (unless one is given), topics and all processes here until Ctrl-C."""
-    settings = load_settings(bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix)
-    counted = "partitions" in settings.model_fields_set
-    if partitions is not None or not counted:
-        settings = settings.model_copy(update={"partitions": partitions or _PARTITIONS})
+    settings = load_settings(
+        bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix, partitions=partitions
+    )
     end_on_signals()
     try:
         stack = Stack(

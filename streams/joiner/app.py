@@ -63,7 +63,7 @@ class Joiner:
         ids = {
             name: report.topics[full].id for name, full in names.items() if full in report.topics
         }
-        self._partitions = report.topics[names["commands"]].partitions
+        self._partitions = report.partitions
         self._state_id = ids["state"]
         self._tombstones_ms = int(report.topics[names["state"]].config["delete.retention.ms"])
         self._ids = TopicIds(ids["commands"], ids["forwards"])

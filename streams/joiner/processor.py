@@ -187,6 +187,7 @@ class PartitionProcessor:
             if self._stopping.is_set():
                 return
             applied = _applied(store)
+            _check_count(applied.partitions, self._partition)
             self._check_input(applied)
             reader = self._forward_reader(applied)  # 3
             life.callback(reader.stop)
@@ -360,6 +361,7 @@ class PartitionProcessor:
             commands_id=self._parts.ids.commands,
             forwards_id=self._parts.ids.forwards,
             pending=applied.pending + view.pending,
+            partitions=self._partition.of,
         )
 
     def _commit(
@@ -385,6 +387,19 @@ class PartitionProcessor:
 def _applied(store: Store) -> AppliedRow:
     value = store.get(tables.APPLIED_KEY)
     return codec.APPLIED_ROWS.decode(value) if value is not None else AppliedRow()
+
+
+def _check_count(noted: int, partition: Partition) -> None:
+    """Check that the rows were made for as many partitions as this process knows of.
+
+    Raises:
+        LostInputError: they were not, so rows lie elsewhere than input would look for them.
+    """
+    if noted not in {0, partition.of} or partition.number >= partition.of:
+        raise LostInputError(
+            f"This partition's rows were made for {noted or partition.of} partitions, and the "
+            "topics have another number: it is fixed for life. Run: countermand topics check"
+        )
 
 
 def _check_offset(topic: str, applied: int, low: int, high: int, *, same: bool) -> None:

@@ -1,5 +1,6 @@
 """Finds how topics differ from `topology.topics`, and says what mends each difference."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -42,24 +43,57 @@ def find(
     found: Mapping[str, TopicState], specs: Mapping[str, TopicSpec], settings: Settings
 ) -> list[Finding]:
     """Every difference between the topics that exist (`found`) and those that must (`specs`)."""
-    other_count = _other_count(found, specs, settings)
-    findings = [] if other_count is None else [other_count]
+    shared = shared_count(found, specs)
+    findings = []
     for name, spec in specs.items():
         state = found.get(name)
         if state is None:
             findings.append(_missing(name, settings))
             continue
         findings += _differences(state, spec)
-        counted = spec.partitions is Partitions.SHARED and other_count is not None
-        findings += [] if counted else _wrong_partitions(state, spec, settings)
+        findings += _wrong_partitions(state, partition_count(spec, shared), settings)
     if event_limit(found, specs) <= 0:
         findings.append(_too_small(found, specs))
     return findings
 
 
-def partition_count(spec: TopicSpec, settings: Settings) -> int:
-    """How many partitions a topic is made with."""
-    return 1 if spec.partitions is Partitions.ONE else settings.partitions
+def shared_count(found: Mapping[str, TopicState], specs: Mapping[str, TopicSpec]) -> int:
+    """The partition count of the topics that share one; 0 if none of them exists.
+
+    If they disagree, it is that of most of them; among equals the smallest, since partitions can be
+    added to a topic but not taken away.
+    """
+    shared = [found[name] for name in found if specs[name].partitions is Partitions.SHARED]
+    counts = Counter(state.partitions for state in shared)
+    return max(counts, key=lambda count: (counts[count], -count), default=0)
+
+
+def partition_count(spec: TopicSpec, shared: int) -> int | None:
+    """How many partitions a topic must have, beside topics that share a count; None: any number."""
+    return {Partitions.ONE: 1, Partitions.SHARED: shared, Partitions.FREE: None}[spec.partitions]
+
+
+def other_count(topic: str, noted: int, shared: int) -> Finding:
+    """The finding that the joiners' rows, in the topic `state`, were made for another count."""
+    return Finding(
+        topic,
+        Severity.ERROR,
+        f"its rows were made for {noted} partitions, and the topics have {shared}: runs lie in "
+        "other partitions than their events would go to",
+        "The count is fixed for life, and Kafka takes no partitions away: delete all topics that "
+        "share it, with all that they hold, and run: countermand topics create --partitions "
+        f"{shared}",
+    )
+
+
+def unknown_count(topic: str, reason: str) -> Finding:
+    """The finding that this process may not read which count the joiners have noted."""
+    return Finding(
+        topic,
+        Severity.WARNING,
+        f"can't be read ({reason}): only joiners see whether it was made for as many partitions",
+        "Give this user the right to read it",
+    )
 
 
 def _message_bytes(state: TopicState) -> int:
@@ -109,9 +143,8 @@ def _differences(state: TopicState, spec: TopicSpec) -> list[Finding]:
     return findings
 
 
-def _wrong_partitions(state: TopicState, spec: TopicSpec, settings: Settings) -> list[Finding]:
-    expected = partition_count(spec, settings)
-    if spec.partitions is Partitions.FREE or state.partitions == expected:
+def _wrong_partitions(state: TopicState, expected: int | None, settings: Settings) -> list[Finding]:
+    if expected in {None, state.partitions}:
         return []
     problem = f"{state.partitions} partitions, not {expected}"
     remedy = (
@@ -120,21 +153,3 @@ def _wrong_partitions(state: TopicState, spec: TopicSpec, settings: Settings) ->
         f"--delete --topic {state.name}; countermand topics create"
     )
     return [Finding(state.name, Severity.ERROR, problem, remedy)]
-
-
-def _other_count(
-    found: Mapping[str, TopicState], specs: Mapping[str, TopicSpec], settings: Settings
-) -> Finding | None:
-    """The finding that the setting is wrong: all shared topics agree on another partition count."""
-    shared = [s for s in found.values() if specs[s.name].partitions is Partitions.SHARED]
-    counts = {state.partitions for state in shared}
-    if len(counts) != 1 or counts == {settings.partitions}:
-        return None
-    count = counts.pop()
-    return Finding(
-        settings.topic(topics.COMMANDS),
-        Severity.ERROR,
-        f"it and the {len(shared) - 1} topics that share its count have {count} partitions, "
-        f"COUNTERMAND_PARTITIONS is {settings.partitions}",
-        f"Set COUNTERMAND_PARTITIONS={count}: the count is fixed for life",
-    )

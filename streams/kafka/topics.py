@@ -15,7 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
     ResourceType,
 )
 
-from streams.errors import TopicsError
+from streams.errors import KafkaRefusedError, TopicsError
 from streams.kafka.admin import (
     TIMEOUT_S,
     TopicState,
@@ -30,8 +30,12 @@ from streams.kafka.findings import (
     event_limit,
     find,
     grouped,
+    other_count,
     partition_count,
+    shared_count,
+    unknown_count,
 )
+from streams.kafka.noted import noted_count
 from streams.settings import Settings
 from topology import topics
 from topology.topics import Owner, TopicSpec
@@ -48,11 +52,19 @@ _OUTPUTS: Final = (
 
 @dataclass(frozen=True)
 class TopicsReport:
-    """The result of a check; `event_bytes` is the size of the largest event that fits."""
+    """The result of a check.
+
+    Attributes:
+        topics: The topics that exist, by full name.
+        findings: What is wrong with them.
+        event_bytes: The size of the largest event that fits.
+        partitions: The partition count that topics share; 0 if there is none of them.
+    """
 
     topics: Mapping[str, TopicState]
     findings: tuple[Finding, ...]
     event_bytes: int
+    partitions: int
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -67,12 +79,16 @@ class TopicsReport:
 
 @dataclass
 class Created:
-    """The topics, by full name, that `create_topics` made, found there, or changed."""
+    """The topics, by full name, that `create_topics` made, found there, or changed.
+
+    `partitions` is the count that those of Countermand's topics have which share one.
+    """
 
     created: list[str] = field(default_factory=list)
     existing: list[str] = field(default_factory=list)
     mended: list[str] = field(default_factory=list)
     replication_factor: int = 0
+    partitions: int = 0
 
 
 def check_topics(settings: Settings) -> TopicsReport:
@@ -96,8 +112,20 @@ def inspect_topics(settings: Settings) -> TopicsReport:
     """
     specs = expected_topics(settings)
     found = describe_topics(admin_client(settings), specs)
+    shared = shared_count(found, specs)
     findings = find(found, specs, settings)
-    return TopicsReport(found, tuple(findings), event_limit(found, specs))
+    if (state := settings.topic(topics.STATE)) in found:
+        findings += _compared_with_rows(settings, state, shared)
+    return TopicsReport(found, tuple(findings), event_limit(found, specs), shared)
+
+
+def _compared_with_rows(settings: Settings, state: str, shared: int) -> list[Finding]:
+    """What is wrong about the count that joiners have noted in the topic `state`."""
+    try:
+        noted = noted_count(settings, state)
+    except KafkaRefusedError as error:
+        return [unknown_count(state, str(error))]
+    return [other_count(state, noted, shared)] if noted not in {0, shared} else []
 
 
 def expected_topics(settings: Settings) -> dict[str, TopicSpec]:
@@ -107,11 +135,15 @@ def expected_topics(settings: Settings) -> dict[str, TopicSpec]:
     return inputs | own
 
 
-def create_topics(settings: Settings, *, mend: bool = False) -> Created:
+def create_topics(settings: Settings, *, mend: bool = False, count: int | None = None) -> Created:
     """Make the topics that are missing; with `mend`, correct the options of Countermand's own.
 
+    The first topics are made with as many partitions as the settings say, or else with `count`;
+    later ones with as many as the first.
+
     Raises:
-        TopicsError: the broker refused; it says which topic and why.
+        TopicsError: the settings ask for another count than topics have, or the broker refused; it
+            says which topic and why.
         UnreachableError: no broker answers.
     """
     admin = admin_client(settings)
@@ -121,11 +153,12 @@ def create_topics(settings: Settings, *, mend: bool = False) -> Created:
         factor = min(factor, brokers)  # a developer's cluster is one broker
     wanted = {settings.topic(spec): spec for spec in topics.TOPICS}
     found = describe_topics(admin, wanted)
-    done = Created(existing=sorted(found), replication_factor=factor)
+    shared = _agreed_count(settings, shared_count(found, wanted), count)
+    done = Created(existing=sorted(found), replication_factor=factor, partitions=shared)
     new = [
         NewTopic(
             name,
-            num_partitions=partition_count(spec, settings),
+            num_partitions=partition_count(spec, shared) or shared,
             replication_factor=factor,
             config=topic_config(spec, settings, factor),
         )
@@ -138,6 +171,22 @@ def create_topics(settings: Settings, *, mend: bool = False) -> Created:
     if mend:
         done.mended = _mend(admin, found.values(), wanted, settings)
     return done
+
+
+def _agreed_count(settings: Settings, there: int, count: int | None) -> int:
+    """The partition count of new topics beside topics with the count `there` (0: there are none).
+
+    Raises:
+        TopicsError: the settings ask for another count.
+    """
+    asked = settings.source("partitions") != "default"
+    if there and asked and settings.partitions != there:
+        raise TopicsError(
+            f"{settings.topic(topics.COMMANDS)} and the topics that share its count have {there} "
+            f"partitions, not {settings.partitions}: the count is fixed for life. Leave out "
+            "COUNTERMAND_PARTITIONS and --partitions"
+        )
+    return there or (settings.partitions if asked or count is None else count)
 
 
 def topic_config(spec: TopicSpec, settings: Settings, factor: int) -> dict[str, str]:

@@ -37,6 +37,8 @@ READ_MODEL: Final = "read-model"
 _WITH_METRICS: Final = (ROUTER, JOINER, READ_MODEL)
 _COMMANDS: Final = {READ_MODEL: (READ_MODEL, "run")}
 _KEY_NAME: Final = "up"
+# Of new topics, unless the settings say it: one machine has few cores.
+_PARTITIONS: Final = 4
 # After a crash of the whole stack, Kafka waits so long for the old members of its groups.
 _SESSION: Final = timedelta(seconds=10)
 _READY_S: Final = 90.0
@@ -135,7 +137,7 @@ class Stack:
                 found["session_timeout"] = _SESSION
             self.settings = self.settings.model_copy(update=found)
         self._say("making topics")
-        create_topics(self.settings)
+        create_topics(self.settings, count=_PARTITIONS)
         self._make_key()
         self._say("starting router, joiner, read model and API")
         for name in (JOINER, ROUTER, READ_MODEL, API):  # stopped the other way round
@@ -172,7 +174,6 @@ class Stack:
         flags = {
             "--bootstrap-servers": settings.kafka_bootstrap_servers,
             "--topic-prefix": settings.topic_prefix,
-            "--partitions": str(settings.partitions),
             "--log-format": "json",
         }
         port = self._urls[name].rpartition(":")[2]

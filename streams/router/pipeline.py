@@ -196,13 +196,15 @@ def replayed_way(router: EventRouter, limit: int) -> Way:
     return lambda record, functions: route_replayed(record, router, functions, limit)
 
 
-def ways_of(settings: Settings, event_limit: int = limits.EVENT_BYTES) -> dict[str, Way]:
-    """The ways of all topics that routers read, by full name.
+def ways_of(
+    settings: Settings, partitions: int, event_limit: int = limits.EVENT_BYTES
+) -> dict[str, Way]:
+    """The ways of all topics that routers read, by full name, to so many `partitions`.
 
     The value of a `function.cancelled` event is a whole event, though its headers are those of a
     binary CloudEvent: where its topic is an input, the records are read as plain JSON.
     """
-    router = EventRouter(settings.partitions, settings.cancelled_event_name)
+    router = EventRouter(partitions, settings.cancelled_event_name)
     own = settings.topic(topics.CANCELLED)
     ways = {}
     for spec in settings.input_specs:
@@ -210,7 +212,7 @@ def ways_of(settings: Settings, event_limit: int = limits.EVENT_BYTES) -> dict[s
         read = inputs.plain_reader(event_limit) if plain else inputs.reader(spec, event_limit)
         ways[spec.topic] = event_way(read, router)
     return ways | {
-        settings.topic(topics.RUN_UPDATES): update_way(settings.partitions, event_limit),
-        settings.topic(topics.REQUESTS): request_way(settings.partitions, event_limit),
+        settings.topic(topics.RUN_UPDATES): update_way(partitions, event_limit),
+        settings.topic(topics.REQUESTS): request_way(partitions, event_limit),
         settings.topic(topics.REPLAYED): replayed_way(router, event_limit + limits.ENVELOPE_BYTES),
     }

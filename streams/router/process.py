@@ -85,11 +85,11 @@ class Router:
         figures: Figures,
         stop: threading.Event,
     ) -> None:
-        """Connect to Kafka; `report` has the topics, and how large events may be."""
+        """Connect to Kafka; `report` has the topics, their count, and how large events may be."""
         logger = logging.getLogger(f"{__name__}.kafka")
-        self._partitions = settings.partitions
+        self._partitions = report.partitions
         self._topic_ids = {name: report.topics[name].id for name in settings.routed_topics}
-        ways = ways_of(settings, report.event_bytes)
+        ways = ways_of(settings, report.partitions, report.event_bytes)
         self._unordered = frozenset(
             name
             for name in settings.routed_topics

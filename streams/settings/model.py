@@ -104,7 +104,11 @@ class Settings(BaseSettings):
         "of such a file. Empty: `<prefix>events` and `<prefix>cancels`.",
     )
     partitions: int = Field(
-        8, ge=1, le=limits.PARTITIONS, description="Shared partition count, fixed for life."
+        8,
+        ge=1,
+        le=limits.PARTITIONS,
+        description="How many partitions `topics create` makes where topics share one count, which "
+        "is fixed for life. Every process takes it from the topics.",
     )
     replication_factor: int = Field(
         3, ge=1, le=99, description="Replicas of the topics that `topics create` makes."

@@ -20,7 +20,7 @@ from streams.database.schema import AUDIT, IDEMPOTENCY_KEYS, REQUESTS
 from streams.kafka.tail import read_all
 from streams.kafka.topics import create_topics
 from streams.settings import Settings, load
-from tests.support.api import Api, open_api
+from tests.support.api import NOWHERE, Api, open_api
 from tests.support.broker import unique_name
 from tests.support.deadline import eventually
 from topology import topics
@@ -43,6 +43,7 @@ INNGEST = {
 }
 CANCELLATIONS = "/v1/cancellations"
 KEY = {"Idempotency-Key": "once"}
+AT = "2024-01-22T14:22:42.130Z"
 
 
 def settings_of(bootstrap: str, folder: Path) -> Settings:
@@ -234,6 +235,31 @@ def test_a_cancel_without_a_joiner_is_undecided(api: Api) -> None:
     found = answer.json()["data"]
     assert found == {"run_id": id_, "request_id": record["request_id"], "outcome": None}
     assert outcomes(api)[-1] == "undecided"
+
+
+def test_the_partition_count_comes_from_kafka(kafka: str, tmp_path: Path) -> None:
+    """An API that was started while Kafka was away asks when it needs the count."""
+    settings = settings_of(kafka, tmp_path).model_copy(update={"partitions": 7})
+    with open_api(settings, knows_count=False) as api:
+        eventually(lambda: api.service.catalogue.fresh)
+        assert api.call("PUT", f"/v1/functions/{SLUG}", json=DEFINITION).status_code == 200
+        made = api.post(CANCELLATIONS, INNGEST).json()["data"]
+        assert made["counts"]["partitions"] == 2
+        assert api.get(f"{CANCELLATIONS}/{made['id']}")["data"]["counts"]["partitions"] == 2
+
+
+@pytest.mark.slow
+def test_without_the_partition_count_nobody_says_how_far_a_request_is(tmp_path: Path) -> None:
+    """503 until Kafka has told it; a request that was written is answered, so it is asked first."""
+    with open_api(
+        load(kafka_bootstrap_servers=NOWHERE, state_dir=tmp_path), knows_count=False
+    ) as api:
+        api.know()
+        body = {"app_id": "reports", "function_id": "generate", "started_before": AT}
+        for answer in (api.call("GET", CANCELLATIONS), api.post(CANCELLATIONS, body)):
+            assert (answer.status_code, answer.json()["code"]) == (503, "kafka_unavailable")
+            assert int(answer.headers["Retry-After"]) > 0
+        assert api.get("/v1/runs")["data"] == []
 
 
 @pytest.mark.slow

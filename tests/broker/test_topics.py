@@ -1,13 +1,16 @@
 """Topics on a real broker: made once, and every wrong thing found before a process starts."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its __all__
     AdminClient,
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
+    NewPartitions,
     NewTopic,
     ResourceType,
 )
@@ -21,11 +24,13 @@ from streams.settings import Settings, load
 from tests.support.broker import unique_name
 from tests.support.cli import json_of, run
 from tests.support.deadline import eventually
-from topology import limits, topics
+from topology import codec, limits, tables, topics
+from topology.tables import AppliedRow
 from topology.topics import TopicSpec
 
 pytestmark = pytest.mark.broker
 PARTITIONS = 2
+GOLDEN = Path(__file__).parents[1] / "compat" / "golden"
 
 
 @pytest.fixture
@@ -118,20 +123,96 @@ def test_a_recreated_topic_has_another_id(made: Settings) -> None:
     assert check_topics(made).topics[name].id != before
 
 
-def test_another_partition_setting_is_one_finding(made: Settings) -> None:
-    """Where all topics agree, the setting is wrong, not eight topics."""
-    other = made.model_copy(update={"partitions": PARTITIONS + 1})
-    (finding,) = inspect_topics(other).errors
-    assert finding.remedy.startswith(f"Set COUNTERMAND_PARTITIONS={PARTITIONS}")
+def grow(settings: Settings, *specs: TopicSpec) -> None:
+    """Give topics a partition more, as an administrator might."""
+    names = [settings.topic(spec) for spec in specs]
+    client = admin(settings)
+    new = [NewPartitions(name, PARTITIONS + 1) for name in names]
+    for future in client.create_partitions(new).values():
+        future.result(30)
+    assert eventually(
+        lambda: (
+            {one.partitions for one in describe_topics(client, names).values()} == {PARTITIONS + 1}
+        )
+    )
 
 
-def test_one_topic_with_other_partitions_is_an_error(settings: Settings) -> None:
-    """It breaks co-partitioning."""
-    name = settings.topic(topics.RUNS)
-    make(settings, name, PARTITIONS + 1, topics.RUNS.config(1))
-    create_topics(settings)
+def write_rows(settings: Settings, *rows: tuple[bytes, bytes | None]) -> None:
+    """Write rows to partition 0 of `state`, as its joiner does."""
+    producer = Producer({"bootstrap.servers": settings.kafka_bootstrap_servers})
+    for key, value in rows:
+        producer.produce(settings.topic(topics.STATE), key=key, value=value, partition=0)
+    assert producer.flush(30) == 0
+
+
+def applied(partitions: int) -> tuple[bytes, bytes]:
+    """The row that says for how many partitions all rows were made."""
+    return tables.APPLIED_KEY, codec.APPLIED_ROWS.encode(AppliedRow(partitions=partitions))
+
+
+SHARED = tuple(spec for spec in topics.TOPICS if spec.partitions is topics.Partitions.SHARED)
+
+
+def test_the_partition_count_is_that_of_the_topics(made: Settings) -> None:
+    """Whatever the setting says, which only `topics create` asks."""
+    for other in (load(), made.model_copy(update={"partitions": PARTITIONS + 1})):
+        where = {
+            "kafka_bootstrap_servers": made.kafka_bootstrap_servers,
+            "topic_prefix": made.topic_prefix,
+        }
+        report = check_topics(other.model_copy(update=where))
+        assert report.partitions == PARTITIONS
+        assert report.findings == ()
+
+
+def test_one_topic_with_other_partitions_is_an_error(made: Settings) -> None:
+    """It breaks co-partitioning; most of those that share the count say which is the wrong one."""
+    grow(made, topics.RUNS)
+    name = made.topic(topics.RUNS)
     with pytest.raises(TopicsError, match=f"{name}: 3 partitions, not 2.*--delete --topic {name}"):
-        check_topics(settings)
+        check_topics(made)
+
+
+def test_a_missing_topic_is_made_with_the_count_of_the_others(
+    made: Settings, kafka: str, prefix: str
+) -> None:
+    """A default is no wish; a wish for another count is refused before anything is made."""
+    name = made.topic(topics.RUNS)
+    client = admin(made)
+    client.delete_topics([name])[name].result(30)
+    assert eventually(lambda: name not in describe_topics(client, [name]))
+    with pytest.raises(TopicsError, match=r"have 2 partitions, not 5: .* fixed for life"):
+        create_topics(made.model_copy(update={"partitions": 5}))
+    assert name not in describe_topics(client, [name])
+    done = create_topics(load(kafka_bootstrap_servers=kafka, topic_prefix=prefix))
+    assert (done.created, done.partitions) == ([name], PARTITIONS)
+    assert check_topics(made).findings == ()
+
+
+def test_rows_made_for_another_count_stop_a_start(made: Settings) -> None:
+    """Though all topics agree: runs lie in other partitions than their events would go to."""
+    write_rows(made, (b"e", b"x"), applied(PARTITIONS))
+    assert check_topics(made).findings == ()
+    grow(made, *SHARED)
+    with pytest.raises(TopicsError, match="made for 2 partitions, and the topics have 3") as found:
+        check_topics(made)
+    assert "countermand topics create --partitions 3" in str(found.value)
+
+
+def test_the_noted_count_is_found_behind_what_starts_leave(made: Settings) -> None:
+    """Each start writes a record; what can't be read stops its partition, but no process."""
+    write_rows(made, applied(PARTITIONS + 1))
+    write_rows(made, *[(tables.BARRIER_KEY, b"b")] * 300)
+    write_rows(made, (tables.APPLIED_KEY, b"\xff"), (tables.APPLIED_KEY, None))
+    with pytest.raises(TopicsError, match="made for 3 partitions"):
+        check_topics(made)
+
+
+def test_rows_of_a_release_that_noted_no_count_are_taken(made: Settings) -> None:
+    """The next joiner notes it."""
+    row = (GOLDEN / "v1" / "applied_row.bin").read_bytes()
+    write_rows(made, (tables.APPLIED_KEY, row))
+    assert check_topics(made).findings == ()
 
 
 def test_functions_must_have_one_partition(settings: Settings) -> None:
@@ -201,7 +282,9 @@ def test_the_commands_create_and_check(kafka: str, prefix: str) -> None:
     assert "missing. Run: countermand topics create" in failed.stdout
     created = json_of(run("topics", "create", "--partitions", "2", "--json", **where))
     assert len(created["created"]) == len(topics.TOPICS)
-    checked = json_of(run("topics", "check", "--json", partitions="2", **where))
-    assert checked["ok"]
+    assert created["partitions"] == 2
+    checked = json_of(run("topics", "check", "--json", **where))
+    assert (checked["ok"], checked["partitions"]) == (True, 2)
     assert checked["topics"][prefix + "commands"]["partitions"] == 2
-    assert "0 created" in run("topics", "create", partitions="2", **where).stderr
+    assert "0 created" in run("topics", "create", **where).stderr
+    assert run("topics", "create", partitions="3", **where).exit_code == ExitCode.TOPICS

@@ -5,9 +5,10 @@ import threading
 from pathlib import Path
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import Producer, TopicPartition
 from msgspec.structs import replace
 
+from streams.cli.exits import ExitCode
 from streams.clock import now_ms
 from streams.errors import DamagedStoreError
 from streams.joiner.changelog import Changelog, Log
@@ -21,8 +22,8 @@ from tests.support.deadline import eventually
 from tests.support.feed import Feed
 from tests.support.joining import FUNCTIONS, PATIENCE_S, Joining, ids
 from tests.support.services import Service
-from topology import limits, tables, topics
-from topology.tables import Checkpoint
+from topology import codec, limits, tables, topics
+from topology.tables import AppliedRow, Checkpoint
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -124,6 +125,50 @@ def test_recreated_state(joining: Joining) -> None:
     assert joining.cancelled() == {"new": 1}
 
 
+def rewrite_applied(joining: Joining, partition: int, **changes: int) -> None:
+    """Write how far a partition is anew, changed."""
+    row = replace(joining.watch.applied(partition), **changes)
+    producer = Producer(clients.librdkafka(joining.settings))
+    producer.produce(
+        joining.settings.topic(topics.STATE),
+        key=tables.APPLIED_KEY,
+        value=codec.APPLIED_ROWS.encode(row),
+        partition=partition,
+    )
+    assert producer.flush(30) == 0
+
+
+def test_rows_of_another_partition_count(joining: Joining) -> None:
+    """A partition whose rows were made for another count stops; the others, and the process, go on.
+
+    No process starts where partition 0, which is there whatever the count is, has another one.
+    """
+    joiner = worked(joining, *ids("a", 20))
+    assert {joining.watch.applied(number).partitions for number in (0, 1)} == {2}
+    rewrite_applied(joining, 1, partitions=4)
+    joiner.start()
+    eventually(lambda: "rows were made for 4 partitions" in joiner.readiness, PATIENCE_S)
+    joining.feed.stop(*ids("a", 20))
+    joining.await_applied(partitions=[0])
+    assert joiner.end() == 0
+    rewrite_applied(joining, 0, partitions=4)
+    joiner.start()
+    assert joiner.wait(PATIENCE_S) == ExitCode.TOPICS
+    assert joiner.said("countermand topics create --partitions 2")
+
+
+def test_rows_that_note_no_partition_count(joining: Joining) -> None:
+    """An older release's: the count is noted with the next transaction."""
+    joiner = worked(joining, *ids("a", 20))
+    for number in (0, 1):
+        rewrite_applied(joining, number, partitions=0)
+    joiner.start()
+    joining.feed.stop(*ids("a", 20))
+    joining.await_applied()
+    assert joining.cancelled() == dict.fromkeys(ids("a", 20), 1)
+    assert {joining.watch.applied(number).partitions for number in (0, 1)} == {2}
+
+
 def damage(disk: Path, pattern: str) -> None:
     """Overwrite most of some files."""
     files = list(disk.glob(pattern))
@@ -205,7 +250,8 @@ class Disk:
 def test_disk_older_than_tombstones(joining: Joining, tmp_path: Path) -> None:
     """Trap 8: a row whose tombstone may be gone from the log must not rise again from a disk."""
     disk = Disk(joining, tmp_path / "rows")
-    disk.transactions.commit({b"f-kept": b"1", tables.APPLIED_KEY: b""})
+    applied = codec.APPLIED_ROWS.encode(AppliedRow())
+    disk.transactions.commit({b"f-kept": b"1", tables.APPLIED_KEY: applied})
     found = []
     for age_ms in (limits.DAY_MS // 2 - limits.HOUR_MS, limits.DAY_MS // 2):
         disk.leave(age_ms)

@@ -130,7 +130,7 @@ SAMPLES: Final[dict[str, Sample]] = {
         ),
     ),
     "v1/source_row": Sample(codec.SOURCE_ROWS, SourceRow(70_000, _NOW)),
-    "v1/applied_row": Sample(codec.APPLIED_ROWS, AppliedRow(9, 8, _NOW, _TOPIC, _KEY, 3)),
+    "v2/applied_row": Sample(codec.APPLIED_ROWS, AppliedRow(9, 8, _NOW, _TOPIC, _KEY, 3, 12)),
     "v1/listener_row": Sample(codec.LISTENER_ROWS, ListenerRow(_NOW)),
     "v1/held_cancel": Sample(codec.HELD_ROWS, HeldCancel(_CANCEL, 600_000)),
     "v1/held_match": Sample(codec.HELD_ROWS, HeldMatch(_CANCEL, (0, 4))),
@@ -178,6 +178,7 @@ FORMER: Final[dict[str, Sample]] = {
             *(_NOW + 6, "w1", "second", ("ValueError", "no"), b'{"type":"event"}'),
         ),
     ),
+    "v1/applied_row": Sample(codec.APPLIED_ROWS, AppliedRow(9, 8, _NOW, _TOPIC, _KEY, 3)),
     "v1/request": Sample(
         codec.REQUEST_ROWS,
         RequestRow(

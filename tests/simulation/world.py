@@ -63,7 +63,9 @@ class World:
         self.routers = Routers(
             Brokers(self.cluster, self.clock),
             self.faults,
-            Routing(_registry(self.functions), ways_of(settings), ids, places, partitions),
+            Routing(
+                _registry(self.functions), ways_of(settings, partitions), ids, places, partitions
+            ),
             random.randint(1, 3),
         )
         self._compactable: list[tuple[int, list[int]]] = []

@@ -83,10 +83,16 @@ class Api:
 
 
 @contextmanager
-def open_api(settings: Settings, *, decided_within_s: float = DECIDED_WITHIN_S) -> Iterator[Api]:
-    """The API with these settings, on a free port, served by a thread."""
+def open_api(
+    settings: Settings, *, decided_within_s: float = DECIDED_WITHIN_S, knows_count: bool = True
+) -> Iterator[Api]:
+    """The API with these settings, on a free port, served by a thread.
+
+    It knows the topics' partition count, that of the settings, or must ask Kafka.
+    """
     settings = settings.model_copy(update={"api_port": 0})
-    with open_service(settings) as service, listening(settings) as listener:
+    partitions = settings.partitions if knows_count else None
+    with open_service(settings, partitions) as service, listening(settings) as listener:
         app = create_app(dataclasses.replace(service, decided_within_s=decided_within_s))
         uvicorn = server(app)
         thread = threading.Thread(target=uvicorn.run, args=([listener],), name="api")

@@ -63,7 +63,7 @@ class Driver:
         self.trigger_errors: list[tuple[str, str]] = []
         self._ids = {topic: topic_id(topic) for topic in self.settings.routed_topics}
         self._pipeline = Pipeline(
-            ways_of(self.settings),
+            ways_of(self.settings, partitions),
             self._ids,
             timed_by_producers=[spec.topic for spec in self.settings.input_specs],
         )

@@ -42,7 +42,6 @@ class RouterProcess:
             "COUNTERMAND_KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
             "COUNTERMAND_TOPIC_PREFIX": settings.topic_prefix,
             "COUNTERMAND_APPLICATION_ID": settings.application_id,
-            "COUNTERMAND_PARTITIONS": str(settings.partitions),
             "COUNTERMAND_GROUP_INSTANCE_ID": member,
             "COUNTERMAND_SESSION_TIMEOUT": "6s",
             "COUNTERMAND_WEB_PORT": "0",
@@ -164,7 +163,9 @@ def written(settings: Settings) -> Written:
 
 def expected(settings: Settings) -> dict[RoutedPlace, Commands]:
     """What a pure pipeline makes of everything that lies on the inputs now."""
-    pipeline = Pipeline(ways_of(settings), dict.fromkeys(settings.routed_topics, bytes(16)))
+    pipeline = Pipeline(
+        ways_of(settings, settings.partitions), dict.fromkeys(settings.routed_topics, bytes(16))
+    )
     with RegistryReader(
         clients.librdkafka(settings), settings.topic(topics.FUNCTIONS)
     ) as functions:

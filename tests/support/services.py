@@ -177,7 +177,6 @@ def environment(settings: Settings) -> dict[str, str]:
         "COUNTERMAND_KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
         "COUNTERMAND_TOPIC_PREFIX": settings.topic_prefix,
         "COUNTERMAND_APPLICATION_ID": settings.application_id,
-        "COUNTERMAND_PARTITIONS": str(settings.partitions),
         "COUNTERMAND_SESSION_TIMEOUT": f"{SESSION_TIMEOUT_S}s",
         "COUNTERMAND_ROCKSDB_MEMORY_MIB": "64",
     }

@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 from sqlalchemy import Engine
 
 from streams.api.call.auth import Authenticator
+from streams.api.call.partition_count import PartitionCount
 from streams.api.call.request_writer import RequestWriter
 from streams.api.catalogue import Catalogue
 from streams.health import Health
@@ -21,6 +22,7 @@ class Service:
     """Settings, database, Kafka, and who may call."""
 
     settings: Settings
+    partitions: PartitionCount
     engine: Engine
     authenticator: Authenticator
     writer: RequestWriter

@@ -188,8 +188,9 @@ def create(
     """Cancel every unfinished run of a function in a range of time, also late registrations."""
     call.about(body.slug, reason=body.reason, dry_run=body.dry_run)
     service.catalogue.versions(body.slug)
+    begun = summed([], service.partitions.get())  # a call that has written is never a 503
     row = service.writer.write(call, call.id, body.record())
-    return envelope(cancellation(row, summed([], service.settings.partitions)))
+    return envelope(cancellation(row, begun))
 
 
 @router.get("", **operation("listCancellations", Role.VIEWER, 400))

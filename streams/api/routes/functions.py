@@ -116,12 +116,13 @@ def get(slug: SlugPath, service: CurrentService) -> Envelope[FunctionDetail]:
     """One function."""
     newest = service.catalogue.live(slug)
     versions = service.catalogue.versions(slug)
+    partitions = service.partitions.get()
     with service.engine.connect() as connection:
         row = find_pause(connection, slug)
         found = None
         if row is not None:
             ids = [row["request_id"]]
-            progress = read_progress(connection, ids, service.settings.partitions)
+            progress = read_progress(connection, ids, partitions)
             found = pause_answer(row, progress[row["request_id"]])
     return envelope(
         FunctionDetail(
@@ -194,8 +195,9 @@ def pause(
     call.about(slug, reason=asked.reason)
     service.catalogue.live(slug)
     record = records.PauseBody(function_id=slug, running=asked.running.value, after=asked.after)
+    begun = summed([], service.partitions.get())  # a call that has written is never a 503
     row = service.writer.write(call, slug, record)
-    return envelope(pause_answer(row, summed([], service.settings.partitions)))
+    return envelope(pause_answer(row, begun))
 
 
 @router.post(

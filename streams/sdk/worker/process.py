@@ -21,7 +21,6 @@ from streams.functions.reader import RegistryReader
 from streams.functions.writer import apply_functions, plan_functions
 from streams.health import Health, Kind
 from streams.kafka import clients
-from streams.kafka.admin import admin_client, describe_topics
 from streams.kafka.dead_letters import Origin, dead_letter
 from streams.kafka.topics import check_topics
 from streams.metrics import Metrics
@@ -59,8 +58,7 @@ def run_worker(
     Raises:
         CountermandError: The worker can't start, or can't go on.
     """
-    settings = _with_their_count(settings)
-    check_topics(settings)
+    partitions = check_topics(settings).partitions
     definitions = [function.definition for function in app.functions.values()]
     config, topic = clients.librdkafka(settings, log_level=0), settings.topic(FUNCTIONS)
     show(plan_functions(config, topic, definitions))
@@ -72,17 +70,26 @@ def run_worker(
         WebServer(settings.web_host, settings.web_port, metrics, health) as web,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        runner.run(_Process(settings, app, metrics, health, web.url).run())
+        process = _Process(settings, app, metrics, health, url=web.url, partitions=partitions)
+        runner.run(process.run())
 
 
 class _Process:
     """One worker process: its parts and their threads."""
 
-    def __init__(
-        self, settings: Settings, app: App, metrics: Metrics, health: Health, url: str
+    def __init__(  # noqa: PLR0913  # each is one independent part of a process
+        self,
+        settings: Settings,
+        app: App,
+        metrics: Metrics,
+        health: Health,
+        *,
+        url: str,
+        partitions: int,
     ) -> None:
         self._settings = settings
         self._app = app
+        self._partitions = partitions
         self._url = url
         self._figures = Figures(metrics)
         self._health = health
@@ -106,8 +113,7 @@ class _Process:
     async def _work(
         self, loop: asyncio.AbstractEventLoop, stopping: asyncio.Event, threads: "_Threads"
     ) -> None:
-        settings = self._settings
-        partitions = settings.partitions
+        settings, partitions = self._settings, self._partitions
         updates = Updates(settings, self.name, partitions)
         journal = Journal(settings, self.name, loop)
         history = History(settings, self._folder / "steps", loop)
@@ -259,15 +265,6 @@ class _Threads:
     def _fail(self, error: BaseException) -> None:
         self._failure = self._failure or error
         self._stopping.set()
-
-
-def _with_their_count(settings: Settings) -> Settings:
-    """The settings, with the topics' partition count, so that users needn't set it."""
-    name = settings.topic(RUNS)
-    runs = describe_topics(admin_client(settings), [name]).get(name)
-    if runs is None:
-        return settings  # `check_topics` names the missing topics
-    return settings.model_copy(update={"partitions": runs.partitions})
 
 
 def _warn_of_unknown(config: Mapping[str, Any], topic: str, app: App) -> None:
