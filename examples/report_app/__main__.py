@@ -18,6 +18,7 @@ from typing import Final
 
 from examples.report_app.settings import Settings
 from examples.report_app.web import DEFAULT_PORT
+from streams import private
 from streams import settings as countermand
 from streams.broker.ports import free_port
 from streams.broker.process import GuardedProcess
@@ -99,7 +100,7 @@ class Programs:
 @contextmanager
 def running(settings: Settings, port: int, tell: Callable[[str], None]) -> Iterator[Programs]:
     """Broker, Countermand, web app and worker; inside the block all are ready."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    private.make_folder(settings.data_dir)
     kafka = countermand.load()
     with ExitStack() as started:
         stack = None

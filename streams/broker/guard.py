@@ -41,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("command", nargs="+")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _raise_exit)
+    os.umask(0o077)  # what the child writes is for this user alone
     try:
         child = _start(options.command, options.log)
     except OSError as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from streams import private
 from streams.broker import config, jvm, lock
 from streams.broker.cache import BrokerCache
 from streams.broker.download import ensure_jars
@@ -145,13 +146,15 @@ class LocalBroker:
         ensure_jars(cache)
         format_storage(self._log_dir, cache, java)
         (self.data_dir / "tmp").mkdir(exist_ok=True)
+        properties = self._write_properties()
+        private.make_tree(self.data_dir)
         options = [
             *jvm.broker_options(java, self.data_dir, self._heap_mib),
             *jvm.archive_options(cache, java),
             *self._jvm_options,
         ]
         return GuardedProcess(
-            jvm.command(java, options, "kafka.Kafka", str(self._write_properties())),
+            jvm.command(java, options, "kafka.Kafka", str(properties)),
             self.log_path,
             environment=jvm.environment(cache),
             remove_if_orphaned=self.data_dir if self._temporary else None,

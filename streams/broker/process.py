@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from streams import private
 from streams.broker import guard
 from streams.errors import BrokerError
 
@@ -72,6 +73,7 @@ def _start_guard(
     environment: Mapping[str, str] | None,
     remove_if_orphaned: Path | None,
 ) -> subprocess.Popen[bytes]:
+    private.make_file(log)
     launcher = [sys.executable, "-I", guard.__file__]
     options = ["--parent", str(os.getpid()), "--log", str(log)]
     if remove_if_orphaned is not None:

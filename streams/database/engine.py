@@ -18,6 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
+from streams import private
 from streams.database.upgrade import upgrade
 from streams.errors import DatabaseError, SettingsError
 from streams.settings import Settings, variable
@@ -29,6 +30,9 @@ DEFAULT_FILE: Final = "countermand.db"
 _PATIENCE_S: Final = 30
 _REACH_S: Final = 5
 _ASK_EVERY_S: Final = 0.001
+_MEMORY: Final = ":memory:"
+# What SQLite adds to the name of a database, for the files that belong to it.
+_BESIDE: Final = ("", "-wal", "-shm", "-journal")
 _WRITES: Final = "countermand_writes"
 _VARIABLE: Final = variable("database_url")
 _WANTED: Final = (
@@ -43,17 +47,24 @@ def open_database(settings: Settings) -> Engine:
         SettingsError: the URL isn't one of a supported database.
         DatabaseError: the database doesn't answer or refuses, or a newer release made its schema.
     """
-    url = database_url(settings)
-    engine = _sqlite(url) if url.get_backend_name() == SQLITE else _postgresql(url)
+    engine = reach_database(settings)
     try:
-        with translated(engine):
-            if url.get_backend_name() == SQLITE:
-                Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+        with translated(engine), _private(settings, engine.url):
             upgrade(engine, writing)
     except BaseException:
         engine.dispose()
         raise
     return engine
+
+
+def reach_database(settings: Settings) -> Engine:
+    """An engine on the settings' database as it is; connections are made when they are asked for.
+
+    Raises:
+        SettingsError: the URL isn't one of a supported database.
+    """
+    url = database_url(settings)
+    return _sqlite(url) if url.get_backend_name() == SQLITE else _postgresql(url)
 
 
 def database_url(settings: Settings) -> URL:
@@ -69,7 +80,7 @@ def database_url(settings: Settings) -> URL:
     except (ArgumentError, ValueError):  # their texts may contain the password
         raise SettingsError(_WANTED) from None
     backend = url.get_backend_name()
-    if backend == SQLITE and url.database not in {None, "", ":memory:"}:
+    if backend == SQLITE and not (url.database or _MEMORY).startswith((_MEMORY, "file:")):
         return url.set(drivername=SQLITE)
     if backend in {POSTGRESQL, "postgres"}:
         return url.set(drivername=f"{POSTGRESQL}+psycopg")
@@ -108,6 +119,27 @@ def translated(engine: Engine) -> Iterator[None]:
         raise DatabaseError(
             f"The database can't be used ({place(engine.url)}; {_VARIABLE} says where): {reason}"
         ) from None
+
+
+@contextmanager
+def _private(settings: Settings, url: URL) -> Iterator[None]:
+    """Keep SQLite's files for this user alone; the block must show that the first is a database.
+
+    SQLite gives the files that it makes beside it the same rights. Its folder is closed to others
+    too if it is the state directory, or new.
+    """
+    if url.get_backend_name() != SQLITE:
+        yield
+        return
+    file = Path(str(url.database))
+    if settings.database_url is None or not file.parent.exists():
+        private.make_folder(file.parent)
+    file = file.resolve()  # the others lie beside the one that a link leads to
+    if not file.exists():
+        private.make_file(file)
+    yield
+    for beside in _BESIDE:
+        private.close(file.with_name(file.name + beside))
 
 
 def _sqlite(url: URL) -> Engine:

@@ -12,7 +12,7 @@ from faust.types import TP
 from faust.web import Request, Response
 from faust.web import View as WebView
 
-from streams import logs, web
+from streams import logs, private, web
 from streams.collector import rare_collections
 from streams.crash import crash_at
 from streams.errors import CountermandError
@@ -38,6 +38,7 @@ from topology import topics
 
 _REFRESH_S: Final = 10.0
 _LOOK_S: Final = 1.0
+_PARTITIONS: Final = "partitions"
 
 log = logs.get(__name__)
 
@@ -118,7 +119,7 @@ class Joiner:
             client=client,
             topics=names,
             ids=self._ids,
-            path=settings.state_dir / "partitions" / str(partition),
+            path=settings.state_dir / _PARTITIONS / str(partition),
             memory=self._memory,
             changelog=Changelog(
                 client,
@@ -167,7 +168,8 @@ def run_joiner(settings: Settings) -> None:
         TopicsError: a topic is missing or has the wrong options.
         UnreachableError: no broker answers.
     """
-    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    private.make_folder(settings.state_dir)
+    private.make_tree(settings.state_dir / _PARTITIONS)
     # Faust uses the current loop; uvloop's needs a third less time per record.
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
@@ -175,7 +177,7 @@ def run_joiner(settings: Settings) -> None:
     worker = faust.Worker(
         app, loop=loop, override_logging=False, redirect_stdouts=False, quiet=True
     )
-    with rare_collections():
+    with rare_collections(), private.masked():
         worker.execute_from_commandline()
 
 

@@ -25,7 +25,7 @@ from rocksdict import (
     WriteOptions,
 )
 
-from streams import logs
+from streams import logs, private
 from streams.errors import DamagedStoreError, StoreError
 from streams.joiner.held import HeldPrefixes
 from topology import codec, limits, tables
@@ -89,7 +89,7 @@ class Store:
             DamagedStoreError: the files can't be read; `wipe` and open again.
             StoreError: the disk refuses, or another process has the rows open.
         """
-        path.mkdir(parents=True, exist_ok=True)
+        private.make_folder(path)
         self.path = path
         self._db = _open(path, memory)
         self._write_options = WriteOptions()

@@ -17,6 +17,7 @@ from typing import IO, Final, Self
 
 import httpx
 
+from streams import private
 from streams.api.call.keys import replace_key
 from streams.api.call.roles import Role
 from streams.broker.local import LocalBroker
@@ -125,7 +126,7 @@ class Stack:
                 raise StackError(f"The {name} ended with code {code}:\n{self._log_end(name)}")
 
     def _start(self) -> None:
-        self._data_dir.mkdir(parents=True, exist_ok=True)
+        private.make_folder(self._data_dir)
         self._exits.enter_context(_locked(self._data_dir / "lock"))
         if not self.settings.bootstrap_given:
             self._say("starting Kafka")
@@ -157,7 +158,7 @@ class Stack:
         finally:
             engine.dispose()
         self.key_file.unlink(missing_ok=True)
-        self.key_file.touch(mode=0o600)
+        private.make_file(self.key_file)
         self.key_file.write_text(f"{self.api_key}\n", encoding="ascii")
 
     def _stop(self, name: str) -> None:
@@ -214,6 +215,7 @@ def _is_ready(url: str) -> bool:
 
 def _locked(path: Path) -> IO[str]:
     """The open lock file of a folder; the lock goes with the process, however it ends."""
+    private.make_file(path)
     file = path.open("w")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

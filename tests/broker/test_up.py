@@ -44,6 +44,7 @@ def start(*arguments: str) -> "subprocess.Popen[str]":
         text=True,
         cwd=CHECKOUT,
         env=kept | own | ({"COUNTERMAND_CACHE_DIR": cache} if cache else {}),
+        umask=0,  # what is kept is private whatever the mask
     )
 
 

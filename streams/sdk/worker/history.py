@@ -25,7 +25,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
 )
 from rocksdict import AccessType, Options, Rdict
 
-from streams import logs
+from streams import logs, private
 from streams.kafka import clients, codes
 from streams.kafka.admin import admin_client
 from streams.kafka.consumers import follower
@@ -99,6 +99,7 @@ class History:
 
     def run(self, stop: threading.Event) -> None:
         """Read and answer until `stop` is set."""
+        private.mask_thread()
         try:
             while not stop.is_set():
                 with suppress(queue.Empty):
@@ -115,7 +116,7 @@ class History:
         for partition in partitions - set(self._rows):
             folder = self._folder / str(partition)
             shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
+            private.make_folder(folder)
             self._rows[partition] = Rdict(
                 str(folder), _options(), access_type=AccessType.read_write()
             )

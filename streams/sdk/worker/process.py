@@ -15,7 +15,7 @@ from typing import Any, Final
 import uvloop
 from confluent_kafka import Message
 
-from streams import logs
+from streams import logs, private
 from streams.functions.changes import Difference
 from streams.functions.reader import RegistryReader
 from streams.functions.writer import apply_functions, plan_functions
@@ -103,6 +103,9 @@ class _Process:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
         threads = _Threads(loop, stopping)
+        private.make_folder(self._settings.state_dir)
+        private.make_tree(self._folder.parent)  # workers that were killed leave files behind
+        private.make_folder(self._folder)
         try:
             await self._work(loop, stopping, threads)
         finally:

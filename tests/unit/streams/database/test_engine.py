@@ -1,6 +1,8 @@
 """Opening the SQL database: schema up to date, once, with clear refusals; SQLite and PostgreSQL."""
 
 import multiprocessing
+import os
+import stat
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -151,6 +153,7 @@ def test_sqlite_lies_in_the_state_directory_unless_told_otherwise(tmp_path: Path
     [
         "sqlite://",
         "sqlite:///:memory:",
+        "sqlite:///file:a.db?uri=true",
         f"mysql://ann:{PASSWORD}@h/d",
         f"postgresql://ann:{PASSWORD}@h:port/d",
         f"ann:{PASSWORD}@h/d",
@@ -185,9 +188,11 @@ def test_a_file_that_is_no_database_stays_as_it_is(tmp_path: Path) -> None:
     """Nothing writes over what somebody else keeps there."""
     path = tmp_path / "notes.txt"
     path.write_text("mine " * 1_000, encoding="utf-8")
+    path.chmod(0o644)
     with pytest.raises(DatabaseError, match="file is not a database"):
         open_database(load(database_url=f"sqlite:///{path}"))
     assert path.read_text(encoding="utf-8") == "mine " * 1_000
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_of_ours(tmp_path: Path) -> None:
@@ -195,3 +200,36 @@ def test_a_folder_that_cannot_be_made_is_an_error_of_ours(tmp_path: Path) -> Non
     (tmp_path / "file").touch()
     with pytest.raises(DatabaseError, match="SQLite in"):
         open_database(load(database_url=f"sqlite:///{tmp_path}/file/a.db"))
+
+
+def _modes(folder: Path) -> dict[str, str]:
+    found = (folder, *folder.iterdir())
+    return {path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in found}
+
+
+def test_sqlite_files_are_for_this_user_alone(tmp_path: Path) -> None:
+    """With those that SQLite keeps beside, whatever the mask, and also if they were open before."""
+    folder = tmp_path / "new"
+    before = os.umask(0)
+    try:
+        for _ in range(2):
+            engine = open_database(load(database_url=f"sqlite:///{folder}/a.db"))
+            with writing(engine) as connection:
+                connection.execute(select(1))
+            private = {"new": "0o700"} | dict.fromkeys(("a.db", "a.db-wal", "a.db-shm"), "0o600")
+            assert _modes(folder) == private
+            engine.dispose()
+            (folder / "a.db-wal").touch()
+            for path in folder.iterdir():
+                path.chmod(0o666)
+    finally:
+        os.umask(before)
+
+
+def test_a_folder_that_was_chosen_stays_as_it_is(tmp_path: Path) -> None:
+    """Only the state directory is Countermand's own."""
+    tmp_path.chmod(0o755)
+    open_database(load(database_url=f"sqlite:///{tmp_path}/a.db")).dispose()
+    assert _modes(tmp_path) == {tmp_path.name: "0o755", "a.db": "0o600"}
+    open_database(load(state_dir=tmp_path)).dispose()
+    assert _modes(tmp_path)[tmp_path.name] == "0o700"
