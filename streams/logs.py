@@ -14,6 +14,8 @@ from typing import Any, Final, TextIO
 
 import orjson
 
+from streams.printable import printable, printable_lines
+
 _FIELDS: Final = "countermand_fields"
 _TEXT_CHARS: Final = 512
 _ID_BYTES: Final = 16
@@ -67,16 +69,16 @@ class JsonFormatter(logging.Formatter):
             "ts": _time(record).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "event": record.getMessage(),
+            "event": _encodable(record.getMessage()),
         }
-        line |= {name: _safe(value) for name, value in _fields(record).items()}
+        line |= {name: _encodable(_safe(value)) for name, value in _fields(record).items()}
         if record.exc_info:
             line["traceback"] = _encodable(self.formatException(record.exc_info))
-        return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+        return printable(orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode())
 
 
 class ConsoleFormatter(logging.Formatter):
-    """A line for people: time, level, event, then the fields."""
+    """A line for people: time, level, event, then the fields; a traceback is indented below."""
 
     def __init__(self, *, colour: bool) -> None:
         """Lines with terminal colours, or without."""
@@ -89,11 +91,13 @@ class ConsoleFormatter(logging.Formatter):
         if self._colour:
             level = f"\x1b[{_COLOURS.get(record.levelname, '0')}m{level}\x1b[0m"
         fields = "".join(f" {name}={_safe(value)}" for name, value in _fields(record).items())
-        event = record.getMessage().replace("\n", "\\n")
-        line = f"{_time(record):%H:%M:%S.%f}"[:-3] + f" {level} {event}{fields}"
+        line = f"{_time(record):%H:%M:%S.%f}"[:-3]
+        line += f" {level} {printable(record.getMessage() + fields)}"
         if record.exc_info:
-            line += f"\n{self.formatException(record.exc_info)}"
-        return _encodable(line)
+            # Indented, so that no line of an error's text can be taken for one of the log.
+            traceback = printable_lines(self.formatException(record.exc_info))
+            line += "\n  " + traceback.replace("\n", "\n  ")
+        return line
 
 
 class Limiter:
@@ -167,9 +171,9 @@ def configure(level: str, form: str, stream: TextIO | None = None) -> None:
         logging.getLogger(package).setLevel(level.upper())
 
 
-def _encodable(text: str) -> str:
-    """Replace lone surrogates, which an error's message may have and UTF-8 can't encode."""
-    return text.encode(errors="replace").decode()
+def _encodable(value: object) -> object:
+    """Replace a text's lone surrogates: an error's message may have them, UTF-8 can't."""
+    return value.encode(errors="replace").decode() if isinstance(value, str) else value
 
 
 def _fields(record: logging.LogRecord) -> Mapping[str, object]:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from streams.cli.console import confirm
 from streams.errors import RefusedError
 
 AtMost = Annotated[
@@ -65,5 +66,5 @@ def agree(agreement: Agreement, count: int, question: str) -> None:
             f"Nothing was done: {runs}, and there is no terminal to ask: add --yes, or "
             "--confirm-at-most N"
         )
-    if decision is Decision.ASK and not typer.confirm(question, err=True):
+    if decision is Decision.ASK and not confirm(question, yes=False):
         raise RefusedError("Nothing was done")

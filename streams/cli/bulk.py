@@ -73,7 +73,7 @@ class Kind:
                 ("asked for", f"{found['created_at']} by {found['requested_by']}"),
                 ("why", found["reason"]),
                 ("error", found["error"]),
-                ("sample", "\n".join(found["sample"])),
+                ("sample", found["sample"]),
             ]
         )
 

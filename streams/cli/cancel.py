@@ -1,6 +1,5 @@
 """`countermand cancel`: cancel many runs, after a dry run that counts them exactly."""
 
-import sys
 from typing import Annotated
 
 import typer
@@ -9,7 +8,7 @@ from streams.cli import options
 from streams.cli.agreement import Agreement, AtMost, agree
 from streams.cli.cancellations import KIND, summary
 from streams.cli.client import ApiClient, Document, open_client, path_of
-from streams.cli.console import json_out, out, say
+from streams.cli.console import confirm, json_out, out, say
 from streams.cli.exits import ExitCode
 from streams.cli.following import follow
 from streams.cli.times import instant_of
@@ -119,7 +118,7 @@ class _OnInterrupt:
     def _is_to_stop(self) -> bool:
         question = "Stop the cancellation? (n: it goes on, and only this display ends)"
         try:
-            return sys.stdin.isatty() and typer.confirm(question, err=True)
+            return confirm(question, yes=False)
         except typer.Abort:
             return False
 

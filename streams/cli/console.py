@@ -1,4 +1,7 @@
-"""What commands print: data on stdout, progress and words on stderr, JSON on request."""
+"""What commands print: data on stdout, progress and words on stderr, JSON on request.
+
+Everything printed may hold what others wrote, so all of it is made printable here.
+"""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -13,6 +16,7 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
+from streams.printable import printable
 from topology.records import Json
 
 # Where there is no terminal a row stays one line, for grep and its like.
@@ -21,22 +25,27 @@ _UNFOLDED: Final = 100_000
 
 def json_out(value: Json) -> None:
     """One line of JSON on stdout."""
-    typer.echo(orjson.dumps(value, default=str).decode())
+    out(orjson.dumps(value, default=str).decode())
 
 
 def out(text: str) -> None:
     """One line of data on stdout."""
-    typer.echo(text)
+    typer.echo(printable(text))
 
 
 def say(text: str) -> None:
     """One line of progress or advice on stderr."""
-    typer.echo(text, err=True)
+    typer.echo(printable(text), err=True)
 
 
 def console(*, stderr: bool = False) -> Console:
     """Rich's console; it knows NO_COLOR and whether there is a terminal."""
     return Console(stderr=stderr, highlight=False)
+
+
+def cell(text: str, style: str = "") -> Text:
+    """A text for Rich's console, in one line: not markup."""
+    return Text(printable(text), style)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -45,7 +54,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
     for column in columns:
         drawn.add_column(column, overflow="fold")
     for row in rows:
-        drawn.add_row(*(Text(cell) for cell in row))
+        drawn.add_row(*map(cell, row))
     screen = console()
     if not screen.is_terminal:
         screen.width = _UNFOLDED
@@ -72,13 +81,18 @@ def waiting(text: str) -> Status:
     return console(stderr=True).status(text)
 
 
-def fields(values: Iterable[tuple[str, str | None]]) -> None:
-    """Names and values on stdout, one per line; those without a value are left out."""
-    shown = [(name, value) for name, value in values if value]
+def fields(values: Iterable[tuple[str, str | Sequence[str] | None]]) -> None:
+    """Names and values on stdout, one per line; those without a value are left out.
+
+    A value of several lines is given as a list of them.
+    """
+    shown = [
+        (name, [value] if isinstance(value, str) else value) for name, value in values if value
+    ]
     width = max((len(name) for name, _ in shown), default=0)
-    for name, value in shown:
-        indented = value.replace("\n", "\n" + " " * (width + 2))
-        out(f"{name:<{width}}  {indented}")
+    for name, lines in shown:
+        for number, line in enumerate(lines):
+            out(f"{'' if number else name:<{width}}  {line}")
 
 
 def confirm(question: str, *, yes: bool) -> bool:
@@ -87,4 +101,4 @@ def confirm(question: str, *, yes: bool) -> bool:
         return True
     if not sys.stdin.isatty():
         return False
-    return typer.confirm(question, err=True)
+    return typer.confirm(printable(question), err=True)

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from streams.cli import options
 from streams.cli.cancelled import cause_text
-from streams.cli.console import console, json_out, say
+from streams.cli.console import cell, console, json_out, say
 from streams.cli.exits import ExitCode
 from streams.cli.settings import load_settings
 from streams.cli.up import end_on_signals
@@ -57,7 +57,7 @@ def _draw(expected: tuple[Expected, ...], outcome: Outcome) -> None:
         style = "red" if row[2] == "cancelled" else "green"
         right = outcome.as_expected(expectation)
         sign = Text("✓" if right else "✗", style="green" if right else "bold red")
-        cells = [Text(cell) for cell in row]
+        cells = [cell(text) for text in row]
         cells[2].stylize(style)
         drawn.add_row(*cells, sign)
     screen = console()

@@ -13,6 +13,7 @@ from streams.cli.settings import load_settings
 from streams.doctor.checks import LOCAL_CHECKS, Result, Verdict, run
 from streams.doctor.kafka import KAFKA_CHECKS, broker
 from streams.errors import CountermandError
+from streams.printable import printable, printable_lines
 from streams.settings import Settings
 from streams.settings.page import effective
 
@@ -72,7 +73,7 @@ def _print(result: Result) -> None:
 
     verdict = result.verdict.value
     line = Text(_SIGNS[verdict], style=_COLOURS[verdict])
-    line.append(f" {result.name}: {result.found}", style="default")
+    line.append(f" {result.name}: {printable(result.found)}", style="default")
     if result.remedy:
-        line.append(f"\n  → {result.remedy}", style="default")
+        line.append(f"\n  → {printable_lines(result.remedy)}", style="default")
     console().print(line, soft_wrap=True)

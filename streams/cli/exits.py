@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from streams import errors
 from streams.cli.commands import load
+from streams.printable import printable_lines
 
 
 class ExitCode(IntEnum):
@@ -71,7 +72,7 @@ class Commands(TyperGroup):
         except errors.CountermandError as error:
             if ctx.params.get("debug"):
                 raise
-            typer.echo(f"countermand: {error}", err=True)
+            _complain(str(error))
             raise typer.Exit(exit_code(error)) from None
         except (KeyboardInterrupt, EOFError, typer.Abort):
             raise typer.Exit(ExitCode.INTERRUPTED) from None
@@ -81,8 +82,12 @@ class Commands(TyperGroup):
             if ctx.params.get("debug"):
                 raise
             what = f"{type(error).__name__}: {error}"
-            typer.echo(f"countermand: unexpected {what} (--debug shows where)", err=True)
+            _complain(f"unexpected {what} (--debug shows where)")
             raise typer.Exit(ExitCode.FAILED) from None
+
+
+def _complain(what: str) -> None:
+    typer.echo(f"countermand: {printable_lines(what)}", err=True)
 
 
 def _silence_stdout() -> None:

@@ -154,7 +154,7 @@ def show_run(run: Document) -> None:
             ("attempt", str(run["attempt"])),
             ("worker", run["worker"]),
             ("last step", run["last_step"]),
-            ("event", _pretty(run["event"])),
+            ("event", _pretty(run["event"]).split("\n")),
         ]
     )
 

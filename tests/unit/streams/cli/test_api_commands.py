@@ -72,6 +72,32 @@ def test_runs_are_listed_newest_first(api: Api) -> None:
     assert "\x1b" not in listed.output
 
 
+def test_what_a_run_says_steers_no_terminal(api: Api) -> None:
+    """Its event, its worker, its error: escaped for people, and the same values in JSON."""
+    evil = "\x1b]0;owned\x07\n\x9b2J\u202etxt"
+    event = {"name": evil, "data": {evil: evil}, "id": evil, "ts": 0}
+    row = run_row(
+        AT,
+        event_id=evil,
+        event_name=evil,
+        event=orjson.dumps(event).decode(),
+        status="failed",
+        worker=evil,
+        last_step=evil,
+        error=orjson.dumps({"name": evil, "message": evil}).decode(),
+    )
+    add_runs(api.service, row)
+    for command in (["runs", "list"], ["runs", "show", run_id(AT)]):
+        shown = call(api, *command)
+        assert shown.stdout.replace("\n", "").isprintable(), shown.stdout
+        assert r"\u001b]0;owned\u0007\n\u009b2J\u202etxt" in shown.stdout
+        as_json = call(api, *command, "--json")
+        assert as_json.stdout.replace("\n", "").isprintable()
+        assert json_of(as_json)["event"] == event
+    (line,) = rows_of(call(api, "runs", "list"))
+    assert run_id(AT) in line
+
+
 @pytest.mark.parametrize(
     ("filters", "numbers"),
     [
