@@ -24,18 +24,18 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
-def parse_duration(text: str) -> int:
+def parse_duration(text: str, longest_ms: int = limits.LONGEST_MS) -> int:
     """Give the ms of a duration such as `90s`, `10m`, `24h` or `7d`.
 
     Raises:
-        ValueError: The text is no duration, or not within 1 ms and 366 days.
+        ValueError: The text is no duration, or not within 1 ms and the longest one.
     """
     match = _DURATION.fullmatch(text)
     if match is None:
         raise ValueError("not a duration: write one number and one unit, such as 90s, 10m, 24h, 7d")
     duration_ms = int(match[1]) * _UNITS[match[2]]
-    if not 0 < duration_ms <= limits.LONGEST_MS:
-        raise ValueError(f"must be more than 0 and at most {format_duration(limits.LONGEST_MS)}")
+    if not 0 < duration_ms <= longest_ms:
+        raise ValueError(f"must be more than 0 and at most {format_duration(longest_ms)}")
     return duration_ms
 
 

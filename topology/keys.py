@@ -91,6 +91,11 @@ def received_ms(run_id: bytes) -> int:
     return int.from_bytes(run_id[:6], "big")
 
 
+def lowest_id(ms: int) -> str:
+    """The smallest ULID of a time: ids of runs, requests and calls begin with when they came."""
+    return run_id_text(min(max(ms, 0), TIME_END_MS - 1).to_bytes(6, "big") + bytes(10))
+
+
 def run_id_text(run_id: bytes) -> str:
     """A run's id as text: the 26 characters of a ULID."""
     return bytes_to_ulid(run_id)

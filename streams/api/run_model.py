@@ -76,16 +76,10 @@ def received_between(after: int | None, before: int | None) -> list[ColumnElemen
     """That a run was received strictly between two times: its id begins with the time."""
     bounds = []
     if after is not None:
-        bounds.append(RUNS.c.run_id >= lowest_id(after + 1))
+        bounds.append(RUNS.c.run_id >= keys.lowest_id(after + 1))
     if before is not None:
-        bounds.append(RUNS.c.run_id < lowest_id(before))
+        bounds.append(RUNS.c.run_id < keys.lowest_id(before))
     return bounds
-
-
-def lowest_id(received_ms: int) -> str:
-    """The smallest id of a run received at a time."""
-    latest = (1 << 48) - 1
-    return keys.run_id_text(min(max(received_ms, 0), latest).to_bytes(6, "big") + bytes(10))
 
 
 def _json(text: str | None) -> orjson.Fragment | None:

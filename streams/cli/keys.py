@@ -9,7 +9,8 @@ import typer
 from sqlalchemy import Engine
 
 from streams.api.call import keys
-from streams.api.call.keys import ApiKey, create_key, revoke_key
+from streams.api.call.api_key import ApiKey
+from streams.api.call.keys import create_key, local_user, revoke_key
 from streams.api.call.roles import Role
 from streams.cli import options
 from streams.cli.console import confirm, json_out, out, say, table
@@ -37,7 +38,7 @@ Id = Annotated[str, typer.Argument(help="The key's id, as `keys list` shows it."
 def create(name: Name, *, role: RoleOption, json: options.Json = False) -> None:
     """Make a key; it is shown once, and only its hash is kept."""
     with _database() as engine:
-        key, text = create_key(engine, name, role, now_ms())
+        key, text = create_key(engine, name, role, now_ms(), actor=local_user())
     if json:
         json_out(_shown(key) | {"key": text})
     else:
@@ -65,7 +66,7 @@ def revoke(id_: Id, *, yes: options.Yes = False, json: options.Json = False) -> 
     if not confirm(f"Revoke the key {id_}?", yes=yes):
         raise RefusedError(f"{id_} was not revoked: add --yes to go ahead")
     with _database() as engine:
-        key = revoke_key(engine, id_, now_ms())
+        key = revoke_key(engine, id_, now_ms(), actor=local_user())
     if json:
         json_out(_shown(key))
     else:

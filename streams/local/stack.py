@@ -18,7 +18,7 @@ from typing import IO, Final, Self
 import httpx
 
 from streams import private
-from streams.api.call.keys import replace_key
+from streams.api.call.keys import local_user, replace_key
 from streams.api.call.roles import Role
 from streams.broker.local import LocalBroker
 from streams.broker.ports import free_port
@@ -154,7 +154,8 @@ class Stack:
         engine = open_database(self.settings)
         try:
             with translated(engine):
-                self.api_key = replace_key(engine, _KEY_NAME, Role.ADMIN, now_ms())
+                actor = local_user()
+                self.api_key = replace_key(engine, _KEY_NAME, Role.ADMIN, now_ms(), actor=actor)
         finally:
             engine.dispose()
         self.key_file.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Deletes runs and requests that ended long ago, in small portions, so that nobody waits."""
+"""Deletes what is old in small portions, so that nobody waits: runs, requests, the audit trail."""
 
 import time
 from collections.abc import Callable
@@ -7,8 +7,9 @@ from typing import Final
 from sqlalchemy import Engine, Select, delete, exists, select
 
 from streams.database.engine import writing
-from streams.database.schema import FAILURES, PROGRESS, REQUESTS, RUNS
+from streams.database.schema import AUDIT, FAILURES, PROGRESS, REQUESTS, RUNS
 from streams.settings import Settings
+from topology.keys import lowest_id
 
 # More runs than end while the copier does one round.
 _MOST: Final = 1_000
@@ -18,9 +19,10 @@ _OPEN: Final = ("queued", "running")
 
 
 class Retention:
-    """Deletes ended runs and finished requests once they are older than the setting.
+    """Deletes ended runs, finished requests and audit rows once they are older than the settings.
 
-    The age of a run counts from its end, that of a request from its receipt.
+    The age of a run counts from its end, that of a request from its receipt, and that of an audit
+    row from its call.
     """
 
     def __init__(
@@ -34,11 +36,12 @@ class Retention:
         self._most = most
         self._engine = engine
         self._kept_ms = int(settings.retention_runs.total_seconds() * 1_000)
+        self._audit_kept_ms = int(settings.retention_audit.total_seconds() * 1_000)
         self._monotonic = monotonic
         self._next = monotonic()
 
     def step(self, now_ms: int) -> int:
-        """Delete a few runs and requests, if it is time to look; gives their number.
+        """Delete a few of each, if it is time to look; gives their number.
 
         Raises:
             DBAPIError: the database can't be used for now.
@@ -48,14 +51,16 @@ class Retention:
         before = now_ms - self._kept_ms
         runs, requests = self._ids(_ended_runs(before)), self._ids(_over_requests(before))
         requests += self._ids(_lost_progress(before))
-        if runs or requests:
+        audited = self._ids(_old_audit(now_ms - self._audit_kept_ms))
+        if runs or requests or audited:
             with writing(self._engine) as connection:
                 connection.execute(delete(RUNS).where(RUNS.c.run_id.in_(runs)))
                 for table in (FAILURES, PROGRESS, REQUESTS):
                     connection.execute(delete(table).where(table.c.request_id.in_(requests)))
+                connection.execute(delete(AUDIT).where(AUDIT.c.id.in_(audited)))
         else:
             self._next = self._monotonic() + _PAUSE_S
-        return len(runs) + len(requests)
+        return len(runs) + len(requests) + len(audited)
 
     def _ids(self, wanted: Select[tuple[str]]) -> list[str]:
         """The ids that a query finds; read before anything is locked."""
@@ -82,3 +87,8 @@ def _lost_progress(before: int) -> Select[tuple[str]]:
         .where(PROGRESS.c.updated_at < before, PROGRESS.c.state.not_in(_OPEN), ~there)
         .order_by(PROGRESS.c.updated_at)
     )
+
+
+def _old_audit(before: int) -> Select[tuple[str]]:
+    """Audit rows of calls before a time, which their ids begin with."""
+    return select(AUDIT.c.id).where(AUDIT.c.id < lowest_id(before)).order_by(AUDIT.c.id)

@@ -25,6 +25,7 @@ from streams.errors import SettingsError
 from streams.settings.values import (
     Duration,
     InputSpec,
+    LongDuration,
     parse_extra,
     parse_inputs,
     parse_records,
@@ -160,6 +161,11 @@ class Settings(BaseSettings):
         timedelta(days=30),
         ge=timedelta(minutes=1),
         description="How long the read model keeps ended runs and finished requests.",
+    )
+    retention_audit: LongDuration = Field(
+        timedelta(days=400),
+        ge=timedelta(days=1),
+        description="How long the audit trail is kept; the read model removes what is older.",
     )
 
     api_host: str = Field("127.0.0.1", description="Where the API is served.")

@@ -13,8 +13,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
 from streams.durations import parse_duration
 from streams.errors import SettingsError
+from topology import limits
 
 _PLACE: Final = re.compile(r"[A-Za-z0-9._-]+/\d+@\d+", re.ASCII)
+_LONGEST_KEPT_MS: Final = 3_660 * limits.DAY_MS
 # Options that have a setting, so that the joiner's other client gets them, too.
 _COVERED: Final = {
     "bootstrap.servers": "kafka_bootstrap_servers",
@@ -96,7 +98,15 @@ def _duration(value: object) -> object:
     return timedelta(milliseconds=parse_duration(value)) if isinstance(value, str) else value
 
 
+def _years(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return timedelta(milliseconds=parse_duration(value, _LONGEST_KEPT_MS))
+
+
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
+# For what is kept longer than any run may wait.
+LongDuration = Annotated[timedelta, BeforeValidator(_years)]
 
 
 def parse_inputs(value: object) -> object:

@@ -41,7 +41,7 @@ def measure(bench: Bench, runs: int = RUNS) -> dict[str, float]:
         engine = open_database(app.settings)
         try:
             _fill(engine, runs)
-            _, key = create_key(engine, "bench", Role.ADMIN, 0)
+            _, key = create_key(engine, "bench", Role.ADMIN, 0, actor=None)
         finally:
             engine.dispose()
         api, url = app.api()

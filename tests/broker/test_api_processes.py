@@ -44,7 +44,7 @@ class Deployment:
         )
         create_topics(self.settings)
         engine = open_database(self.settings)
-        _, self.key = create_key(engine, "ann", Role.ADMIN, now_ms())
+        _, self.key = create_key(engine, "ann", Role.ADMIN, now_ms(), actor=None)
         engine.dispose()
         self.services = [
             Service(role, self.settings, folder, extra={"DATABASE_URL": url})

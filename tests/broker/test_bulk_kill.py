@@ -56,7 +56,7 @@ class Fleet:
             read_text(FUNCTIONS),
         )
         self.engine = open_database(self.settings)
-        _, self._key = create_key(self.engine, "tester", Role.ADMIN, 0)
+        _, self._key = create_key(self.engine, "tester", Role.ADMIN, 0, actor=None)
         extra = {"DATABASE_URL": f"sqlite:///{folder / 'api.db'}"}
         self.services = {
             role: Service(role, self.settings, folder, static=role == JOINER, extra=extra)

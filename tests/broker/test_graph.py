@@ -70,7 +70,7 @@ class Traffic:
         )
         create_topics(self.settings)
         engine = open_database(self.settings)
-        _, key = create_key(engine, "ann", Role.ADMIN, now_ms())
+        _, key = create_key(engine, "ann", Role.ADMIN, now_ms(), actor=None)
         engine.dispose()
         self._folder = folder
         self._services = [

@@ -43,7 +43,10 @@ class Api:
         self.service = service
         self.app = app
         self.url = url
-        self.keys = {role: create_key(service.engine, f"a-{role}", role, now_ms()) for role in Role}
+        self.keys = {
+            role: create_key(service.engine, f"a-{role}", role, now_ms(), actor=None)
+            for role in Role
+        }
         self._client = httpx.Client(base_url=url, timeout=PATIENCE_S)
 
     def close(self) -> None:

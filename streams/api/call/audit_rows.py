@@ -1,8 +1,13 @@
-"""Rows of the audit trail: each write of a caller who may write leaves one row, refused or not."""
+"""Rows of the audit trail: each write of a caller who may write leaves one row, refused or not.
 
+So does what is done to keys on the database directly.
+"""
+
+from collections.abc import Sequence
 from typing import Final
 
 from sqlalchemy import Connection, insert, update
+from ulid_transform import ulid_at_time
 
 from streams.api.call.call import Call
 from streams.database.schema import AUDIT
@@ -33,6 +38,18 @@ def open_row(connection: Connection, call: Call, outcome: str = PENDING) -> None
         )
     )
     call.audited = True
+
+
+def add_done(
+    connection: Connection, actor: str, action: str, targets: Sequence[str], now_ms: int
+) -> None:
+    """Add a row for each target of something that was done without a call, and without a key."""
+    done = {"at": now_ms, "api_key": "", "actor": actor, "action": action, "outcome": DONE}
+    rows = [
+        {**done, "id": ulid_at_time(now_ms / 1_000), "target": target, "dry_run": False}
+        for target in targets
+    ]
+    connection.execute(insert(AUDIT), rows)
 
 
 def close_row(connection: Connection, call: Call, outcome: str) -> None:

@@ -10,7 +10,8 @@ from typing import Final
 
 from sqlalchemy import Engine
 
-from streams.api.call.keys import NO_DIGEST, ApiKey, StoredKey, digest, find_key, key_id
+from streams.api.call.api_key import ApiKey
+from streams.api.call.keys import NO_DIGEST, StoredKey, digest, find_key, key_id
 from streams.api.call.roles import Role
 from streams.api.problems import ProblemError
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from streams.api.call.keys import ApiKey
+from streams.api.call.api_key import ApiKey
 
 
 @dataclass(slots=True)

@@ -6,36 +6,32 @@ guessed, and every call would take longer.
 """
 
 import hashlib
+import os
+import pwd
 import re
 import secrets
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, Engine, Row, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, insert, select, update
 
+from streams.api.call import audit_rows
+from streams.api.call.api_key import ApiKey
 from streams.api.call.roles import Role
 from streams.database.engine import writing
 from streams.database.schema import API_KEYS
 from streams.errors import NotFoundError, RefusedError
 
 NAME_CHARS: Final = 128
+_CREATED: Final = "createKey"
+_REVOKED: Final = "revokeKey"
 _ID_BYTES: Final = 8
 _SECRET_BYTES: Final = 32
 _KEY: Final = re.compile(r"cmk_([0-9a-f]{16})_[A-Za-z0-9_-]{43}", re.ASCII)
 # Compared with a key whose id is unknown, so that such a call takes as long as any other.
 NO_DIGEST: Final = bytes(32)
-
-
-@dataclass(frozen=True, slots=True)
-class ApiKey:
-    """What may be shown of a key."""
-
-    id: str
-    name: str
-    role: Role
-    created_at: int
-    revoked_at: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +53,22 @@ def digest(text: str) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=32).digest()
 
 
-def create_key(engine: Engine, name: str, role: Role, now_ms: int) -> tuple[ApiKey, str]:
+def local_user() -> str:
+    """Who works on the database directly, without a key: this process's user and machine."""
+    number = os.geteuid()
+    try:
+        user = pwd.getpwuid(number).pw_name
+    except KeyError:  # in a container a user may have no name
+        user = f"uid {number}"
+    return f"{user}@{socket.gethostname()}"[:NAME_CHARS]
+
+
+def create_key(
+    engine: Engine, name: str, role: Role, now_ms: int, *, actor: str | None
+) -> tuple[ApiKey, str]:
     """Make a key; its text is returned here and can't be had again.
+
+    `actor` is who does it, for the audit trail; None if a call does, which has a row of its own.
 
     Raises:
         RefusedError: the name is empty, too long, or can't be printed.
@@ -76,6 +86,8 @@ def create_key(engine: Engine, name: str, role: Role, now_ms: int) -> tuple[ApiK
     }
     with writing(engine) as connection:
         connection.execute(insert(API_KEYS).values(row))
+        if actor is not None:
+            audit_rows.add_done(connection, actor, _CREATED, [key.id], now_ms)
     return key, text
 
 
@@ -92,28 +104,37 @@ def find_key(engine: Engine, id_: str) -> StoredKey | None:
         return _find(connection, id_)
 
 
-def revoke_key(engine: Engine, id_: str, now_ms: int) -> ApiKey:
-    """Revoke a key; a key that is revoked already stays as it is.
+def revoke_key(engine: Engine, id_: str, now_ms: int, *, actor: str | None) -> ApiKey:
+    """Revoke a key; a key that is revoked already stays as it is. `actor`: as in `create_key`.
 
     Raises:
         NotFoundError: There is no such key.
     """
-    unrevoked = (API_KEYS.c.id == id_) & API_KEYS.c.revoked_at.is_(None)
     with writing(engine) as connection:
-        connection.execute(update(API_KEYS).where(unrevoked).values(revoked_at=now_ms))
+        _revoke(connection, API_KEYS.c.id == id_, now_ms, actor)
         found = _find(connection, id_)
     if found is None:
         raise NotFoundError(f"no key {id_}: `countermand keys list` shows those there are")
     return found.key
 
 
-def replace_key(engine: Engine, name: str, role: Role, now_ms: int) -> str:
-    """Make a key, and revoke all others of its name; its text."""
-    key, text = create_key(engine, name, role, now_ms)
-    older = (API_KEYS.c.name == name) & (API_KEYS.c.id != key.id) & API_KEYS.c.revoked_at.is_(None)
+def replace_key(engine: Engine, name: str, role: Role, now_ms: int, *, actor: str) -> str:
+    """Make a key, and revoke all others of its name; its text. `actor`: as in `create_key`."""
+    key, text = create_key(engine, name, role, now_ms, actor=actor)
+    older = (API_KEYS.c.name == name) & (API_KEYS.c.id != key.id)
     with writing(engine) as connection:
-        connection.execute(update(API_KEYS).where(older).values(revoked_at=now_ms))
+        _revoke(connection, older, now_ms, actor)
     return text
+
+
+def _revoke(
+    connection: Connection, which: ColumnElement[bool], now_ms: int, actor: str | None
+) -> None:
+    unrevoked = which & API_KEYS.c.revoked_at.is_(None)
+    revoked = update(API_KEYS).where(unrevoked).values(revoked_at=now_ms)
+    ids = list(connection.scalars(revoked.returning(API_KEYS.c.id)))
+    if actor is not None and ids:
+        audit_rows.add_done(connection, actor, _REVOKED, ids, now_ms)
 
 
 def _find(connection: Connection, id_: str) -> StoredKey | None:

@@ -1,4 +1,4 @@
-"""`/v1/audit`: who wrote what, when and why, and what became of it."""
+"""`/v1/audit`: who wrote what, when and why, and what became of it; keys made and revoked too."""
 
 from typing import Annotated
 
@@ -12,8 +12,8 @@ from streams.api.call.service import CurrentService
 from streams.api.fields import Answer, Instant, Name, Text, Time, time_text
 from streams.api.operations import operation
 from streams.api.paging import Page, UlidListing, fetch, page
-from streams.api.run_model import lowest_id
 from streams.database.schema import AUDIT
+from topology.keys import lowest_id
 
 router = APIRouter(tags=["audit"], route_class=GuardedRoute)
 
@@ -23,10 +23,10 @@ class AuditEntry(Answer):
 
     id: str = Field(description="The id of the call, as `request_id` in its problem.")
     at: Time
-    actor: str = Field(description="The key's name.")
-    api_key: str = Field(description="The key's id.")
+    actor: str = Field(description="The key's name; user and machine of who made or revoked a key.")
+    api_key: str = Field(description="The key's id; empty where the database was written directly.")
     action: str = Field(description="The operation, as in this document.")
-    target: str = Field(description="A run, a cancellation, a function, a replay, a topic.")
+    target: str = Field(description="A run, a cancellation, a function, a replay, a topic, a key.")
     reason: str | None
     request_id: str | None = Field(description="The id of the request that it wrote.")
     dry_run: bool
@@ -39,7 +39,7 @@ class AuditEntry(Answer):
 class AuditListing(UlidListing):
     """Which entries to list."""
 
-    actor: Name | None = Field(default=None, description="The key's name.")
+    actor: Name | None = Field(default=None, description="The actor.")
     action: Name | None = Field(default=None, description="The operation.")
     target: Text | None = Field(default=None, description="What it was about.")
     after: Instant | None = Field(default=None, description="Later than this.")

@@ -5,8 +5,8 @@ from urllib.parse import quote
 
 import pytest
 
+from streams.api.call.api_key import ApiKey
 from streams.api.call.call import Call
-from streams.api.call.keys import ApiKey
 from streams.api.call.roles import Role
 from streams.api.problems import ProblemError
 from streams.api.routes.events import read_events

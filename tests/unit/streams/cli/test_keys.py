@@ -1,10 +1,21 @@
 """`countermand keys`: made, listed and revoked in the database, and shown once."""
 
+import os
+import pwd
+import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from streams.api.call.keys import replace_key
+from streams.api.call.roles import Role
 from streams.cli.exits import ExitCode
+from streams.database.engine import open_database
+from streams.database.schema import AUDIT
+from streams.durations import format_instant
+from streams.settings import load
 from tests.support.cli import json_of, run
 
 
@@ -38,6 +49,45 @@ def test_a_key_is_revoked(where: dict[str, str]) -> None:
     assert json_of(run("keys", "revoke", made["id"], "--yes", "--json", **where)) == first
     (listed,) = json_of(run("keys", "list", "--json", **where))["keys"]
     assert listed == first
+
+
+def trail(folder: Path) -> list[dict[str, Any]]:
+    """The audit trail, the oldest first."""
+    engine = open_database(load(state_dir=folder))
+    try:
+        with engine.connect() as connection:
+            rows = connection.execute(select(AUDIT).order_by(AUDIT.c.id)).mappings()
+            return [dict(row) for row in rows]
+    finally:
+        engine.dispose()
+
+
+def test_the_audit_trail_has_who_made_and_revoked_a_key(
+    where: dict[str, str], tmp_path: Path
+) -> None:
+    """User and machine, as nobody calls; what changed nothing isn't in it."""
+    made = json_of(run("keys", "create", "ann", "--role", "admin", "--json", **where))
+    for _ in range(2):
+        run("keys", "revoke", made["id"], "--yes", **where)
+    run("keys", "revoke", "0000000000000000", "--yes", **where)
+    run("keys", "create", "", "--role", "viewer", **where)
+    created, revoked = trail(tmp_path)
+    assert (created["action"], revoked["action"]) == ("createKey", "revokeKey")
+    for row in (created, revoked):
+        assert (row["target"], row["outcome"], row["api_key"]) == (made["id"], "done", "")
+        assert row["actor"] == f"{pwd.getpwuid(os.geteuid()).pw_name}@{socket.gethostname()}"
+    assert format_instant(created["at"]) == made["created_at"]
+
+
+def test_the_key_of_up_is_in_the_audit_trail_too(tmp_path: Path) -> None:
+    """Each start makes one, and revokes that of the start before."""
+    engine = open_database(load(state_dir=tmp_path))
+    for now in (1, 2):
+        replace_key(engine, "up", Role.ADMIN, now, actor="me@here")
+    engine.dispose()
+    found = [(row["action"], row["at"], row["actor"]) for row in trail(tmp_path)]
+    wanted = [("createKey", 1), ("createKey", 2), ("revokeKey", 2)]
+    assert sorted(found) == [(*one, "me@here") for one in wanted]
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,15 @@ from datetime import timedelta
 from itertools import count
 from typing import Any
 
+import pytest
 from sqlalchemy import Engine, Table, insert, select
+from ulid_transform import ulid_at_time
 
 from streams.database.engine import writing
-from streams.database.schema import FAILURES, PROGRESS, REQUESTS, RUNS
+from streams.database.schema import AUDIT, FAILURES, PROGRESS, REQUESTS, RUNS
 from streams.read_model.retention import Retention
 from streams.read_model.rows import failure_row, progress_row, request_row, run_row
-from streams.settings import Settings
+from streams.settings import Settings, load
 from tests.support import records
 from tests.support.records import encoded, request_id, run_id
 
@@ -74,6 +76,41 @@ def test_progress_without_its_request_goes_too(settings: Settings, engine: Engin
     put(engine, PROGRESS, told(1, 0, updated_at=records.RECEIVED - 1), told(2, 0, updated_at=NOW))
     assert Retention(settings, engine).step(NOW) == 1
     assert ids(engine, PROGRESS) == [request_id(2)]
+
+
+def put_audit(engine: Engine, *times: int) -> None:
+    """Insert audit rows of calls at these times."""
+    row = {"api_key": "k", "actor": "a", "action": "x", "target": "t", "dry_run": False}
+    rows = [row | {"id": ulid_at_time(at / 1_000), "at": at, "outcome": "done"} for at in times]
+    with writing(engine) as connection:
+        connection.execute(insert(AUDIT), rows)
+
+
+def audited(engine: Engine) -> list[int]:
+    """The times of the audit rows."""
+    with engine.connect() as connection:
+        return sorted(connection.scalars(select(AUDIT.c.at)))
+
+
+def test_the_audit_trail_goes_after_400_days(settings: Settings, engine: Engine) -> None:
+    """Long after the runs that it speaks of; a few rows at a time."""
+    oldest = NOW - 400 * 86_400_000
+    put_audit(engine, 1_000, oldest - 2, oldest - 1, oldest, NOW)
+    retention = Retention(settings, engine, most=2)
+    assert [retention.step(NOW) for _ in range(3)] == [2, 1, 0]
+    assert audited(engine) == [oldest, NOW]
+
+
+def test_how_long_the_audit_trail_is_kept_is_a_setting(
+    settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be years."""
+    monkeypatch.setenv("COUNTERMAND_RETENTION_AUDIT", "3650d")
+    kept = load().retention_audit
+    assert kept == timedelta(days=3650)
+    put_audit(engine, NOW - 3_651 * 86_400_000, NOW - 3_649 * 86_400_000)
+    assert Retention(settings.model_copy(update={"retention_audit": kept}), engine).step(NOW) == 1
+    assert audited(engine) == [NOW - 3_649 * 86_400_000]
 
 
 def test_it_goes_in_small_steps_until_nothing_is_left(settings: Settings, engine: Engine) -> None:

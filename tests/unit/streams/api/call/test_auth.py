@@ -88,7 +88,7 @@ def test_no_route_without_a_valid_key(api: Api) -> None:
     unknown = "cmk_0000000000000000_" + "x" * 43
     bearers = (wrong, swapped, unknown, f"{text} {text}", "\xfc", "cmk_", text.upper())
     headers = [None, "Bearer", text, f"Basic {text}", *(f"Bearer {one}" for one in bearers)]
-    revoke_key(api.service.engine, api.keys[Role.OPERATOR][0].id, now_ms())
+    revoke_key(api.service.engine, api.keys[Role.OPERATOR][0].id, now_ms(), actor=None)
     headers.append(f"Bearer {api.keys[Role.OPERATOR][1]}")
     let_in = [(route, header) for route in CLOSED for header in headers
         if call(api, route, header) != 401]  # fmt: skip
@@ -128,10 +128,10 @@ def test_a_revoked_key_is_refused_within_a_second(api: Api) -> None:
     clock = Clock()
     engine = api.service.engine
     authenticator = Authenticator(engine, clock)
-    key, text = create_key(engine, "leaver", Role.VIEWER, 0)
+    key, text = create_key(engine, "leaver", Role.VIEWER, 0, actor=None)
     header = f"Bearer {text}"
     assert authenticator.caller(header).id == key.id
-    revoke_key(engine, key.id, 1)
+    revoke_key(engine, key.id, 1, actor=None)
     clock.now += REMEMBERED_S
     with pytest.raises(ProblemError) as refused:
         authenticator.caller(header)

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from streams.api.call.api_key import ApiKey
 from streams.api.call.call import Call
-from streams.api.call.keys import ApiKey
 from streams.api.call.roles import Role
 from streams.api.routes.cancellations import CancellationRun, Outcome, cancellation_run
 from streams.api.routes.runs import RunPage, cancelled_fields
