@@ -75,8 +75,7 @@ PROCESSES: Final = {
 ADMINISTRATION: Final = {
     "doctor": Command(
         "doctor:doctor",
-        "Check settings, broker, topics, clocks, disk, codecs and limits; exit code 1 if one "
-        "fails.",
+        "Check settings, disk, codecs, database, broker, topics, clocks; exit code 1 if one fails.",
     ),
     "version": Command("version:version", "Print the version, and those of what it stands on."),
     "topics": Command("topics:app", "Make and check Kafka's topics."),

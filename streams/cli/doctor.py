@@ -1,4 +1,4 @@
-"""`countermand doctor`: is everything as router and joiner need it, and what to do if not."""
+"""`countermand doctor`: is everything as the processes need it, and what to do if not."""
 
 from collections.abc import Iterator
 from typing import Annotated, Final
@@ -11,6 +11,7 @@ from streams.cli.console import console, json_out, table
 from streams.cli.exits import ExitCode
 from streams.cli.settings import load_settings
 from streams.doctor.checks import LOCAL_CHECKS, Result, Verdict, run
+from streams.doctor.database import database
 from streams.doctor.kafka import KAFKA_CHECKS, broker
 from streams.errors import CountermandError
 from streams.printable import printable, printable_lines
@@ -32,7 +33,7 @@ def doctor(
     bootstrap_servers: options.Bootstrap = None,
     topic_prefix: options.Prefix = None,
 ) -> None:
-    """Check settings, broker, topics, clocks, disk, codecs and limits; exit code 1 if one fails."""
+    """Check settings, disk, codecs, database, broker, topics, clocks; exit code 1 if one fails."""
     settings = load_settings(
         bootstrap_servers=bootstrap_servers,
         topic_prefix=topic_prefix,
@@ -59,6 +60,7 @@ def _results(settings: Settings) -> Iterator["Result"]:
     given = sum(settings.source(name) != "default" for name in type(settings).model_fields)
     yield Result("settings", Verdict.OK, f"valid, {given} differ from the defaults")
     yield from run(settings, LOCAL_CHECKS)
+    yield from database(settings)
     try:
         reached = broker(settings)
     except CountermandError as error:

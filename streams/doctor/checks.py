@@ -58,18 +58,40 @@ def state_dir(settings: Settings) -> Result:
     """Whether the joiner can write to its state directory, and has room there."""
     folder = settings.state_dir
     remedy = "Set COUNTERMAND_STATE_DIR to a local disk that this user can write to"
-    existing = next(place for place in (folder, *folder.parents) if place.exists())
     try:
-        _write_test(existing)
+        existing = write_test(folder)
     except OSError as error:
         return Result("state directory", Verdict.FAILED, f"{folder}: {error.strerror}", remedy)
-    free = shutil.disk_usage(existing).free // _MIB
-    found = f"{folder} is writable, {free:,} MiB free"
+    return room("state directory", f"{folder} is writable", existing, remedy)
+
+
+def room(name: str, found: str, folder: Path, remedy: str) -> Result:
+    """The result of a check that has `found` all well, unless the disk of a folder has no room."""
+    free = shutil.disk_usage(folder).free // _MIB
+    found = f"{found}, {free:,} MiB free"
     if free < _NO_DISK_MIB:
-        return Result("state directory", Verdict.FAILED, found, "Make room, or " + remedy)
+        return Result(name, Verdict.FAILED, found, "Make room, or " + remedy)
     if free < _LOW_DISK_MIB:
-        return Result("state directory", Verdict.WARNING, found, "Make room, or " + remedy)
-    return Result("state directory", Verdict.OK, found)
+        return Result(name, Verdict.WARNING, found, "Make room, or " + remedy)
+    return Result(name, Verdict.OK, found)
+
+
+def write_test(folder: Path) -> Path:
+    """Write to a folder, or where it would be made; the folder that exists.
+
+    Raises:
+        OSError: the system refuses.
+    """
+    existing = next(place for place in (folder, *folder.parents) if place.exists())
+    probe = existing / f".doctor-{uuid.uuid4().hex}"
+    try:
+        with probe.open("xb") as file:
+            file.write(b"\0" * 4096)
+            file.flush()
+            os.fsync(file.fileno())
+    finally:
+        probe.unlink(missing_ok=True)
+    return existing
 
 
 def codecs(_settings: Settings) -> Result:
@@ -117,14 +139,3 @@ def _pins(requirements: Iterable[str]) -> Iterator[tuple[str, str]]:
         name, separator, number = requirement.partition("==")
         if separator:
             yield name.partition("[")[0].strip(), number.partition(";")[0].strip()
-
-
-def _write_test(folder: Path) -> None:
-    probe = folder / f".doctor-{uuid.uuid4().hex}"
-    try:
-        with probe.open("xb") as file:
-            file.write(b"\0" * 4096)
-            file.flush()
-            os.fsync(file.fileno())
-    finally:
-        probe.unlink(missing_ok=True)

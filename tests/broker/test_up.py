@@ -22,6 +22,8 @@ from tests.support.deadline import eventually
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
 CHECKOUT = Path(__file__).parents[2]
 ENDS_WITHIN_S = 60
+# Checks of `doctor` that have nothing to say beside an `up`.
+BESIDE = {"broker", "topics", "database", "schema", "writing", "read model"}
 
 FUNCTIONS = """
 functions:
@@ -82,7 +84,11 @@ def test_up_cancels_and_stops_in_order(tmp_path: Path) -> None:
         (cancelled,) = json_lines(run(*tail, **where))
         assert cancelled["data"]["function_id"] == "reports-generate"
         assert status_of(ready) == 200
-        assert Path(ready["api_key_file"]).stat().st_mode & 0o077 == 0
+        data = tmp_path / "data"
+        assert [one for one in (data, *data.rglob("*")) if one.lstat().st_mode & 0o077] == []
+        doctor = json_of(run("doctor", "--json", state_dir=str(data / "state"), **where))
+        assert {one["verdict"] for one in doctor["checks"]} <= {"ok", "warning"}, doctor["checks"]
+        assert not [one for one in doctor["checks"] if one["name"] in BESIDE and one["remedy"]]
         second = run("up", "--data-dir", str(tmp_path / "data"), **where)
         assert second.exit_code == ExitCode.REFUSED
         children = descendants(process)
