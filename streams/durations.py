@@ -21,6 +21,9 @@ _UNITS: Final = {
 }
 _DURATION: Final = re.compile(r"([0-9]{1,15})(ms|s|m|h|d)")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# The first ms of the year 1, and the last of the year 9999.
+_FIRST_MS: Final = -62_135_596_800_000
+_LAST_MS: Final = 253_402_300_799_999
 _Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
@@ -63,7 +66,12 @@ def parse_instant(text: str) -> int:
 
 
 def format_instant(instant_ms: int) -> str:
-    """Give the RFC 3339 text, in UTC, of an instant in ms since 1970."""
-    instant = _EPOCH + timedelta(milliseconds=instant_ms)
-    spec = "milliseconds" if instant_ms % limits.SECOND_MS else "seconds"
+    """Give the RFC 3339 text, in UTC, of an instant in ms since 1970.
+
+    RFC 3339 has the years 0 to 9999, and records have others too: such an instant is given as the
+    first or last ms that a `datetime` has.
+    """
+    shown_ms = min(max(instant_ms, _FIRST_MS), _LAST_MS)
+    instant = _EPOCH + timedelta(milliseconds=shown_ms)
+    spec = "milliseconds" if shown_ms % limits.SECOND_MS else "seconds"
     return instant.isoformat(timespec=spec).replace("+00:00", "Z")

@@ -196,6 +196,10 @@ class Metrics:
             API_BUCKETS, "method", "route",
         )  # fmt: skip
 
+        self.api_connections_ended = self._counter(
+            "api_connections_ended_total", "Connections that the API ended, by reason.", "reason"
+        )
+
     def _declare_worker(self) -> None:
         self.worker_runs = self._gauge("worker_runs", "Runs that this worker holds.")
         self.worker_ended = self._counter(

@@ -1,9 +1,13 @@
 """Metrics and health over HTTP: the pages, and a small server for processes that have none."""
 
+import socket
 import threading
+import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeAlias
 
 from streams.errors import SettingsError
 from streams.health import OK, Health, Kind, health_page
@@ -11,8 +15,14 @@ from streams.metrics import Metrics, metrics_page
 
 JSON: Final = "application/json"
 PATHS: Final = ("/metrics", *(f"/healthz/{kind}" for kind in Kind))
+# As `socketserver` has it.
+_Request: TypeAlias = socket.socket | tuple[bytes, socket.socket]
 _NOT_FOUND: Final = 404
-_IDLE_SECONDS: Final = 5
+# What anybody may take who reaches the port: the time and the bytes of a request, and a number of
+# connections, the oldest of which ends for a new one.
+REQUEST_S: Final = 5.0
+_REQUEST_BYTES: Final = 16 * 1024
+CONNECTIONS: Final = 32
 
 
 def page(path: str, metrics: Metrics, health: Health) -> tuple[int, str, bytes]:
@@ -34,11 +44,23 @@ class WebServer:
         SettingsError: the address is in use, or isn't one of this machine.
     """
 
-    def __init__(self, host: str, port: int, metrics: Metrics, health: Health) -> None:
-        """Serve on `host` and `port`; 0 takes a free port, which `port` and `url` give."""
-        handler = type("Handler", (_Handler,), {"metrics": metrics, "health": health})
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        metrics: Metrics,
+        health: Health,
+        *,
+        request_s: float = REQUEST_S,
+    ) -> None:
+        """Serve on `host` and `port`; 0 takes a free port, which `port` and `url` give.
+
+        A request that takes longer than `request_s` seconds ends without an answer.
+        """
+        known = {"metrics": metrics, "health": health, "request_s": request_s}
+        handler = type("Handler", (_Handler,), known)
         try:
-            self._server = ThreadingHTTPServer((host, port), handler)
+            self._server = _Server((host, port), handler)
         except OSError as error:
             raise SettingsError(
                 f"Can't serve metrics and health on {host}:{port} ({error.strerror}): "
@@ -78,14 +100,59 @@ class WebServer:
         self.close()
 
 
+class _Server(ThreadingHTTPServer):
+    """A thread for each of a few connections."""
+
+    request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int], handler: type["_Handler"]) -> None:
+        super().__init__(address, handler)
+        # In their order; threads that end take theirs out.
+        self._open: dict[_Request, None] = {}
+
+    def process_request(self, request: _Request, client_address: object) -> None:
+        for oldest in list(self._open)[: len(self._open) + 1 - CONNECTIONS]:
+            self._open.pop(oldest, None)
+            assert isinstance(oldest, socket.socket)
+            with suppress(OSError):  # it has just ended
+                oldest.shutdown(socket.SHUT_RDWR)
+        self._open[request] = None
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: _Request) -> None:
+        self._open.pop(request, None)
+        super().shutdown_request(request)
+
+
 class _Handler(BaseHTTPRequestHandler):
     """Answers one request for a page."""
 
     metrics: Metrics
     health: Health
-    timeout = _IDLE_SECONDS
+    request_s: float
     server_version = "countermand"
     sys_version = ""
+
+    def handle(self) -> None:
+        """Answer, unless the client is too slow, or gone."""
+        with suppress(OSError):
+            head = self._head()
+            self.rfile.close()
+            self.rfile = BytesIO(head)
+            self.handle_one_request()
+
+    def _head(self) -> bytes:
+        """What the client sends within the bounds, up to an empty line."""
+        end = time.monotonic() + self.request_s
+        head = b""
+        while b"\r\n\r\n" not in head and len(head) < _REQUEST_BYTES:
+            self.connection.settimeout(max(end - time.monotonic(), 0.001))
+            received = self.connection.recv(_REQUEST_BYTES - len(head))
+            if not received:
+                break
+            head += received
+        self.connection.settimeout(self.request_s)
+        return head
 
     def do_GET(self) -> None:
         status, content_type, body = page(self.path.partition("?")[0], self.metrics, self.health)

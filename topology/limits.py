@@ -61,6 +61,9 @@ IDLE_SLACK_MS: Final = 2 * SECOND_MS
 # event in the router, over all its triggers, and of one call that searches runs.
 EVENT_COST: Final = 100_000_000
 SEARCH_COST: Final = 250_000_000
+# Characters of events that such a call reads at once, and that its page has; a last event may go
+# beyond.
+SEARCH_CHARS: Final = 2 * 1024 * 1024
 # What making a key of match values weighs, for each byte of the key's text.
 KEY_BYTE_COST: Final = 60
 # What finding out weighs that a match value is nested too deeply to have a key.

@@ -13,8 +13,9 @@ _PROBLEM: Final = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem
 _MEANINGS: Final = {
     400: "A field or parameter is wrong; `errors` has all of them.",
     401: "The API key is missing or not valid.",
-    403: "The key's role is too low.",
+    403: "The key's role doesn't allow it.",
     404: "There is no such thing.",
+    408: "The body didn't come in time.",
     409: "It contradicts what is there, or the Idempotency-Key's call is under way.",
     413: "The body is too large.",
     415: "The body is not JSON.",
@@ -39,16 +40,14 @@ def operation(
 
     Args:
         operation_id: Its id in the OpenAPI document, and the action in the audit trail.
-        role: The lowest role that may call it.
+        role: Who may call it: keys with a role that covers this one.
         problems: Statuses besides those that every such route may answer.
         body: Whether it takes a body.
         repeatable: Whether it takes an Idempotency-Key.
     """
-    statuses = {401, 503, *problems}
-    if role is not Role.VIEWER:
-        statuses.add(403)
+    statuses = {401, 403, 503, *problems}
     if body:
-        statuses |= {413, 415}
+        statuses |= {408, 413, 415}
     if repeatable:
         statuses |= {409, 422}
     extra: dict[str, Any] = {ROLE: role.value, "security": [{SCHEME: []}]}

@@ -24,6 +24,8 @@ _TYPE: Final = "urn:countermand:problem:"
 # Where Inngest answers 400 to a wrong field; everywhere else it is 422.
 _BAD_REQUEST_PREFIXES: Final = ("/v1/cancellations", "/v1/runs")
 _RESERVED: Final = {"from_": "from", "if_": "if"}
+# As nginx logs it.
+_CALLER_GONE: Final = 499
 _HTTP_CODES: Final = {
     HTTPStatus.NOT_FOUND: "route_not_found",
     HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
@@ -101,6 +103,12 @@ def unavailable(code: str, detail: str) -> ProblemError:
     """The problem of Kafka or the database not answering: 503, to be tried again."""
     headers = {"Retry-After": str(RETRY_AFTER_S)}
     return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, code, detail, headers=headers)
+
+
+def caller_gone() -> ProblemError:
+    """The problem of a caller who went; nobody sees it but the log and the audit trail."""
+    detail = "The caller went before the call was answered"
+    return ProblemError(_CALLER_GONE, "caller_gone", detail)
 
 
 def as_problem(error: Exception, path: str) -> ProblemError | None:

@@ -18,6 +18,7 @@ from streams.api.call.request_writer import RequestWriter
 from streams.api.call.service import Service
 from streams.api.catalogue import Catalogue
 from streams.api.producer import AckedProducer
+from streams.api.protocol import Doors, protocol_of
 from streams.database.engine import open_database
 from streams.errors import SettingsError, UnreachableError
 from streams.health import Check, Health, Kind
@@ -48,15 +49,16 @@ def run_api(settings: Settings) -> None:
         listening(settings) as listener,
     ):
         log.info("API serves", host=settings.api_host, port=listener.getsockname()[1])
-        server(create_app(service)).run(sockets=[listener])
+        doors = Doors(settings.api_connections, service.metrics)
+        server(create_app(service), doors).run(sockets=[listener])
 
 
-def server(app: FastAPI) -> uvicorn.Server:
+def server(app: FastAPI, doors: Doors) -> uvicorn.Server:
     """The server of an app; `run` takes the sockets."""
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=protocol_of(doors),
         ws="none",
         lifespan="off",
         log_config=None,

@@ -3,32 +3,53 @@
 For several filters a database may pick a bad index. So one filter is chosen here that an index
 answers in the order of the list; its rows are tested for the other filters and the expression. A
 call ends after 10,000 rows, or when its evaluations have taken their share of time (S37).
+
+Rows are looked at without what may be large in them. What passes is read whole in lots of so many
+characters of events, and a page ends after as many: whatever the events are, a call holds no more
+than a page and a lot.
 """
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, RowMapping, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, func, select
 
 from streams import matching
-from streams.api.fields import EVENT_ONLY
+from streams.api.fields import EVENT_ONLY, Row
 from streams.api.run_model import received_between
-from streams.database.schema import RUNS
+from streams.database.schema import FAILURES, RUNS
 from streams.errors import BudgetError, EvaluationError
 from streams.matching import Meter
 from topology import limits
 
 MOST_SCANNED: Final = 10_000
 _CHUNK: Final = 500
+_EXACT: Final = ("function_id", "event_id", "cancellation_id", "replay_id")
+# What is looked at of a row before it is read whole.
+_LOOK: Final = (
+    RUNS.c.run_id,
+    RUNS.c.status,
+    RUNS.c.ended_at,
+    *(RUNS.c[name] for name in _EXACT),
+    func.length(RUNS.c.event).label("chars"),
+)
+
+Test: TypeAlias = Callable[[Row], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Filters of runs; None lets every run pass."""
+    """Filters of runs; None lets every run pass.
+
+    Attributes:
+        ended_by: Ended at this time, in ms, or before.
+        failed_in: The request whose expression had no answer on them.
+    """
 
     function_id: str | None = None
     statuses: tuple[str, ...] = ()
@@ -37,6 +58,8 @@ class Filters:
     event_id: str | None = None
     cancellation_id: str | None = None
     replay_id: str | None = None
+    ended_by: int | None = None
+    failed_in: str | None = None
     expression: str | None = None
 
 
@@ -68,24 +91,71 @@ def search(
     """The next runs that fit, the newest first; looks at no more than `most_scanned`."""
     meter = Meter()
     evaluate = _evaluator(filters.expression, meter)
-    rest = _rest(filters)
-    rows: list[RowMapping] = []
+    page = _Page(limit)
     scanned = failed = 0
     last_id = None
-    chunk = limit + 1 if evaluate is None and not rest else _CHUNK
-    for row in islice(_candidates(connection, filters, cursor, chunk), most_scanned + 1):
+    for run_id, lot in islice(_looked_at(connection, filters, cursor, limit), most_scanned + 1):
         is_spent = scanned == most_scanned or meter.spent >= limits.SEARCH_COST
-        if len(rows) == limit or is_spent:
-            return Found(rows, last_id, scanned, failed)
+        if page.is_full or is_spent:
+            return Found(page.rows, last_id, scanned, failed)
         scanned += 1
-        last_id = row["run_id"]
-        if any(row[name] not in wanted for name, wanted in rest):
+        last_id = run_id
+        row = lot.rows.get(run_id)
+        if row is None:
             continue
         fits = None if evaluate is None else evaluate(row["event"])
         failed += fits is _NO_ANSWER
         if fits is None or fits is True:
-            rows.append(row)
-    return Found(rows, None, scanned, failed)
+            page.add(row)
+    return Found(page.rows, None, scanned, failed)
+
+
+class _Page:
+    """Runs that fit; it is full when it has `limit` of them, or the characters of a lot."""
+
+    def __init__(self, limit: int) -> None:
+        self.rows: list[RowMapping] = []
+        self._limit = limit
+        self._chars = 0
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.rows) == self._limit or self._chars >= limits.SEARCH_CHARS
+
+    def add(self, row: RowMapping) -> None:
+        self.rows.append(row)
+        self._chars += len(row["event"])
+
+
+class _Lot:
+    """Runs that were looked at together; those that pass are read whole when one is asked for."""
+
+    def __init__(self, connection: Connection, passes: Test) -> None:
+        self.looked_at: list[str] = []
+        self._passing: list[str] = []
+        self._chars = 0
+        self._connection = connection
+        self._passes = passes
+
+    def add(self, look: RowMapping) -> None:
+        self.looked_at.append(look["run_id"])
+        if self._passes(look):
+            self._passing.append(look["run_id"])
+            self._chars += look["chars"]
+
+    def is_full(self, most: int) -> bool:
+        if len(self.looked_at) == _CHUNK or len(self._passing) == most:
+            return True
+        return self._chars >= limits.SEARCH_CHARS
+
+    @cached_property
+    def rows(self) -> Mapping[str, RowMapping]:
+        """The rows that pass, by id; some may be gone, or changed, since they were looked at."""
+        if not self._passing:
+            return {}
+        query = select(RUNS).where(RUNS.c.run_id.in_(self._passing))
+        rows = self._connection.execute(query).mappings()
+        return {row["run_id"]: row for row in rows if self._passes(row)}
 
 
 class _NoAnswer:
@@ -112,6 +182,8 @@ def _evaluator(text: str | None, meter: Meter) -> Callable[[str], bool | _NoAnsw
 
 def _leading(filters: Filters) -> tuple[str, ...]:
     """The columns of the index that leads: that of the filter which few runs pass."""
+    if filters.failed_in is not None:
+        return ()
     for name in ("event_id", "replay_id", "cancellation_id"):
         if getattr(filters, name) is not None:
             return (name,)
@@ -119,45 +191,94 @@ def _leading(filters: Filters) -> tuple[str, ...]:
     return (*leading, "status") if filters.statuses else leading
 
 
-def _rest(filters: Filters) -> list[tuple[str, frozenset[str]]]:
-    """What each row is tested for: columns, and the values that they may have."""
-    leading = _leading(filters)
-    asked = [
-        (name, frozenset({value}))
-        for name in ("event_id", "replay_id", "cancellation_id", "function_id")
-        if (value := getattr(filters, name)) is not None and name not in leading
-    ]
-    if filters.statuses and "status" not in leading:
-        asked.append(("status", frozenset(filters.statuses)))
-    return asked
+def _exact(filters: Filters) -> dict[str, str]:
+    """The columns that must have one value, with it."""
+    found = {name: getattr(filters, name) for name in _EXACT}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _test(filters: Filters) -> Test:
+    """Whether a row passes all filters but the time of receipt, which is in its id."""
+    exact = tuple(_exact(filters).items())
+    statuses = frozenset(filters.statuses)
+    ended_by = filters.ended_by
+
+    def passes(row: Row) -> bool:
+        if any(row[name] != value for name, value in exact):
+            return False
+        if statuses and row["status"] not in statuses:
+            return False
+        return ended_by is None or (row["ended_at"] is not None and row["ended_at"] <= ended_by)
+
+    return passes
+
+
+def _fits_all(filters: Filters) -> bool:
+    """Whether each row of the leading index fits."""
+    asked = set(_exact(filters)) | ({"status"} if filters.statuses else set())
+    further = filters.ended_by is not None or filters.expression is not None
+    return asked <= set(_leading(filters)) and not further
+
+
+def _looked_at(
+    connection: Connection, filters: Filters, cursor: str | None, limit: int
+) -> Iterator[tuple[str, _Lot]]:
+    """The ids of the leading index, the newest first, each with its lot."""
+    # Where all that is looked at fits, one more than a page has tells whether another follows.
+    looks = _candidates(connection, filters, cursor, limit + 1 if _fits_all(filters) else _CHUNK)
+    most = limit if filters.expression is None else _CHUNK
+    for lot in _lots(looks, connection, _test(filters), most):
+        for run_id in lot.looked_at:
+            yield run_id, lot
+
+
+def _lots(
+    looks: Iterable[RowMapping], connection: Connection, passes: Test, most: int
+) -> Iterator[_Lot]:
+    lot = _Lot(connection, passes)
+    for look in looks:
+        lot.add(look)
+        if lot.is_full(most):
+            yield lot
+            lot = _Lot(connection, passes)
+    if lot.looked_at:
+        yield lot
 
 
 def _candidates(
     connection: Connection, filters: Filters, cursor: str | None, chunk: int
 ) -> Iterator[RowMapping]:
-    """The rows of the leading index, the newest first; one query per status, merged."""
+    """A look at each row of the leading index, the newest first; one query per status, merged."""
     leading = _leading(filters)
-    fixed = [RUNS.c[name] == getattr(filters, name) for name in leading if name != "status"]
-    fixed += received_between(filters.received_after, filters.received_before)
+    fixed = [RUNS.c[name] == value for name, value in _exact(filters).items() if name in leading]
+    query = select(*_LOOK).where(
+        *fixed, *received_between(filters.received_after, filters.received_before)
+    )
+    if filters.failed_in is not None:
+        query = query.join(FAILURES, FAILURES.c.run_id == RUNS.c.run_id)
+        query = query.where(FAILURES.c.request_id == filters.failed_in)
+        return _chunks(connection, query, FAILURES.c.run_id, cursor, chunk)
     if "status" not in leading:
-        return _chunks(connection, fixed, cursor, chunk)
+        return _chunks(connection, query, RUNS.c.run_id, cursor, chunk)
     each = [
-        _chunks(connection, [*fixed, RUNS.c.status == status], cursor, chunk)
+        _chunks(connection, query.where(RUNS.c.status == status), RUNS.c.run_id, cursor, chunk)
         for status in filters.statuses
     ]
-    return heapq.merge(*each, key=lambda row: row["run_id"], reverse=True)
+    return heapq.merge(*each, key=lambda look: look["run_id"], reverse=True)
 
 
 def _chunks(
-    connection: Connection, wanted: list[ColumnElement[bool]], cursor: str | None, chunk: int
+    connection: Connection,
+    query: Select[Any],
+    ids: ColumnElement[str],
+    cursor: str | None,
+    chunk: int,
 ) -> Iterator[RowMapping]:
+    query = query.order_by(ids.desc()).limit(chunk)
     while True:
-        query = select(RUNS).where(*wanted)
-        if cursor is not None:
-            query = query.where(RUNS.c.run_id < cursor)
-        query = query.order_by(RUNS.c.run_id.desc()).limit(chunk)
-        rows: list[Any] = list(connection.execute(query).mappings())
-        yield from rows
-        if len(rows) < chunk:
+        rest = query if cursor is None else query.where(ids < cursor)
+        looks = list(connection.execute(rest).mappings())
+        yield from looks
+        if len(looks) < chunk:
             return
-        cursor = rows[-1]["run_id"]
+        cursor = looks[-1]["run_id"]

@@ -1,7 +1,6 @@
 """`countermand dead-letters`: list records that could not be processed, and send them again."""
 
 from collections import Counter
-from datetime import UTC, datetime
 from itertools import islice
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 from streams.cli import options
 from streams.cli.console import confirm, json_out, out, progress, say, table
 from streams.cli.settings import load_settings
+from streams.durations import format_instant
 from streams.errors import NotFoundError, RefusedError
 from streams.kafka.dead_letters import Letter, Wanted, read_letters, why_not
 from streams.kafka.dead_letters import redrive as send_again
@@ -113,7 +113,7 @@ def _send(settings: Settings, letters: list["Letter"]) -> None:
 
 
 def _row(letter: Letter, *, show_value: bool) -> list[str]:
-    time = f"{datetime.fromtimestamp(letter.time / 1000, UTC):%Y-%m-%d %H:%M:%S}"
+    time = format_instant(letter.time)
     error = [letter.error.get(name, "") for name in ("stage", "class", "message")]
     headers = " ".join(f"{name}={_text(value)}" for name, value in letter.headers)
     value = [_text(letter.value)] if show_value else []

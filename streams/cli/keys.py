@@ -26,8 +26,8 @@ app = typer.Typer(help="API keys: who may call the REST API.", no_args_is_help=T
 RoleOption = Annotated[
     Role,
     typer.Option(
-        help="viewer: read. operator: also cancel, pause, resume, replay, send events. "
-        "admin: also functions and the audit trail."
+        help="sender: send events, nothing else. viewer: read. operator: both, and cancel, pause, "
+        "resume, replay. admin: also functions and the audit trail."
     ),
 ]
 Name = Annotated[str, typer.Argument(help="Whose key it is: it stands in the audit trail.")]

@@ -173,6 +173,12 @@ class Settings(BaseSettings):
     api_body_limit: int = Field(
         1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="Largest request body, bytes."
     )
+    api_connections: int = Field(
+        500,
+        ge=1,
+        le=1_000_000,
+        description="Connections that the API holds at once; each takes a file descriptor.",
+    )
     api_url: str | None = Field(
         None,
         description="Where the command line finds the API. Unset: on this machine, at its port.",

@@ -6,7 +6,18 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from tests.bench import api, budget, bulk, fan_out, latency, pending, rates, read_model, sdk
+from tests.bench import (
+    api,
+    budget,
+    bulk,
+    doors,
+    fan_out,
+    latency,
+    pending,
+    rates,
+    read_model,
+    sdk,
+)
 from tests.bench.bench import Bench, local_bench
 from tests.bench.deployment import say
 
@@ -17,6 +28,7 @@ PARTS: Final[Mapping[str, Callable[[Bench], Mapping[str, object]]]] = {
     "fanout_100k": fan_out.measure,
     "bulk_1m": bulk.measure,
     "api_ms": api.measure,
+    "doors": doors.measure,
     "read_model": read_model.measure,
     "sdk": sdk.measure,
     "budget": budget.measure,

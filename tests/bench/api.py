@@ -40,7 +40,7 @@ def measure(bench: Bench, runs: int = RUNS) -> dict[str, float]:
     with bench.deployment() as app:
         engine = open_database(app.settings)
         try:
-            _fill(engine, runs)
+            fill(engine, runs)
             _, key = create_key(engine, "bench", Role.ADMIN, 0, actor=None)
         finally:
             engine.dispose()
@@ -55,7 +55,7 @@ def measure(bench: Bench, runs: int = RUNS) -> dict[str, float]:
     return {"create_p99": round(percentile(create, 99), 1), "list_p99": round(slowest, 1)}
 
 
-def _fill(engine: Engine, runs: int) -> None:
+def fill(engine: Engine, runs: int) -> None:
     """Write runs by the read model's own statements; every second one was cancelled."""
     statements = Statements(engine.dialect.name).steps
     for first in range(0, runs, _AT_ONCE):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import fan_out, latency, pending, rates, read_model
+from tests.bench import doors, fan_out, latency, pending, rates, read_model
 from tests.bench.bench import Bench
 from tests.bench.deployment import BenchError
 from tests.bench.load import Work
@@ -57,3 +57,9 @@ def test_fan_out_is_counted(bench: Bench) -> None:
 def test_changes_in_the_read_model_are_counted(bench: Bench) -> None:
     """Every run is in the database, with its last change."""
     assert read_model.measure(bench, 3_000)["changes_per_s"] > 0
+
+
+def test_waits_beside_searches_are_of_answered_calls(bench: Bench) -> None:
+    """Probes and keys are answered as they should be, while runs are searched."""
+    found = doors.measure(bench, 2_000, searchers=4, calls=10)
+    assert all(figure > 0 for figure in found.values())

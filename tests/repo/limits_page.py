@@ -6,21 +6,26 @@
 import sys
 from typing import Final, NamedTuple
 
+from streams.api import protocol, run_search
+from streams.api.call import service, turns
 from streams.matching import budget
 from streams.matching import limits as of_expressions
+from streams.settings import Settings
 from topology import limits
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
 MS: Final = 1_000_000  # units of `budget`
+_PATIENCE: Final = protocol.USUAL
+_CONNECTIONS: Final = Settings.model_fields["api_connections"].default
 
 _INTRODUCTION: Final = """\
 # Limits
 
 No rule, event or request takes more than its share: of one evaluation, of one transaction, of
-memory. The numbers stand in `topology/limits.py` and `streams/matching/limits.py`, and this page
-is written by `python -m tests.repo.limits_page`. What each group of people can cost at most:
-[security](security.md).
+memory. The numbers stand in `topology/limits.py`, `streams/matching/limits.py` and, of connections,
+`streams/api/protocol.py`; this page is written by `python -m tests.repo.limits_page`. What each
+group of people can cost at most: [security](security.md).
 """
 _END: Final = """\
 ## How an evaluation is charged
@@ -234,11 +239,74 @@ GROUPS: Final[dict[str, list[Limit]]] = {
             "work row; the run isn't dispatched, and its updates wait, until it has met all",
             "acceptance/test_shares.py::test_a_run_is_dispatched_once_it_has_met_all_that_was_held",
         ),
+    ],
+    "The API": [
         Limit(
-            "rows of one `GET /v1/runs?if=`",
-            f"10,000; {limits.SEARCH_COST // MS} M units",
+            "connections at once",
+            f"`COUNTERMAND_API_CONNECTIONS`, {_CONNECTIONS} by default",
+            "the one that has waited longest without a call gives way",
+            "unit/streams/api/test_protocol.py::test_half_open_connections_keep_nobody_out",
+        ),
+        Limit(
+            "connections whose calls are being answered",
+            "as many",
+            "503 `too_many_connections`",
+            "unit/streams/api/test_protocol.py::test_beyond_the_connections_in_use_is_503",
+        ),
+        Limit(
+            "the head of a request, and the trailers after its body",
+            f"{_bytes(protocol.HEAD_BYTES)} each, {protocol.HEAD_FIELDS} fields in all",
+            "431",
+            "unit/streams/api/test_protocol.py::test_a_head_is_bounded_in_bytes",
+        ),
+        Limit(
+            "the time of a head; a connection between two calls",
+            f"{_PATIENCE.head:.0f} s; {_PATIENCE.idle:.0f} s",
+            "408; it ends",
+            "unit/streams/api/test_protocol.py::test_a_half_open_head_ends",
+        ),
+        Limit(
+            "a body; its time",
+            f"`COUNTERMAND_API_BODY_LIMIT`; {service.BODY_WITHIN_S:.0f} s",
+            "413; 408",
+            "unit/streams/api/test_protocol.py::test_a_slow_body_is_refused",
+        ),
+        Limit(
+            "a body that comes after the answer",
+            f"{_PATIENCE.rest:.0f} s",
+            "the connection ends",
+            "unit/streams/api/test_protocol.py::test_a_body_that_nobody_wants_ends",
+        ),
+        Limit(
+            "calls sent before the first one's answer",
+            str(protocol.PIPELINED + 1),
+            "the connection ends after their answers",
+            "unit/streams/api/test_protocol.py::test_calls_sent_before_an_answer_are_bounded",
+        ),
+        Limit(
+            "the time of an answer that its client doesn't take at once",
+            f"{_PATIENCE.taken:.0f} s for {_bytes(protocol.TAKEN_BYTES)}",
+            "the connection ends",
+            "unit/streams/api/test_protocol.py::test_an_answer_that_nobody_takes_ends",
+        ),
+        Limit(
+            "calls that list runs or the audit trail, at once",
+            f"{turns.AT_ONCE}; the others wait for {turns.WAIT_S:.0f} s",
+            "503 `searches_busy`",
+            "unit/streams/api/call/test_turns.py"
+            "::test_every_other_call_is_answered_beside_searches",
+        ),
+        Limit(
+            "runs that such a call looks at",
+            f"{_count(run_search.MOST_SCANNED)}; {limits.SEARCH_COST // MS} M units",
             "the page ends early, with a cursor",
             "unit/streams/api/test_run_search.py::test_an_expensive_expression_ends_a_call_early",
+        ),
+        Limit(
+            "events that it holds: a page, and a lot to look at",
+            f"{limits.SEARCH_CHARS // MIB} M characters each, and one event more",
+            "the page ends early, with a cursor; the next lot",
+            "unit/streams/api/test_run_search.py::test_a_call_holds_a_page_and_a_lot",
         ),
     ],
     "On disk": [

@@ -10,12 +10,14 @@ import httpx
 import orjson
 from fastapi import FastAPI
 from sqlalchemy import insert
+from uvicorn.server import ServerState
 
 from streams.api.app import create_app
 from streams.api.call.keys import create_key
 from streams.api.call.roles import Role
-from streams.api.call.service import DECIDED_WITHIN_S, Service
+from streams.api.call.service import BODY_WITHIN_S, DECIDED_WITHIN_S, Service
 from streams.api.process import listening, open_service, server
+from streams.api.protocol import USUAL, Doors, Patience
 from streams.clock import now_ms
 from streams.database.engine import writing
 from streams.database.schema import RUNS
@@ -39,15 +41,20 @@ functions:
 class Api:
     """A server, and callers with a key of each role."""
 
-    def __init__(self, service: Service, app: FastAPI, url: str) -> None:
+    def __init__(
+        self, service: Service, app: FastAPI, address: tuple[str, int], state: ServerState
+    ) -> None:
         self.service = service
         self.app = app
-        self.url = url
+        self.address = address
+        self.url = f"http://{address[0]}:{address[1]}"
+        # The connections of its server, and the calls that are under way.
+        self.state = state
         self.keys = {
             role: create_key(service.engine, f"a-{role}", role, now_ms(), actor=None)
             for role in Role
         }
-        self._client = httpx.Client(base_url=url, timeout=PATIENCE_S)
+        self._client = httpx.Client(base_url=self.url, timeout=PATIENCE_S)
 
     def close(self) -> None:
         """Call no more."""
@@ -87,7 +94,12 @@ class Api:
 
 @contextmanager
 def open_api(
-    settings: Settings, *, decided_within_s: float = DECIDED_WITHIN_S, knows_count: bool = True
+    settings: Settings,
+    *,
+    patience: Patience = USUAL,
+    decided_within_s: float = DECIDED_WITHIN_S,
+    body_within_s: float = BODY_WITHIN_S,
+    knows_count: bool = True,
 ) -> Iterator[Api]:
     """The API with these settings, on a free port, served by a thread.
 
@@ -96,11 +108,14 @@ def open_api(
     settings = settings.model_copy(update={"api_port": 0})
     partitions = settings.partitions if knows_count else None
     with open_service(settings, partitions) as service, listening(settings) as listener:
-        app = create_app(dataclasses.replace(service, decided_within_s=decided_within_s))
-        uvicorn = server(app)
+        patient = dataclasses.replace(
+            service, decided_within_s=decided_within_s, body_within_s=body_within_s
+        )
+        app = create_app(patient)
+        uvicorn = server(app, Doors(settings.api_connections, service.metrics, patience))
         thread = threading.Thread(target=uvicorn.run, args=([listener],), name="api")
         thread.start()
-        api = Api(service, app, f"http://127.0.0.1:{listener.getsockname()[1]}")
+        api = Api(service, app, listener.getsockname(), uvicorn.server_state)
         try:
             yield api
         finally:

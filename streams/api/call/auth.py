@@ -1,4 +1,4 @@
-"""Who calls: the key of the header `Authorization`, and whether its role is high enough."""
+"""Who calls: the key of the header `Authorization`, and whether its role allows the call."""
 
 import hmac
 import threading
@@ -68,7 +68,7 @@ class Authenticator:
 
 
 def require(key: ApiKey, role: Role) -> None:
-    """Let only a role that is high enough pass.
+    """Let only a key pass whose role covers `role`.
 
     Raises:
         ProblemError: 403.

@@ -46,7 +46,7 @@ class Call:
         self.target, self.reason, self.dry_run = target, reason, dry_run
 
 
-def current_call(request: Request) -> Call:
+async def current_call(request: Request) -> Call:
     """The call of a request that has passed the guard."""
     call: Call = request.state.call
     return call

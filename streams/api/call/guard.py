@@ -4,6 +4,7 @@ In this order, each refusing before the next looks: key, role, size, content typ
 Idempotency-Key; then the route itself.
 """
 
+import asyncio
 import json
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
@@ -14,6 +15,7 @@ from fastapi import Request
 from fastapi.routing import APIRoute
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from streams import logs
@@ -22,7 +24,7 @@ from streams.api.call.auth import require
 from streams.api.call.call import Call
 from streams.api.call.roles import Role
 from streams.api.call.service import Service
-from streams.api.problems import FieldError, ProblemError, as_problem, invalid
+from streams.api.problems import FieldError, ProblemError, as_problem, caller_gone, invalid
 from streams.clock import now_ms
 from streams.database.engine import add_missing, writing
 from streams.database.schema import REQUESTS
@@ -76,7 +78,9 @@ class _Write:
         try:
             body, value = b"", None
             if self._request.method in _WITH_BODY:
-                body = await read_body(self._request, self._service.settings.api_body_limit)
+                service = self._service
+                limit, within_s = service.settings.api_body_limit, service.body_within_s
+                body = await read_body(self._request, limit, within_s)
                 value = read_json(self._request, body)
             kept = await run_in_threadpool(self._reserve, body)
             if kept is not None:
@@ -145,20 +149,29 @@ class _Write:
             log.exception("A refusal was not booked", request_id=call.id, error=str(error))
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """The body; never more than `limit` bytes are held.
+async def read_body(request: Request, limit: int, within_s: float) -> bytes:
+    """The body; never more than `limit` bytes are held, nor is it waited for longer.
 
     Raises:
-        ProblemError: 413.
+        ProblemError: 408, 413; or the caller went.
     """
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > limit:
         raise _too_large(limit)
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise _too_large(limit)
+    try:
+        async with asyncio.timeout(within_s):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit:
+                    raise _too_large(limit)
+    except ClientDisconnect:
+        raise caller_gone() from None
+    except TimeoutError:
+        detail = f"The body didn't come within {within_s:.0f} s"
+        close = {"Connection": "close"}
+        status = HTTPStatus.REQUEST_TIMEOUT
+        raise ProblemError(status, "body_too_slow", detail, headers=close) from None
     return bytes(body)
 
 

@@ -1,12 +1,13 @@
 """`/v1/cancellations`: cancel the runs of a function by time and expression; watch, stop, list."""
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
-from sqlalchemy import Select, select
+from sqlalchemy import Connection, RowMapping, select
 from starlette.responses import Response
 
 from streams.api.call.call import CurrentCall
@@ -37,7 +38,6 @@ from streams.api.paging import (
     UlidListing,
     encode_cursor,
     envelope,
-    fetch,
     page,
     written,
 )
@@ -49,9 +49,11 @@ from streams.api.requests import (
     list_requests,
     read_body,
 )
-from streams.api.run_model import Run, received_between, run_fields
-from streams.database.schema import FAILURES, RUNS
+from streams.api.run_model import Run, run_fields
+from streams.api.run_search import Filters, search
+from streams.database.schema import FAILURES
 from topology.records import CANCEL_RUNS, CancelRunsBody, StopCancellationBody
+from topology.statuses import ENDED
 
 # There is one environment; scripts written for Inngest read the field.
 ENVIRONMENT: Final = "00000000-0000-0000-0000-000000000000"
@@ -227,7 +229,8 @@ def stop(
     response_model=Page[CancellationRun],
     **operation("listCancellationRuns", Role.VIEWER, 400, 404),
 )
-def list_runs(
+async def list_runs(
+    request: Request,
     cancellation_id: Ulid,
     service: CurrentService,
     asked: Annotated[OutcomeListing, Query()],
@@ -237,12 +240,19 @@ def list_runs(
     `already_ended` lists the runs in the range that had ended when the request was received; one
     that ended while it was worked is counted there but not listed.
     """
-    with service.engine.connect() as connection:
-        row = find_request(connection, CANCEL_RUNS, cancellation_id)
-        query = outcome_query(row, asked.outcome)
-        rows, last_id = fetch(connection, query, RUNS.c.run_id, asked)
-    found = [cancellation_run(run, asked.outcome) for run in rows]
-    return written(found, next_cursor=encode_cursor(last_id))
+
+    def read() -> Response:
+        with service.engine.connect() as connection:
+            row = find_request(connection, CANCEL_RUNS, cancellation_id)
+            filters = outcome_filters(row, asked.outcome)
+            found = search(connection, filters, asked.limit, asked.cursor)
+            failures = _failures(connection, filters, found.rows)
+        runs = [
+            cancellation_run(run, asked.outcome, failures.get(run["run_id"])) for run in found.rows
+        ]
+        return written(runs, next_cursor=encode_cursor(found.last_id))
+
+    return await service.searches.take(request, read)
 
 
 def cancellation(row: Row, progress: Progress) -> Cancellation:
@@ -269,26 +279,35 @@ def cancellation(row: Row, progress: Progress) -> Cancellation:
     )
 
 
-def outcome_query(row: Row, outcome: Outcome) -> Select[Any]:
-    """A query for the runs of a cancellation with one outcome."""
-    body = read_body(row, CancelRunsBody)
-    id_ = row["request_id"]
+def outcome_filters(row: Row, outcome: Outcome) -> Filters:
+    """The runs of a cancellation with one outcome."""
     if outcome is Outcome.CANCELLED:
-        query = select(RUNS).where(RUNS.c.cancellation_id == id_)
-    elif outcome is Outcome.FAILED:
-        joined = RUNS.join(FAILURES, FAILURES.c.run_id == RUNS.c.run_id)
-        query = select(RUNS, FAILURES.c.error.label("failure")).select_from(joined)
-        query = query.where(FAILURES.c.request_id == id_)
-    else:
-        query = select(RUNS).where(
-            RUNS.c.function_id == row["function_id"],
-            *received_between(body.started_after, body.started_before),
-            RUNS.c.ended_at <= row["received_at"],
-        )
-    return query
+        return Filters(cancellation_id=row["request_id"])
+    if outcome is Outcome.FAILED:
+        return Filters(failed_in=row["request_id"])
+    body = read_body(row, CancelRunsBody)
+    return Filters(
+        function_id=row["function_id"],
+        statuses=tuple(sorted(ENDED)),
+        received_after=body.started_after,
+        received_before=body.started_before,
+        ended_by=row["received_at"],
+    )
 
 
-def cancellation_run(row: Row, outcome: Outcome) -> dict[str, Any]:
+def _failures(
+    connection: Connection, filters: Filters, runs: Sequence[RowMapping]
+) -> Mapping[str, str]:
+    """Why the expression had no answer on these runs, by run id."""
+    if filters.failed_in is None:
+        return {}
+    ids = [run["run_id"] for run in runs]
+    query = select(FAILURES.c.run_id, FAILURES.c.error).where(
+        FAILURES.c.request_id == filters.failed_in, FAILURES.c.run_id.in_(ids)
+    )
+    return {row.run_id: row.error for row in connection.execute(query)}
+
+
+def cancellation_run(row: Row, outcome: Outcome, failure: str | None) -> dict[str, Any]:
     """One of a cancellation's runs, as `CancellationRun` describes it."""
-    failure = row["failure"] if outcome is Outcome.FAILED else None
     return run_fields(row) | {"outcome": outcome, "failure": failure}

@@ -55,7 +55,7 @@ _MANY: Final = {
     "maxItems": limits.EVENTS_PER_CALL,
 }
 _SCHEMA: Final = {"oneOf": [_EVENT, _MANY]}
-_SEND: Final = operation("sendEvents", Role.OPERATOR, 409, 422, body=True, repeatable=True)
+_SEND: Final = operation("sendEvents", Role.SENDER, 409, 422, body=True, repeatable=True)
 _SEND["openapi_extra"]["requestBody"] = {"content": {"application/json": {"schema": _SCHEMA}}}
 
 

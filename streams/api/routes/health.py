@@ -9,8 +9,9 @@ router = APIRouter()
 
 
 @router.get("/healthz/live", operation_id="live", tags=["health"], response_class=Response)
-def live(service: CurrentService) -> Response:
+async def live(service: CurrentService) -> Response:
     """Whether a restart wouldn't help."""
+    # Without a thread: nothing here waits, and it is answered however busy the threads are.
     return _page("/healthz/live", service)
 
 

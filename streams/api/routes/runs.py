@@ -6,7 +6,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Annotated, Any, Final, TypeVar
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import BeforeValidator, Field
 from sqlalchemy import Connection, RowMapping, select
 from starlette.concurrency import run_in_threadpool
@@ -133,17 +133,22 @@ class RunListing(UlidListing):
 
 
 @router.get("/runs", response_model=RunPage, **operation("listRuns", Role.VIEWER, 400))
-def list_(service: CurrentService, asked: Annotated[RunListing, Query()]) -> Response:
+async def list_(
+    request: Request, service: CurrentService, asked: Annotated[RunListing, Query()]
+) -> Response:
     """Runs, the newest first. Times are exclusive bounds; `if` is CEL over `event`."""
-    filters = asked.filters()
-    with service.engine.connect() as connection:
-        found = search(connection, filters, asked.limit, asked.cursor)
-    return written(
-        [run_fields(row) for row in found.rows],
-        next_cursor=encode_cursor(found.last_id),
-        scanned=found.scanned,
-        failed=found.failed,
-    )
+
+    def read() -> Response:
+        with service.engine.connect() as connection:
+            found = search(connection, asked.filters(), asked.limit, asked.cursor)
+        return written(
+            [run_fields(row) for row in found.rows],
+            next_cursor=encode_cursor(found.last_id),
+            scanned=found.scanned,
+            failed=found.failed,
+        )
+
+    return await service.searches.take(request, read)
 
 
 @router.get(
@@ -163,14 +168,21 @@ def get(run_id: Ulid, service: CurrentService) -> Response:
     response_model=Page[Run],
     **operation("listEventRuns", Role.VIEWER, 422),
 )
-def list_of_event(
-    event_id: EventId, service: CurrentService, asked: Annotated[UlidListing, Query()]
+async def list_of_event(
+    request: Request,
+    event_id: EventId,
+    service: CurrentService,
+    asked: Annotated[UlidListing, Query()],
 ) -> Response:
     """The runs that an event triggered, replays too; an event that triggered none has none."""
-    with service.engine.connect() as connection:
-        found = search(connection, Filters(event_id=event_id), asked.limit, asked.cursor)
-    rows = [run_fields(row) for row in found.rows]
-    return written(rows, next_cursor=encode_cursor(found.last_id))
+
+    def read() -> Response:
+        with service.engine.connect() as connection:
+            found = search(connection, Filters(event_id=event_id), asked.limit, asked.cursor)
+        rows = [run_fields(row) for row in found.rows]
+        return written(rows, next_cursor=encode_cursor(found.last_id))
+
+    return await service.searches.take(request, read)
 
 
 @router.delete(

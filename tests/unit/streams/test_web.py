@@ -1,7 +1,10 @@
 """The small web server: metrics and health, nothing else."""
 
+import select
+import socket
 import urllib.error
 import urllib.request
+from contextlib import ExitStack, suppress
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -9,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from streams.errors import SettingsError
 from streams.health import Health, Kind
 from streams.metrics import Metrics
-from streams.web import WebServer
+from streams.web import CONNECTIONS, WebServer
 
 
 def get(url: str) -> tuple[int, str, bytes]:
@@ -45,3 +48,40 @@ def test_a_taken_port_says_which_setting_to_change() -> None:
         pytest.raises(SettingsError, match="COUNTERMAND_WEB_PORT"),
     ):
         WebServer("127.0.0.1", web.port, metrics, health)
+
+
+def test_half_open_connections_keep_nobody_out() -> None:
+    """There are never more than so many; the oldest ends for a new one."""
+    metrics, health = Metrics(CollectorRegistry()), Health()
+    with WebServer("127.0.0.1", 0, metrics, health) as web, ExitStack() as half_open:
+        connections = [
+            half_open.enter_context(socket.create_connection(("127.0.0.1", web.port), 60))
+            for _ in range(3 * CONNECTIONS)
+        ]
+        assert get(f"{web.url}/healthz/live")[0] == 200
+        assert [one.recv(1) for one in connections[: 2 * CONNECTIONS]] == [b""] * 2 * CONNECTIONS
+
+
+@pytest.mark.parametrize("rest", [b"X: " + b"a" * 20_000, b"a: b\r\n" * 4_000])
+def test_a_head_is_bounded_in_bytes(rest: bytes) -> None:
+    """What is beyond isn't read, and there is an answer before the end."""
+    metrics, health = Metrics(CollectorRegistry()), Health()
+    with (
+        WebServer("127.0.0.1", 0, metrics, health) as web,
+        socket.create_connection(("127.0.0.1", web.port), 60) as connection,
+    ):
+        connection.sendall(b"GET /healthz/live HTTP/1.0\r\n" + rest)
+        assert connection.recv(12) in {b"HTTP/1.0 200", b"HTTP/1.0 431"}
+
+
+def test_a_half_open_head_ends() -> None:
+    """Though its client sends a byte now and then."""
+    metrics, health = Metrics(CollectorRegistry()), Health()
+    with (
+        WebServer("127.0.0.1", 0, metrics, health, request_s=0.1) as web,
+        socket.create_connection(("127.0.0.1", web.port), 60) as connection,
+        suppress(ConnectionError),
+    ):
+        while not select.select([connection], [], [], 0.01)[0]:
+            connection.sendall(b"a")
+        assert connection.recv(1) == b""

@@ -1,18 +1,24 @@
 """The list of runs: every filter, alone and together, on both databases, page by page."""
 
+import dataclasses
 import random
-from collections.abc import Iterator
+import sqlite3
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
-from sqlalchemy import Engine, insert
+from sqlalchemy import Engine, event, insert
 
 from streams.api.run_search import Filters, search
 from streams.database.engine import open_database, writing
-from streams.database.schema import RUNS
+from streams.database.schema import FAILURES, RUNS
 from streams.settings import load
 from tests.support.api import run_row
+from topology import limits
+from topology.statuses import Status
 
 AT = 1_700_000_000_000
 STATUSES = ("scheduled", "running", "cancelled", "failed")
@@ -36,6 +42,7 @@ def rows() -> list[dict[str, Any]]:
                 event_id=f"e{number // 2}",
                 cancellation_id=chance.choice(CANCELLATIONS) if status == "cancelled" else None,
                 replay_id=chance.choice(CANCELLATIONS),
+                ended_at=chance.choice((None, AT + 10, AT + 50)),
             )
         )
     return found
@@ -62,6 +69,8 @@ def fits(row: dict[str, Any], filters: Filters) -> bool:
     in_time = (after is None or row["scheduled_at"] > after) and (
         before is None or row["scheduled_at"] < before
     )
+    by, ended_at = filters.ended_by, row["ended_at"]
+    in_time = in_time and (by is None or (ended_at is not None and ended_at <= by))
     number = orjson.loads(row["event"])["data"]["n"]
     true = filters.expression is None or number % 3 == 0
     return same and in_time and true and (not filters.statuses or row["status"] in filters.statuses)
@@ -98,6 +107,7 @@ def test_every_filter_gives_what_it_says(engine: Engine) -> None:
             event_id=maybe(f"e{chance.randint(0, 9)}"),
             cancellation_id=maybe(chance.choice(CANCELLATIONS)),
             replay_id=maybe(chance.choice(CANCELLATIONS)),
+            ended_by=maybe(AT + chance.randint(0, 60)),
             expression=maybe("event.data.n % 3 == 0"),
         )
         wanted = [row["run_id"] for row in all_rows if fits(row, filters)]
@@ -147,3 +157,133 @@ def test_runs_without_an_answer_are_counted(engine: Engine) -> None:
     with engine.connect() as connection:
         found = search(connection, Filters(expression="event.data.n > 'x'"), 100, None)
     assert (len(found.rows), found.failed) == (0, NUMBER)
+
+
+class Held:
+    """Counts the characters of texts that a database gave, while somebody holds them."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+
+    def text(self, data: bytes) -> str:
+        """Take a text from the database."""
+        found = _Text(data.decode())
+        self._add(len(found))
+        weakref.finalize(found, self._add, -len(found))
+        return found
+
+    def _add(self, chars: int) -> None:
+        self.now += chars
+        self.most = max(self.most, self.now)
+
+
+class _Text(str):  # noqa: SLOT000  # weak references need a slot of their own
+    """A text of which one can be told that it is gone."""
+
+
+class Brought:
+    """Counts the characters of texts that one statement gives, the largest of all."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.now = self.most = 0
+        event.listen(engine, "before_cursor_execute", self._begin)
+
+    def text(self, data: bytes) -> str:
+        """Take a text from the database."""
+        self.now += len(data)
+        self.most = max(self.most, self.now)
+        return data.decode()
+
+    def _begin(self, *_: object) -> None:
+        self.now = 0
+
+
+EVENT_CHARS = 500_000
+LARGE = 48
+# What a page or a lot has: its share, the last event that went beyond, and much that is small.
+SHARE_CHARS = limits.SEARCH_CHARS + EVENT_CHARS + LARGE * 2_000
+ANY_STATUS = tuple(status.value for status in Status)
+
+
+@pytest.fixture
+def large(clean_environment: None, tmp_path: Path) -> Iterator[Engine]:
+    """Runs of every status, whose events are about as large as events may be."""
+    found = open_database(load(state_dir=tmp_path))
+    with writing(found) as connection:
+        for number in range(LARGE):
+            trigger = {"name": "n", "id": "e", "data": {"n": number, "x": "x" * EVENT_CHARS}}
+            row = run_row(
+                AT + number,
+                number,
+                status=ANY_STATUS[number % len(ANY_STATUS)],
+                event_id="e",
+                ended_at=AT,
+                event=orjson.dumps(trigger).decode(),
+            )
+            connection.execute(insert(RUNS).values(row))
+    yield found
+    found.dispose()
+
+
+def pages(
+    engine: Engine, filters: Filters, text: Callable[[bytes], str]
+) -> Iterator[list[tuple[int, int]]]:
+    """Number and characters of each run of each page; `text` takes what the database gives."""
+    with engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        driver.text_factory = text
+
+        def page(cursor: str | None) -> tuple[list[tuple[int, int]], str | None]:
+            found = search(connection, filters, 100, cursor)
+            sizes = [(row["source_offset"], len(row["event"])) for row in found.rows]
+            return sizes, found.last_id
+
+        runs, cursor = page(None)
+        yield runs
+        while cursor is not None:
+            runs, cursor = page(cursor)
+            yield runs
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        Filters(),
+        Filters(statuses=ANY_STATUS),
+        Filters(function_id="reports-generate", statuses=ANY_STATUS),
+        Filters(event_id="e", statuses=ANY_STATUS),
+        Filters(ended_by=AT + LARGE),
+    ],
+    ids=range(5),
+)
+def test_a_call_holds_a_page_and_a_lot(large: Engine, filters: Filters) -> None:
+    """However large events are; and each run is on one page."""
+    held = Held()
+    numbers = [number for page in pages(large, filters, held.text) for number, _ in page]
+    assert numbers == list(reversed(range(LARGE)))
+    assert held.most < 2 * SHARE_CHARS
+
+
+@pytest.mark.parametrize("filters", [Filters(), Filters(statuses=ANY_STATUS)], ids=range(2))
+def test_a_search_reads_lots(large: Engine, filters: Filters) -> None:
+    """However large the events are that it looks at, and whether they fit or not."""
+    for expression, fits in (("event.data.n >= 0", LARGE), ("event.data.n < 0", 0)):
+        brought = Brought(large)
+        asked = dataclasses.replace(filters, expression=expression)
+        found = list(pages(large, asked, brought.text))
+        assert sum(len(page) for page in found) == fits
+        assert max(sum(chars for _, chars in page) for page in found) < SHARE_CHARS
+        assert brought.most < SHARE_CHARS
+
+
+def test_runs_whose_expression_failed_are_listed(engine: Engine) -> None:
+    """From their own table, page by page; those that were removed meanwhile are left out."""
+    request = "01HMRMPE5ZQ4AMNJ3S2N79QGRZ"
+    ids = [row["run_id"] for row in rows()[:9]]
+    failures = [{"request_id": request, "run_id": id_, "error": "?"} for id_ in ids]
+    failures.append({"request_id": request, "run_id": "0" * 26, "error": "?"})
+    failures.append({"request_id": "0" * 26, "run_id": rows()[20]["run_id"], "error": "?"})
+    with writing(engine) as connection:
+        connection.execute(insert(FAILURES), failures)
+    assert walk(engine, Filters(failed_in=request), 4) == sorted(ids, reverse=True)

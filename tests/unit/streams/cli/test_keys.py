@@ -25,9 +25,10 @@ def where(tmp_path: Path) -> dict[str, str]:
     return {"state_dir": str(tmp_path)}
 
 
-def test_a_key_is_shown_once(where: dict[str, str]) -> None:
+@pytest.mark.parametrize("role", ["sender", "viewer", "operator", "admin"])
+def test_a_key_is_shown_once(where: dict[str, str], role: str) -> None:
     """On stdout alone, so that a script can keep it; a list has no secret."""
-    made = run("keys", "create", "deploy bot", "--role", "operator", **where)
+    made = run("keys", "create", "deploy bot", "--role", role, **where)
     key = made.stdout.strip()
     assert made.exit_code == 0
     assert key.startswith("cmk_")
@@ -36,7 +37,7 @@ def test_a_key_is_shown_once(where: dict[str, str]) -> None:
     assert "deploy bot" in listed.stdout
     assert key.split("_", 2)[2] not in listed.output
     (found,) = json_of(run("keys", "list", "--json", **where))["keys"]
-    assert (found["name"], found["role"], found["revoked_at"]) == ("deploy bot", "operator", None)
+    assert (found["name"], found["role"], found["revoked_at"]) == ("deploy bot", role, None)
     assert key.split("_")[1] == found["id"]
 
 

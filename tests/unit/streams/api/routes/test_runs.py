@@ -42,7 +42,7 @@ def test_a_run_is_as_documented(api: Api) -> None:
         "name": "report/requested", "data": {"n": 1}, "id": "e1", "ts": 0,
     }  # fmt: skip
     row = dict.fromkeys(RUNS.c.keys()) | run_row(AT, 1)
-    listed = cancellation_run(row, Outcome.CANCELLED)
+    listed = cancellation_run(row, Outcome.CANCELLED, None)
     assert listed.keys() == CancellationRun.model_fields.keys()
 
 
