@@ -1,6 +1,7 @@
 """The API as a process: database, Kafka, and uvicorn until a signal."""
 
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,9 @@ from streams.signals import stopped_by_signals
 
 _DRAIN_S: Final = 10
 _BACKLOG: Final = 2048
+# So long a thread that searches keeps Python's lock from the others; by default it is 5 ms, and
+# beside two searches each call waits for it several times.
+_SWITCH_S: Final = 0.001
 
 log = logs.get(__name__)
 
@@ -41,6 +45,7 @@ def run_api(settings: Settings) -> None:
         TopicsError: a topic is missing, or made the wrong way.
         DatabaseError: the database can't be used.
     """
+    sys.setswitchinterval(_SWITCH_S)
     partitions = _shared_count(settings)
     # Uvicorn raises its signal again once it has stopped: caught here, so that all is closed.
     with (

@@ -1,7 +1,6 @@
 """Who calls: the key of the header `Authorization`, and whether its role allows the call."""
 
 import hmac
-import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -9,6 +8,7 @@ from http import HTTPStatus
 from typing import Final
 
 from sqlalchemy import Engine
+from starlette.concurrency import run_in_threadpool
 
 from streams.api.call.api_key import ApiKey
 from streams.api.call.keys import NO_DIGEST, StoredKey, digest, find_key, key_id
@@ -23,15 +23,17 @@ _INVALID: Final = {"WWW-Authenticate": 'Bearer realm="countermand", error="inval
 
 
 class Authenticator:
-    """Knows the callers by their keys; asks the database at most once a second for each."""
+    """Knows the callers by their keys; asks the database at most once a second for each.
+
+    Only who has to ask the database needs a thread for it.
+    """
 
     def __init__(self, engine: Engine, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._engine = engine
         self._monotonic = monotonic
         self._known: OrderedDict[str, tuple[float, StoredKey]] = OrderedDict()
-        self._lock = threading.Lock()
 
-    def caller(self, header: str | None) -> ApiKey:
+    async def caller(self, header: str | None) -> ApiKey:
         """The key that a call comes with.
 
         Raises:
@@ -43,7 +45,7 @@ class Authenticator:
             detail = "An API key is needed: send the header `Authorization: Bearer cmk_…`"
             raise ProblemError(HTTPStatus.UNAUTHORIZED, "key_missing", detail, headers=_CHALLENGE)
         id_ = key_id(text)
-        stored = None if id_ is None else self._stored(id_)
+        stored = None if id_ is None else await self._stored(id_)
         expected = NO_DIGEST if stored is None else stored.digest
         same = hmac.compare_digest(digest(text), expected)
         if stored is None or not same or stored.key.revoked_at is not None:
@@ -51,19 +53,17 @@ class Authenticator:
             raise ProblemError(HTTPStatus.UNAUTHORIZED, "key_invalid", detail, headers=_INVALID)
         return stored.key
 
-    def _stored(self, id_: str) -> StoredKey | None:
+    async def _stored(self, id_: str) -> StoredKey | None:
         now = self._monotonic()
-        with self._lock:
-            since, remembered = self._known.get(id_, (float("-inf"), None))
+        since, remembered = self._known.get(id_, (float("-inf"), None))
         if remembered is not None and now - since < REMEMBERED_S:
             return remembered
-        found = find_key(self._engine, id_)
-        with self._lock:
-            self._known.pop(id_, None)
-            if found is not None:  # unknown ids are not remembered: anybody can make up many
-                self._known[id_] = (now, found)
-            if len(self._known) > _REMEMBERED:
-                self._known.popitem(last=False)
+        found = await run_in_threadpool(find_key, self._engine, id_)
+        self._known.pop(id_, None)
+        if found is not None:  # unknown ids are not remembered: anybody can make up many
+            self._known[id_] = (now, found)
+        if len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
         return found
 
 

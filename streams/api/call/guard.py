@@ -51,7 +51,7 @@ class GuardedRoute(APIRoute):
         async def guarded(request: Request) -> Response:
             service: Service = request.app.state.service
             header = request.headers.get("authorization")
-            key = await run_in_threadpool(service.authenticator.caller, header)
+            key = await service.authenticator.caller(header)
             request.state.key = key
             require(key, role)
             http_id = request.state.http_id

@@ -1,5 +1,6 @@
 """Who may call what: every route of the app with every role, and keys that are none."""
 
+import asyncio
 import hmac
 from collections.abc import Iterator
 
@@ -143,11 +144,11 @@ def test_a_revoked_key_is_refused_within_a_second(api: Api) -> None:
     authenticator = Authenticator(engine, clock)
     key, text = create_key(engine, "leaver", Role.VIEWER, 0, actor=None)
     header = f"Bearer {text}"
-    assert authenticator.caller(header).id == key.id
+    assert asyncio.run(authenticator.caller(header)).id == key.id
     revoke_key(engine, key.id, 1, actor=None)
     clock.now += REMEMBERED_S
     with pytest.raises(ProblemError) as refused:
-        authenticator.caller(header)
+        asyncio.run(authenticator.caller(header))
     assert refused.value.status == 401
 
 
