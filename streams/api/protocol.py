@@ -187,9 +187,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._watch()
 
     def resume_writing(self) -> None:
-        """The client has taken it."""
+        """The client has taken most of it."""
         super().resume_writing()
-        if self._taking is not None:
+        if self.transport.is_closing():
+            self._watch()  # also the last of it
+        elif self._taking is not None:
             self._taking.cancel()
 
     # What the parser calls.
@@ -255,6 +257,8 @@ class BoundedProtocol(HttpToolsProtocol):
     @property
     def _may_answer(self) -> bool:
         """Whether what is written now can't be taken for the answer to another call."""
+        if self.transport.is_closing():
+            return False
         if self._part is not _Part.BODY:
             return not self._calls
         return self._calls == 1 and not self.cycle.response_started
