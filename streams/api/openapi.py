@@ -18,7 +18,9 @@ Cancels pending work: runs of functions that Kafka events start.
 - An error answers an RFC 9457 problem: `code` is for programs, `errors` has every wrong field.
 - A `POST` with the header `Idempotency-Key` may be sent again: it is done once.
 - What writes answers after Kafka has acknowledged it.
-- Keys are made by `countermand keys create`; send `Authorization: Bearer cmk_…`.
+- Keys are made by `countermand keys create`; send `Authorization: Bearer cmk_…`. A key's role says
+  what it may do: `sender` sends events, `viewer` reads, `operator` does both and cancels, pauses
+  and replays, `admin` does everything.
 """
 TAGS: Final = (
     {"name": "cancellations", "description": "Cancel runs by function, time and expression."},

@@ -21,7 +21,7 @@ _MEANINGS: Final = {
     415: "The body is not JSON.",
     422: "A field or parameter is wrong, or the Idempotency-Key came with another call.",
     503: "Kafka or the database doesn't answer: nothing was written, or its acknowledgement is "
-    "missing. Try again.",
+    "missing; or too many calls search. Try again.",
 }
 _RETRY: Final = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
 _KEY_HEADER: Final = {

@@ -16,6 +16,7 @@ from streams.api.app import create_app
 from streams.api.call.keys import create_key
 from streams.api.call.roles import Role
 from streams.api.call.service import BODY_WITHIN_S, DECIDED_WITHIN_S, Service
+from streams.api.call.turns import WAIT_S, Turns
 from streams.api.process import listening, open_service, server
 from streams.api.protocol import USUAL, Doors, Patience
 from streams.clock import now_ms
@@ -100,6 +101,7 @@ def open_api(
     decided_within_s: float = DECIDED_WITHIN_S,
     body_within_s: float = BODY_WITHIN_S,
     knows_count: bool = True,
+    turn_within_s: float = WAIT_S,
 ) -> Iterator[Api]:
     """The API with these settings, on a free port, served by a thread.
 
@@ -109,7 +111,10 @@ def open_api(
     partitions = settings.partitions if knows_count else None
     with open_service(settings, partitions) as service, listening(settings) as listener:
         patient = dataclasses.replace(
-            service, decided_within_s=decided_within_s, body_within_s=body_within_s
+            service,
+            searches=Turns(wait_s=turn_within_s),
+            decided_within_s=decided_within_s,
+            body_within_s=body_within_s,
         )
         app = create_app(patient)
         uvicorn = server(app, Doors(settings.api_connections, service.metrics, patience))

@@ -12,8 +12,8 @@ from streams.api.problems import caller_gone, unavailable
 T = TypeVar("T")
 
 AT_ONCE: Final = 2
-# Less than clients wait for an answer.
-WAIT_S: Final = 20.0
+# Less than clients wait for an answer; the command line waits for 20 s.
+WAIT_S: Final = 15.0
 
 
 class Turns:
