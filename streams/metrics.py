@@ -152,6 +152,10 @@ class Metrics:
         self.transactions = self._counter(
             "transactions_total", "Transactions; outcome committed, aborted or fenced.", "outcome"
         )
+        self.pauses = self._counter(
+            "pauses_total",
+            "Times that reading `commands` paused, since a partition had no room for more.",
+        )
         self.rebalances = self._counter("rebalances_total", "Assignments given to this process.")
 
     def _declare_read_model(self) -> None:
@@ -182,6 +186,10 @@ class Metrics:
             name: self._counter(f"{name}_total", text) for name, text in _DECISIONS.items()
         }
         self.evaluation_errors = self.decisions["evaluation_errors"]
+        self.rejoins = self._counter(
+            "rejoins_total",
+            "Consumers made anew since their group had refused the ones before, as fenced.",
+        )
         self.clock_skew = self._gauge(
             "clock_skew_seconds",
             "Broker's clock less this process's, as last seen on a record; positive is ahead.",

@@ -5,11 +5,13 @@ Why each change is needed: `docs/decisions/0001-faust-carries-the-stream.md`.
 
 import asyncio
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import faust
+from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 from faust.transport.drivers import aiokafka as driver
 
+from streams import logs
 from streams.joiner.flow import Flow
 from streams.kafka import faust_client
 from streams.settings import Settings
@@ -18,18 +20,54 @@ _FETCH_BYTES: Final = 4 * 1024 * 1024
 # Above this number Faust stops partitions and may forget to start them again. The agent never
 # waits, so few records are buffered; the inboxes of the processors bound what is in memory.
 _BUFFERED: Final = 1_000_000
+_LOOK_S: Final = 1.0
+
+log = logs.get(__name__)
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
-    """A consumer's thread that also ends while the brokers are away.
+    """A consumer's thread that heeds refusals, and also ends while the brokers are away.
 
-    aiokafka's `close` lets its own cancellation escape then.
+    aiokafka leaves its group when it is refused, until somebody asks for the error, which Faust
+    never does. And aiokafka's `close` lets its own cancellation escape while brokers are away.
     """
+
+    _looking: asyncio.Task[None] | None = None
+
+    async def on_start(self) -> None:
+        """Start the consumer, and look for refusals from then on."""
+        await super().on_start()
+        self._looking = asyncio.create_task(self._look_for_refusals())
 
     async def on_thread_stop(self) -> None:
         """Stop, whatever aiokafka cancels meanwhile."""
+        if self._looking is not None:
+            self._looking.cancel()
         with suppress(asyncio.CancelledError):
             await super().on_thread_stop()
+
+    async def _look_for_refusals(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            assert self._consumer is not None
+            rejoin_if_refused(self._consumer._coordinator)  # noqa: SLF001  # nobody else shows it
+
+
+def rejoin_if_refused(coordinator: Any) -> None:  # noqa: ANN401  # aiokafka is untyped
+    """Join anew, as a new member, where the group has refused this one.
+
+    A static member is refused ("fenced") when another process has its name, or when its own earlier
+    attempt to join counts as the other.
+    """
+    try:
+        coordinator.check_errors()
+    except KafkaError as error:
+        log.warning(
+            "The group refused this joiner, which joins again. If this goes on, another process "
+            "has the same COUNTERMAND_GROUP_INSTANCE_ID: give each its own",
+            error=str(error),
+        )
+        coordinator.reset_generation()
 
 
 class Consumer(driver.Consumer):

@@ -7,7 +7,6 @@ from typing import Any, Final, Protocol, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from streams.errors import CountermandError, KafkaRefusedError
 from streams.kafka import clients, codes
 from streams.kafka.admin import TIMEOUT_S, unreachable
 from streams.settings import Settings
@@ -55,7 +54,7 @@ class Fetched(Protocol):
 def group_member(
     settings: Settings, group: str, logger: logging.Logger, **extra: object
 ) -> Consumer:
-    """A consumer that shares a topic's partitions with its group; it commits nothing by itself.
+    """The client of a `Member`: it shares topics' partitions, and commits nothing by itself.
 
     `group` is its full name; `logger` gets what the client logs; `extra`: see `clients.dotted`.
     """
@@ -93,18 +92,6 @@ def fetch(consumer: Consumer, most: int, wait_s: float, gather_s: float = 0.0) -
     if first is None:
         return []
     return cast("list[Fetched]", [first, *consumer.consume(most - 1, gather_s)])
-
-
-def raise_fatal(
-    error: KafkaError, what: str, kind: type[CountermandError] = KafkaRefusedError
-) -> None:
-    """Raise `kind` for an error after which the client can't go on: it mends all others itself.
-
-    Raises:
-        CountermandError: `what` can't be read any more; the message begins with `what`.
-    """
-    if error.fatal() or error.code() == codes.FATAL:
-        raise kind(f"{what} can't be read any more: {error.str()}")
 
 
 def bounds(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:

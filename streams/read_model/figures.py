@@ -22,7 +22,7 @@ class Figures:
 
     def __init__(self, settings: Settings, metrics: Metrics, health: Health) -> None:
         """Add the checks to `health`."""
-        self._metrics = metrics
+        self.metrics = metrics
         self._stalls = StallCheck(settings.stall_timeout.total_seconds())
         self._limiter = logs.Limiter()
         self._places: set[TopicPlace] = set()
@@ -50,20 +50,20 @@ class Figures:
 
     def wrote(self, steps: Steps, seconds: float, refused: int) -> None:
         """Count a written batch, and the rows of it that the database refused."""
-        self._metrics.read_model_batches.labels("written").inc()
-        self._metrics.read_model_write.observe(seconds)
+        self.metrics.read_model_batches.labels("written").inc()
+        self.metrics.read_model_write.observe(seconds)
         for step, rows in steps:
-            self._metrics.read_model_rows.labels(step.value).inc(len(rows))
-        self._metrics.read_model_refused.labels("database").inc(refused)
+            self.metrics.read_model_rows.labels(step.value).inc(len(rows))
+        self.metrics.read_model_refused.labels("database").inc(refused)
 
     def dropped(self) -> None:
         """Count a batch that was dropped, since another process writes the same records."""
-        self._metrics.read_model_batches.labels("dropped").inc()
+        self.metrics.read_model_batches.labels("dropped").inc()
         log.warning("Somebody else writes what is read here: the positions are read again")
 
     def refused(self, topic: str, error: Exception) -> None:
         """Count a record that can't be read, and log it once a minute and topic."""
-        self._metrics.read_model_refused.labels("decode").inc()
+        self.metrics.read_model_refused.labels("decode").inc()
         suppressed = self._limiter.admit(topic)
         if suppressed is not None:
             log.warning(
@@ -75,13 +75,13 @@ class Figures:
         lag = max(0, high - position)
         self._heard_at = time.monotonic()
         self._places.add(place)
-        self._metrics.source(*place).set(lag)
+        self.metrics.source(*place).set(lag)
         self._stalls.seen(place, position, lag)
 
     def owned(self, places: Collection[TopicPlace]) -> None:
         """Watch these partitions from now on; other processes have the rest."""
         for place in self._places.difference(places):
-            self._metrics.forget_source(*place)
+            self.metrics.forget_source(*place)
             self._stalls.forget(place)
         self._places = set(places)
 

@@ -74,7 +74,7 @@ class ReadModel:
         self._stop = stop
         self._figures = figures
         self._admin = admin_client(settings)
-        self._source = Source(settings, logging.getLogger(f"{__name__}.kafka"))
+        self._source = Source(settings, logging.getLogger(f"{__name__}.kafka"), figures.metrics)
         self._topics = list(adders(settings))
         self._copier = Copier(settings, engine, self._admin, self._source, figures)
         self._retention = Retention(settings, engine)

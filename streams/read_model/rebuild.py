@@ -78,7 +78,7 @@ def _rebuild(settings: Settings, engine: Engine, told: Told) -> Rebuilt:
     ends = brokers.ends(admin, places)
     Positions(settings, engine).clear()
     figures = Figures(settings, Metrics(), Health())
-    source = Source(settings, logging.getLogger(f"{__name__}.kafka"))
+    source = Source(settings, logging.getLogger(f"{__name__}.kafka"), figures.metrics)
     try:
         copier = Copier(settings, engine, admin, source, figures)
         records, moved_at = 0, time.monotonic()

@@ -8,11 +8,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, TopicPartition
 
 from streams import logs
 from streams.kafka import codes
-from streams.kafka.consumers import Fetched, fetch, group_member, raise_fatal
+from streams.kafka.consumers import Fetched
+from streams.kafka.member import Changes, Member
+from streams.metrics import Metrics
 from streams.settings import Settings
 from topology.topics import TopicPlace
 
@@ -43,15 +45,15 @@ class Source:
         is_started: Whether these partitions are read; false after each new assignment.
     """
 
-    def __init__(self, settings: Settings, logger: logging.Logger) -> None:
+    def __init__(self, settings: Settings, logger: logging.Logger, metrics: Metrics) -> None:
         """Connect; call `join` or `start` next."""
         self.places: frozenset[TopicPlace] | None = None
         self.is_started = False
-        self._limiter = logs.Limiter()
-        self._consumer = group_member(
+        self._member = Member(
             settings,
             settings.read_model_group,
             logger,
+            metrics,
             enable_partition_eof=True,
             queued_max_messages_kbytes=_FETCHED_KIB,
             group_instance_id=settings.group_instance_id,
@@ -59,17 +61,12 @@ class Source:
 
     def join(self, topics: Iterable[str]) -> None:
         """Ask the group for a share of these topics' partitions."""
-        self._consumer.subscribe(
-            list(topics),
-            on_assign=self._on_assign,
-            on_revoke=self._on_revoke,
-            on_lost=self._on_revoke,
-        )
+        self._member.join(topics, Changes(self._assigned, revoked=self._gone, lost=self._gone))
 
     def start(self, offsets: Mapping[TopicPlace, int]) -> None:
         """Read these partitions, each from its offset."""
         self.places = frozenset(offsets)
-        self._consumer.assign(
+        self._member.assign(
             [
                 TopicPartition(*place, offset or OFFSET_BEGINNING)
                 for place, offset in offsets.items()
@@ -79,7 +76,7 @@ class Source:
 
     def halt(self) -> None:
         """Read nothing until `start`; the member keeps its partitions."""
-        self._consumer.assign([])
+        self._member.assign([])
         self.is_started = False
 
     def read(self, most: int, timeout_s: float) -> Intake:
@@ -90,33 +87,26 @@ class Source:
         """
         intake = Intake()
         add = intake.messages.append
-        for message in fetch(self._consumer, most, timeout_s, _GATHER_S):
+        for message in self._member.fetch(most, timeout_s, _GATHER_S):
             error = message.error()
             if error is None:
                 add(message)
-            else:
-                self._take_error(message, error, intake)
+            elif error.code() == codes.END:
+                intake.ends[message.topic(), message.partition()] = message.offset()
+            elif self._member.look_at(error):
+                return Intake()
         return intake
 
     def close(self) -> None:
         """Leave the group, so that other members get the partitions at once."""
-        self._consumer.close()
+        self._member.close()
 
-    def _take_error(self, message: Fetched, error: KafkaError, intake: Intake) -> None:
-        if error.code() == codes.END:
-            intake.ends[message.topic(), message.partition()] = message.offset()
-            return
-        raise_fatal(error, "The topics")
-        if self._limiter.admit(error.code()) is not None:
-            # librdkafka recovers by itself.
-            log.warning("Kafka reports trouble with the topics", error=error.str())
-
-    def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _assigned(self, partitions: list[TopicPartition]) -> None:
         self.places = frozenset((place.topic, place.partition) for place in partitions)
         self.halt()
         log.info("Partitions were assigned", number=len(partitions))
 
-    def _on_revoke(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+    def _gone(self, _partitions: list[TopicPartition]) -> None:
         # The client gives the partitions up when this returns.
         self.places = None
         self.is_started = False

@@ -20,7 +20,7 @@ class Figures:
 
     def __init__(self, settings: Settings, metrics: Metrics, health: Health) -> None:
         """Add the router's checks to `health`."""
-        self._metrics = metrics
+        self.metrics = metrics
         self._stalls = StallCheck(settings.stall_timeout.total_seconds())
         self._limiter = logs.Limiter()
         self._places: set[TopicPlace] = set()
@@ -48,7 +48,7 @@ class Figures:
 
     def count(self, output: Output) -> None:
         """Count a round's output; log triggers without an answer, once a minute and function."""
-        metrics, counts = self._metrics, output.counts
+        metrics, counts = self.metrics, output.counts
         outcomes = {
             "routed": counts.routed,
             "ignored": counts.ignored,
@@ -71,23 +71,23 @@ class Figures:
 
     def late(self, topic: str) -> None:
         """Count a record of a time that had already been called complete."""
-        self._metrics.late.labels(topic).inc()
+        self.metrics.late.labels(topic).inc()
 
     def skew(self, received: int, now: int) -> None:
         """Note how far the time of a record that was read at once is from now (both ms)."""
-        self._metrics.clock_skew.set((received - now) / 1_000)
+        self.metrics.clock_skew.set((received - now) / 1_000)
 
     def lag(self, place: TopicPlace, position: int | None, high: int) -> None:
         """Note how many records of a source are not yet routed: `high` is its end."""
         lag = max(0, high - (position or 0))
         self._places.add(place)
-        self._metrics.source(*place).set(lag)
+        self.metrics.source(*place).set(lag)
         self._stalls.seen(place, position or 0, lag)
 
     def owned(self, places: Collection[TopicPlace]) -> None:
         """Watch these sources from now on; other routers have the rest."""
         for place in self._places.difference(places):
-            self._metrics.forget_source(*place)
+            self.metrics.forget_source(*place)
             self._stalls.forget(place)
         self._places = set(places)
 

@@ -105,7 +105,7 @@ class Router:
         self._ends = EndProbe(admin)
         self._identities = IdentityProbe(admin, self._topic_ids)
         self._sender = Sender(settings, logger, self._while_waiting)
-        self._sources = Sources(settings, logger, self._before_loss)
+        self._sources = Sources(settings, logger, figures.metrics, self._before_loss)
         self._written = False
         self._failed = False
         self._marked_at = time.monotonic()

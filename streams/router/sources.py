@@ -5,13 +5,14 @@ from collections.abc import Callable
 from operator import attrgetter, methodcaller
 from typing import Final, TypeAlias
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from msgspec import Struct
 
 from streams import crash, logs
-from streams.errors import RouterError
 from streams.kafka import codes
-from streams.kafka.consumers import Fetched, fetch, group_member, raise_fatal
+from streams.kafka.consumers import Fetched
+from streams.kafka.member import Changes, Member
+from streams.metrics import Metrics
 from streams.router.record import Record, RecordHeaders
 from streams.router.watermarks import SourceProgress
 from streams.settings import Settings
@@ -64,39 +65,48 @@ class Sources:
 
     Rebalances are cooperative: when a router comes or goes, only the sources that move are
     interrupted and hold up the watermark.
+
+    Sources that were lost begin anew wherever they go next: from the committed offset, and without
+    a claim until they are read again.
     """
 
-    def __init__(self, settings: Settings, logger: logging.Logger, before_loss: BeforeLoss) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        logger: logging.Logger,
+        metrics: Metrics,
+        before_loss: BeforeLoss,
+    ) -> None:
         """Join the group; `before_loss` is called before sources go to another router."""
         self.owned: dict[TopicPlace, SourceProgress] = {}
         self._committed: dict[TopicPlace, int] = {}
         self._before_loss = before_loss
-        self._limiter = logs.Limiter()
-        self._consumer = group_member(
+        self._member = Member(
             settings,
             settings.router_group,
             logger,
+            metrics,
             partition_assignment_strategy="cooperative-sticky",
             enable_partition_eof=True,
             queued_max_messages_kbytes=_FETCHED_KIB,
             on_commit=self._on_commit,
             group_instance_id=settings.group_instance_id,
         )
-        self._consumer.subscribe(
-            list(settings.routed_topics),
-            on_assign=self._on_assign,
-            on_revoke=self._on_revoke,
-            on_lost=self._on_lost,
-        )
+        # Of what is lost another router may have committed more already.
+        changes = Changes(assigned=self._assigned, revoked=self._revoked, lost=self._drop)
+        self._member.join(settings.routed_topics, changes)
 
     def read(self, most: int, timeout_s: float) -> Intake:
         """At most `most` messages: those that come within some ms of a first one."""
         intake = Intake()
         add = intake.records.append
-        for message in fetch(self._consumer, most, timeout_s, _GATHER_S):
+        for message in self._member.fetch(most, timeout_s, _GATHER_S):
             error = message.error()
             if error is not None:
-                self._take_error(message, error, intake)
+                if error.code() == codes.END:
+                    intake.ends[message.topic(), message.partition()] = message.offset()
+                elif self._member.look_at(error):
+                    return Intake()
                 continue
             try:
                 headers = _HEADERS(message)
@@ -114,7 +124,7 @@ class Sources:
         """
         offsets = self._uncommitted()
         if offsets:
-            self._consumer.commit(offsets=offsets, asynchronous=True)
+            self._member.commit(offsets, wait=False)
 
     def commit_and_wait(self) -> None:
         """Commit and wait, so that the next owner of the sources starts there."""
@@ -122,22 +132,13 @@ class Sources:
         if not offsets:
             return
         try:
-            self._consumer.commit(offsets=offsets, asynchronous=False)
+            self._member.commit(offsets, wait=True)
         except KafkaException as error:
             log.warning("The last offsets were not committed", error=error.args[0].str())
 
     def close(self) -> None:
         """Leave the group, so that other routers get the sources at once."""
-        self._consumer.close()
-
-    def _take_error(self, message: Fetched, error: KafkaError, intake: Intake) -> None:
-        if error.code() == codes.END:
-            intake.ends[message.topic(), message.partition()] = message.offset()
-            return
-        raise_fatal(error, "the inputs", RouterError)
-        if self._limiter.admit(error.code()) is not None:
-            # librdkafka recovers by itself; meanwhile the watermark waits.
-            log.warning("Kafka reports trouble with the inputs", error=error.str())
+        self._member.close()
 
     def _uncommitted(self) -> list[TopicPartition]:
         offsets = []
@@ -148,18 +149,14 @@ class Sources:
                 offsets.append(TopicPartition(*place, position))
         return offsets
 
-    def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _assigned(self, partitions: list[TopicPartition]) -> None:
         for place in partitions:
             self.owned[place.topic, place.partition] = SourceProgress()
         if partitions:
             log.info("Sources were assigned", sources=_named(partitions), owned=len(self.owned))
 
-    def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _revoked(self, partitions: list[TopicPartition]) -> None:
         self._before_loss()
-        self._drop(partitions)
-
-    def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        # Another router may have the sources already, so there is nothing to commit.
         self._drop(partitions)
 
     def _drop(self, partitions: list[TopicPartition]) -> None:

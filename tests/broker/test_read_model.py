@@ -31,6 +31,9 @@ from tests.support.services import Service
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
 KILLED = 137
+REBALANCES = "countermand_rebalances_total"
+REJOINS = "countermand_rejoins_total"
+REFUSED = 'countermand_read_model_refused_total{{stage="{}"}}'
 
 
 @pytest.fixture
@@ -94,17 +97,42 @@ def test_two_at_once_and_one_that_is_given_up_write_nothing_twice(copying: Copyi
     await_ready(first)
     copying.put_some(1_000)
     copying.check_equal()  # a process frozen inside a transaction would hold SQLite's lock
+    assigned = first.metric(REBALANCES)
     first.pause()
     second.start()
     await_ready(second)
     copying.put_some(3_000)
-    eventually(lambda: second.metric('countermand_read_model_rows_total{step="change_run"}'))
+    eventually(
+        lambda: second.metric('countermand_read_model_rows_total{step="change_run"}'), PATIENCE_S
+    )
     first.resume()
-    eventually(lambda: first.said("Partitions were assigned") > 1, PATIENCE_S)
+    eventually(lambda: first.metric(REBALANCES) > assigned, PATIENCE_S)
     copying.put_some(3_000)
     await_ready(first, second)
     copying.put_some(1_000)
     copying.check_equal()
+
+
+def test_a_read_model_that_was_fenced_joins_again(on_sqlite: Copying) -> None:
+    """Another process had its name, while it was frozen: it makes a new consumer and goes on."""
+    first, second = (
+        on_sqlite.service(number, static=False, GROUP_INSTANCE_ID="same") for number in (1, 2)
+    )
+    first.start()
+    await_ready(first)
+    on_sqlite.put_some(500)
+    on_sqlite.check_equal()  # a process frozen inside a transaction would hold SQLite's lock
+    first.pause()
+    second.start()
+    on_sqlite.put_some(500)
+    on_sqlite.check_equal()
+    first.resume()
+    eventually(lambda: first.metric(REJOINS), PATIENCE_S)
+    assert second.end() == 0
+    on_sqlite.put_some(500)
+    on_sqlite.check_equal()
+    await_ready(first)
+    assert first.end() == 0
 
 
 def test_a_topic_that_is_made_anew_replaces_its_rows(on_sqlite: Copying) -> None:
@@ -150,11 +178,12 @@ def test_bad_records_are_counted_and_the_rest_goes_on(on_sqlite: Copying) -> Non
         on_sqlite.put_run(records.run(2, source=large))
         on_sqlite.put_run(records.run(1))
     eventually(lambda: list(on_sqlite.held()["runs"]) == [records.run_id(1)], PATIENCE_S)
-    eventually(lambda: service.metric('countermand_read_model_refused_total{stage="database"}'))
-    assert service.metric('countermand_read_model_refused_total{stage="decode"}') == 3
+    eventually(lambda: service.metric(REFUSED.format("database")) == 1, PATIENCE_S)
+    eventually(lambda: service.metric(REFUSED.format("decode")) == 3, PATIENCE_S)
+    await_ready(service)
+    assert service.end() == 0
     assert service.said("A record can't be read") == 3
     assert service.said("no json") == 0
-    assert service.is_ready
 
 
 def test_old_runs_go(on_sqlite: Copying) -> None:
@@ -183,7 +212,7 @@ def test_a_database_that_is_away_is_waited_for(kafka: str, tmp_path: Path) -> No
         copying.engine.dispose()
         server.stop()
         copying.put_some(500)
-        eventually(lambda: not service.is_ready)
+        eventually(lambda: not service.is_ready, PATIENCE_S)
         assert "hunter" not in service.readiness + service.log.read_text(encoding="utf-8")
         server.start()
         copying.check_equal()
@@ -312,7 +341,7 @@ def test_runs_are_read_anew_after_a_long_absence(on_sqlite: Copying) -> None:
         connection.execute(text("UPDATE positions SET as_of = 1"))
     service.start()
     copying.check_equal()
-    assert service.said("A topic is read from its beginning") == 1
+    assert "forgotten" not in copying.held()["runs"]
 
 
 def test_positions_of_idle_partitions_stay_up_to_date(on_sqlite: Copying) -> None:
@@ -330,7 +359,7 @@ def test_positions_of_idle_partitions_stay_up_to_date(on_sqlite: Copying) -> Non
         with copying.engine.connect() as connection:
             return connection.scalar(select(func.min(POSITIONS.c.as_of))) or 0
 
-    eventually(lambda: as_of() > read_at)
+    eventually(lambda: as_of() > read_at, PATIENCE_S)
     stop.set()
     thread.join()
     copying.check_equal()

@@ -1,9 +1,13 @@
 """Producers that are fenced, stalled or aborted: writers that lost their right write nothing."""
 
+import asyncio
+
 import orjson
 import pytest
+from aiokafka import AIOKafkaConsumer  # type: ignore[import-untyped]
 from confluent_kafka import Producer
 
+from streams.joiner.faust_app import rejoin_if_refused
 from streams.kafka import clients
 from streams.settings import Settings
 from tests.support.deadline import eventually
@@ -34,7 +38,7 @@ def test_fenced_from_outside(joining: Joining) -> None:
     No process dies and the group sees nothing. What lay in the fenced processor's queue comes
     again, before what the stream brings meanwhile.
     """
-    joiner = joining.joiner()
+    joiner = joining.joiner(SESSION_TIMEOUT="120s")
     joiner.start()
     started, stopped = [], []
     for number in range(60):
@@ -105,6 +109,32 @@ def test_zombie(joining: Joining) -> None:
     joining.feed.stop(*more)
     joining.await_applied()
     joining.check([*started, *more], [*started, *more])
+
+
+def test_a_member_that_is_refused_joins_again(joining: Joining) -> None:
+    """A static member whose name somebody else has is fenced: it joins anew, and reads on."""
+    settings = joining.settings
+
+    async def scene() -> set[int]:
+        consumer = AIOKafkaConsumer(
+            settings.topic(topics.COMMANDS),
+            bootstrap_servers=settings.kafka_bootstrap_servers,
+            group_id=settings.application_id,
+            group_instance_id="same",
+        )
+        await consumer.start()  # returns with the assignment
+        coordinator = consumer._coordinator
+        coordinator.member_id = "one-that-had-this-name-before"
+        coordinator.request_rejoin()
+        await asyncio.to_thread(eventually, lambda: coordinator._pending_exception)
+        rejoin_if_refused(coordinator)
+        await asyncio.to_thread(eventually, lambda: coordinator.generation > 0)
+        await asyncio.to_thread(eventually, consumer.assignment)
+        found = {place.partition for place in consumer.assignment()}
+        await consumer.stop()
+        return found
+
+    assert asyncio.run(scene()) == {0, 1}
 
 
 def test_aborted_forward(joining: Joining) -> None:

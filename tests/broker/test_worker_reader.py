@@ -13,13 +13,14 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
 
 from streams.kafka import clients
 from streams.kafka.producers import Sender
+from streams.metrics import Metrics
 from streams.sdk.worker.reader import GroupReader
 from streams.settings import Settings, load
 from tests.support.broker import unique_name
 from tests.support.deadline import eventually
 
 pytestmark = pytest.mark.broker
-TIMEOUT_S = 60
+TIMEOUT_S = 90
 
 
 class Taken:
@@ -76,7 +77,7 @@ def settings(kafka: str) -> Settings:
 def test_partitions_that_come_leave_none_of_the_others_paused(settings: Settings) -> None:
     """There is room again just when another member's partitions come: all of them are read."""
     topic, group = f"{settings.topic_prefix}things", unique_name("readers")
-    reader, other = (GroupReader(settings, group, topic) for _ in range(2))
+    reader, other = (GroupReader(settings, Metrics(), group, topic) for _ in range(2))
     all_of_them = threading.Event()
 
     def make_room() -> None:

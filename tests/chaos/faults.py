@@ -75,7 +75,7 @@ class Faults:
                     self._freeze(victim)
                 case "zombie":
                     self._make_zombie(victim)
-        except ProcessLookupError:  # a fenced router ends: its supervisor starts it again
+        except ProcessLookupError:  # counted as an exit; `Fleet.look_after` starts it again
             self._say(f"{victim.name} has just ended by itself")
 
     def _kill(self, victim: Service) -> None:

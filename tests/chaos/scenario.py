@@ -94,9 +94,6 @@ class _Run:
             goal, caught_up_s = self._await_quiet(watch, fleet)
             findings = audit.check(watch, goal)
             codes = fleet.end()
-            for one in fleet.services:
-                for end in one.exits:
-                    self._tell(f"{one.name} had ended by itself with {end}")
         figures = {
             "expected": len(goal.cancelled),
             "missing": len(findings.missing),
@@ -114,6 +111,11 @@ class _Run:
         }
         problems = findings.lines() + _shortfalls(figures, seconds)
         problems += [f"{name} ended with {code}" for name, code in codes.items() if code]
+        problems += [
+            f"{one.name} had ended by itself with {end}"
+            for one in fleet.services
+            for end in one.exits
+        ]
         return Outcome(figures, problems, self._folder)
 
     def _torment(self, faults: Faults, seconds: float, seed: int) -> None:

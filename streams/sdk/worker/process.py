@@ -91,6 +91,7 @@ class _Process:
         self._app = app
         self._partitions = partitions
         self._url = url
+        self._metrics = metrics
         self._figures = Figures(metrics)
         self._health = health
         self.name = settings.worker_name or _new_name()
@@ -126,8 +127,9 @@ class _Process:
             settings.worker_overrun.total_seconds(),
         )
         group = f"{settings.application_id}-{{}}-{self._app.id}"
-        reader = GroupReader(settings, group.format("worker"), settings.topic(RUNS))
-        cleaner = GroupReader(settings, group.format("cleanup"), settings.topic(CANCELLED))
+        member = partial(GroupReader, settings, self._metrics)
+        reader = member(group.format("worker"), settings.topic(RUNS))
+        cleaner = member(group.format("cleanup"), settings.topic(CANCELLED))
         worker = Worker(updates, journal, history, bounds, self._figures, reader.done)
         ended = EndedRuns(updates, history, journal, reader.done)
         intake = Intake(self._app, worker, ended, history)

@@ -5,11 +5,11 @@ import threading
 import time
 from typing import Any, Final, Protocol
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaException, Message, TopicPartition
 
 from streams import logs
-from streams.kafka import codes
-from streams.kafka.consumers import group_member, raise_fatal
+from streams.kafka.member import Changes, Member
+from streams.metrics import Metrics
 from streams.sdk.worker.offsets import Offsets
 from streams.settings import Settings
 
@@ -38,7 +38,7 @@ class Handler(Protocol):
 class GroupReader:
     """One member of a consumer group; a thread calls `run`, until `stop` is set."""
 
-    def __init__(self, settings: Settings, group: str, topic: str) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, group: str, topic: str) -> None:
         """Connect; `run` joins the group."""
         self.is_full = False
         self.has_joined = False
@@ -48,11 +48,11 @@ class GroupReader:
         self._owned: set[int] = set()
         # None: partitions were assigned since; some may be paused, and others not.
         self._paused: bool | None = False
-        self._limiter = logs.Limiter()
-        self._consumer = group_member(
+        self._member = Member(
             settings,
             group,
             logging.getLogger(f"{__name__}.kafka"),
+            metrics,
             partition_assignment_strategy="cooperative-sticky",
         )
 
@@ -62,22 +62,19 @@ class GroupReader:
             self._offsets.done(partition, offset)
 
     def run(self, stop: threading.Event, handler: Handler) -> None:
-        """Read records for `handler` until `stop` is set, then leave the group.
+        """Read records for `handler` until `stop` is set, then leave the group."""
 
-        Raises:
-            KafkaRefusedError: The brokers refuse to let this member read any longer.
-        """
-
-        def assigned(_consumer: Consumer, places: list[TopicPartition]) -> None:
+        def assigned(places: list[TopicPartition]) -> None:
             handler.assigned(self._assigned(places))
 
-        def revoked(_consumer: Consumer, places: list[TopicPartition]) -> None:
+        def revoked(places: list[TopicPartition]) -> None:
             self._commit(wait=True)
+            lost(places)
+
+        def lost(places: list[TopicPartition]) -> None:
             handler.revoked(self._revoked(places))
 
-        self._consumer.subscribe(
-            [self._topic], on_assign=assigned, on_revoke=revoked, on_lost=revoked
-        )
+        self._member.join([self._topic], Changes(assigned, revoked, lost))
         committed_at = time.monotonic()
         try:
             while not stop.is_set():
@@ -88,17 +85,15 @@ class GroupReader:
                     self._commit(wait=False)
         finally:
             self._commit(wait=True)
-            self._consumer.close()
+            self._member.close()
 
     def _read(self, handler: Handler) -> None:
-        first = self._consumer.poll(_POLL_S)
-        if first is None:
-            return
-        messages: list[Any] = [first, *self._consumer.consume(_MOST - 1, 0)]
+        messages: list[Any] = self._member.fetch(_MOST, _POLL_S)
         found = []
         for message in messages:
             if message.error() is not None:
-                self._look_at(message.error())
+                if self._member.look_at(message.error()):
+                    return
                 continue
             partition, offset = message.partition(), message.offset()
             selected = handler.select(message)
@@ -114,7 +109,7 @@ class GroupReader:
         if self.is_full == self._paused:
             return
         places = [TopicPartition(self._topic, partition) for partition in self._owned]
-        (self._consumer.pause if self.is_full else self._consumer.resume)(places)
+        (self._member.pause if self.is_full else self._member.resume)(places)
         self._paused = self.is_full
 
     def _commit(self, *, wait: bool) -> None:
@@ -124,19 +119,10 @@ class GroupReader:
         if not offsets:
             return
         try:
-            if wait:
-                self._consumer.commit(offsets=offsets, asynchronous=False)
-            else:
-                self._consumer.commit(offsets=offsets, asynchronous=True)
+            self._member.commit(offsets, wait=wait)
         except KafkaException as error:
             # Records without a committed offset are read again; handlers allow for that.
             log.warning("Offsets were not committed", error=error.args[0].str())
-
-    def _look_at(self, error: KafkaError) -> None:
-        raise_fatal(error, self._topic)
-        if error.code() != codes.END and self._limiter.admit(error.code()) is not None:
-            # librdkafka recovers from other errors by itself.
-            log.warning("Kafka reports trouble", topic=self._topic, error=error.str())
 
     def _assigned(self, places: list[TopicPartition]) -> set[int]:
         partitions = {place.partition for place in places}
