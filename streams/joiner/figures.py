@@ -81,6 +81,10 @@ class Figures:
         """A transaction was aborted."""
         self._metrics.transactions.labels("aborted").inc()
 
+    def paused(self) -> None:
+        """Reading paused, since the inbox had no room."""
+        self._metrics.pauses.inc()
+
     def queued(self, size: int) -> None:
         """`size` bytes wait in the inbox."""
         self._gauges.queue_size.set(size)

@@ -127,7 +127,7 @@ class Flow:
                 slot.moved_at = monotonic()
                 slot.patience_s = _STUCK_S
             else:
-                slot.processor.full = True
+                slot.processor.has_no_room()
                 log.debug("Pausing", why=f"partition {partition} has no room at {offset}")
                 self._consumer().pause_partitions({TP(self._topic, partition)})
 

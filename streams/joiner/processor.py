@@ -112,7 +112,7 @@ class Stream(Protocol):
 class PartitionProcessor:
     """Processes one partition from its assignment to its revocation, in `thread`.
 
-    The stream sets `full` when `inbox` has no room for a record, and clears it later.
+    `full` is set when `inbox` had no room for a record; the stream clears it later.
     """
 
     def __init__(
@@ -144,6 +144,11 @@ class PartitionProcessor:
         """Ask the thread to end; returns at once."""
         self._stopping.set()
         self.inbox.close()
+
+    def has_no_room(self) -> None:
+        """Note that the inbox took no record, so that the stream brings none until it does."""
+        self.full = True
+        self._figures.paused()
 
     def _run(self) -> None:
         if self._predecessor is not None:

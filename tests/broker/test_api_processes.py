@@ -122,6 +122,28 @@ class Deployment:
 
         return eventually(look, PATIENCE_S)
 
+    def cancel(self, run_id: str, reason: str = "") -> Any:
+        """Cancel a run, and wait for the decision where the call didn't."""
+        answer = self.client.delete(f"/v1/runs/{run_id}", params={"reason": reason or None})
+        assert answer.status_code in {200, 202}, answer.text
+
+        def look() -> Any:
+            found = self.call("GET", f"/v1/runs/{run_id}")
+            return found if found["status"] == "Cancelled" else None
+
+        return answer.json()["data"] if answer.status_code == 200 else eventually(look, PATIENCE_S)
+
+    def refusal(self, run_id: str) -> tuple[int, str]:
+        """How a cancel of a run is refused: asked again until the answer is a decision."""
+
+        def look() -> httpx.Response | None:
+            answer = self.client.delete(f"/v1/runs/{run_id}")
+            return answer if answer.status_code != 202 else None
+
+        answer = eventually(look, PATIENCE_S)
+        assert answer is not None
+        return answer.status_code, answer.json()["code"]
+
     def report(self, run_id: str, status: str, attempt: int = 1) -> None:
         """Tell of a run what a worker tells."""
         update = {"run_id": run_id, "status": status, "attempt": attempt, "worker": "w"}
@@ -152,9 +174,9 @@ def test_one_run_is_cancelled_once(deployment: Deployment) -> None:
     running, scheduled = deployment.runs("single", [{}, {}])
     deployment.report(running, "running")
     deployment.report(running, "completed")
-    path = "/v1/runs/{}"
-    eventually(lambda: deployment.call("GET", path.format(running))["status"] == "Completed")
-    run = deployment.call("DELETE", path.format(scheduled), params={"reason": "a typo"})
+    path = f"/v1/runs/{running}"
+    eventually(lambda: deployment.call("GET", path)["status"] == "Completed", PATIENCE_S)
+    run = deployment.cancel(scheduled, "a typo")
     assert (run["run_id"], run["status"]) == (scheduled, "Cancelled")
     assert run["ended_at"] is not None
     assert run["cause"]["type"] == "api"
@@ -164,8 +186,7 @@ def test_one_run_is_cancelled_once(deployment: Deployment) -> None:
         (running, 409, "run_already_ended"),
         (UNKNOWN, 404, "run_not_found"),
     ):
-        answer = deployment.client.delete(path.format(run_id))
-        assert (answer.status_code, answer.json()["code"]) == (status, code)
+        assert deployment.refusal(run_id) == (status, code)
 
 
 def test_a_cancellation_by_curl(deployment: Deployment) -> None:
@@ -254,7 +275,7 @@ def test_s29_a_range_is_replayed_by_status(deployment: Deployment) -> None:
     for run_id, status in ((failed, "failed"), (completed, "completed")):
         deployment.report(run_id, "running")
         deployment.report(run_id, status)
-    deployment.call("DELETE", f"/v1/runs/{cancelled}")
+    deployment.cancel(cancelled)
     deployment.listed("/v1/runs", 1, function_id=slug, status="Failed")
     deployment.listed("/v1/runs", 1, function_id=slug, status="Completed")
     body: dict[str, Any] = {"function_id": slug, "from": time_text(1), "to": time_text(now_ms())}

@@ -23,7 +23,7 @@ from tests.support.watch import Watch
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
 CHECKOUT = Path(__file__).parents[2]
 EXAMPLE = CHECKOUT / "examples/celery_revoke"
-PATIENCE_S = 60
+PATIENCE_S = 90
 # A task that nobody revokes takes longer than any test.
 ENDLESS = 3_600
 
@@ -185,7 +185,6 @@ def test_a_running_task_is_terminated_and_no_other(shop: Shop) -> None:
     shop.cancel("running")
     await_that(lambda: shop.result(revoked) == "REVOKED")
     worker.await_words(f"Terminating {revoked}")
-    assert shop.result(kept) is None
     await_that(lambda: shop.result(kept) == "SUCCESS")
     assert "order neighbour: page 8 of 8" in worker.said
     failing = shop.request("failing", pages="many")

@@ -76,7 +76,7 @@ def test_each_event_arrives_with_its_id(kafka: str, engine: Engine) -> None:
     database = sessionmaker(engine)
     ids = generate_and_cancel(database, 20)
     with Relay(engine, settings):
-        eventually(lambda: not unsent(database))
+        eventually(lambda: not unsent(database), PATIENCE_S)
     requested, cancelled = sent(settings, topics.EVENTS), sent(settings, topics.CANCELS)
     for found, name in ((requested, reports.REQUESTED), (cancelled, reports.CANCELLED)):
         assert sorted(key for key, _ in found) == sorted(ids)
@@ -102,11 +102,11 @@ def test_two_relays_are_one(kafka: str, postgres: PostgresServer, tmp_path: Path
     database = sessionmaker(engine)
     with Relay(engine, settings), Relay(engine, settings):
         generate_and_cancel(database, 20)
-        eventually(lambda: not unsent(database))
+        eventually(lambda: not unsent(database), PATIENCE_S)
     assert len(sent(settings, topics.EVENTS)) == 20
     with Relay(engine, settings):  # the next one can
         generate_and_cancel(database, 1)
-        eventually(lambda: not unsent(database))
+        eventually(lambda: not unsent(database), PATIENCE_S)
     engine.dispose()
 
 
@@ -117,11 +117,11 @@ def test_a_repeat_has_the_same_id(kafka: str, engine: Engine) -> None:
     id_ = reports.create(database, "ann", "Sales", 2025)
     reports.request_generation(database, "ann", id_)
     with Relay(engine, settings):
-        eventually(lambda: not unsent(database))
+        eventually(lambda: not unsent(database), PATIENCE_S)
     with database.begin() as session:
         session.execute(update(OutboxEvent).values(sent_at=None))
     with Relay(engine, settings):
-        eventually(lambda: not unsent(database))
+        eventually(lambda: not unsent(database), PATIENCE_S)
     (_, first), (_, again) = sent(settings, topics.EVENTS)
     assert first == again
 
@@ -244,6 +244,7 @@ def test_both_are_killed(kafka: str, tmp_path: Path, postgres: PostgresServer) -
         app.web.kill()
         reports.request_cancel(app.database, "ann", app.report("ann", titles[1]).id)
         app.web.start()
+        eventually(lambda: not unsent(app.database), PATIENCE_S)
         app.worker.start()
         found = app.reaches("ann", titles[1], Status.CANCELLED, Status.GENERATED)
         assert (found.status, app.left_files(found)) == (Status.CANCELLED, [])

@@ -31,7 +31,7 @@ from topology.topics import CANCELLED
 
 pytestmark = pytest.mark.broker
 SLUG = "reports-generate"
-TIMEOUT_S = 30
+TIMEOUT_S = 90
 
 
 @pytest.fixture
@@ -188,7 +188,7 @@ def test_only_as_far_back_as_asked(settings: Settings) -> None:
 
 def test_only_what_is_committed_counts(settings: Settings) -> None:
     """A joiner's aborted transaction cancels nothing; one that is open holds nobody up."""
-    config = {"transactional.id": unique_name("view"), "transaction.timeout.ms": 10_000}
+    config = {"transactional.id": unique_name("view"), "transaction.timeout.ms": 600_000}
     producer = Producer(clients.librdkafka(settings) | config)
     producer.init_transactions(TIMEOUT_S)
     topic = settings.topic(CANCELLED)

@@ -41,7 +41,7 @@ def test_reminders(kafka: str, tmp_path: Path) -> None:
     def do(*arguments: str) -> None:
         subprocess.run([sys.executable, "-m", module, *arguments], env=env, check=True)
 
-    def said() -> set[str]:
+    def told() -> set[str]:
         lines = log.read_text(encoding="utf-8").splitlines()
         return {line.partition(" at ")[0] for line in lines if "eminder" in line}
 
@@ -61,8 +61,8 @@ def test_reminders(kafka: str, tmp_path: Path) -> None:
             "No reminder of bob: appointment/booked",
             "No reminder of cyd: appointment/cancelled",
         }
-        eventually(lambda: said() >= wanted, PATIENCE_S)
-        assert said() == wanted
+        eventually(lambda: told() >= wanted, PATIENCE_S)
+        assert told() == wanted
     finally:
         worker.stop()
         for service in reversed(services):

@@ -21,6 +21,7 @@ BUILT_IN_MARKS = {
 ASSERTING_CALL = re.compile(r"^(?:raises|warns|fail|_?(?:assert|check|expect|verify)\w*)$")
 PATCHING_CALL = re.compile(r"^(?:monkeypatch\.setattr|(?:mock\.)?patch(?:\.object|\.multiple)?)$")
 SLEEPERS = {"time", "asyncio"}
+CLOCKS = {("time", name) for name in ("time", "monotonic", "perf_counter")}
 OWN = ("streams", "topology", "examples", "tests")
 # Bugs that are planted to see them found change the code itself.
 PLANTS = Path("tests/simulation/plants.py")
@@ -56,6 +57,24 @@ def naps(module: ast.Module) -> list[int]:
             and any(alias.name == "sleep" for alias in node.names)
         )
     ]
+
+
+def hopes(module: ast.Module) -> list[int]:
+    """The lines where a module waits for a line of a log, or asserts how late it is."""
+    return [
+        node.lineno
+        for node in ast.walk(module)
+        if (isinstance(node, ast.Call) and _called(node)[1] == "eventually" and _asks_a_log(node))
+        or (isinstance(node, ast.Assert) and any(map(_is_clock, ast.walk(node))))
+    ]
+
+
+def _asks_a_log(call: ast.Call) -> bool:
+    return any(isinstance(node, ast.Call) and _called(node)[1] == "said" for node in ast.walk(call))
+
+
+def _is_clock(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and _called(node) in CLOCKS
 
 
 def patched(module: ast.Module) -> list[int]:
@@ -140,6 +159,11 @@ def test_no_test_sleeps() -> None:
     ] == []
 
 
+def test_no_test_hopes() -> None:
+    """A log may leave a line out, and a machine may be busy: a test waits for what must come."""
+    assert [f"{path}:{line}" for path in _test_files() for line in hopes(tree.parsed(path))] == []
+
+
 def test_no_test_patches_our_own_code() -> None:
     """A test that replaces a part of ours tests another program: it gives the part instead."""
     assert [
@@ -162,7 +186,7 @@ def test_each_mark_is_registered() -> None:
 
 
 def test_the_guards_on_tests_bite() -> None:
-    """A test without an assertion, a sleep and a mark are each found in a module."""
+    """A test without an assertion, a sleep, a hope and a mark are each found in a module."""
     module = ast.parse(
         "import time\n"
         "from streams.joiner import store\n"
@@ -176,8 +200,12 @@ def test_the_guards_on_tests_bite() -> None:
         "    monkeypatch.setattr(store, 'WIDTH', 1)\n"
         "    monkeypatch.setattr(time, 'time', f)\n"
         "    mock.patch('streams.joiner.store.wipe')\n"
+        "    eventually(lambda: joiner.said('is ready'), 60)\n"
+        "    assert time.perf_counter() - began < 1\n"
+        "    eventually(lambda: joiner.is_ready)\n"
     )
     assert [asserts_something(test) for test in collected(module)] == [False, True]
     assert naps(module) == [5]
+    assert sorted(hopes(module)) == [13, 14]
     assert patched(module) == [10, 12]
     assert marks(module) == {"brokr"}

@@ -27,7 +27,7 @@ from streams.functions.registry import Registry
 from streams.settings import Settings
 from topology import codec, keys
 
-PATIENCE_S = 60
+PATIENCE_S = 90
 NOWHERE = "127.0.0.1:1"
 FUNCTIONS = """
 functions:

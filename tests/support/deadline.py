@@ -12,8 +12,12 @@ T = TypeVar("T")
 _POLL_S = 0.02
 
 
-def eventually(look: Callable[[], T], within_s: float = 30.0) -> T:
-    """Look again and again until the answer is truthy; fail if none is in time."""
+def eventually(look: Callable[[], T], within_s: float = 90.0) -> T:
+    """Look again and again until the answer is truthy; fail if none is in time.
+
+    What is waited for must come and stay, whatever else happens: never a state that passes, nor a
+    line of a log that chance may leave out. The deadline is for what is broken, not what is slow.
+    """
     deadline = time.monotonic() + within_s
     pause = threading.Event()
     while not (found := look()):

@@ -40,7 +40,7 @@ def take_snapshot() -> Snapshot:
     )
 
 
-def leftovers_since(before: Snapshot, grace_seconds: float = 5.0) -> list[str]:
+def leftovers_since(before: Snapshot, grace_seconds: float = 30.0) -> list[str]:
     """Name what came since; threads and children that are just ending get the grace time."""
     return [
         *_left_threads(before, grace_seconds),

@@ -226,4 +226,4 @@ def wait_until_committed(settings: Settings) -> None:
         now = committed(settings, list(goal))
         return all(now[place] >= end for place, end in goal.items())
 
-    eventually(reached, 60)
+    eventually(reached)

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 CHECKOUT = Path(__file__).parents[2]
-_PATIENCE_S = 60
+_PATIENCE_S = 90
 _CHUNK = 65_536
 _AGAIN_S = 5
 # Colours, cursor moves and line feeds of a terminal.

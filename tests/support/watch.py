@@ -12,7 +12,7 @@ from topology import codec, tables, topics
 from topology.tables import AppliedRow
 from topology.topics import TopicPlace
 
-_TIMEOUT_S: Final = 30
+_TIMEOUT_S: Final = 90
 # Of the changelog's end; every transaction's last record says how far its partition is.
 _TAILS: Final = (10, 1_000, 1 << 62)
 
