@@ -18,6 +18,31 @@ SHIPPED = ("streams", "topology")
 # They need no settings, or a client for a single record.
 OWN_CLIENTS = {"streams/broker/prepare.py", "streams/doctor/kafka.py"}
 
+# Ways to break a contract: the module, what stands at its end, and what is said of it.
+BROKEN = {
+    "upwards": (
+        "streams/errors.py",
+        "import streams.api.app",
+        "streams.errors -> streams.api.app",
+    ),
+    "in no layer": ("streams/extra.py", "", "streams.extra"),
+    "out of the pure core": (
+        "streams/joiner/decide/view.py",
+        "from streams.joiner import store",
+        "streams.joiner.decide.view -> streams.joiner.store",
+    ),
+    "in a function": (
+        "streams/matching/lexer.py",
+        "def late():\n    import faust",
+        "lexer -> faust",
+    ),
+    "in a circle": (
+        "streams/sdk/retries.py",
+        "from streams.sdk import context",
+        ".retries -> .context",
+    ),
+}
+
 
 def contracts() -> dict[str, dict[str, Any]]:
     """The contracts of imports by id."""
@@ -43,31 +68,26 @@ def test_contracts_of_imports_are_kept() -> None:
     assert kept, report
 
 
-@pytest.mark.parametrize(
-    ("module", "line", "complaint"),
-    [
-        ("streams/errors.py", "import streams.api.app", "streams.errors -> streams.api.app"),
-        ("streams/extra.py", "", "streams.extra"),
-        (
-            "streams/joiner/decide/view.py",
-            "from streams.joiner import store",
-            "streams.joiner.decide.view -> streams.joiner.store",
-        ),
-        ("streams/matching/lexer.py", "def late():\n    import faust", "lexer -> faust"),
-        ("streams/sdk/retries.py", "from streams.sdk import context", ".retries -> .context"),
-    ],
-    ids=["upwards", "in no layer", "out of the pure core", "in a function", "in a circle"],
-)
-def test_a_broken_contract_is_found(tmp_path: Path, module: str, line: str, complaint: str) -> None:
-    """What a contract forbids is found, also in a function or a package that no layer names."""
+@pytest.fixture(scope="module")
+def complaints(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What import-linter says of a tree that breaks contracts in each way of `BROKEN`."""
+    root = tmp_path_factory.mktemp("broken")
     for package in SHIPPED:
-        shutil.copytree(tree.ROOT / package, tmp_path / package)
-    shutil.copy(tree.ROOT / "pyproject.toml", tmp_path)
-    with (tmp_path / module).open("a", encoding="utf-8") as file:
-        file.write(f"\n{line}\n")
-    kept, report = lint(tmp_path)
+        shutil.copytree(tree.ROOT / package, root / package)
+    shutil.copy(tree.ROOT / "pyproject.toml", root)
+    for module, line, _ in BROKEN.values():
+        with (root / module).open("a", encoding="utf-8") as file:
+            file.write(f"\n{line}\n")
+    kept, report = lint(root)
     assert not kept
-    assert complaint in report
+    return report
+
+
+@pytest.mark.parametrize("way", BROKEN)
+def test_a_broken_contract_is_found(complaints: str, way: str) -> None:
+    """What a contract forbids is found, also in a function or a package that no layer names."""
+    _, _, complaint = BROKEN[way]
+    assert complaint in complaints
 
 
 def test_the_architecture_shows_the_layers() -> None:
