@@ -2,18 +2,19 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, TypeAlias, cast
+from typing import Final
 
 from confluent_kafka import Message
 from msgspec import Struct
 
+from streams.kafka.headers import Headers, headers_of
 from streams.kafka.producers import Sender
 from streams.kafka.tail import read_all
 from streams.settings import Settings
 from topology import limits, topics
+from topology.codec import CodecError
 from topology.records import EVALUATION_BUDGET
 
-Headers: TypeAlias = list[tuple[str, bytes | None]]
 _PREFIX: Final = "countermand.error."
 # An upper bound of what Kafka adds to a record and to its batch.
 _OVERHEAD_BYTES: Final = 1_024
@@ -112,7 +113,10 @@ def read_letters(settings: Settings, wanted: Wanted) -> Iterator[Letter]:
 
 def letter_of(message: Message) -> Letter:
     """The letter of a record."""
-    headers = cast("list[tuple[str, bytes | None]]", message.headers() or [])
+    try:
+        headers = headers_of(message) or []
+    except CodecError:  # nothing can be said of it but where it lies
+        headers = []
     error = {
         name.removeprefix(_PREFIX): (value or b"").decode(errors="replace")
         for name, value in headers

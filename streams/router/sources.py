@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from operator import attrgetter, methodcaller
+from operator import attrgetter
 from typing import Final, TypeAlias
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
@@ -11,11 +11,13 @@ from msgspec import Struct
 from streams import crash, logs
 from streams.kafka import codes
 from streams.kafka.consumers import Fetched
+from streams.kafka.headers import headers_of
 from streams.kafka.member import Changes, Member
 from streams.metrics import Metrics
 from streams.router.record import Record, RecordHeaders
 from streams.router.watermarks import SourceProgress
 from streams.settings import Settings
+from topology.codec import CodecError
 from topology.topics import TopicPlace
 
 _FETCHED_KIB: Final = 64 * 1024
@@ -23,9 +25,6 @@ _FETCHED_KIB: Final = 64 * 1024
 _GATHER_S: Final = 0.008
 
 _RECEIVED: Final = attrgetter("received")
-# The client may return headers and leave an exception behind. A call like this raises it; a plain
-# method call, once the interpreter has specialised it, doesn't.
-_HEADERS: Final = methodcaller("headers")
 
 BeforeLoss: TypeAlias = Callable[[], None]
 log = logs.get(__name__)
@@ -109,8 +108,8 @@ class Sources:
                     return Intake()
                 continue
             try:
-                headers = _HEADERS(message)
-            except (SystemError, UnicodeDecodeError):
+                headers = headers_of(message)
+            except CodecError:
                 # The client fails at one header; the rest of the message can be read.
                 intake.unreadable.append(_record(message, None))
             else:

@@ -29,6 +29,7 @@ from streams.errors import KafkaRefusedError, NotFoundError, UnreachableError
 from streams.kafka import clients, codes
 from streams.kafka.admin import REACH_TIMEOUT_S, TIMEOUT_S, unreachable
 from streams.kafka.consumers import PASSING, UNSETTLED, follower
+from streams.kafka.headers import headers_of
 from streams.sdk.cancelled_run import CancelledRun, read_cancelled
 from streams.settings import Settings, load
 from topology import keys
@@ -262,10 +263,10 @@ class RevocationView:
         self._last_heard = time.monotonic()
 
     def _take_record(self, message: Message) -> None:
-        slug = dict(message.headers() or ()).get("function-id")
-        if isinstance(slug, bytes) and not self._is_followed(slug.decode(errors="replace")):
-            return
         try:
+            slug = dict(headers_of(message) or ()).get("function-id")
+            if isinstance(slug, bytes) and not self._is_followed(slug.decode(errors="replace")):
+                return
             run = read_cancelled(message.value() or b"")
         except CodecError as error:
             self._skip(message, error)

@@ -1,8 +1,6 @@
 """Routers on a real broker: nothing lost, everything in order, claims true, whatever is killed."""
 
 import secrets
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +27,7 @@ from streams.metrics import Metrics
 from streams.router.figures import Figures
 from streams.router.process import Router
 from streams.settings import Settings, load
+from tests.support import bad_header
 from tests.support.broker import unique_name
 from tests.support.deadline import eventually
 from tests.support.router import (
@@ -395,38 +394,15 @@ def decode(message: Any) -> CommandBatch:
     return codec.COMMANDS.decode(message.value())
 
 
-UNREADABLE = """
-import asyncio, sys
-from aiokafka import AIOKafkaProducer
-
-class Bad(str):
-    def encode(self, *_):
-        return b"bad\\xff"
-
-async def main(servers, topic):
-    producer = AIOKafkaProducer(bootstrap_servers=servers)
-    await producer.start()
-    await producer.send_and_wait(topic, b'{"name":"placed"}', headers=[(Bad("x"), b"1")])
-    await producer.stop()
-
-asyncio.run(main(*sys.argv[1:]))
-"""
-
-
 def test_unreadable_header_is_a_dead_letter(
     settings: Settings, start: Callable[[Settings], Running]
 ) -> None:
     """A header whose name is no UTF-8 makes the client stumble, but not the router."""
-    arguments = [settings.kafka_bootstrap_servers, settings.topic(topics.EVENTS)]
-    subprocess.run(
-        [sys.executable, "-c", UNREADABLE, *arguments],
-        env={"AIOKAFKA_NO_EXTENSIONS": "1"},  # the compiled encoder wants a plain str
-        check=True,
-    )
+    bad_header.send(settings.kafka_bootstrap_servers, settings.topic(topics.EVENTS))
     start(settings)
     wait_until_committed(settings)
     [letter] = read(settings, settings.topic(topics.DEAD_LETTERS))
-    assert letter.value() == b'{"name":"placed"}'
+    assert letter.value() == bad_header.VALUE
     assert dict(letter.headers())["countermand.error.class"] == b"bad_header"
 
 

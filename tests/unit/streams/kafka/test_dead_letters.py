@@ -1,6 +1,7 @@
 """Dead letters: the record as it was, where it lay, and why it was refused."""
 
-from streams.kafka.dead_letters import DeadLetter, Headers, Origin, dead_letter
+from streams.kafka.dead_letters import DeadLetter, Origin, dead_letter
+from streams.kafka.headers import Headers
 from topology import limits
 
 
