@@ -84,6 +84,7 @@ class Registry:
     def __init__(self) -> None:
         self.damaged = 0
         self.position = 0
+        self._limiter = logs.Limiter()
         self._entries: dict[str, _Entry] = {}
         self._views: dict[int, View] = {}
         self._epochs: list[int] = []
@@ -104,7 +105,10 @@ class Registry:
                 self._entries.setdefault(slug, _Entry()).add(Version(name, compiled))
         except Exception as error:  # noqa: BLE001  # whatever it is, the other functions go on (S38)
             self.damaged += 1
-            log.warning("A function is ignored", offset=offset, key=str(key), error=str(error))
+            suppressed = self._limiter.admit("damaged")
+            if suppressed is not None:
+                place = {"offset": offset, "key": str(key), "suppressed": suppressed}
+                log.warning("A function is ignored", **place, error=str(error))
         self._forget_views()
 
     def at(self, received: int) -> View:
