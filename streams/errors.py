@@ -5,7 +5,7 @@ A message says what is wrong and then what to do about it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 # Names of fields as they were written, and places in lists from 0.
 FieldPath: TypeAlias = tuple[str | int, ...]
@@ -97,7 +97,11 @@ class RouterError(CountermandError):
 
 
 class TransactionError(CountermandError):
-    """A transaction was not committed."""
+    """A transaction was not committed; `code` is the code of Kafka's error, None if it has none."""
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class AbortedError(TransactionError):
@@ -113,6 +117,20 @@ class GaveUpError(TransactionError):
 
     Whether the transaction was committed isn't known: the next producer of its id finds out.
     """
+
+
+class WriteRefusedError(CountermandError):
+    """Kafka doesn't take what a worker writes, however often it is tried."""
+
+
+class RecordRefusedError(WriteRefusedError):
+    """Kafka never takes one of these records: it is too large, or invalid."""
+
+    code: Final = "RecordRefused"
+
+
+class NotAllowedError(WriteRefusedError):
+    """A worker has no right to write to a topic."""
 
 
 class JoinerError(CountermandError):

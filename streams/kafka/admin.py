@@ -110,6 +110,10 @@ def _described(admin: AdminClient, names: Iterable[str]) -> dict[str, TopicDescr
         try:
             described[name] = future.result()
         except KafkaException as error:
+            if error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                raise KafkaRefusedError(
+                    f"Kafka refuses: no right to Describe topic {name}"
+                ) from error
             if error.args[0].code() not in _ABSENT:
                 raise unreachable(error) from error
     return described

@@ -11,6 +11,8 @@ END: Final = KafkaError._PARTITION_EOF
 FATAL: Final = KafkaError._FATAL
 # The offset to read lies outside of the log, and `auto.offset.reset` is `error`.
 OUT_OF_LOG: Final = KafkaError._AUTO_OFFSET_RESET
+# A call that a transaction's state doesn't allow.
+WRONG_STATE: Final = KafkaError._STATE
 UNKNOWN_TOPIC: Final = KafkaError._UNKNOWN_TOPIC
 UNKNOWN_PARTITION: Final = KafkaError._UNKNOWN_PARTITION
 UNREACHABLE: Final = (
@@ -19,6 +21,21 @@ UNREACHABLE: Final = (
     KafkaError._ALL_BROKERS_DOWN,
     KafkaError._RESOLVE,
 )
+# The client, or a broker, never takes this record.
+REFUSED: Final = (
+    KafkaError.MSG_SIZE_TOO_LARGE,
+    KafkaError.RECORD_LIST_TOO_LARGE,
+    KafkaError.INVALID_MSG_SIZE,
+    KafkaError.INVALID_RECORD,
+)
+# This client lacks a right.
+NOT_ALLOWED: Final = (
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+)
+# Records of a transaction were not delivered, for reasons that its commit doesn't tell.
+UNDELIVERED: Final = KafkaError._INCONSISTENT
 # A producer has given a record up before a broker acknowledged it.
 UNACKNOWLEDGED: Final = (
     KafkaError._MSG_TIMED_OUT,
