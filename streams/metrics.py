@@ -225,6 +225,11 @@ class Metrics:
         self.worker_overruns = self._counter(
             "worker_overruns_total", "Runs that were ever among the overrunning ones."
         )
+        self.worker_ignored = self._counter(
+            "worker_ignored_records_total",
+            "Records that aren't what their topic holds, and were ignored.",
+            "topic",
+        )
 
     def api_call(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a call of the API; `route` is the path with the names of its parameters."""

@@ -49,6 +49,8 @@ HEARTBEAT_RUNS: Final = 10_000
 # Steps of runs (SDK).
 STEP_RESULT_BYTES: Final = 512 * 1024
 STEPS_PER_RUN: Final = 10_000
+# Records of cancelled runs in a worker's memory whose cleanups wait for the runs' stops.
+WAITING_CLEANUPS_BYTES: Final = 64 * 1024 * 1024
 
 # Command batches (router to joiner).
 BATCH_COMMANDS: Final = 500

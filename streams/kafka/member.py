@@ -116,8 +116,25 @@ class Member:
         """Fetch from these partitions again."""
         self._client.resume(list(places))
 
+    def begin(self, places: Sequence[TopicPartition]) -> None:
+        """Read these partitions too, which were just assigned, each from its offset."""
+        self._client.incremental_assign(list(places))
+
+    def committed(self, places: Sequence[TopicPartition], timeout_s: float) -> list[TopicPartition]:
+        """What the group has committed of these partitions, with its metadata.
+
+        Raises:
+            KafkaException: the brokers don't answer in time, or refuse.
+        """
+        return self._client.committed(list(places), timeout=timeout_s)
+
+    def leave(self) -> None:
+        """Leave the group until the next `join`, so that other members get the partitions."""
+        self._topics = []
+        self._client.unsubscribe()
+
     def close(self) -> None:
-        """Leave the group, so that other members get the partitions at once."""
+        """Leave the group for good, so that other members get the partitions at once."""
         self._client.close()
 
     def _subscribe(self) -> None:

@@ -10,7 +10,7 @@ from streams import logs
 from streams.sdk.app import CleanUp, Function
 from streams.sdk.cancelled_run import CancelledRun, Event
 from streams.sdk.context import BlockingContext, BlockingStep, Context, Step
-from streams.sdk.execution import Execution
+from streams.sdk.execution import Execution, described
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ async def call_function(
         await _call(function, execution, event, executor)
     except BaseException as error:  # the caller decides what it means
         if not (execution.cancelled or execution.suspended):
-            log.exception("A run failed", run_id=execution.run_id, error=repr(error))
+            log.exception("A run failed", run_id=execution.run_id, error=described(error))
         return error
     finally:
         await execution.finish()

@@ -7,6 +7,7 @@ import msgspec
 
 from topology import keys
 from topology.codec import CodecError
+from topology.statuses import Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,8 @@ class CancelledRun:
         status_before: scheduled, running or sleeping; a running one's step may still be executing.
         last_step: The last step that the run had completed; None if none.
         attempt: How often the run had been dispatched.
+        stopped: Whether no step of it executes any more. False: nobody has said so yet, or, in a
+            cleanup, nobody did in time, and the run has no lease.
     """
 
     run_id: str
@@ -50,6 +53,7 @@ class CancelledRun:
     status_before: str
     last_step: str | None
     attempt: int
+    stopped: bool = True
 
 
 def read_cancelled(value: bytes) -> CancelledRun:
@@ -71,6 +75,7 @@ def read_cancelled(value: bytes) -> CancelledRun:
         status_before=data.run.status_before,
         last_step=data.run.last_step,
         attempt=data.run.attempt,
+        stopped=data.run.status_before != Status.RUNNING,
     )
 
 

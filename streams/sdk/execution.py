@@ -366,6 +366,8 @@ class Execution:
         """The step's key: its name, and from the second use of a name on a number: `load:1`."""
         if not 0 < len(name) <= limits.STEP_CHARS - len(f":{limits.STEPS_PER_RUN}"):
             raise ValueError(f"a step's name has 1 to 250 characters, not {len(name)}")
+        if _encodable(name) != name:
+            raise ValueError(f"a step's name is text that UTF-8 can encode, not {name!r}")
         number = self._used[name]
         self._used[name] += 1
         key = f"{name}:{number}" if number else name
@@ -383,9 +385,16 @@ def _changed(key: str) -> RuntimeError:
 
 
 def code_of(error: BaseException) -> str:
-    """The code of an error: its attribute `code` if that is a string, else its class's name."""
-    code = getattr(error, "code", None)
-    return _encodable(code) if isinstance(code, str) else type(error).__name__
+    """The code of an error: its attribute `code` if that is a string, else its class's name.
+
+    At most as many characters of it as a record may hold.
+    """
+    try:
+        code = getattr(error, "code", None)
+    except Exception:  # noqa: BLE001  # user code may define it
+        code = None
+    text = code if isinstance(code, str) else type(error).__name__
+    return _encodable(text[: limits.ERROR_NAME_CHARS])
 
 
 def text_of(error: BaseException) -> str:
@@ -394,6 +403,11 @@ def text_of(error: BaseException) -> str:
         return str(error) or type(error).__name__
     except Exception:  # noqa: BLE001  # user code may define `__str__`
         return type(error).__name__
+
+
+def described(error: BaseException) -> str:
+    """An error's class and message, for logs."""
+    return f"{type(error).__name__}: {shortened(text_of(error))}"
 
 
 def shortened(message: str) -> str:

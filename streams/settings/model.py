@@ -203,6 +203,11 @@ class Settings(BaseSettings):
         timedelta(seconds=60),
         description="A cancelled run whose step goes on longer than this is counted and logged.",
     )
+    worker_cleanup_wait: Duration = Field(
+        timedelta(minutes=10),
+        description="How long after its cancel a run whose function has no lease may take to stop, "
+        "before `on_cancelled` is called all the same.",
+    )
     worker_grace: Duration = Field(
         timedelta(seconds=30),
         description="How long a worker that is told to stop waits for steps to end.",

@@ -44,8 +44,11 @@ def measure(
         engine = open_database(app.settings)
         try:
             fill(engine, runs)
-            _, viewer = create_key(engine, "bench", Role.VIEWER, 0)
-            new = [create_key(engine, f"bench-{n}", Role.VIEWER, 0)[1] for n in range(calls)]
+            _, viewer = create_key(engine, "bench", Role.VIEWER, 0, actor=None)
+            new = [
+                create_key(engine, f"bench-{number}", Role.VIEWER, 0, actor=None)[1]
+                for number in range(calls)
+            ]
         finally:
             engine.dispose()
         api, url = app.api()

@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its __all__
     AdminClient,
     NewTopic,
@@ -14,7 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
 from streams.kafka import clients
 from streams.kafka.producers import Sender
 from streams.metrics import Metrics
-from streams.sdk.worker.reader import GroupReader
+from streams.sdk.worker.reader import GroupReader, Left
 from streams.settings import Settings, load
 from tests.support.broker import unique_name
 from tests.support.deadline import eventually
@@ -26,16 +27,23 @@ TIMEOUT_S = 90
 class Taken:
     """A handler that keeps what it gets."""
 
-    def __init__(self, assigned: Callable[[], None] = lambda: None) -> None:
-        """`assigned` is called when partitions come."""
+    def __init__(
+        self, assigned: Callable[[], None] = lambda: None, unknown: bytes | None = None
+    ) -> None:
+        """`assigned` is called when partitions come; it doesn't know records of this value."""
         self.values: list[bytes] = []
+        self._unknown = unknown
         self.owned: set[int] = set()
         self._assigned = assigned
 
     def select(self, message: Any) -> object | None:
-        """Every record."""
+        """Every record, but for those that it doesn't know."""
         value: bytes = message.value()
-        return value
+        return Left(value.decode()) if value == self._unknown else value
+
+    def knows(self, name: str) -> bool:
+        """All but one."""
+        return name.encode() != self._unknown
 
     def deliver(self, found: list[tuple[int, int, object]]) -> None:
         """Keep them."""
@@ -97,3 +105,68 @@ def test_partitions_that_come_leave_none_of_the_others_paused(settings: Settings
                 sender.send(topic, b"%d" % number, key=b"%d" % number)
         eventually(lambda: len(mine.values) == 50, TIMEOUT_S)
     assert sorted(map(int, mine.values)) == list(range(50))
+
+
+def committed(settings: Settings, group: str) -> list[int]:
+    """The offsets of a group, by partition."""
+    topic = f"{settings.topic_prefix}things"
+    config = clients.librdkafka(settings, group_id=group, log_level=0)
+    consumer = Consumer(config)
+    try:
+        places = [TopicPartition(topic, number) for number in range(2)]
+        return [place.offset for place in consumer.committed(places, timeout=TIMEOUT_S)]
+    finally:
+        consumer.close()
+
+
+def test_what_only_others_know_holds_no_offset_and_is_lost_to_none(settings: Settings) -> None:
+    """A member that knows it begins there, when it gets the partition; others read on."""
+    topic, group = f"{settings.topic_prefix}things", unique_name("readers")
+    with Sender(settings) as sender:
+        for value in (b"one", b"new", b"two", b"new", b"three"):
+            sender.send(topic, value, key=b"key")
+    old = Taken(unknown=b"new")
+    reader = GroupReader(settings, Metrics(), group, topic)
+    with reading(reader, old):
+        eventually(lambda: len(old.values) == 3, TIMEOUT_S)
+        [partition] = {at for at, number in enumerate(map(len, ends(settings))) if number}
+        for offset in (0, 2, 4):
+            reader.done(partition, offset)
+        eventually(lambda: committed(settings, group)[partition] == 5, TIMEOUT_S)
+    again = Taken(unknown=b"new")
+    with reading(GroupReader(settings, Metrics(), group, topic), again):
+        eventually(lambda: len(again.owned) == 2, TIMEOUT_S)
+    new = Taken(unknown=b"newer")
+    with reading(GroupReader(settings, Metrics(), group, topic), new):
+        eventually(lambda: len(new.values) == 4, TIMEOUT_S)
+    assert (old.values, again.values) == ([b"one", b"two", b"three"], [])
+    assert new.values == [b"new", b"two", b"new", b"three"]
+
+
+def ends(settings: Settings) -> list[range]:
+    """The offsets of each partition's records."""
+    topic = f"{settings.topic_prefix}things"
+    consumer = Consumer(clients.librdkafka(settings, group_id="ends", log_level=0))
+    try:
+        return [
+            range(*consumer.get_watermark_offsets(TopicPartition(topic, number), TIMEOUT_S))
+            for number in range(2)
+        ]
+    finally:
+        consumer.close()
+
+
+def test_a_member_that_is_away_leaves_its_partitions_to_others(settings: Settings) -> None:
+    """And gets some again when it comes back."""
+    topic, group = f"{settings.topic_prefix}things", unique_name("readers")
+    first, second = (GroupReader(settings, Metrics(), group, topic) for _ in range(2))
+    mine, others = Taken(), Taken()
+    with reading(first, mine):
+        eventually(lambda: len(mine.owned) == 2, TIMEOUT_S)
+        first.is_away = True
+        eventually(lambda: not mine.owned, TIMEOUT_S)
+        assert not first.has_joined
+        with reading(second, others):
+            eventually(lambda: len(others.owned) == 2, TIMEOUT_S)
+            first.is_away = False
+            eventually(lambda: len(mine.owned) == len(others.owned) == 1, TIMEOUT_S)

@@ -1,5 +1,10 @@
 """Which cancelled runs have stopped, by what a real broker has of them."""
 
+import itertools
+import threading
+import time
+from collections.abc import Callable, Mapping
+
 import orjson
 import pytest
 from confluent_kafka import Producer
@@ -7,7 +12,10 @@ from confluent_kafka import Producer
 from streams.clock import now_ms
 from streams.kafka import clients
 from streams.kafka.topics import create_topics
-from streams.sdk.worker.stopped_runs import find_stopped_runs
+from streams.metrics import Metrics
+from streams.sdk.worker.figures import Figures
+from streams.sdk.worker.ignored import Ignored
+from streams.sdk.worker.stopped_runs import StoppedRuns
 from streams.settings import Settings, load
 from tests.support.broker import unique_name
 from tests.support.deadline import eventually
@@ -52,13 +60,26 @@ def cancelled_run(run: str, stopped_at: int | None) -> bytes:
     )
 
 
-def write(settings: Settings, runs: dict[str, bytes | None], at_ms: int) -> None:
+def write(settings: Settings, runs: Mapping[str, bytes | None], at_ms: int) -> None:
     """Write records of `runs` as a joiner does."""
     producer = Producer(clients.librdkafka(settings))
     for run, value in runs.items():
         home = keys.partition_of_run(keys.run_id_bytes(run), PARTITIONS)
         producer.produce(settings.topic(RUNS), value, run, home, timestamp=at_ms)
     assert producer.flush(30) == 0
+
+
+def stopped_runs(
+    settings: Settings,
+    asked: dict[str, int],
+    clock: Callable[[], float] = time.monotonic,
+    stop: threading.Event | None = None,
+) -> set[str] | None:
+    """Those of the runs that have stopped; None if not all was read."""
+    ignored = Ignored(Figures(Metrics()))
+    runs = StoppedRuns(settings, PARTITIONS, ignored, stop or threading.Event(), clock)
+    found: set[str] = set()
+    return found if runs.look_for(asked, found.add) else None
 
 
 def test_what_says_so_has_stopped_and_what_does_not_has_not(settings: Settings) -> None:
@@ -68,7 +89,7 @@ def test_what_says_so_has_stopped_and_what_does_not_has_not(settings: Settings) 
     write(settings, old | {removed: None}, LONG_AGO)
     write(settings, {new: cancelled_run(new, NOW)}, NOW)
     asked = {stopped: LONG_AGO, goes_on: LONG_AGO, removed: LONG_AGO, new: NOW}
-    assert find_stopped_runs(settings, PARTITIONS, asked) == {stopped, removed, new}
+    assert stopped_runs(settings, asked) == {stopped, removed, new}
 
 
 def test_what_is_gone_with_its_tombstone_has_stopped(settings: Settings) -> None:
@@ -76,10 +97,43 @@ def test_what_is_gone_with_its_tombstone_has_stopped(settings: Settings) -> None
     gone, on_its_way = run_id(1), run_id(2)
     asked = {gone: LONG_AGO, on_its_way: NOW}
     # A topic just made may have no leader yet.
-    assert eventually(lambda: find_stopped_runs(settings, PARTITIONS, asked)) == {gone}
+    assert eventually(lambda: stopped_runs(settings, asked)) == {gone}
 
 
 def test_without_brokers_nothing_has_stopped(settings: Settings) -> None:
     """What can't be read says nothing, also of runs from long ago."""
     away = settings.model_copy(update={"kafka_bootstrap_servers": "127.0.0.1:1"})
-    assert find_stopped_runs(away, PARTITIONS, {run_id(1): LONG_AGO}) == set()
+    assert stopped_runs(away, {run_id(1): LONG_AGO}) is None
+
+
+def test_a_stop_is_found_however_long_the_reading_takes(settings: Settings) -> None:
+    """Reading goes on while there are records; here 300 of them take four minutes."""
+    first, last = run_id(1), run_id(2)
+    others = {other: cancelled_run(other, None) for other in map(run_id, range(10, 310))}
+    write(settings, {first: cancelled_run(first, NOW)}, LONG_AGO)
+    write(settings, others, LONG_AGO)
+    write(settings, {last: cancelled_run(last, NOW)}, NOW)
+    # It is asked twice for each record, and once where none has come yet.
+    slow = itertools.count(0, 0.4)
+    asked = {first: LONG_AGO, last: LONG_AGO}
+    assert stopped_runs(settings, asked, lambda: next(slow)) == {first, last}
+
+
+def test_a_look_ends_when_the_worker_does(settings: Settings) -> None:
+    """And then says nothing about what it has not read."""
+    stop = threading.Event()
+    stop.set()
+    assert stopped_runs(settings, {run_id(1): LONG_AGO}, stop=stop) is None
+
+
+def test_s38_records_that_are_none_hold_up_no_look(settings: Settings) -> None:
+    """Whatever their keys and values are."""
+    stopped = run_id(1)
+    write(settings, {stopped: b"[" * 100_000}, LONG_AGO)
+    producer = Producer(clients.librdkafka(settings))
+    for partition in range(PARTITIONS):
+        producer.produce(settings.topic(RUNS), b"\xff", b"\xff", partition, timestamp=NOW)
+        producer.produce(settings.topic(RUNS), None, b"\xff", partition, timestamp=NOW)
+    assert producer.flush(30) == 0
+    write(settings, {stopped: cancelled_run(stopped, NOW)}, NOW)
+    assert stopped_runs(settings, {stopped: LONG_AGO}) == {stopped}

@@ -399,6 +399,14 @@ GROUPS: Final[dict[str, list[Limit]]] = {
             "",
         ),
     ],
+    "Memory of a worker": [
+        Limit(
+            "cancelled runs whose cleanups wait for their stops",
+            f"{_bytes(limits.WAITING_CLEANUPS_BYTES)} of records",
+            "reading pauses",
+            "unit/streams/sdk/test_cleanups.py::test_what_waits_takes_bounded_memory",
+        ),
+    ],
     "Memory of every process": [
         Limit(
             "parsed expressions",

@@ -94,7 +94,7 @@ class Api:
 
 
 @contextmanager
-def open_api(
+def open_api(  # noqa: PLR0913  # each is one independent property of a server
     settings: Settings,
     *,
     patience: Patience = USUAL,

@@ -173,6 +173,13 @@ class Service:
 def environment(settings: Settings) -> dict[str, str]:
     """A process's environment: these settings, and nothing of the developer's."""
     env = {name: one for name, one in os.environ.items() if not name.startswith("COUNTERMAND_")}
+    if settings.kafka_sasl_password is not None:
+        env |= {
+            "COUNTERMAND_KAFKA_SECURITY_PROTOCOL": settings.kafka_security_protocol,
+            "COUNTERMAND_KAFKA_SASL_MECHANISM": settings.kafka_sasl_mechanism or "",
+            "COUNTERMAND_KAFKA_SASL_USERNAME": settings.kafka_sasl_username or "",
+            "COUNTERMAND_KAFKA_SASL_PASSWORD": settings.kafka_sasl_password.get_secret_value(),
+        }
     return env | {
         "COUNTERMAND_KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
         "COUNTERMAND_TOPIC_PREFIX": settings.topic_prefix,

@@ -60,10 +60,11 @@ class Kept(NamedTuple):
 class Backend:
     """Router and joiner as processes, on topics of their own."""
 
-    def __init__(self, bootstrap: str, folder: Path) -> None:
-        """Nothing is started yet."""
+    def __init__(self, bootstrap: str, folder: Path, **security: str) -> None:
+        """Nothing is started yet; `security` are settings by which clients log in."""
         name = unique_name("worker")
         self.settings: Settings = load(
+            **security,
             kafka_bootstrap_servers=bootstrap,
             topic_prefix=f"{name}.",
             application_id=name,
@@ -216,10 +217,9 @@ class Shop:
     def kept(self) -> Iterator[Kept]:
         """The records of this app's runs."""
         for message in self._read("runs"):
-            if message.value is not None:
-                record = orjson.loads(message.value)
-                if record["app_id"] == self.app:
-                    yield Kept(message.partition, message.offset, record)
+            record = _parsed(message.value)
+            if record.get("app_id") == self.app:
+                yield Kept(message.partition, message.offset, record)
 
     def history(self, work: str) -> list[dict[str, Any]]:
         """The records of a work's run, in order."""
@@ -310,6 +310,15 @@ class Shop:
     def sleeps_in_worker(self, work: str, step: str) -> None:
         """Wait until a sleep in the worker was recorded."""
         self.until(lambda: step in self.recorded(work) if self.run(work) else {})
+
+
+def _parsed(value: bytes | None) -> dict[str, Any]:
+    """The object of a record; empty where it is none."""
+    try:
+        found = orjson.loads(value or b"")
+    except orjson.JSONDecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def check_attempts(shop: Shop) -> None:

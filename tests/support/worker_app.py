@@ -5,11 +5,15 @@ done in this order:
 
 - `NAME`: a step, a coroutine; `slow NAME`: one in a thread that takes `pause` seconds
 - `hold NAME`: a step, in a thread, that ends when the work's gate is open
-- `fail NAME`: a step that fails
+- `block NAME`: as `hold`, but a coroutine, which lets nothing else happen meanwhile
+- `fail NAME`: a step that fails; `shout NAME`: with a code of 3 MB
+- `large NAME BYTES`: a step whose result has so many bytes, and can't be compressed
 - `sleep NAME DURATION`
 """
 
+import asyncio
 import os
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -45,6 +49,12 @@ def mark(data: dict[str, Any], what: str, **fields: object) -> None:
         file.write(orjson.dumps(line | fields) + b"\n")
 
 
+class LoudError(Exception):
+    """An error whose code is larger than any record."""
+
+    code = "LOUD" * 750_000
+
+
 class Act:
     """A step: marks its begin, with what the run knows of a cancel then, and its end."""
 
@@ -69,6 +79,20 @@ class Act:
         """Wait until the gate is open."""
         return self._do(lambda: eventually(gate_of(self._ctx.event.data).exists, _GATE_S))
 
+    async def block(self) -> str:
+        """Wait until the gate is open, and let no other coroutine go on."""
+        return self.hold()
+
+    def shout(self) -> str:
+        """Fail with more to say than a record holds."""
+        self.mark("begin")
+        raise LoudError
+
+    def large(self, size: int) -> str:
+        """Return so many characters."""
+        self.mark("begin")
+        return secrets.token_hex(size // 2)
+
     def fail(self) -> str:
         """Fail, once the gate is open where there is one."""
         self.mark("begin")
@@ -88,6 +112,8 @@ async def follow(ctx: Context, item: str) -> None:
     match item.split():
         case ["sleep", name, duration]:
             await ctx.step.sleep(name, duration)
+        case ["large", name, size]:
+            await ctx.step.run(name, Act(ctx, name).large, int(size))
         case [name]:
             assert await ctx.step.run(name, Act(ctx, name).quick) == name
         case [kind, name]:
@@ -135,8 +161,10 @@ def blocking(ctx: BlockingContext) -> None:
 
 
 async def clean_up(run: CancelledRun) -> None:
-    """Mark that the run's cleanup was called."""
+    """Mark that the run's cleanup was called; hang until the gate is open, if it `hangs`."""
     mark(run.event.data, "cleanup", status_before=run.status_before, cause=run.cause["type"])
+    if run.event.data.get("hangs"):
+        await asyncio.to_thread(eventually, gate_of(run.event.data).exists, _GATE_S)
 
 
 for one in list(app.functions):

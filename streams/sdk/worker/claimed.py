@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from streams.errors import WriteRefusedError
 from streams.sdk.app import Function
 from streams.sdk.execution import Execution
 from topology import limits
@@ -44,6 +45,7 @@ class ClaimedRun:
             accepted or refused.
         cancelled_at: When this worker learned of the cancel, by the same clock; 0: not cancelled.
         overran: Whether its step went on for longer than is usual after a cancel.
+        refused: Why Kafka didn't take what this worker wrote for the run: the attempt ends.
     """
 
     record: RunRecord
@@ -55,6 +57,7 @@ class ClaimedRun:
     cancelled_at: float = 0.0
     overran: bool = False
     cause: object = field(default=None)
+    refused: WriteRefusedError | None = None
 
     @property
     def run_id(self) -> str:

@@ -9,13 +9,10 @@ from topology.records import RunRecord
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """A run that is to be claimed; `function` is None if this worker doesn't have the function.
-
-    The record then stays open until a worker of the app that has the function reads it.
-    """
+    """A run that is to be claimed, and the place of the record that says so."""
 
     record: RunRecord
-    function: Function | None
+    function: Function
     partition: int
     offset: int
 
@@ -25,18 +22,16 @@ class Dispatches:
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[str, Dispatch] = OrderedDict()
-        self._unknown: dict[str, Dispatch] = {}
 
     def add(self, dispatch: Dispatch) -> Dispatch | None:
         """Add a dispatch; returns the run's earlier dispatch, which is removed."""
         before = self.take_out(dispatch.record.run_id)
-        to = self._unknown if dispatch.function is None else self._waiting
-        to[dispatch.record.run_id] = dispatch
+        self._waiting[dispatch.record.run_id] = dispatch
         return before
 
     def take_out(self, run_id: str) -> Dispatch | None:
         """Remove and return a run's dispatch, if there is any."""
-        return self._waiting.pop(run_id, None) or self._unknown.pop(run_id, None)
+        return self._waiting.pop(run_id, None)
 
     def take(self) -> Dispatch | None:
         """Remove and return the next dispatch to claim."""
@@ -44,9 +39,8 @@ class Dispatches:
 
     def forget(self, partitions: set[int]) -> None:
         """Remove the dispatches of partitions that another worker reads now."""
-        for waiting in (self._waiting, self._unknown):
-            for run_id in [key for key, item in waiting.items() if item.partition in partitions]:
-                del waiting[run_id]
+        for run_id in [key for key, item in self._waiting.items() if item.partition in partitions]:
+            del self._waiting[run_id]
 
     def __len__(self) -> int:
         return len(self._waiting)

@@ -12,6 +12,7 @@ class Figures:
         self._ended = metrics.worker_ended
         self._steps = metrics.worker_steps
         self._overran = metrics.worker_overruns
+        self._ignored = metrics.worker_ignored
 
     def ended(self, outcome: str) -> None:
         """A run left this worker."""
@@ -24,6 +25,10 @@ class Figures:
     def overran(self) -> None:
         """A cancelled run's step goes on for longer than is usual."""
         self._overran.inc()
+
+    def ignored(self, topic: str) -> None:
+        """A record of `topic` isn't what the topic holds."""
+        self._ignored.labels(topic).inc()
 
     def holds(self, runs: int, overrunning: int) -> None:
         """How many runs there are now, and how many of them overrun."""

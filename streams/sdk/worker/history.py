@@ -15,10 +15,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from confluent_kafka import OFFSET_BEGINNING, IsolationLevel, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, IsolationLevel, Message, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its __all__
     ListOffsetsResultInfo,
     OffsetSpec,
@@ -30,6 +31,8 @@ from streams.kafka import clients, codes
 from streams.kafka.admin import admin_client
 from streams.kafka.consumers import follower
 from streams.sdk.errors import Suspended
+from streams.sdk.worker.ignored import Ignored
+from streams.sdk.worker.records import read_step, step_of
 from streams.settings import Settings
 from topology import codec
 from topology.records import StepRecord
@@ -56,11 +59,14 @@ class _Question:
 class History:
     """Answers the event loop; a thread calls `run`, which reads and stores the steps."""
 
-    def __init__(self, settings: Settings, folder: Path, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, settings: Settings, folder: Path, loop: asyncio.AbstractEventLoop, ignored: Ignored
+    ) -> None:
         """Keep files under `folder`, which no other worker may use."""
         self._topic = settings.topic(STEPS)
         self._folder = folder
         self._loop = loop
+        self._ignored = ignored
         self._admin = admin_client(settings)
         self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._questions: list[_Question] = []
@@ -162,16 +168,24 @@ class History:
                 continue
             error = message.error()
             if error is None:
-                key, value = message.key(), message.value()
-                if value is None:
-                    rows.delete(key)
-                else:
-                    rows.put(key, value)
+                self._keep(rows, message)
                 self._read[message.partition()] = message.offset() + 1
             elif error.code() == codes.END:
                 self._read[message.partition()] = message.offset()
             elif self._limiter.admit(error.code()) is not None:
                 log.warning("Kafka reports trouble with steps", error=error.str())
+
+    def _keep(self, rows: Rdict, message: Message) -> None:
+        """Keep an outcome, or remove one; what is neither leaves the rows as they are."""
+        key, value = message.key(), message.value()
+        read = step_of if value is None else partial(read_step, value=value)
+        if self._ignored.unless_read(message, lambda: read(key)) is None:
+            return
+        assert key is not None, "it was just read"
+        if value is None:
+            rows.delete(key)
+        else:
+            rows.put(key, value)
 
     def _wait(self) -> None:
         with suppress(queue.Empty):

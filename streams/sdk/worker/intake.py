@@ -12,23 +12,27 @@ from typing import Final
 from confluent_kafka import Message
 
 from streams import logs
+from streams.errors import WriteRefusedError
+from streams.kafka.headers import headers_of
 from streams.sdk.app import App
 from streams.sdk.errors import Suspended
 from streams.sdk.worker.claimed import has_ended
 from streams.sdk.worker.dispatches import Dispatch
 from streams.sdk.worker.history import History
+from streams.sdk.worker.ignored import Ignored
 from streams.sdk.worker.journal import Journal
+from streams.sdk.worker.reader import Left
+from streams.sdk.worker.records import read_run, run_id_of, slug_of
 from streams.sdk.worker.updates import Updates
 from streams.sdk.worker.worker import Worker
-from topology import codec
-from topology.codec import CodecError
 from topology.records import RunRecord
 
 log = logs.get(__name__)
-_HEADER: Final = "function-id"
 _FORGET_EVERY_S: Final = 0.5
 _FORGOTTEN_AT_ONCE: Final = 1_000
 _MOST_ENDED: Final = 20_000
+# In one write: more would be too much for a transaction.
+_REMOVED_AT_ONCE: Final = 2_000
 
 
 class Ended:
@@ -83,23 +87,26 @@ class EndedRuns:
                 await self._forget(partition, ended[:_FORGOTTEN_AT_ONCE])
 
     async def _forget(self, partition: int, ended: list[tuple[str, int]]) -> None:
-        with suppress(Suspended):  # the worker that has the partition now reads these records too
+        # Suspended: the worker that has the partition now reads these records too.
+        with suppress(Suspended, WriteRefusedError):
             steps = await self._history.recorded(partition, [run_id for run_id, _ in ended])
             removals = [
                 self._updates.forgotten(run_id, step)
                 for run_id, recorded in steps.items()
                 for step in recorded
             ]
-            if removals:
-                await self._journal.write(removals)
-        for _, offset in ended:
-            self.done(partition, offset)
+            for start in range(0, len(removals), _REMOVED_AT_ONCE):
+                await self._journal.write(removals[start : start + _REMOVED_AT_ONCE])
+            for _, offset in ended:
+                self.done(partition, offset)
 
 
 class Intake:
     """`reader.Handler` of `runs`: reads in the reader's thread, and acts on the event loop."""
 
-    def __init__(self, app: App, worker: Worker, ended: EndedRuns, history: History) -> None:
+    def __init__(  # what it hands records over to
+        self, app: App, worker: Worker, ended: EndedRuns, history: History, ignored: Ignored
+    ) -> None:
         """Made on the event loop."""
         self._app = app
         self._functions = app.by_slug()
@@ -107,6 +114,8 @@ class Intake:
         self._worker = worker
         self._ended = ended
         self._history = history
+        self._ignored = ignored
+        self._limiter = logs.Limiter()
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -114,16 +123,27 @@ class Intake:
         """Whether more was read than can be worked off soon."""
         return self._worker.is_full or self._ended.is_full
 
-    def select(self, message: Message) -> RunRecord | Ended | None:
+    def select(self, message: Message) -> RunRecord | Ended | Left | None:
         """The record of one of the app's runs; None for all other records."""
-        slug = slug_of(message)
+        headers = self._ignored.unless_read(message, lambda: headers_of(message))
+        slug = slug_of(headers)
         if slug not in self._functions and not slug.startswith(self._prefix):
             return None
-        value = message.value()
+        key, value = message.key(), message.value()
         if value is None:
-            return Ended((message.key() or b"").decode())
-        record = read_record(value)
-        return record if record is not None and record.app_id == self._app.id else None
+            run_id = self._ignored.unless_read(message, lambda: run_id_of(key))
+            return None if run_id is None else Ended(run_id)
+        record = self._ignored.unless_read(message, lambda: read_run(key, value))
+        if record is None or record.app_id != self._app.id:
+            return None
+        if record.dispatch and record.function_id not in self._functions:
+            self._say_unknown(record.function_id)
+            return Left(record.function_id)
+        return record
+
+    def knows(self, name: str) -> bool:
+        """Whether the app has a function whose runs another worker has left."""
+        return name in self._functions
 
     def deliver(self, records: Sequence[tuple[int, int, object]]) -> None:
         """Let the event loop act on records that `select` returned."""
@@ -150,7 +170,7 @@ class Intake:
                 continue
             assert isinstance(record, RunRecord), "`select` returns nothing else"
             if record.dispatch:
-                function = self._functions.get(record.function_id)
+                function = self._functions[record.function_id]
                 self._worker.dispatched([Dispatch(record, function, partition, offset)])
                 continue
             self._worker.went_on(record.run_id)
@@ -159,17 +179,9 @@ class Intake:
             else:
                 self._ended.done(partition, offset)
 
-
-def read_record(value: bytes) -> RunRecord | None:
-    """Decode a record of `runs`; log a warning and return None if that fails."""
-    try:
-        return codec.decode_json(value, RunRecord)
-    except CodecError as error:
-        log.warning("A record of runs can't be read", error=str(error))
-        return None
-
-
-def slug_of(message: Message) -> str:
-    """The function's slug in the header of a record of `runs` or `cancelled`; empty if missing."""
-    slug = dict(message.headers() or ()).get(_HEADER)
-    return slug.decode(errors="replace") if isinstance(slug, bytes) else ""
+    def _say_unknown(self, function_id: str) -> None:
+        if self._limiter.admit(function_id) is not None:
+            log.warning(
+                "A run of a function that this worker doesn't have is left to one that does",
+                function_id=function_id,
+            )

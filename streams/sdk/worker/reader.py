@@ -3,27 +3,38 @@
 import logging
 import threading
 import time
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from confluent_kafka import KafkaException, Message, TopicPartition
 
 from streams import logs
 from streams.kafka.member import Changes, Member
 from streams.metrics import Metrics
-from streams.sdk.worker.offsets import Offsets
+from streams.sdk.worker.offsets import Offsets, begins
 from streams.settings import Settings
 
 _MOST: Final = 500
 _POLL_S: Final = 0.1
 _COMMIT_EVERY_S: Final = 1.0
+_ANSWER_S: Final = 10.0
+_PAUSE_S: Final = 0.2
 log = logs.get(__name__)
+
+
+class Left(NamedTuple):
+    """A record that is left to members of the group that know `name`; it isn't open."""
+
+    name: str
 
 
 class Handler(Protocol):
     """Handles the records that a reader reads; the reader's thread makes all calls."""
 
     def select(self, message: Message) -> object | None:
-        """The work that a record asks for, or None; with work, the record is open until done."""
+        """The work that a record asks for, `Left`, or None; with work, it is open until done."""
+
+    def knows(self, name: str) -> bool:
+        """Whether `select` takes records of this name, which other members have left."""
 
     def deliver(self, found: list[tuple[int, int, object]]) -> None:
         """Take the work of records, each as partition, offset and work."""
@@ -36,12 +47,20 @@ class Handler(Protocol):
 
 
 class GroupReader:
-    """One member of a consumer group; a thread calls `run`, until `stop` is set."""
+    """One member of a consumer group; a thread calls `run`, until `stop` is set.
+
+    Attributes:
+        is_full: Set it to pause reading.
+        is_away: Set it to leave the group, so that other members get the partitions.
+        has_joined: Whether the group has given it a place.
+    """
 
     def __init__(self, settings: Settings, metrics: Metrics, group: str, topic: str) -> None:
         """Connect; `run` joins the group."""
         self.is_full = False
+        self.is_away = False
         self.has_joined = False
+        self._is_member = False
         self._topic = topic
         self._offsets = Offsets()
         self._lock = threading.Lock()
@@ -63,8 +82,30 @@ class GroupReader:
 
     def run(self, stop: threading.Event, handler: Handler) -> None:
         """Read records for `handler` until `stop` is set, then leave the group."""
+        committed_at = time.monotonic()
+        try:
+            while not stop.is_set():
+                self._attend(stop, handler)
+                self._hold_back()
+                self._read(handler)
+                if time.monotonic() - committed_at > _COMMIT_EVERY_S:
+                    committed_at = time.monotonic()
+                    self._commit(wait=False)
+        finally:
+            self._commit(wait=True)
+            self._member.close()
+
+    def _attend(self, stop: threading.Event, handler: Handler) -> None:
+        """Join the group, or leave it while `is_away` is set."""
+        if self._is_member != self.is_away:
+            return
+        self._is_member = not self.is_away
+        if self.is_away:
+            self._member.leave()
+            return
 
         def assigned(places: list[TopicPartition]) -> None:
+            self._begin(stop, handler, places)
             handler.assigned(self._assigned(places))
 
         def revoked(places: list[TopicPartition]) -> None:
@@ -75,17 +116,35 @@ class GroupReader:
             handler.revoked(self._revoked(places))
 
         self._member.join([self._topic], Changes(assigned, revoked, lost))
-        committed_at = time.monotonic()
-        try:
-            while not stop.is_set():
-                self._hold_back()
-                self._read(handler)
-                if time.monotonic() - committed_at > _COMMIT_EVERY_S:
-                    committed_at = time.monotonic()
-                    self._commit(wait=False)
-        finally:
-            self._commit(wait=True)
-            self._member.close()
+
+    def _begin(self, stop: threading.Event, handler: Handler, places: list[TopicPartition]) -> None:
+        """Begin where the group is, or earlier, where records were left that this member knows."""
+        begun = []
+        for place in self._committed(stop, places):
+            offset, left = begins(place.offset, place.metadata, handler.knows)
+            begun.append(TopicPartition(place.topic, place.partition, offset))
+            with self._lock:
+                self._offsets.begin(place.partition, left)
+        self._member.begin(begun)
+
+    def _committed(
+        self, stop: threading.Event, places: list[TopicPartition]
+    ) -> list[TopicPartition]:
+        """What the group has committed, with its metadata; asked for until brokers answer."""
+        while not stop.is_set():
+            try:
+                found = self._member.committed(places, _ANSWER_S)
+            except KafkaException as error:
+                wrong = error.args[0]
+            else:
+                wrong = next((place.error for place in found if place.error is not None), None)
+                if wrong is None:
+                    return found
+            if wrong.fatal():
+                break  # the next read says so, too
+            self._member.look_at(wrong)
+            stop.wait(_PAUSE_S)
+        return []
 
     def _read(self, handler: Handler) -> None:
         messages: list[Any] = self._member.fetch(_MOST, _POLL_S)
@@ -97,9 +156,12 @@ class GroupReader:
                 continue
             partition, offset = message.partition(), message.offset()
             selected = handler.select(message)
+            is_open = selected is not None and not isinstance(selected, Left)
             with self._lock:
-                self._offsets.read(partition, offset, is_open=selected is not None)
-            if selected is not None:
+                self._offsets.read(partition, offset, is_open=is_open)
+                if isinstance(selected, Left):
+                    self._offsets.leave(partition, offset, selected.name)
+            if is_open:
                 found.append((partition, offset, selected))
         if found:
             handler.deliver(found)
@@ -114,8 +176,10 @@ class GroupReader:
 
     def _commit(self, *, wait: bool) -> None:
         with self._lock:
-            moved = self._offsets.uncommitted()
-        offsets = [TopicPartition(self._topic, *place) for place in moved.items()]
+            offsets = [
+                TopicPartition(self._topic, partition, offset, self._offsets.note(partition))
+                for partition, offset in self._offsets.uncommitted().items()
+            ]
         if not offsets:
             return
         try:
@@ -138,4 +202,5 @@ class GroupReader:
         with self._lock:
             for partition in partitions:
                 self._offsets.forget(partition)
+        self.has_joined = self._is_member
         return partitions

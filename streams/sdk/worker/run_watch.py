@@ -8,13 +8,13 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, TopicPartition
 
 from streams import logs
 from streams.kafka import clients
-from streams.kafka.admin import REACH_TIMEOUT_S, unreachable
 from streams.kafka.consumers import bounds, follower
 from streams.settings import Settings
+from topology.records import RunRecord
 from topology.topics import RUNS
 
 _MOST: Final = 1_000
@@ -25,8 +25,10 @@ log = logs.get(__name__)
 class RunWatch:
     """A consumer of every partition of `runs`, from the ends at the time when it was made."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, partitions: int) -> None:
         """Settle where reading begins: what is written later is seen.
+
+        `partitions` is the number that all topics share.
 
         Raises:
             UnreachableError: The brokers don't answer.
@@ -40,11 +42,7 @@ class RunWatch:
             fetch_queue_backoff_ms=10,
         )
         topic = settings.topic(RUNS)
-        try:
-            found = self._consumer.list_topics(topic, timeout=REACH_TIMEOUT_S).topics[topic]
-            places = [TopicPartition(topic, partition) for partition in sorted(found.partitions)]
-        except KafkaException as error:
-            raise unreachable(error) from error
+        places = [TopicPartition(topic, partition) for partition in range(partitions)]
         for place in places:
             _, place.offset = bounds(self._consumer, place)
         self._consumer.assign(places)
@@ -52,10 +50,10 @@ class RunWatch:
     def run(
         self,
         stop: threading.Event,
-        wanted: Callable[[Any], bool],
-        deliver: Callable[[list[bytes]], None],
+        select: Callable[[Any], RunRecord | None],
+        deliver: Callable[[list[RunRecord]], None],
     ) -> None:
-        """Deliver the values of the records that are `wanted`, until `stop` is set."""
+        """Deliver what `select` makes of records, but for None, until `stop` is set."""
         try:
             while not stop.is_set():
                 first = self._consumer.poll(_POLL_S)
@@ -66,8 +64,8 @@ class RunWatch:
                 for message in messages:
                     if message.error() is not None:
                         self._report(message.error())
-                    elif message.value() is not None and wanted(message):
-                        found.append(message.value())
+                    elif (record := select(message)) is not None:
+                        found.append(record)
                 if found:
                     deliver(found)
         finally:

@@ -10,7 +10,7 @@ from streams.sdk.execution import code_of, shortened, text_of
 from streams.sdk.worker.history import step_key
 from streams.sdk.worker.journal import Outgoing
 from streams.settings import Settings
-from topology import keys, limits
+from topology import keys
 from topology.records import BeatenRun, Failure, RunUpdate, StepRecord
 from topology.topics import RUN_UPDATES, STEPS
 
@@ -50,7 +50,7 @@ class Updates:
     def failed(self, run_id: str, attempt: int, error: BaseException) -> Outgoing:
         """The run's function raised."""
         failure = Failure(
-            name=code_of(error)[: limits.ERROR_NAME_CHARS],
+            name=code_of(error),
             message=shortened(text_of(error)),
         )
         return self._update(run_id, attempt, RunUpdate(status="failed", error=failure))

@@ -14,7 +14,6 @@ After a crash at any point the lease ends, the run is dispatched again, and 2 fi
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Final
 
@@ -23,6 +22,7 @@ import msgspec
 from streams import logs
 from streams.clock import now_ms
 from streams.crash import crash_at
+from streams.errors import RecordRefusedError, WriteRefusedError
 from streams.sdk.calls import call_function
 from streams.sdk.cancelled_run import Event
 from streams.sdk.errors import Suspended
@@ -32,14 +32,16 @@ from streams.sdk.worker.dispatches import Dispatch, Dispatches
 from streams.sdk.worker.figures import Figures
 from streams.sdk.worker.history import History
 from streams.sdk.worker.journal import Journal, Outgoing, monotonic
+from streams.sdk.worker.pool import Pool
 from streams.sdk.worker.updates import Updates
 from topology import limits
 from topology.records import Json, RunRecord, StepRecord
 
 _TICK_S: Final = 0.25
 _BEATS_PER_LEASE: Final = 4
-# Half as many as routers take: with long attempt numbers, more would be too large a record.
-_BEATEN_AT_ONCE: Final = limits.HEARTBEAT_RUNS // 2
+# Far fewer than routers take, so that topics with a small `max.message.bytes` take the record too.
+_BEATEN_AT_ONCE: Final = limits.HEARTBEAT_RUNS // 10
+_SHOWN: Final = 20
 log = logs.get(__name__)
 
 
@@ -72,7 +74,7 @@ class Worker:
         self._bounds = bounds
         self._figures = figures
         self._done = done
-        self._executor = ThreadPoolExecutor(bounds.concurrency, thread_name_prefix="function")
+        self._pool = Pool(bounds.concurrency, "function")
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._beaten_at = monotonic()
@@ -92,16 +94,7 @@ class Worker:
             before = self.dispatches.add(dispatch)
             if before is not None:
                 self._done(before.partition, before.offset)
-            if dispatch.function is None:
-                self._say_unknown(dispatch.record.function_id)
         self._claim()
-
-    def _say_unknown(self, function_id: str) -> None:
-        if self._limiter.admit(function_id) is not None:
-            log.warning(
-                "A run of a function that this worker doesn't have waits for one that does",
-                function_id=function_id,
-            )
 
     def went_on(self, run_id: str) -> None:
         """Drop a run's dispatch, as the run has a later record."""
@@ -116,12 +109,11 @@ class Worker:
     def _claim(self) -> None:
         """Claim as many runs as there is room for."""
         busy = sum(run.phase is not Phase.LEAVING for run in self.runs.values())
-        claims = []
+        claimed: list[ClaimedRun] = []
         while busy < self._bounds.concurrency and not self._is_leaving:
             dispatch = self.dispatches.take()
             if dispatch is None:
                 break
-            assert dispatch.function is not None, "only those with a function are taken"
             place = dispatch.partition, dispatch.offset
             run = ClaimedRun(dispatch.record, dispatch.function, place, 0.0)
             run.lease_until = monotonic() + run.lease_s
@@ -132,10 +124,21 @@ class Worker:
             if before is not None:
                 self._lose(before)
             self.runs[run.run_id] = run
-            claims.append(self._updates.claim(run.run_id, run.attempt))
+            claimed.append(run)
             busy += 1
-        if claims:
-            self._spawn(self._journal.write(claims))
+        if claimed:
+            self._spawn(self._send_claims(claimed))
+
+    async def _send_claims(self, claimed: Sequence[ClaimedRun]) -> None:
+        try:
+            await self._journal.write(
+                [self._updates.claim(run.run_id, run.attempt) for run in claimed]
+            )
+        except WriteRefusedError as error:
+            log.warning("Runs can't be claimed", runs=len(claimed), error=str(error))
+            for run in claimed:  # their dispatches stay open, and are read again
+                if self.runs.get(run.run_id) is run:
+                    del self.runs[run.run_id]
 
     def _came_again(self, run: ClaimedRun, place: tuple[int, int]) -> None:
         """Handle a repeated dispatch: it stays open until the claim is decided."""
@@ -197,16 +200,23 @@ class Worker:
     # 2, 3 and 5: one run
 
     async def _run(self, run: ClaimedRun) -> None:
-        """Work on a run from its accepted claim to its last update."""
+        """Work on a run from its accepted claim to its last update, whatever its function does."""
         crash_at("worker_claimed")
         try:
-            recorded = await self._recorded(run)
-        except Suspended:
-            await self._hand_over(run)
-            return
+            update = await self._worked(run)
+        except Suspended:  # another worker has the partition of its steps
+            update = self._handed_over(run)
+        except Exception as error:  # the run's own, such as a trigger that is no event
+            log.exception("A run can't be executed", run_id=run.run_id)
+            update = self._updates.failed(run.run_id, run.attempt, error)
+        if update is not None and self.runs.get(run.run_id) is run:
+            await self._say_last(run, update)
+
+    async def _worked(self, run: ClaimedRun) -> Outgoing | None:
+        """Call the run's function; returns the last update, None if there is none to write."""
+        recorded = await self._recorded(run)
         if self._is_leaving:
-            await self._hand_over(run)
-            return
+            return self._handed_over(run)
         execution = Execution(
             run.run_id,
             run.record.function_id,
@@ -219,26 +229,38 @@ class Worker:
         if run.cancelled_at:
             execution.cancel(run.cause)
         error = await self._call(run, execution) if not execution.cancelled else None
-        if self.runs.get(run.run_id) is not run or execution.suspended:
-            return
+        if run.refused is not None:
+            return self._after_refusal(run, run.refused)
+        if execution.suspended:
+            return None
+        if execution.cancelled:
+            return self._updates.stopped(run.run_id, run.attempt)
+        if error is None:
+            return self._updates.completed(run.run_id, run.attempt)
+        return self._updates.failed(run.run_id, run.attempt, error)
+
+    def _after_refusal(self, run: ClaimedRun, refused: WriteRefusedError) -> Outgoing:
+        """A record that Kafka never takes fails its run; without a right, others go on with it."""
+        if isinstance(refused, RecordRefusedError) and not run.cancelled_at:
+            log.error("A run fails: its record is refused", run_id=run.run_id, error=str(refused))
+            return self._updates.failed(run.run_id, run.attempt, refused)
+        return self._handed_over(run)
+
+    def _handed_over(self, run: ClaimedRun) -> Outgoing:
+        """Step 5: the run sleeps until now, so that it is dispatched again at once."""
+        if run.cancelled_at:
+            return self._updates.stopped(run.run_id, run.attempt)
+        return self._updates.sleeps(run.run_id, run.attempt, now_ms())
+
+    async def _say_last(self, run: ClaimedRun, update: Outgoing) -> None:
+        """Step 5; needs no valid lease: routers ignore a late update, whose attempt is over."""
         run.phase = Phase.LEAVING
         crash_at("worker_before_last_word")
-        if execution.cancelled:
-            update = self._updates.stopped(run.run_id, run.attempt)
-        elif error is None:
-            update = self._updates.completed(run.run_id, run.attempt)
-        else:
-            update = self._updates.failed(run.run_id, run.attempt, error)
-        # Needs no valid lease: routers ignore a late update, whose attempt is over.
-        await self._journal.write([update])
-
-    async def _hand_over(self, run: ClaimedRun) -> None:
-        """Step 5: write that the run sleeps until now, so that it is dispatched again at once."""
-        run.phase = Phase.LEAVING
-        update = self._updates.sleeps(run.run_id, run.attempt, now_ms())
-        if run.cancelled_at:
-            update = self._updates.stopped(run.run_id, run.attempt)
-        await self._journal.write([update])
+        try:
+            await self._journal.write([update])
+        except WriteRefusedError as error:
+            log.warning("A run is left to its lease", run_id=run.run_id, error=str(error))
+            self._lose(run)
 
     async def _recorded(self, run: ClaimedRun) -> dict[str, StepRecord]:
         if run.attempt == 1:
@@ -250,20 +272,25 @@ class Worker:
     async def _call(self, run: ClaimedRun, execution: Execution) -> BaseException | None:
         """Call the function, and return the error that it raised."""
         event = msgspec.json.decode(run.record.event, type=Event)
-        return await call_function(run.function, execution, event, self._executor)
+        return await call_function(run.function, execution, event, self._pool)
 
     async def _write(self, run: ClaimedRun, records: Sequence[Outgoing]) -> None:
         """Write if the run's lease lasts long enough; if not, renew the lease and try again.
 
         Raises:
-            Suspended: This worker no longer has the run.
+            Suspended: This worker no longer has the run, or Kafka refuses what it writes.
         """
         for _ in range(2):
-            with suppress(Suspended):
+            try:
                 await self._journal.write(records, lambda: run.may_write(monotonic))
+            except Suspended:
+                if monotonic() < run.lease_until:
+                    await self._beat([run])
+            except WriteRefusedError as refused:
+                run.refused = refused
+                raise Suspended from refused
+            else:
                 return
-            if monotonic() < run.lease_until:
-                await self._beat([run])
         self._lose(run)
         raise Suspended
 
@@ -312,9 +339,14 @@ class Worker:
         for start in range(0, len(runs), _BEATEN_AT_ONCE):
             beaten = runs[start : start + _BEATEN_AT_ONCE]
             sent = monotonic()
-            await self._journal.write(
-                [self._updates.heartbeat((run.run_id, run.attempt) for run in beaten)]
-            )
+            try:
+                await self._journal.write(
+                    [self._updates.heartbeat((run.run_id, run.attempt) for run in beaten)]
+                )
+            except WriteRefusedError as error:
+                if self._limiter.admit("heartbeat") is not None:
+                    log.warning("Leases can't be renewed", runs=len(beaten), error=str(error))
+                continue
             for run in beaten:
                 if monotonic() < run.lease_until:  # otherwise the heartbeat may be late
                     run.lease_until = max(run.lease_until, sent + run.lease_s)
@@ -331,18 +363,43 @@ class Worker:
                     log.warning("A cancelled run's step goes on", run_id=run.run_id, step=step)
         self._figures.holds(len(self.runs), overrunning)
 
-    async def leave(self, grace_s: float) -> None:
-        """Hand over all runs, at their next steps or in sleeps; wait at most `grace_s`."""
+    def let_go(self) -> None:
+        """Hand over all runs, at their next steps or in sleeps; claim none until `go_on`."""
         self._is_leaving = True
         for run in self.runs.values():
             if run.execution is not None:
                 run.execution.leave()
+
+    def go_on(self) -> None:
+        """Claim runs again."""
+        self._is_leaving = False
+        self._claim()
+
+    async def leave(self, grace_s: float) -> None:
+        """Hand over all runs, at their next steps or in sleeps; wait at most `grace_s`."""
+        self.let_go()
         end = monotonic() + grace_s
         while self.runs and monotonic() < end:  # noqa: ASYNC110  # polling is enough here
             await asyncio.sleep(_TICK_S / 5)
         if self.runs:
-            log.warning("Runs are left to their leases", runs=len(self.runs))
-        self._executor.shutdown(wait=False, cancel_futures=True)
+            log.error("Runs are left to their leases", runs=len(self.runs), where=self.executing())
+        for run in [one for one in self.runs.values() if one.execution is not None]:
+            self._lose(run)
+        self._pool.close()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a thread still executes a function or step, which can't be interrupted."""
+        return self._pool.is_busy
+
+    def executing(self) -> list[str]:
+        """What the runs of this worker do, for logs; of many runs only the first."""
+        return [
+            f"{run.record.function_id} {run.run_id}: "
+            + (f"step {run.execution.executing}" if run.execution.executing else "between steps")
+            for run in list(self.runs.values())
+            if run.execution is not None
+        ][:_SHOWN]
 
     def _spawn(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)

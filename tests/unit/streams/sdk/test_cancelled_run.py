@@ -45,6 +45,7 @@ def test_a_record_becomes_a_run() -> None:
         status_before="running",
         last_step="load",
         attempt=2,
+        stopped=False,
     )
 
 
@@ -52,7 +53,7 @@ def test_a_run_that_never_started_has_no_step() -> None:
     """What is null in the record is None."""
     fields = {"status_before": "scheduled", "started_at": None, "last_step": None}
     run = read_cancelled(record(run=RUN | fields))
-    assert (run.status_before, run.last_step) == ("scheduled", None)
+    assert (run.status_before, run.last_step, run.stopped) == ("scheduled", None, True)
 
 
 @pytest.mark.parametrize("user", [{"id": 7}, "ann", None])

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,23 +11,38 @@ import orjson
 import pytest
 from confluent_kafka import Message
 
+from streams.clock import now_ms
+from streams.errors import NotAllowedError, RecordRefusedError, WriteRefusedError
+from streams.metrics import Metrics
 from streams.sdk import App, CancelledRun, Retries
-from streams.sdk.worker.cleanup import Calls, Cancellation, Cleanups, Effort, Letter
+from streams.sdk.worker.cleanup import Calls, Cleanups, Effort, Letter
+from streams.sdk.worker.figures import Figures
+from streams.sdk.worker.ignored import Ignored
+from streams.sdk.worker.waiting import Cancellation
 from tests.support.claimed import a_while, run_id, until
+from topology import limits
 
-RECEIVED = 1_800_000_000_000
+RECEIVED = now_ms() + limits.DAY_MS  # so that no wait for a stop is over
+LONG_AGO = RECEIVED - 2 * limits.DAY_MS
 SLUG = "reports-generate"
 
 
 EFFORT = Effort(retries=Retries(attempts=3, backoff="1ms"), look_again_s=(0.001,))
 
 
-def record(value: bytes | None, slug: str = SLUG) -> Message:
+def record(value: bytes | None, slug: str = SLUG, received: int = RECEIVED) -> Message:
     """A record of `cancelled`."""
-    return Message(value=value, headers=[("function-id", slug.encode())], timestamp=(1, RECEIVED))
+    return Message(
+        topic="cancelled",
+        value=value,
+        headers=[("function-id", slug.encode())],
+        timestamp=(1, received),
+    )
 
 
-def message(number: int = 0, status_before: str = "scheduled", slug: str = SLUG) -> Message:
+def message(
+    number: int = 0, status_before: str = "scheduled", slug: str = SLUG, received: int = RECEIVED
+) -> Message:
     """A cancelled run."""
     event = {"name": "report/requested", "id": "e1", "ts": 1, "data": {}}
     data = {
@@ -37,7 +52,7 @@ def message(number: int = 0, status_before: str = "scheduled", slug: str = SLUG)
         "cause": {"type": "api"},
         "run": {"status_before": status_before, "attempt": 1, "last_step": None},
     }
-    return record(orjson.dumps({"data": data}), slug)
+    return record(orjson.dumps({"data": data}), slug, received)
 
 
 @dataclass
@@ -48,16 +63,28 @@ class Desk:
     letters: list[Letter] = field(default_factory=list)
     asked: list[dict[str, int]] = field(default_factory=list)
     stopped: set[str] = field(default_factory=set)
+    leased: set[str] = field(default_factory=set)
+    reads_all: bool = True
+    refuses: WriteRefusedError | None = None
+    metrics: Metrics = field(default_factory=Metrics)
     cleanups: Cleanups = None  # type: ignore[assignment]  # made once there is a loop
 
-    def look_for(self, asked: dict[str, int]) -> set[str]:
-        """Those that have stopped."""
+    def look_for(self, asked: dict[str, int], found: Callable[[str], None]) -> bool:
+        """Say which have stopped."""
         self.asked.append(asked)
-        return self.stopped & set(asked)
+        for run in self.stopped & set(asked):
+            found(run)
+        return self.reads_all
+
+    def with_lease(self, functions: Collection[str]) -> set[str]:
+        """Those with a lease."""
+        return self.leased & set(functions)
 
     async def bury(self, letter: Letter) -> None:
         """A dead letter."""
         self.letters.append(letter)
+        if self.refuses is not None:
+            raise self.refuses
 
     def read(self, *messages: Message) -> None:
         """Records are read, one after the other."""
@@ -85,7 +112,9 @@ def opened(app: App, effort: Effort) -> Iterator[Desk]:
                 done=lambda partition, offset: desk.done.append((partition, offset)),
                 bury=desk.bury,
                 look_for=desk.look_for,
+                leased=desk.with_lease,
             ),
+            Ignored(Figures(desk.metrics)),
             effort,
         )
         yield desk
@@ -117,10 +146,25 @@ def test_only_what_a_cleanup_is_for_is_selected() -> None:
         assert isinstance(found, Cancellation)
         assert (found.run.run_id, found.received_ms) == (run_id(), RECEIVED)
         assert select(message(slug="reports-other")) is None
-        assert select(record(b"{")) is None
-        assert select(record(None)) is None
 
     assert played(lambda _: None, play).done == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, b"{", b"\xff", b"[" * 100_000, message(slug="reports-other").value()],
+    ids=["nothing", "half", "bytes", "nested", "of another function"],
+)
+def test_s38_what_is_no_cancelled_run_is_ignored_and_counted(value: bytes | None) -> None:
+    """Whatever it is, cleanups go on."""
+
+    async def play(desk: Desk) -> None:
+        assert desk.cleanups.select(record(value)) is None
+        desk.read(message(0))
+        await desk.all_done(1)
+
+    desk = played(lambda _: None, play)
+    assert desk.metrics.worker_ignored.labels("cancelled")._value.get() == 1
 
 
 def test_a_coroutine_is_called_on_the_loop_and_a_plain_function_in_a_thread() -> None:
@@ -182,6 +226,102 @@ def test_a_stop_that_nobody_saw_is_looked_for() -> None:
     assert desk.asked[0] == {run_id(0): RECEIVED}
 
 
+@contextmanager
+def looking(desk: Desk) -> Iterator[None]:
+    """Looks for stops go on."""
+    task = asyncio.ensure_future(desk.cleanups.look_after())
+    yield
+    task.cancel()
+
+
+def test_a_run_without_a_lease_is_waited_for_as_long_as_stated() -> None:
+    """Then its cleanup is called, and told that nobody has said that the run has stopped."""
+    called: list[tuple[str, bool]] = []
+
+    async def play(desk: Desk) -> None:
+        desk.read(message(0, "running", received=LONG_AGO), message(1, "running"))
+        with looking(desk):
+            await desk.all_done(1)
+            desk.stopped.add(run_id(1))
+            await desk.all_done(2)
+
+    played(lambda run: called.append((run.run_id, run.stopped)), play)
+    assert called == [(run_id(0), False), (run_id(1), True)]
+
+
+def test_a_run_with_a_lease_is_waited_for_until_it_stops() -> None:
+    """`runs` says so at the end of its lease, if nobody said so before."""
+    called: list[bool] = []
+
+    async def play(desk: Desk) -> None:
+        desk.leased.add(SLUG)
+        desk.read(message(0, "running", received=LONG_AGO))
+        with looking(desk):
+            await until(lambda: len(desk.asked) >= 3)
+            assert called == []
+            desk.stopped.add(run_id(0))
+            await desk.all_done(1)
+
+    played(lambda run: called.append(run.stopped), play)
+    assert called == [True]
+
+
+def test_no_run_is_given_up_before_all_is_read() -> None:
+    """What wasn't read yet may say that it has stopped."""
+    called: list[bool] = []
+
+    async def play(desk: Desk) -> None:
+        desk.reads_all = False
+        desk.read(message(0, "running", received=LONG_AGO))
+        with looking(desk):
+            await until(lambda: len(desk.asked) >= 3)
+            assert called == []
+            desk.reads_all = True
+            await desk.all_done(1)
+
+    played(lambda run: called.append(run.stopped), play)
+    assert called == [False]
+
+
+def test_cleanups_that_wait_hold_up_no_others() -> None:
+    """However many there are, within the memory that they may take."""
+    called: list[str] = []
+
+    async def play(desk: Desk) -> None:
+        desk.read(*(message(number, "running") for number in range(2_000)))
+        await a_while()
+        assert not desk.cleanups.is_full
+        desk.read(message(2_000))
+        await desk.all_done(1)
+        desk.cleanups.stopped([run_id(7)])
+        await desk.all_done(2)
+
+    played(lambda run: called.append(run.run_id), play)
+    assert called == [run_id(2_000), run_id(7)]
+
+
+def test_what_waits_takes_bounded_memory() -> None:
+    """Beyond it reading pauses, until some have stopped."""
+    large = {"name": "a", "id": "e1", "ts": 1, "data": {"text": "x" * limits.EVENT_BYTES}}
+    count = limits.WAITING_CLEANUPS_BYTES // limits.EVENT_BYTES + 1
+
+    def one(number: int) -> Message:
+        data = orjson.loads(message(number, "running").value() or b"")
+        data["data"]["event"] = large
+        return record(orjson.dumps(data))
+
+    async def play(desk: Desk) -> None:
+        for number in range(count):
+            desk.read(one(number))
+        await a_while()
+        assert desk.cleanups.is_full
+        desk.cleanups.stopped(run_id(number) for number in range(count))
+        await desk.all_done(count)
+        assert not desk.cleanups.is_full
+
+    assert len(played(lambda _run: None, play).done) == count
+
+
 def test_a_run_that_is_told_twice_is_cleaned_up_once() -> None:
     """Whether the first is still under way or long done; both records are done."""
     called, go_on = [], asyncio.Event()
@@ -241,6 +381,42 @@ def test_a_cleanup_that_fails_for_good_is_a_dead_letter() -> None:
     [letter] = desk.letters
     assert (letter.partition, letter.offset, letter.error) == (0, 0, error)
     assert letter.cancellation.value == message(0).value()
+
+
+def test_a_dead_letter_that_is_refused_holds_up_nothing() -> None:
+    """It is logged; the record is done."""
+
+    async def play(desk: Desk) -> None:
+        desk.refuses = RecordRefusedError("too large")
+        desk.read(message(0))
+        await desk.all_done(1)
+
+    def failing(_run: CancelledRun) -> None:
+        raise OSError
+
+    assert len(played(failing, play).letters) == 1
+
+
+def test_without_the_right_to_write_dead_letters_a_record_stays_open() -> None:
+    """It is read again, and cleaned up again, once the worker may write."""
+    called: list[str] = []
+
+    async def play(desk: Desk) -> None:
+        desk.refuses = NotAllowedError("dead-letters")
+        desk.read(message(0))
+        await until(lambda: desk.letters)
+        await a_while()
+        assert desk.done == []
+        desk.refuses = None
+        desk.read(message(0))
+        await desk.all_done(1)
+
+    def failing(run: CancelledRun) -> None:
+        called.append(run.run_id)
+        raise OSError
+
+    assert len(played(failing, play).letters) == 2
+    assert called == [run_id(0)] * 6
 
 
 def test_what_is_remembered_is_bounded() -> None:

@@ -9,49 +9,56 @@ from confluent_kafka import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.errors import NotAllowedError, WriteRefusedError
+from streams.metrics import Metrics
 from streams.sdk import App
 from streams.sdk.worker.dispatches import Dispatch, Dispatches
-from streams.sdk.worker.intake import Ended, Intake
-from streams.sdk.worker.offsets import Offsets
-from streams.sdk.worker.stopped_runs import has_stopped
+from streams.sdk.worker.figures import Figures
+from streams.sdk.worker.ignored import Ignored
+from streams.sdk.worker.intake import Ended, EndedRuns, Intake
+from streams.sdk.worker.journal import Outgoing
+from streams.sdk.worker.offsets import Offsets, begins
+from streams.sdk.worker.reader import Left
+from streams.sdk.worker.records import has_stopped
+from streams.sdk.worker.updates import Updates
+from streams.settings import load
 from tests.support.claimed import function, run_id, run_record
+from topology import limits
 from topology.records import RunRecord
 
 
-def dispatch(number: int, *, known: bool = True, partition: int = 0, offset: int = 0) -> Dispatch:
+def dispatch(number: int, *, partition: int = 0, offset: int = 0) -> Dispatch:
     """A run that waits to be claimed."""
-    return Dispatch(run_record(number), function() if known else None, partition, offset)
+    return Dispatch(run_record(number), function(), partition, offset)
 
 
 # Dispatches
 
 
 def test_runs_are_claimed_in_the_order_of_their_dispatch() -> None:
-    """The longest wait comes first; those of unknown functions are never taken."""
+    """The longest wait comes first."""
     waiting = Dispatches()
-    for number, known in enumerate([True, False, True]):
-        assert waiting.add(dispatch(number, known=known)) is None
+    for number in range(2):
+        assert waiting.add(dispatch(number)) is None
     assert len(waiting) == 2
     taken = [waiting.take(), waiting.take()]
-    assert [one.record.run_id for one in taken if one] == [run_id(0), run_id(2)]
+    assert [one.record.run_id for one in taken if one] == [run_id(0), run_id(1)]
     assert waiting.take() is None
 
 
-@pytest.mark.parametrize("known", [True, False])
-def test_a_later_dispatch_takes_the_place_of_an_earlier_one(known: bool) -> None:
+def test_a_later_dispatch_takes_the_place_of_an_earlier_one() -> None:
     """The earlier record needn't be read again."""
     waiting = Dispatches()
-    first, second = dispatch(0, known=known, offset=3), dispatch(0, offset=9)
+    first, second = dispatch(0, offset=3), dispatch(0, offset=9)
     waiting.add(first)
     assert waiting.add(second) is first
     assert waiting.take() is second
 
 
-@pytest.mark.parametrize("known", [True, False])
-def test_a_run_that_went_on_waits_no_more(known: bool) -> None:
+def test_a_run_that_went_on_waits_no_more() -> None:
     """Nobody claims it."""
     waiting = Dispatches()
-    one = dispatch(0, known=known)
+    one = dispatch(0)
     waiting.add(one)
     assert waiting.take_out(run_id(0)) is one
     assert waiting.take_out(run_id(0)) is None
@@ -62,7 +69,7 @@ def test_dispatches_go_with_their_partitions() -> None:
     """Whoever reads the partition now claims them."""
     waiting = Dispatches()
     for number in range(4):
-        waiting.add(dispatch(number, known=number != 1, partition=number % 2))
+        waiting.add(dispatch(number, partition=number % 2))
     waiting.forget({1})
     assert [waiting.take_out(run_id(number)) is not None for number in range(4)] == [
         True, False, True, False,
@@ -108,13 +115,62 @@ def test_a_partition_that_went_away_is_not_committed() -> None:
     assert offsets.uncommitted() == {0: 5}
 
 
+# Records that are left to others
+
+
+def test_what_only_others_know_does_not_hold_the_offset() -> None:
+    """Where the first of each kind lies is noted, for a member that knows it."""
+    offsets = Offsets()
+    for offset in range(6):
+        offsets.read(0, offset, is_open=False)
+        if offset in {2, 3, 4}:
+            offsets.leave(0, offset, "reports-new" if offset < 4 else "reports-old")
+    assert offsets.uncommitted() == {0: 6}
+    note = offsets.note(0)
+    assert begins(6, note, {"reports-new"}.__contains__) == (2, {"reports-old": 4})
+    assert begins(6, note, lambda _: False) == (6, {"reports-new": 2, "reports-old": 4})
+    offsets.forget(0)
+    assert offsets.note(0) == ""
+
+
+def test_what_was_left_before_stays_noted() -> None:
+    """Whoever gets the partition passes on what it doesn't know either."""
+    offsets = Offsets()
+    offsets.begin(0, {"reports-old": 4})
+    offsets.read(0, 9, is_open=False)
+    offsets.leave(0, 9, "reports-old")
+    assert begins(10, offsets.note(0), lambda name: name == "reports-old") == (4, {})
+
+
+def test_a_note_fits_into_a_commit() -> None:
+    """With too many names it only says where the first one is: everybody begins there."""
+    offsets = Offsets()
+    for offset in range(100):
+        offsets.read(0, offset + 7, is_open=False)
+        offsets.leave(0, offset + 7, f"reports-{offset:0>190}")
+    assert len(offsets.note(0)) < 4_096
+    assert begins(200, offsets.note(0), lambda _: False) == (7, {})
+
+
+@pytest.mark.parametrize("note", [None, "", "[]", "{", '{"a":"b"}', '{"a":-5}', "[" * 100_000, "7"])
+def test_what_is_no_note_says_nothing(note: str | None) -> None:
+    """Others may write metadata too."""
+    assert begins(6, note, lambda _: True) == (6, {})
+
+
+def test_without_a_commit_a_member_begins_where_the_client_says() -> None:
+    """The client has a number of its own for that."""
+    assert begins(-1001, None, lambda _: True) == (-1001, {})
+
+
 # Records
 
 
-def message(slug: str | None, value: bytes | None) -> Message:
+def message(slug: str | None, value: bytes | None, key: bytes | None = None) -> Message:
     """A record of `runs`."""
     headers = [] if slug is None else [("function-id", slug.encode())]
-    return Message(key=run_id().encode(), value=value, headers=list(headers))
+    key = run_id().encode() if key is None else key
+    return Message(topic="runs", key=key, value=value, headers=list(headers))
 
 
 class Taken:
@@ -125,7 +181,7 @@ class Taken:
 
     def dispatched(self, found: list[Dispatch]) -> None:
         """Runs to claim."""
-        self.calls.append(("dispatched", *[one.function is not None for one in found]))
+        self.calls.append(("dispatched", *[one.function.slug for one in found]))
 
     def went_on(self, run_id: str) -> None:
         """A run went on."""
@@ -144,36 +200,62 @@ class Taken:
         self.calls.append(("revoked", partitions))
 
 
-def intake(taken: Taken) -> Intake:
+def intake(taken: Taken, metrics: Metrics | None = None) -> Intake:
     """An intake of an app with one function."""
     app = App("reports")
     app.functions["generate"] = function()
-    return Intake(app, taken, taken, taken)  # type: ignore[arg-type]  # as much as it uses
+    ignored = Ignored(Figures(metrics or Metrics()))
+    return Intake(app, taken, taken, taken, ignored)  # type: ignore[arg-type]  # as much as it uses
 
 
-def selected(record: Message) -> object:
+def selected(record: Message, metrics: Metrics | None = None) -> object:
     """What an intake makes of a record."""
 
     async def select() -> object:
-        return intake(Taken()).select(record)
+        return intake(Taken(), metrics).select(record)
 
     return asyncio.run(select())
 
 
 def test_only_runs_of_the_app_are_selected() -> None:
-    """Those of functions that this worker doesn't have too: another one may."""
+    """Dispatches of functions that this worker doesn't have are left to another one."""
     value = msgspec.json.encode(run_record())
+    new = msgspec.json.encode(run_record(function_id="reports-new"))
     assert isinstance(selected(message("reports-generate", value)), RunRecord)
-    assert isinstance(selected(message("reports-new", value)), RunRecord)
+    assert selected(message("reports-new", new)) == Left("reports-new")
+    ended = msgspec.json.encode(run_record(function_id="reports-new", dispatch=False))
+    assert isinstance(selected(message("reports-new", ended)), RunRecord)
     assert isinstance(selected(message("reports-generate", None)), Ended)
     foreign = msgspec.json.encode(run_record(app_id="reports-2"))
     for record in (
         message("mail-send", value),
         message(None, value),
         message("reports-2-send", foreign),
-        message("reports-generate", b"{"),
     ):
         assert selected(record) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (None, b"{"),
+        (None, b"\xff"),
+        (None, b"[" * 100_000),
+        (b"\xff", None),
+        (b"no run", None),
+        (b"no run", msgspec.json.encode(run_record())),
+        (None, msgspec.json.encode(run_record(attempt=2**70))),
+        (None, msgspec.json.encode(run_record(status="lost"))),
+    ],
+    ids=repr,
+)
+def test_s38_what_is_no_record_of_runs_is_ignored_and_counted(
+    key: bytes | None, value: bytes | None
+) -> None:
+    """Whatever it is, the worker goes on."""
+    metrics = Metrics()
+    assert selected(message("reports-generate", value, key), metrics) is None
+    assert metrics.worker_ignored.labels("runs")._value.get() == 1
 
 
 def test_each_record_goes_where_it_belongs() -> None:
@@ -181,7 +263,6 @@ def test_each_record_goes_where_it_belongs() -> None:
     run = run_id()
     records = [
         run_record(),
-        run_record(function_id="reports-new"),
         run_record(status="running", dispatch=False),
         run_record(status="cancelled", dispatch=False),
         Ended(run),
@@ -197,14 +278,13 @@ def test_each_record_goes_where_it_belongs() -> None:
     asyncio.run(go())
     assert taken.calls == [
         ("revoked", {3}),
-        ("dispatched", True),
-        ("dispatched", False),
+        ("dispatched", "reports-generate"),
         ("went on", run),
-        ("done", 3, 2),
+        ("done", 3, 1),
+        ("went on", run),
+        ("ended", run, 3, 2),
         ("went on", run),
         ("ended", run, 3, 3),
-        ("went on", run),
-        ("ended", run, 3, 4),
         ("revoked", {3}),
         ("revoked", {3}),
     ]
@@ -216,10 +296,50 @@ def test_each_record_goes_where_it_belongs() -> None:
         (msgspec.json.encode(run_record(status="cancelled")), False),
         (msgspec.json.encode(run_record(status="cancelled", stopped_at=7)), True),
         (None, True),
-        (b"{", False),
-        ("text", False),
     ],
 )
-def test_a_run_has_stopped_when_runs_says_so(value: bytes | str | None, stopped: bool) -> None:
+def test_a_run_has_stopped_when_runs_says_so(value: bytes | None, stopped: bool) -> None:
     """Or when it was removed: whoever had it has long left it."""
-    assert has_stopped(value) is stopped
+    assert has_stopped(run_id().encode(), value) is stopped
+
+
+class Recorded:
+    """Stands in for history and journal: runs of many steps, and how many went at once."""
+
+    def __init__(self, steps: int, refuses: WriteRefusedError | None) -> None:
+        self.written: list[int] = []
+        self._steps = steps
+        self._refuses = refuses
+
+    async def recorded(self, _partition: int, run_ids: list[str]) -> dict[str, list[str]]:
+        """Many steps of each run."""
+        return {run: [f"step {number}" for number in range(self._steps)] for run in run_ids}
+
+    async def write(self, records: list[Outgoing]) -> None:
+        """Count them, or refuse."""
+        if self._refuses is not None:
+            raise self._refuses
+        self.written.append(len(records))
+
+
+@pytest.mark.parametrize("refuses", [None, NotAllowedError("steps")])
+def test_steps_of_ended_runs_are_removed_in_portions(refuses: WriteRefusedError | None) -> None:
+    """As many as a transaction holds; where they can't be, the records stay open."""
+    recorded, done = Recorded(5_000, refuses), list[int]()
+
+    async def remove() -> None:
+        ended = EndedRuns(
+            Updates(load(), "worker", 8),
+            recorded,  # type: ignore[arg-type]  # as much of it as is used
+            recorded,  # type: ignore[arg-type]
+            lambda _partition, offset: done.append(offset),
+        )
+        ended.add(run_id(1), 0, 7)
+        ended.add(run_id(2), 0, 9)
+        await ended._forget(0, ended._ended.pop(0))
+
+    asyncio.run(remove())
+    assert sum(recorded.written) == (10_000 if refuses is None else 0)
+    assert all(count <= limits.TRANSACTION_RECORDS for count in recorded.written)
+    assert len(recorded.written) != 1
+    assert done == ([7, 9] if refuses is None else [])

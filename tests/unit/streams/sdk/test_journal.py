@@ -17,7 +17,10 @@ def test_a_journal_without_a_broker_ends_when_it_is_told_to() -> None:
 async def _write_and_stop() -> tuple[bool, bool]:
     """Whether the journal still runs, and whether it says that it has written."""
     settings = load(kafka_bootstrap_servers=f"127.0.0.1:{free_port()}")
-    journal, stop = Journal(settings, "worker", asyncio.get_running_loop()), threading.Event()
+    journal, stop = (
+        Journal(settings, "worker", asyncio.get_running_loop(), ["run-updates"]),
+        threading.Event(),
+    )
     writing = asyncio.ensure_future(journal.write([Outgoing("run-updates", b"run", b"{}")]))
     await asyncio.sleep(0)
     thread = threading.Thread(target=journal.run, args=(stop,), daemon=True)

@@ -116,6 +116,21 @@ class NoFundsError(Exception):
     code = "no_funds"
 
 
+class LoudError(Exception):
+    """An error with a code that no record holds."""
+
+    code = "LOUD" * 750_000
+
+
+class SecretiveError(Exception):
+    """An error that doesn't tell its code."""
+
+    @property
+    def code(self) -> str:
+        """Fails."""
+        raise OSError
+
+
 class NumberedError(Exception):
     """An error whose code is no text."""
 
@@ -146,6 +161,8 @@ def raising(error: BaseException) -> Callable[[], None]:
         (NoFundsError("empty"), "no_funds", "empty"),
         (NumberedError("x"), "NumberedError", "x"),
         (MuteError(), "MuteError", "MuteError"),
+        (LoudError("x"), LoudError.code[: limits.ERROR_NAME_CHARS], "x"),
+        (SecretiveError("x"), "SecretiveError", "x"),
         (KeyError(), "KeyError", "KeyError"),
         (ValueError("\udcff is no text"), "ValueError", "? is no text"),
         (StopIteration("all"), "RuntimeError", "StopIteration: all"),
@@ -258,7 +275,9 @@ def test_a_name_that_looks_like_a_number_of_another_is_refused() -> None:
     assert "two steps are called 'load:1'" in str(outcome.error)
 
 
-@pytest.mark.parametrize(("name", "fits"), [("", False), ("x" * 250, True), ("x" * 251, False)])
+@pytest.mark.parametrize(
+    ("name", "fits"), [("", False), ("x" * 250, True), ("x" * 251, False), ("\udcff", False)]
+)
 def test_a_name_has_a_bound(name: str, fits: bool) -> None:
     """It goes into a record's key, with its number."""
 

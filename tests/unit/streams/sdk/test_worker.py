@@ -2,12 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec import Raw
 
+from streams.errors import NotAllowedError, RecordRefusedError, WriteRefusedError
 from streams.metrics import Metrics
 from streams.sdk import App, Context
 from streams.sdk.app import Call
@@ -21,12 +25,18 @@ from streams.settings import load
 from tests.support.claimed import WORKER, a_while, run_record, until
 from topology.records import RunRecord
 
+RUN = run_record(attempt=1)
+STEPS, UPDATES = "countermand.steps", "countermand.run-updates"
+REFUSED, NOT_ALLOWED = RecordRefusedError("9,000,000 bytes"), NotAllowedError("no right")
+
 
 class Journal:
-    """Commits at once, unless it may not."""
+    """Commits at once, unless it may not, or Kafka refuses to."""
 
     def __init__(self) -> None:
         self.said: list[dict[str, Any]] = []
+        # By topic: why nothing is taken.
+        self.refuses: dict[str, WriteRefusedError] = {}
 
     async def write(
         self, records: Sequence[Outgoing], may_write: Callable[[], bool] | None = None
@@ -35,6 +45,9 @@ class Journal:
         await asyncio.sleep(0)
         if may_write is not None and not may_write():
             raise Suspended
+        for one in records:
+            if one.topic in self.refuses:
+                raise self.refuses[one.topic]
         for one in records:
             if one.topic.endswith("run-updates"):
                 self.said.append(msgspec.json.decode(one.value or b""))
@@ -48,10 +61,11 @@ class Journal:
 class Stage:
     """A worker that has claimed one run, and everything around it."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, run: RunRecord, refuses: dict[str, WriteRefusedError]) -> None:
         app = App("reports")
         app.function(id="generate", trigger="report/requested")(call)
         self.journal, self.done = Journal(), list[int]()
+        self.journal.refuses = refuses
         self.metrics = Metrics()
         self.worker = Worker(
             Updates(load(), WORKER, 8),
@@ -61,8 +75,9 @@ class Stage:
             Figures(self.metrics),
             lambda _partition, offset: self.done.append(offset),
         )
-        self.run = run_record(attempt=1)
-        self.worker.dispatched([Dispatch(self.run, app.functions["generate"], 0, 5)])
+        self.run = run
+        self.dispatch = Dispatch(run, app.functions["generate"], 0, 5)
+        self.worker.dispatched([self.dispatch])
 
     @property
     def outcomes(self) -> list[str]:
@@ -91,11 +106,16 @@ class Stage:
         self.show(status="running", worker=WORKER)
 
 
-def played(call: Call, play: Callable[[Stage], Awaitable[None]]) -> Stage:
-    """Play a scene."""
+def played(
+    call: Call,
+    play: Callable[[Stage], Awaitable[None]],
+    run: RunRecord = RUN,
+    refuses: Mapping[str, WriteRefusedError] = MappingProxyType({}),
+) -> Stage:
+    """Play a scene with a run, where Kafka refuses these topics."""
 
     async def go() -> Stage:
-        stage = Stage(call)
+        stage = Stage(call, run, dict(refuses))
         await play(stage)
         await stage.worker.leave(0)
         return stage
@@ -236,3 +256,152 @@ def test_a_cancelled_run_is_not_handed_over() -> None:
         await leaving
 
     assert played(one_step, play).journal.statuses == ["running", "stopped"]
+
+
+NESTED = Raw(b'{"name":"a","id":"e1","ts":1,"data":{"a":' + b"[" * 100_000)
+
+
+class EvilError(Exception):
+    """An error that fails wherever it is looked at."""
+
+    @property
+    def code(self) -> str:
+        """Fails."""
+        raise OSError
+
+    def __str__(self) -> str:
+        """Fails."""
+        raise OSError
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize(
+    ("call", "run", "name"),
+    [
+        (one_step, run_record(attempt=1, event=Raw(b'{"name":7}')), "ValidationError"),
+        (one_step, run_record(attempt=1, event=NESTED), "RecursionError"),
+        (raising(EvilError()), RUN, "EvilError"),
+    ],
+    ids=["no event", "nested too deeply", "an error without words"],
+)
+def test_s38_a_run_that_cannot_be_executed_fails(call: Call, run: RunRecord, name: str) -> None:
+    """It is not held for ever by a worker that renews its lease."""
+
+    async def play(stage: Stage) -> None:
+        stage.accept()
+        await until(lambda: "failed" in stage.journal.statuses)
+        stage.show(status="failed")
+        assert stage.worker.runs == {}
+
+    assert played(call, play, run).journal.said[-1]["error"]["name"] == name
+
+
+async def stubborn(ctx: Context) -> None:
+    """Goes on after every error."""
+    for name in ("one", "two", "three"):
+        with suppress(Exception):
+            await ctx.step.run(name, nothing)
+
+
+@pytest.mark.parametrize("call", [one_step, stubborn])
+def test_a_record_that_is_refused_fails_its_run(call: Call) -> None:
+    """With the reason; the function can't go on without what was to be recorded."""
+
+    async def play(stage: Stage) -> None:
+        stage.accept()
+        await until(lambda: "failed" in stage.journal.statuses)
+        stage.show(status="failed")
+
+    stage = played(call, play, refuses={STEPS: REFUSED})
+    assert stage.journal.statuses == ["running", "failed"]
+    assert stage.journal.said[-1]["error"] == {
+        "name": "RecordRefused",
+        "message": "9,000,000 bytes",
+    }
+    assert stage.outcomes == ["failed"]
+
+
+def test_without_a_right_a_run_is_handed_over() -> None:
+    """Another worker may have the right, or this one again later."""
+
+    async def play(stage: Stage) -> None:
+        stage.accept()
+        await until(lambda: "sleeping" in stage.journal.statuses)
+        stage.show(status="scheduled", attempt=2)
+        assert stage.worker.runs == {}
+
+    stage = played(one_step, play, refuses={STEPS: NOT_ALLOWED})
+    assert stage.journal.statuses == ["running", "sleeping"]
+
+
+def test_without_the_right_to_claim_a_dispatch_stays_open() -> None:
+    """Whoever may claim the run reads it again; and so does this worker, once it may."""
+
+    async def play(stage: Stage) -> None:
+        await until(lambda: not stage.worker.runs)
+        assert stage.done == []
+        stage.journal.refuses.clear()
+        stage.worker.dispatched([stage.dispatch])
+        await until(lambda: stage.journal.statuses == ["running"])
+        stage.accept()
+        await until(lambda: "completed" in stage.journal.statuses)
+        stage.show(status="completed")
+
+    assert played(one_step, play, refuses={UPDATES: NOT_ALLOWED}).done == [5]
+
+
+def test_a_run_whose_end_cannot_be_told_is_left_to_its_lease() -> None:
+    """The worker forgets it, and renews it no more."""
+
+    async def play(stage: Stage) -> None:
+        await until(lambda: stage.journal.statuses == ["running"])
+        stage.journal.refuses[UPDATES] = NOT_ALLOWED
+        stage.accept()
+        await until(lambda: not stage.worker.runs)
+
+    stage = played(one_step, play)
+    assert (stage.journal.statuses, stage.outcomes) == (["running"], ["lost"])
+
+
+def test_a_worker_that_lets_go_claims_nothing_until_it_goes_on() -> None:
+    """What was dispatched meanwhile waits."""
+
+    async def play(stage: Stage) -> None:
+        await until(lambda: stage.journal.statuses == ["running"])
+        stage.show(status="cancelled")
+        stage.worker.let_go()
+        stage.worker.dispatched([stage.dispatch])
+        await a_while()
+        assert stage.worker.runs == {}
+        stage.worker.go_on()
+        assert list(stage.worker.runs) == [stage.run.run_id]
+        stage.show(status="cancelled")
+
+    assert played(one_step, play).outcomes == ["refused"]
+
+
+def test_what_hangs_is_named_and_left_to_its_lease() -> None:
+    """A step that never ends doesn't keep a worker from stopping, which says where it is."""
+    begun, never = asyncio.Event(), asyncio.Event()
+    said: list[str] = []
+
+    async def hangs(ctx: Context) -> None:
+        async def one() -> None:
+            begun.set()
+            await never.wait()
+
+        await ctx.step.run("one", one)
+
+    async def play(stage: Stage) -> None:
+        stage.accept()
+        await begun.wait()
+        said.extend(stage.worker.executing())
+        await stage.worker.leave(0)
+        assert stage.worker.runs == {}
+        never.set()
+        await a_while()
+
+    stage = played(hangs, play)
+    assert said == [f"reports-generate {stage.run.run_id}: step one"]
+    assert (stage.journal.statuses, stage.outcomes) == (["running"], ["lost"])

@@ -76,7 +76,7 @@ def test_every_other_call_is_answered_beside_searches(
 
 def called_with_a_new_key(api: Api) -> int:
     """The status of a call whose key the database has to be asked for."""
-    _, key = create_key(api.service.engine, "ann", Role.ADMIN, 0)
+    _, key = create_key(api.service.engine, "ann", Role.ADMIN, 0, actor=None)
     headers = {"Authorization": f"Bearer {key}"}
     return api.call("GET", "/v1/functions/x", role=None, headers=headers).status_code
 

@@ -1,0 +1,244 @@
+"""A worker without a right to write: it says which, leaves its runs to others, and recovers."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its __all__
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    ResourcePatternType,
+    ResourceType,
+)
+
+from streams.broker import LocalBroker
+from streams.kafka.admin import admin_client
+from streams.settings import Settings
+from tests.support.deadline import eventually
+from tests.support.worker import PATIENCE_S, Backend, Shop, Worker
+from topology.topics import DEAD_LETTERS, RUN_UPDATES, STEPS, TopicSpec
+
+pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
+TIMEOUT_S = 60
+LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+USERS = 'username="admin" password="pw" user_admin="pw" user_worker="pw";'
+PROPERTIES = {
+    "listener.security.protocol.map": "BROKER:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "sasl.enabled.mechanisms": "PLAIN",
+    "sasl.mechanism.inter.broker.protocol": "PLAIN",
+    "listener.name.broker.plain.sasl.jaas.config": f"{LOGIN} {USERS}",
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    # The broker speaks to its own controller without a name.
+    "super.users": "User:admin;User:ANONYMOUS",
+    "allow.everyone.if.no.acl.found": "true",
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
+}
+AS_ADMIN = {
+    "security.protocol": "SASL_PLAINTEXT",
+    "sasl.mechanism": "PLAIN",
+    "sasl.username": "admin",
+    "sasl.password": "pw",
+}
+SECURITY = {
+    "kafka_security_protocol": "SASL_PLAINTEXT",
+    "kafka_sasl_mechanism": "PLAIN",
+    "kafka_sasl_username": "admin",
+    "kafka_sasl_password": "pw",
+}
+
+
+class Rights:
+    """What the user `worker` may do; the admin gives and takes it."""
+
+    def __init__(self, settings: Settings) -> None:
+        """All that it needs but for writing, which is given."""
+        self._settings = settings
+        self._admin = admin_client(settings)
+        as_worker = settings.model_copy(update={"kafka_sasl_username": "worker"})
+        self._worker = admin_client(as_worker)
+        for spec in (STEPS, RUN_UPDATES, DEAD_LETTERS):
+            for operation in (AclOperation.READ, AclOperation.DESCRIBE_CONFIGS):
+                self._give(spec, operation)
+            self.give(spec)
+
+    def give(self, spec: TopicSpec) -> None:
+        """Let it write to a topic."""
+        self._give(spec, AclOperation.WRITE)
+        eventually(lambda: AclOperation.WRITE in self._operations(spec), TIMEOUT_S)
+
+    def take(self, spec: TopicSpec) -> None:
+        """Let it no longer write to a topic."""
+        self._take(spec, AclOperation.WRITE)
+        eventually(lambda: AclOperation.WRITE not in self._operations(spec), TIMEOUT_S)
+
+    @contextmanager
+    def without_any(self, spec: TopicSpec) -> Iterator[None]:
+        """Don't let it know of a topic."""
+        for operation in (AclOperation.WRITE, AclOperation.READ):
+            self._take(spec, operation)
+        eventually(lambda: not self._operations(spec), TIMEOUT_S)
+        yield
+        self._give(spec, AclOperation.READ)
+        self.give(spec)
+
+    @contextmanager
+    def without_transactions(self) -> Iterator[None]:
+        """Give the right to transactional ids to somebody else, so that it has none."""
+        fields = (
+            ResourceType.TRANSACTIONAL_ID,
+            self._settings.application_id,
+            ResourcePatternType.PREFIXED,
+            *("User:other", "*", AclOperation.WRITE, AclPermissionType.ALLOW),
+        )
+        [given] = self._admin.create_acls([AclBinding(*fields)]).values()
+        given.result(TIMEOUT_S)
+        yield
+        [taken] = self._admin.delete_acls([AclBindingFilter(*fields)]).values()
+        taken.result(TIMEOUT_S)
+
+    def _give(self, spec: TopicSpec, operation: AclOperation) -> None:
+        binding = AclBinding(
+            ResourceType.TOPIC,
+            self._settings.topic(spec),
+            ResourcePatternType.LITERAL,
+            *("User:worker", "*", operation, AclPermissionType.ALLOW),
+        )
+        self._admin.create_acls([binding])[binding].result(TIMEOUT_S)
+
+    def _take(self, spec: TopicSpec, operation: AclOperation) -> None:
+        given = AclBindingFilter(
+            ResourceType.TOPIC,
+            self._settings.topic(spec),
+            ResourcePatternType.LITERAL,
+            *("User:worker", "*", operation, AclPermissionType.ALLOW),
+        )
+        [future] = self._admin.delete_acls([given]).values()
+        future.result(TIMEOUT_S)
+
+    def _operations(self, spec: TopicSpec) -> list[AclOperation]:
+        """What the broker lets it do now: changes take a moment to get there."""
+        name = self._settings.topic(spec)
+        found = self._worker.describe_topics(
+            TopicCollection([name]), include_authorized_operations=True
+        )[name]
+        try:
+            operations: list[AclOperation] = found.result(TIMEOUT_S).authorized_operations
+        except KafkaException:  # it may not even know of it
+            return []
+        return operations
+
+
+@pytest.fixture(scope="module")
+def backend(prepared_cache: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    """Router and joiner, on a broker of their own with users and rights."""
+    with LocalBroker(properties=PROPERTIES, client=AS_ADMIN) as broker:
+        folder = tmp_path_factory.mktemp("rights")
+        found = Backend(broker.bootstrap_servers, folder, **SECURITY)
+        try:
+            found.start()
+            yield found
+        finally:
+            found.close()
+
+
+@pytest.fixture(scope="module")
+def rights(backend: Backend) -> Rights:
+    """What workers may do."""
+    return Rights(backend.settings)
+
+
+@pytest.fixture
+def shop(backend: Backend) -> Iterator[Shop]:
+    """An app of one test alone, without a worker yet."""
+    with Shop(backend, lease="1h") as found:
+        yield found
+
+
+def lacks(worker: Worker, right: str) -> None:
+    """Wait until a worker says which right it lacks; its log says so too."""
+    eventually(lambda: right in worker.readiness, PATIENCE_S)
+    assert not worker.is_ready
+    assert worker.said(f'"missing":"{right}') == 1
+
+
+def write_to(shop: Shop, spec: TopicSpec) -> str:
+    """The right to write to a topic, as workers name it."""
+    return f"Write on topic {shop.settings.topic(spec)}"
+
+
+def test_without_the_right_to_record_steps_a_worker_lets_its_runs_go(
+    shop: Shop, rights: Rights
+) -> None:
+    """The run is dispatched again long before its lease ends; with the right, it is completed."""
+    worker = shop.start(KAFKA_SASL_USERNAME="worker")
+    shop.request("run", "hold load", "render")
+    shop.begins("run", "load")
+    rights.take(STEPS)
+    shop.open_gate("run")
+    shop.until(lambda: shop.run("run")["attempt"] == 2)
+    lacks(worker, write_to(shop, STEPS))
+    assert shop.run("run")["status"] == "scheduled"
+    assert shop.steps() == {}
+    rights.give(STEPS)
+    done = shop.reaches("run", "completed")
+    assert (done["attempt"], shop.begun("run")) == (2, ["load", "load", "render"])
+    eventually(lambda: worker.is_ready, PATIENCE_S)
+
+
+def test_without_the_right_to_write_updates_a_worker_claims_nothing(
+    shop: Shop, rights: Rights
+) -> None:
+    """It isn't ready from the start; the run waits until it may."""
+    rights.take(RUN_UPDATES)
+    worker = shop.worker(KAFKA_SASL_USERNAME="worker")
+    worker.start()
+    lacks(worker, write_to(shop, RUN_UPDATES))
+    shop.request("run", "load")
+    shop.reaches("run", "scheduled")
+    rights.give(RUN_UPDATES)
+    assert shop.reaches("run", "completed")["attempt"] == 1
+    eventually(lambda: worker.is_ready, PATIENCE_S)
+
+
+def test_without_the_right_to_its_transactions_a_worker_claims_nothing(
+    shop: Shop, rights: Rights
+) -> None:
+    """It names its transactional id, and goes on when it may."""
+    worker = shop.worker(KAFKA_SASL_USERNAME="worker")
+    with rights.without_transactions():
+        worker.start()
+        lacks(worker, f"Write on transactional id {shop.settings.application_id}-worker-")
+        shop.request("run", "load")
+        shop.reaches("run", "scheduled")
+    assert shop.reaches("run", "completed")["attempt"] == 1
+
+
+def test_without_any_right_to_a_topic_a_worker_says_so_and_recovers(
+    shop: Shop, rights: Rights
+) -> None:
+    """Also where brokers don't even tell it that the topic is there."""
+    worker = shop.start(KAFKA_SASL_USERNAME="worker")
+    with rights.without_any(RUN_UPDATES):
+        shop.request("run", "load")
+        lacks(worker, write_to(shop, RUN_UPDATES))
+        assert shop.run("run")["status"] == "scheduled"
+    assert shop.reaches("run", "completed")["attempt"] == 1
+
+
+def test_a_worker_without_a_right_leaves_its_partitions_to_one_that_has_it(
+    shop: Shop, rights: Rights
+) -> None:
+    """The runs of its partitions don't wait for it."""
+    first = shop.start(KAFKA_SASL_USERNAME="worker")
+    rights.take(STEPS)
+    works = [f"run{number}" for number in range(10)]
+    for work in works:
+        shop.request(work, "load")
+    lacks(first, write_to(shop, STEPS))
+    shop.start(2)
+    shop.all_reach(works, "completed")
+    assert not first.is_ready
+    rights.give(STEPS)
