@@ -58,12 +58,14 @@ def masked() -> Iterator[None]:
         os.umask(before)
 
 
-def mask_thread() -> None:
+def mask_thread() -> bool:
     """From now on, what this thread and those that it starts make is for this user alone.
 
     Other threads run users' code, whose files are none of our business. The thread must not be the
-    main one. Where the system refuses (in some containers), files are only as private as their
-    folder.
+    main one. Gives whether the system allows it: where it refuses (in some containers), files are
+    only as private as their folder.
     """
-    if sys.platform == "linux" and ctypes.CDLL(None).unshare(_CLONE_FS) == 0:
+    allowed: bool = sys.platform == "linux" and ctypes.CDLL(None).unshare(_CLONE_FS) == 0
+    if allowed:
         os.umask(OTHERS)
+    return allowed

@@ -4,12 +4,14 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
+from streams import private
 from streams.broker.ports import free_port
 from streams.kafka.topics import create_topics
 from streams.settings import Settings, load
@@ -110,5 +112,8 @@ def test_a_workers_files(settings: Settings, tmp_path: Path) -> None:
     with process(settings, folder, "worker", "masked_app:app", **app):
         steps = folder / "workers"
         assert eventually(lambda: list(steps.glob("*/steps/*/CURRENT")), PATIENCE_S)
-        assert open_to_others(folder) == []
+        with ThreadPoolExecutor(1) as other:
+            allowed = other.submit(private.mask_thread).result()
+        assert open_to_others(folder) == [] or not allowed
+        assert not any(one.stat().st_mode & 0o077 for one in (folder, *steps.glob("*")))
         assert stat.S_IMODE((tmp_path / "users").stat().st_mode) == 0o666
