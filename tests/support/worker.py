@@ -207,7 +207,7 @@ class Shop:
             for one in map(orjson.loads, whole.splitlines())
         ]
         return [
-            one for one in found if work in {None, one.work} and (not whats or one.what in whats)
+            one for one in found if work in (None, one.work) and (not whats or one.what in whats)
         ]
 
     def begun(self, work: str) -> list[str]:
