@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicCollection
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its __all__
     AclBinding,
     AclBindingFilter,
@@ -15,6 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
 )
 
 from streams.broker import LocalBroker
+from streams.kafka import clients
 from streams.kafka.admin import admin_client
 from streams.settings import Settings
 from tests.support.deadline import eventually
@@ -57,8 +58,8 @@ class Rights:
         """All that it needs but for writing, which is given."""
         self._settings = settings
         self._admin = admin_client(settings)
-        as_worker = settings.model_copy(update={"kafka_sasl_username": "worker"})
-        self._worker = admin_client(as_worker)
+        self._as_worker = settings.model_copy(update={"kafka_sasl_username": "worker"})
+        self._worker = admin_client(self._as_worker)
         for spec in (STEPS, RUN_UPDATES, DEAD_LETTERS):
             for operation in (AclOperation.READ, AclOperation.DESCRIBE_CONFIGS):
                 self._give(spec, operation)
@@ -95,6 +96,7 @@ class Rights:
         )
         [given] = self._admin.create_acls([AclBinding(*fields)]).values()
         given.result(TIMEOUT_S)
+        eventually(self._is_refused, TIMEOUT_S)
         yield
         [taken] = self._admin.delete_acls([AclBindingFilter(*fields)]).values()
         taken.result(TIMEOUT_S)
@@ -117,6 +119,17 @@ class Rights:
         )
         [future] = self._admin.delete_acls([given]).values()
         future.result(TIMEOUT_S)
+
+    def _is_refused(self) -> bool:
+        """Whether a producer of a worker can't begin transactions."""
+        name = f"{self._settings.application_id}-worker-0"
+        config = clients.librdkafka(self._as_worker, transactional_id=name, log_level=0)
+        try:
+            Producer(config).init_transactions(TIMEOUT_S)
+        except KafkaException as error:
+            code: int = error.args[0].code()
+            return code == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+        return False
 
     def _operations(self, spec: TopicSpec) -> list[AclOperation]:
         """What the broker lets it do now: changes take a moment to get there."""
