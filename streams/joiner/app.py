@@ -30,7 +30,7 @@ from streams.joiner.store import Memory
 from streams.joiner.transaction import Transactions
 from streams.kafka import clients
 from streams.kafka.admin import admin_client, describe_topics, topic_ids
-from streams.kafka.topics import check_topics
+from streams.kafka.topics import await_topics
 from streams.kafka.transactional import producer_config
 from streams.metrics import Metrics
 from streams.settings import Settings
@@ -53,7 +53,7 @@ class Joiner:
             TopicsError: a topic is missing or has the wrong options.
             UnreachableError: no broker answers.
         """
-        report = check_topics(settings)
+        report = await_topics(settings, threading.Event())
         self.settings = settings
         self.metrics = Metrics()
         self.health = Health()

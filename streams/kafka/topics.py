@@ -1,5 +1,6 @@
 """Makes the topics of `topology.topics`, and compares those that exist with it."""
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
     ResourceType,
 )
 
-from streams.errors import KafkaRefusedError, TopicsError
+from streams import logs
+from streams.errors import KafkaRefusedError, TopicsError, UnreachableError
 from streams.kafka.admin import (
     TIMEOUT_S,
     TopicState,
@@ -41,6 +43,8 @@ from topology import topics
 from topology.topics import Owner, TopicSpec
 
 _POLL_S: Final = 0.05
+_START_S: Final = 60.0
+_PAUSE_S: Final = 1.0
 # People look these up later. Requests are kept as long as their progress.
 _OUTPUTS: Final = (
     topics.CANCELLED,
@@ -48,6 +52,8 @@ _OUTPUTS: Final = (
     topics.REQUESTS,
     topics.REQUEST_PROGRESS,
 )
+
+log = logs.get(__name__)
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,25 @@ def check_topics(settings: Settings) -> TopicsReport:
     if report.errors:
         raise TopicsError("\n".join(grouped(report.errors)))
     return report
+
+
+def await_topics(settings: Settings, stop: threading.Event) -> TopicsReport:
+    """Check the topics as `check_topics` does, but give the brokers a minute to answer.
+
+    They may start at the same time, or be just restarting.
+
+    Raises:
+        TopicsError: a topic is missing or made the wrong way.
+        UnreachableError: no broker has answered in time, or before `stop` was set.
+    """
+    end = time.monotonic() + _START_S
+    while True:
+        try:
+            return check_topics(settings)
+        except UnreachableError as error:
+            if stop.wait(_PAUSE_S) or time.monotonic() > end:
+                raise
+            log.warning("No broker answers yet", error=str(error))
 
 
 def inspect_topics(settings: Settings) -> TopicsReport:

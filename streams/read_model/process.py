@@ -16,7 +16,7 @@ from streams.errors import KafkaRefusedError, TopicRemadeError, UnreachableError
 from streams.health import Health
 from streams.kafka.admin import admin_client
 from streams.kafka.probe import EndProbe, IdentityProbe
-from streams.kafka.topics import check_topics
+from streams.kafka.topics import await_topics
 from streams.metrics import Metrics
 from streams.read_model.batch import adders
 from streams.read_model.copier import Copier
@@ -49,7 +49,7 @@ def run_read_model(settings: Settings, stop: threading.Event | None = None) -> N
         rare_collections(),
         WebServer(settings.web_host, settings.web_port, metrics, health) as web,
     ):
-        check_topics(settings)
+        await_topics(settings, stop)
         engine = open_database(settings)
         log.info("Read model starts", database=place(engine.url), url=web.url)
         try:

@@ -29,7 +29,7 @@ from streams.kafka import clients
 from streams.kafka.admin import admin_client
 from streams.kafka.findings import LOG_APPEND_TIME
 from streams.kafka.probe import EndProbe, IdentityProbe
-from streams.kafka.topics import TopicsReport, check_topics
+from streams.kafka.topics import TopicsReport, await_topics
 from streams.metrics import Metrics
 from streams.router import batches
 from streams.router.figures import Figures
@@ -72,7 +72,7 @@ def run_router(settings: Settings, stop: threading.Event | None = None) -> None:
         WebServer(settings.web_host, settings.web_port, metrics, health) as web,
     ):
         log.info("Router starts", group=settings.router_group, url=web.url)
-        Router(settings, check_topics(settings), figures, stop).run()
+        Router(settings, await_topics(settings, stop), figures, stop).run()
 
 
 class Router:

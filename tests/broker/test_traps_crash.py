@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from streams.broker import LocalBroker
+from streams.kafka.admin import REACH_TIMEOUT_S
 from tests.support.deadline import eventually
 from tests.support.joining import PATIENCE_S, Joining, ids
+from tests.support.services import JOINER, READ_MODEL, ROUTER, Service
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -44,6 +46,24 @@ def test_kill_at_each_step(joining: Joining, steps: tuple[str, ...]) -> None:
     joiner.start()
     joining.await_applied()
     joining.check(started, stopped)
+
+
+def test_without_a_broker_a_start_waits(prepared_cache: None, tmp_path: Path) -> None:
+    """Kafka may start at the same time, or restart: nobody ends for that."""
+    with LocalBroker(tmp_path / "kafka") as broker:
+        joining = Joining(broker.bootstrap_servers, "trap", tmp_path)
+        broker.kill()
+        services = [
+            Service(role, joining.settings, tmp_path) for role in (JOINER, READ_MODEL, ROUTER)
+        ]
+        for one in services:
+            one.start()
+        # Longer than one question takes that nobody answers.
+        assert [one.wait(REACH_TIMEOUT_S) for one in services] == [None] * 3
+        broker.start()
+        eventually(lambda: all(one.is_ready for one in services), PATIENCE_S)
+        assert [one.end() for one in services] == [0, 0, 0]
+        joining.close()
 
 
 def test_without_a_broker_it_ends_when_told_to(prepared_cache: None, tmp_path: Path) -> None:
