@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 from confluent_kafka import Message
+from msgspec import Struct
 
 from streams.cli import options
 from streams.cli.console import out, say
@@ -12,8 +13,7 @@ from streams.cli.exits import ExitCode
 from streams.cli.settings import load_settings
 from streams.durations import format_instant
 from streams.kafka.tail import follow
-from streams.sdk.cancelled_run import read_cancelled
-from topology.codec import CodecError
+from topology import codec
 from topology.topics import CANCELLED
 
 app = typer.Typer(help="Watch cancelled runs.", no_args_is_help=True)
@@ -61,13 +61,25 @@ def tail(
         raise typer.Exit(ExitCode.FAILED)
 
 
+class _Data(Struct):
+    run_id: str
+    function_id: str
+    cause: dict[str, Any]
+
+
+class _Shown(Struct):
+    """What is shown of an event."""
+
+    data: _Data
+
+
 def _event(message: Message) -> dict[str, Any] | None:
     """The event of a record; None, and a word about it, if somebody else has written there."""
     value = message.value()
     data = value if isinstance(value, bytes) else b""
     try:
-        read_cancelled(data)
-    except CodecError as error:
+        codec.decode_json(data, _Shown)
+    except codec.CodecError as error:
         place = f"{message.topic()}/{message.partition()}@{message.offset()}"
         say(f"skipped {place}: {error}")
         return None

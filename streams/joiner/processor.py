@@ -132,6 +132,7 @@ class PartitionProcessor:
         self._figures = figures
         self._predecessor = predecessor
         self._stopping = threading.Event()
+        self._upkeep = Upkeep(self._view, parts.topic_ids, parts.turn, parts.clock)
         self.thread = threading.Thread(
             target=self._run, name=f"partition-{partition.number}", daemon=True
         )
@@ -259,11 +260,11 @@ class PartitionProcessor:
         """Steps 4 to 6, again and again; `check` raises if the input has ended."""
         inputs: list[Input] = []
         intake = self._intake(applied)
-        upkeep = self._upkeep(transactions)
-        applied = upkeep.end_misdated(store, applied)
+        commit = partial(self._commit, transactions)
+        applied = self._upkeep.end_misdated(store, applied, commit)
         while not self._stopping.is_set():
             check()
-            applied = upkeep.forget_sources(store, applied)
+            applied = self._upkeep.forget_sources(store, applied, commit)
             due = store.due(applied.watermark, limits.TIMERS_PER_TRANSACTION)
             work = store.work()
             idle = not (inputs or due or work)
@@ -275,7 +276,7 @@ class PartitionProcessor:
                 view, reached = self._decide(intake, store, applied, inputs, due, work)
             next_applied = self._next(applied, view, inputs, reached, intake.marked)
             try:
-                applied = self._commit(transactions, store, view, next_applied)
+                applied = commit(store, view, next_applied)
             except AbortedError as error:
                 log.warning("Transaction aborted: decided again", **self._where(), error=str(error))
                 self._figures.aborted()
@@ -288,11 +289,6 @@ class PartitionProcessor:
     def _intake(self, applied: AppliedRow) -> Intake:
         names = self._parts.topics["commands"], self._parts.topics["forwards"]
         return Intake(names, Places(self._partition.number, self._parts.skipped), applied)
-
-    def _upkeep(self, transactions: Transactions) -> Upkeep:
-        commit = partial(self._commit, transactions)
-        parts = self._parts
-        return Upkeep(self._view, commit, parts.topic_ids, parts.turn, parts.clock)
 
     def _take(self, intake: Intake, most: int, timeout_s: float) -> list[Input]:
         commands, forwards = self.inbox.take(most, timeout_s)

@@ -28,26 +28,24 @@ log = logs.get(__name__)
 
 
 class Upkeep:
-    """The upkeep of one life of a partition."""
+    """The upkeep of one partition; its methods are called with the store and `commit` of a life."""
 
     def __init__(
         self,
         new_view: NewView,
-        commit: Commit,
         topic_ids: Callable[[], frozenset[bytes]],
         turn: threading.Lock,
         clock: Clock,
     ) -> None:
         """`topic_ids` asks the cluster for the ids of its topics; computes in its `turn`."""
         self._new_view = new_view
-        self._commit = commit
         self._topic_ids = topic_ids
         self._turn = turn
         self._clock = clock
         self._looked_at = 0
         self._missing: frozenset[bytes] = frozenset()
 
-    def end_misdated(self, store: Store, applied: AppliedRow) -> AppliedRow:
+    def end_misdated(self, store: Store, applied: AppliedRow, commit: Commit) -> AppliedRow:
         """End what an earlier release took from a wrong clock (S38); the new applied row."""
         if not applied.watermark:
             return applied  # nobody knows the time yet
@@ -58,10 +56,10 @@ class Upkeep:
             with self._turn:
                 _end_misdated(view, left)
             pending = applied.pending + view.pending
-            applied = self._commit(store, view, replace(applied, pending=pending))
+            applied = commit(store, view, replace(applied, pending=pending))
         return applied
 
-    def forget_sources(self, store: Store, applied: AppliedRow) -> AppliedRow:
+    def forget_sources(self, store: Store, applied: AppliedRow, commit: Commit) -> AppliedRow:
         """Remove the rows of sources that no router can read again; the new applied row.
 
         Once an hour: two looks must have missed their topics, since one answer may be incomplete.
@@ -79,7 +77,7 @@ class Upkeep:
             for key, topic_id in rows.items():
                 if topic_id in missed & self._missing:
                     view.put(key, None)
-            return self._commit(store, view, applied) if view.changed else applied
+            return commit(store, view, applied) if view.changed else applied
         except (UnreachableError, KafkaRefusedError, AbortedError) as error:
             log.info("Old sources stay for another hour", error=str(error))
             return applied

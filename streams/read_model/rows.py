@@ -85,7 +85,7 @@ class _Progress(Struct):
     replayed: _Count = 0
     already_ended: _Count = 0
     failed: _Count = 0
-    sample: list[_Id] = []
+    sample: list[str] = []
     error: str | None = None
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from streams.joiner.decide.transaction import UndecidableError
+from streams.errors import UnreadableError
 from tests.support.driver import Driver
 from topology import codec, limits
 from topology.records import CommandBatch, Entry, Listen
@@ -139,7 +139,7 @@ def test_a_batch_of_an_unknown_version_stops_its_partition(driver: Driver) -> No
     batch = bytearray(codec.COMMANDS.encode(CommandBatch()))
     batch[0] += 1
 
-    with pytest.raises(codec.UnknownVersionError, match="upgrade every joiner"):
+    with pytest.raises(UnreadableError, match=r"commands/0@0 .*upgrade every joiner"):
         driver.send_batch(bytes(batch), 0)
 
     assert driver.partitions[0].applied.commands == -1
@@ -170,7 +170,7 @@ def test_an_entry_that_fails_outside_its_commands_stops_the_partition(driver: Dr
     """A batch without the topic of its entry is never decided, and never skipped either."""
     entry = Entry(0, 0, 0, driver.now, b"", (Listen(bytes(16), ()),))
 
-    with pytest.raises(UndecidableError):
+    with pytest.raises(UnreadableError, match=r"commands/0@0 .*SKIP_RECORDS"):
         driver.send_batch(codec.COMMANDS.encode(CommandBatch(entries=(entry,))), 0)
 
     assert driver.partitions[0].applied.commands == -1
