@@ -32,8 +32,8 @@ example: setup ## Run the report app with all that it needs until Ctrl-C (PORT=8
 	@$(PY) -m examples.report_app --port $(call from_command_line,PORT,8500)
 
 .PHONY: test
-test: setup ## Run every test, four files at a time (each side starts a local Kafka)
-	@$(PY) -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+test: setup ## Run all tests but those of pages, four files at a time (each side starts a local Kafka)
+	@$(PY) -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder --ignore tests/e2e
 
 .PHONY: test-e2e
 test-e2e: setup ## Run the tests that use the report app in a real Chromium

@@ -13,13 +13,16 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
     ResourceType,
 )
 
-from streams.errors import RecordRefusedError
+from streams.errors import AbortedError, RecordRefusedError
+from streams.kafka import clients
 from streams.kafka.admin import admin_client
 from streams.kafka.tail import read_all
 from streams.kafka.topics import create_topics
+from streams.kafka.transactional import TransactionalProducer, producer_config
 from streams.sdk.worker.journal import Journal, Outgoing
 from streams.settings import Settings, load
 from tests.support.broker import unique_name
+from tests.support.deadline import eventually
 from tests.support.worker import Backend, Shop
 from topology import limits
 from topology.topics import RUN_UPDATES, STEPS, TopicSpec
@@ -30,12 +33,26 @@ SMALL = 20_000
 
 
 def limit(settings: Settings, spec: TopicSpec, size: int) -> None:
-    """Let a topic take smaller records."""
+    """Let a topic take smaller records; brokers heed it a little later."""
     name = "max.message.bytes"
     entry = ConfigEntry(name, str(size), incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, settings.topic(spec), incremental_configs=[entry])
     admin = admin_client(settings)
     admin.incremental_alter_configs([resource])[resource].result(TIMEOUT_S)
+    config = clients.librdkafka(settings) | producer_config(unique_name("probe"))
+    probe = TransactionalProducer(config, "probe")
+    probe.begin_life()
+    eventually(lambda: refuses(probe, settings.topic(spec), size))
+    probe.close()
+
+
+def refuses(probe: TransactionalProducer, topic: str, size: int) -> bool:
+    """Whether a topic refuses a record that is larger; it is never committed."""
+    try:
+        probe.rehearse(topic, os.urandom(2 * size))
+    except AbortedError:
+        return True
+    return False
 
 
 @pytest.fixture
