@@ -11,6 +11,7 @@ from streams import logs
 from streams.clock import Clock
 from streams.errors import AbortedError, KafkaRefusedError, UnreachableError
 from streams.joiner.decide import timers
+from streams.joiner.decide.poison import PoisonError, deciding_on
 from streams.joiner.decide.sources import outlived
 from streams.joiner.decide.transaction import finish
 from streams.joiner.decide.view import View
@@ -52,9 +53,15 @@ class Upkeep:
         ahead = tables.timers_until(applied.watermark + limits.MISDATED_MS)
         left = [key for key, _ in islice(store.scan(ahead, tables.TIMERS), _MISDATED_AT_ONCE)]
         while left:
-            view = self._new_view(store, applied)
-            with self._turn:
-                _end_misdated(view, left)
+            view, rest = self._new_view(store, applied), list(left)
+            try:
+                with self._turn:
+                    _end_misdated(view, rest)
+            except PoisonError as error:
+                log.exception("A misdated row stays", row=error.key.hex())
+                left.remove(error.key)
+                continue
+            left = rest
             pending = applied.pending + view.pending
             applied = commit(store, view, replace(applied, pending=pending))
         return applied
@@ -89,5 +96,6 @@ def _end_misdated(view: View, left: list[bytes]) -> None:
     while left and not view.is_full():
         timer = left.pop()
         view.derive(timer, None)
-        timers.end_misdated(view, timer[tables.TIMER_ROW])
+        with deciding_on(timer):
+            timers.end_misdated(view, timer[tables.TIMER_ROW])
     finish(view)

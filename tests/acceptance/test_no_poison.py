@@ -190,6 +190,26 @@ def test_what_an_earlier_release_took_from_a_wrong_clock_ends(driver: Driver) ->
     assert goes_on(driver)
 
 
+def test_a_misdated_run_that_can_not_be_ended_stops_nothing(driver: Driver) -> None:
+    """It stays as it is; others that were dated so end, and the partition starts."""
+    now = driver.now
+    bad, good = (driver.event("report/requested", at=now + YEARS_MS, reportId=x) for x in "bg")
+    driver.clock.now = now
+    key = tables.event_row_key(keys.run_id_bytes(driver.run(bad)["run_id"]))
+    row = codec.EVENT_ROWS.decode(dict(driver.rows(Space.EVENT))[key])
+    put(driver, key, codec.EVENT_ROWS.encode(replace(row, replay_id=b"short", replay_of=b"")))
+    driver.restart()
+
+    driver.advance("1s")
+    driver.restart()
+
+    assert (driver.history(bad), driver.history(good)[:2]) == (
+        ["scheduled"],
+        ["scheduled", "expired"],
+    )
+    assert goes_on(driver)
+
+
 @pytest.mark.parametrize("value", [b"\xff", b"", b"\x02\xff", b"\x01\x91"])
 @pytest.mark.parametrize("topic", ["commands", "forwards"])
 def test_a_foreign_record_stops_its_partition_with_its_place(topic: str, value: bytes) -> None:
