@@ -4,7 +4,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from topology import limits, records, tables
+from topology import held_rows, limits, records, tables
 from topology.tables import Space
 
 T = TypeVar("T")
@@ -15,6 +15,10 @@ UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 class CodecError(ValueError):
     """Bytes that are not a record of the expected kind."""
+
+
+class UnknownLevelError(Exception):
+    """A function of a level that this release doesn't know: its reader must stop (S38)."""
 
 
 class UnknownVersionError(CodecError):
@@ -58,18 +62,18 @@ class Codec(Generic[T]):
             raise CodecError(f"not a {self._kind}: {error}") from error
 
 
-COMMANDS: Final = Codec(records.CommandBatch, 2)
-FORWARDS: Final = Codec(tuple[records.Forward, ...], 1)
-EVENT_ROWS: Final = Codec(tables.EventRow, 2)
+COMMANDS: Final = Codec(records.CommandBatch, 3)
+FORWARDS: Final = Codec(tuple[records.Forward, ...], 2)
+EVENT_ROWS: Final = Codec(tables.EventRow, 3)
 RUN_ROWS: Final = Codec(tables.RunRow, 2)
 SOURCE_ROWS: Final = Codec(tables.SourceRow, 1)
 APPLIED_ROWS: Final = Codec(tables.AppliedRow, 2)
 LISTENER_ROWS: Final = Codec(tables.ListenerRow, 1)
-HELD_ROWS: Final[Codec[tables.HeldRow]] = Codec(tables.HeldRow, 1)  # type: ignore[arg-type]  # a union of types
+HELD_ROWS: Final[Codec[held_rows.HeldRow]] = Codec(held_rows.HeldRow, 2)  # type: ignore[arg-type]  # a union of types
 # Only the newest version is read: a disk of another format is wiped, and restored.
 CHECKPOINTS: Final = Codec(tables.Checkpoint, tables.CHECKPOINT_FORMAT, tables.CHECKPOINT_FORMAT)
-FAN_OUT_ROWS: Final = Codec(tables.FanOutRow, 1)
-WORK_ROWS: Final[Codec[tables.WorkRow]] = Codec(tables.WorkRow, 1)  # type: ignore[arg-type]  # a union of types
+FAN_OUT_ROWS: Final = Codec(tables.FanOutRow, 2)
+WORK_ROWS: Final[Codec[tables.WorkRow]] = Codec(tables.WorkRow, 2)  # type: ignore[arg-type]  # a union of types
 REQUEST_ROWS: Final = Codec(tables.RequestRow, 2)
 
 # What each space of the changelog holds; rows of the others are no JSON of ours, or just there.
@@ -119,6 +123,7 @@ def decode_function(data: bytes) -> records.Function:
 
     Raises:
         CodecError: the bytes are not such a function.
+        UnknownLevelError: a later release has written it.
     """
     if len(data) > limits.FUNCTION_BYTES:
         raise CodecError(f"{len(data)} bytes: a function has at most {limits.FUNCTION_BYTES}")
@@ -128,6 +133,11 @@ def decode_function(data: bytes) -> records.Function:
         raise CodecError(f"not a function: {error}") from error
     if len(function.slug) > limits.SLUG_CHARS:
         raise CodecError(f"a slug of {len(function.slug)} characters: {limits.SLUG_CHARS} at most")
+    if function.semantics > records.SEMANTICS:
+        raise UnknownLevelError(
+            f"the function {function.slug} has level {function.semantics} (semantics), and this "
+            f"release knows {records.SEMANTICS} at most: upgrade this process"
+        )
     return function
 
 

@@ -15,3 +15,5 @@ Name: TypeAlias = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z", max_length=limits.SLUG_CHARS)
 ]
 EventName: TypeAlias = Annotated[str, Meta(min_length=1, max_length=limits.EVENT_NAME_CHARS)]
+# What a version of a function means by its rules: more are no level, but damage.
+Level: TypeAlias = Annotated[int, Meta(ge=1, le=255)]

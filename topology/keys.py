@@ -52,22 +52,46 @@ def function_digest(function: str) -> bytes:
 
 
 def event_key(function: str, event_id: str) -> bytes:
-    """The key under which a function's runs of one event id are listed (rule S3)."""
+    """The key under which a function's runs of one event id are listed, at any level."""
     seed = _event_seed(function).copy()
     seed.update(event_id.encode())
     return seed.digest()
 
 
-def run_id(received_ms: int, home_key: bytes, event_key: bytes, replay_id: bytes = b"") -> bytes:
+def event_identity(source: str, name: str, event_id: str) -> bytes:
+    """16 bytes that stand for an event at level 2 (rules S3 and S10); no `source` is an empty one.
+
+    Repeats of an event have one identity, and no other event has it.
+    """
+    return blake2b(_framed("identity", source, name, event_id), digest_size=DIGEST_BYTES).digest()
+
+
+def place_identity(topic_id: bytes, partition: int, offset: int) -> bytes:
+    """The identity of an event whose id is made up from its place: it is never a repeat."""
+    place = b"place" + topic_id + partition.to_bytes(4, "big") + offset.to_bytes(8, "big")
+    return blake2b(place, digest_size=DIGEST_BYTES).digest()
+
+
+def run_id(
+    received_ms: int,
+    home_key: bytes,
+    event_key: bytes,
+    replay_id: bytes = b"",
+    identity: bytes = b"",
+) -> bytes:
     """The 16 bytes of a run's ULID (rule S2).
 
     48 bits are the received time (ms), 16 bits come from the home key and decide the partition,
-    64 bits come from function, event id and replay. `replay_id` names the replay's request and the
-    run that is replayed.
+    64 bits come from function, event and replay. `replay_id` names the replay's request and the
+    run that is replayed. At level 1 (no `identity`) the event's id stands for the event, from level
+    2 on its identity and the home key, since both may differ where the id and the time don't.
     """
-    unique = event_key[:8]
-    if replay_id:
+    if identity:
+        unique = blake2b(event_key + home_key + identity + replay_id, digest_size=8).digest()
+    elif replay_id:
         unique = blake2b(event_key + replay_id, digest_size=8).digest()
+    else:
+        unique = event_key[:8]
     return received_ms.to_bytes(6, "big") + home_key[:2] + unique
 
 

@@ -29,6 +29,8 @@ RETENTION_MS: Final = 7 * DAY_MS
 LONGEST_MS: Final = 366 * DAY_MS
 # Within this time an event id registers one run, so ended runs are kept for at least as long.
 DEDUPE_MS: Final = DAY_MS
+# The longest `dedupe` of a cancel rule (S36).
+DEDUPE_CANCELS_MS: Final = 7 * DAY_MS
 # For longer than this no input keeps its records, unless its users make it so.
 INPUT_KEPT_MS: Final = PENDING_FOR_MS
 # A record whose producer gave it a time further ahead than this is refused: it would wait so long.

@@ -6,20 +6,21 @@ in ms. Ids of runs and requests are 16 bytes in internal records (`topology.keys
 characters in JSON.
 """
 
-from collections.abc import Callable, Mapping
-from operator import attrgetter
-from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from topology import limits
-from topology.fields import Duration, EventName, Name, Time
+from topology.fields import Duration, EventName, Level, Name, Time
 
 Json: TypeAlias = Any
 
 
 # The class of dead letters of events for which a function's expression takes too much (S37).
 EVALUATION_BUDGET: Final = "evaluation_budget"
+# The newest level: what a version of a function means by its rules. From level 2 on an event is
+# known by its identity (S3, S10), where level 1 takes its id alone.
+SEMANTICS: Final = 2
 
 
 class Trigger(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -33,7 +34,8 @@ class CancelRule(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Which events cancel a run: exactly one of `match`, `if_` and `all_runs` is set.
 
     A cancel event doesn't match later than `timeout_ms` after the run's received time, or later
-    than the time `timeout_at` (S13).
+    than the time `timeout_at` (S13). A repeat of it within `dedupe_ms` of the first cancels only
+    what the first could (S36).
     """
 
     event: EventName
@@ -43,6 +45,7 @@ class CancelRule(Struct, frozen=True, kw_only=True, omit_defaults=True):
     timeout_ms: Duration | None = None
     timeout_at: Time | None = None
     early_cancel_ms: Duration = 0
+    dedupe_ms: Duration = 0
 
     @property
     def expression(self) -> str | None:
@@ -51,7 +54,10 @@ class CancelRule(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Function(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A named unit of work: one record of the topic `functions`."""
+    """A named unit of work: one record of the topic `functions`.
+
+    `semantics` is its level; a release refuses levels that it doesn't know.
+    """
 
     v: int = 1
     app: Name
@@ -63,6 +69,7 @@ class Function(Struct, frozen=True, kw_only=True, omit_defaults=True):
     lease_ms: Duration | None = None
     pending_for_ms: Duration = limits.PENDING_FOR_MS
     retention_ms: Duration = limits.RETENTION_MS
+    semantics: Level = 1
 
     @property
     def slug(self) -> str:
@@ -97,12 +104,14 @@ class Match(Struct, array_like=True, frozen=True):
     """The entry's event may cancel runs that wait under `key`.
 
     The event is held for late runs until the watermark has passed its received time + `hold_ms`.
-    `everywhere`: runs may wait under the key in every partition.
+    `everywhere`: runs may wait under the key in every partition. `dedupes` are the different
+    `dedupe` times (ms) of the rules behind the key (S36).
     """
 
     key: bytes
     hold_ms: int = 0
     everywhere: bool = False
+    dedupes: tuple[int, ...] = ()
 
 
 class Register(Struct, array_like=True, frozen=True, tag="register"):
@@ -240,7 +249,8 @@ class Entry(Struct, array_like=True, frozen=True):
     """All commands that one input record has for one partition; applied as a whole, and once.
 
     `topic` is an index into the batch's topics, `received` is the record's received time, `event`
-    is the event's normalised JSON (empty if no command needs it).
+    is the event's normalised JSON (empty if no command needs it), `identity` is the event's (empty
+    from an older router).
     """
 
     topic: int
@@ -249,6 +259,7 @@ class Entry(Struct, array_like=True, frozen=True):
     received: int
     event: bytes
     commands: tuple[Command, ...]
+    identity: bytes = b""
 
 
 class CommandBatch(Struct, array_like=True, frozen=True):
@@ -272,12 +283,21 @@ class Position(Struct, array_like=True, frozen=True):
     offset: int
 
 
+class FirstOccurrence(Struct, array_like=True, frozen=True):
+    """The first occurrence of a cancel event, for rules with a `dedupe` of so many ms (S36)."""
+
+    dedupe_ms: int
+    received: int
+    position: Position
+
+
 class CancelEvent(Struct, array_like=True, frozen=True):
     """A cancel event on its way to the runs that it may cancel.
 
     `received` and `position` order it against runs (S9); for a repeat they are those of the first
     occurrence (S10). `at` is the event's own position. `triggers`: the event also starts a run of
-    the same function, so positions decide where received times are equal.
+    the same function, so positions decide where received times are equal. `identity` is the event's
+    (empty from an older release). `firsts` are set where it is a repeat for rules with `dedupe`.
     """
 
     received: int
@@ -285,6 +305,8 @@ class CancelEvent(Struct, array_like=True, frozen=True):
     event: bytes
     at: Position
     triggers: bool = False
+    identity: bytes = b""
+    firsts: tuple[FirstOccurrence, ...] = ()
 
 
 class ForwardedMatch(Struct, array_like=True, frozen=True, tag="match"):
@@ -345,117 +367,18 @@ class RunUpdate(Struct, frozen=True, kw_only=True):
     v: int = 1
 
 
-class RequestRecord(Struct, frozen=True, kw_only=True):
-    """A record of the topic `requests` (design 2.4); the key is the id of what it addresses."""
-
-    request_id: str
-    type: str
-    requested_by: str
-    body: Raw
-    reason: str | None = None
-    at: Time | None = None
-    v: int = 1
-
-
-class CancelRunsBody(Struct, frozen=True, kw_only=True):
-    """The body of `cancel_runs`; both times are exclusive."""
-
-    app_id: str
-    function_id: str
-    started_before: int
-    started_after: int | None = None
-    if_: str | None = field(default=None, name="if")
-    name: str | None = None
-    dry_run: bool = False
-
-    @property
-    def slug(self) -> str:
-        """The function's slug."""
-        return f"{self.app_id}-{self.function_id}"
-
-
-class StopCancellationBody(Struct, frozen=True, kw_only=True):
-    """The body of `stop_cancellation`."""
-
-    cancellation_id: str
-
-
-class CancelRunBody(Struct, frozen=True, kw_only=True):
-    """The body of `cancel_run`."""
-
-    run_id: str
-
-
-class PauseBody(Struct, frozen=True, kw_only=True):
-    """The body of `pause`; `function_id` is the slug, `after` in ms."""
-
-    function_id: str
-    running: Literal["now", "later", "never"] = "later"
-    after: int = limits.PAUSE_AFTER_MS
-
-
-class ResumeBody(Struct, frozen=True, kw_only=True):
-    """The body of `resume`; `function_id` is the slug."""
-
-    function_id: str
-
-
-class ReplayBody(Struct, frozen=True, kw_only=True):
-    """The body of `replay`; `function_id` is the slug, both times are exclusive, `spread` in ms.
-
-    With a `cancellation_id`, only runs that this cancellation cancelled.
-    """
-
-    function_id: str
-    from_: int = field(name="from")
-    to: int
-    statuses: tuple[Literal["cancelled", "skipped", "failed"], ...]
-    cancellation_id: str | None = None
-    spread: int = 0
-    name: str | None = None
-    dry_run: bool = False
-
-
-class RequestType(NamedTuple):
-    """One type of request: the class of its record's body, and of the command that it becomes.
-
-    `slug` takes the function's slug from the body; it is None if the request is about no function.
-    """
-
-    body: type[Struct]
-    command: type[Asked]
-    slug: Callable[[Any], str] | None = None
-
-
-CANCEL_RUNS: Final = "cancel_runs"
-PAUSE: Final = "pause"
-RESUME: Final = "resume"
-REPLAY: Final = "replay"
-
-REQUEST_TYPES: Final[Mapping[str, RequestType]] = {
-    CANCEL_RUNS: RequestType(CancelRunsBody, CancelRuns, attrgetter("slug")),
-    "stop_cancellation": RequestType(StopCancellationBody, StopCancellation),
-    "cancel_run": RequestType(CancelRunBody, CancelRun),
-    PAUSE: RequestType(PauseBody, Pause, attrgetter("function_id")),
-    RESUME: RequestType(ResumeBody, Resume, attrgetter("function_id")),
-    REPLAY: RequestType(ReplayBody, Replay, attrgetter("function_id")),
-}
-# The names of the types, by the classes of their bodies and of their commands.
-REQUEST_NAMES: Final[Mapping[type[Struct], str]] = {
-    kind: name
-    for name, request in REQUEST_TYPES.items()
-    for kind in (request.body, request.command)
-}
-
-
 class Replayed(Struct, frozen=True, kw_only=True):
-    """A record of the topic `replayed`: the event of a run that is to run once more."""
+    """A record of the topic `replayed`: the event of a run that is to run once more.
+
+    `identity` is the event's in hex digits; empty where the run was registered at level 1.
+    """
 
     function_id: str
     event: Raw
     replay_of: str
     replay_id: str
     dispatch_at: Time = 0
+    identity: str = ""
     v: int = 1
 
 

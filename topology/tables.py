@@ -7,14 +7,12 @@ when restoring. A listener is a fact only where the run's home is another partit
 
 from collections.abc import Iterable
 from enum import Enum
-from hashlib import blake2b
 from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-from topology import limits
 from topology.keys import RUN_ID_BYTES, TIME_END_MS, function_digest, received_ms
-from topology.records import CancelEvent, Listener, LongRequest, Match, Position, Update
+from topology.records import CancelEvent, Listener, LongRequest, Match, Position
 from topology.statuses import UNFINISHED, Status
 
 
@@ -34,13 +32,14 @@ class Space(bytes, Enum):
     HELD_UNLISTEN = b"u"  # run id
     HELD_UPDATE = b"p"  # event key (or, during its meeting, run id), until, position
     REFUSED_CANCEL = b"c"  # digest of function and position, until
+    FIRST_CANCEL = b"o"  # digest of match key, identity and dedupe time, until
     MEETING = b"n"  # run id
     DELIVERY = b"d"  # match key, run id, rule
     POSTPONED = b"x"  # match key, position, target
     FAN_OUT = b"w"  # match key, received, position
     REQUEST = b"q"  # request id
     TIMER = b"t"  # due, key of the row that it concerns
-    BY_EVENT = b"i"  # event key, home key; the value is run ids, one after the other
+    BY_EVENT = b"i"  # event key, which event and home key; the value is run ids
     BY_FUNCTION = b"g"  # digest of the function, run id; the value is a letter for the status
     RUNS_OF_VERSION = b"v"  # slug, NUL, version; the value is how many runs there are of it
 
@@ -56,6 +55,7 @@ HELD_SPACES: Final = frozenset(
         Space.HELD_UNLISTEN[0],
         Space.HELD_UPDATE[0],
         Space.REFUSED_CANCEL[0],
+        Space.FIRST_CANCEL[0],
     }
 )
 # Long work, of which each transaction does a slice; requests that scan runs are long work, too.
@@ -90,13 +90,13 @@ LISTENER_RULE: Final = 33
 LISTED_RUN: Final = slice(17, 33)  # of a run in its function's list
 FAN_OUT_MATCH_KEY: Final = slice(1, 17)
 SOURCE_TOPIC: Final = slice(1, 17)  # the topic id in a source's key
+RUN_WITHOUT_TIME: Final = slice(6, 16)  # of a run's id
 RUN_OF_ROW: Final = slice(1, 17)  # of an event's row, a run's and a meeting's
 HELD_UNDER: Final = slice(1, 17)  # what a held row is held under
 DELIVERY_MATCH_KEY: Final = slice(1, 17)
 DELIVERY_RUN: Final = slice(17, 33)
 DELIVERY_RULE: Final = 33
 TIMER_ROW: Final = slice(9, None)  # the key of the row that a timer concerns
-_UNTIL: Final = slice(17, 25)  # of a held cancel, a held update and a refused cancel
 
 _BYTES: Final = tuple(bytes([number]) for number in range(256))
 
@@ -153,7 +153,7 @@ class EventRow(Struct, array_like=True, frozen=True):
     """What never changes of a run: its trigger event and what it was registered with.
 
     The `listeners` are in the run's home, the `remote` ones in other partitions. `due` (ms) is when
-    the run's timer fires while the run has no `RunRow`.
+    the run's timer fires while the run has no `RunRow`. `identity`: the event's; empty at level 1.
     """
 
     slug: str
@@ -168,6 +168,7 @@ class EventRow(Struct, array_like=True, frozen=True):
     dispatch_at: int = 0
     replay_of: bytes = b""
     replay_id: bytes = b""
+    identity: bytes = b""
 
 
 class RunRow(Struct, array_like=True, frozen=True):
@@ -201,36 +202,6 @@ class ListenerRow(Struct, array_like=True, frozen=True):
     """A listener whose run has another home; `until` (ms) is the listener's, 0 for no end."""
 
     until: int = 0
-
-
-class HeldCancel(Struct, array_like=True, frozen=True, tag="cancel"):
-    """A cancel event that waits for late runs until `hold_ms` after its received time."""
-
-    cancel: CancelEvent
-    hold_ms: int
-
-
-class HeldMatch(Struct, array_like=True, frozen=True, tag="match"):
-    """A cancel event that found listeners of a run, of these rules, before the run registered."""
-
-    cancel: CancelEvent
-    rules: tuple[int, ...]
-
-
-class HeldUnlisten(Struct, array_like=True, frozen=True, tag="unlisten"):
-    """A run that ended or was refused: listeners of it that come later are ignored."""
-
-    keys: tuple[bytes, ...]
-
-
-class HeldUpdate(Struct, array_like=True, frozen=True, tag="update"):
-    """A worker's update of an event whose run isn't registered yet, `received` at a time (ms)."""
-
-    received: int
-    update: Update
-
-
-HeldRow: TypeAlias = HeldCancel | HeldMatch | HeldUnlisten | HeldUpdate
 
 
 class FanOutRow(Struct, array_like=True, frozen=True):
@@ -355,19 +326,14 @@ def by_event_prefix(event_key: bytes) -> bytes:
     return b"i" + event_key
 
 
-def occurrences_key(event_key: bytes, home_key: bytes) -> bytes:
-    """The key of the list of an event's runs of one home key."""
-    return b"i" + event_key + home_key
+def occurrences_key(event_key: bytes, which: bytes) -> bytes:
+    """The key of a list of runs of an event id: those of one event and home key."""
+    return b"i" + event_key + which
 
 
 def listener_key(match_key: bytes, run_id: bytes, rule: int) -> bytes:
     """The key of a listener."""
     return b"l" + match_key + run_id + _BYTES[rule]
-
-
-def held_cancel_key(match_key: bytes, until: int, cancel: CancelEvent) -> bytes:
-    """The key of a cancel event that is held until the watermark has passed `until` (ms)."""
-    return b"h" + match_key + until.to_bytes(8, "big") + position_key(cancel.at)
 
 
 def fan_out_key(match_key: bytes, cancel: CancelEvent) -> bytes:
@@ -409,39 +375,6 @@ def by_function_from(slug: str, received: int) -> bytes:
 def by_function_key(slug: str, run_id: bytes) -> bytes:
     """The key of a run in its function's list, which is in the order of received times."""
     return b"g" + function_digest(slug) + run_id
-
-
-def held_match_key(run_id: bytes, cancel: CancelEvent) -> bytes:
-    """The key of a match that is held until its run is registered."""
-    return b"m" + run_id + position_key(cancel.at)
-
-
-def held_unlisten_key(run_id: bytes) -> bytes:
-    """The key of an unlisten that is held as long as the run's listeners may come."""
-    return b"u" + run_id
-
-
-def held_update_key(under: bytes, until: int, position: Position) -> bytes:
-    """The key of an update that is held until the watermark has passed `until` (ms).
-
-    It lies under its event's key, or the id of a run that has yet to meet other things first.
-    """
-    return b"p" + under + until.to_bytes(8, "big") + position_key(position)
-
-
-def refused_cancel_key(slug: str, cancel: CancelEvent) -> bytes:
-    """The key of the note, kept for a day, that a cancel event is a dead letter of a function."""
-    until = cancel.received + limits.DEDUPE_MS
-    digest = blake2b(function_digest(slug) + position_key(cancel.at), digest_size=16).digest()
-    return b"c" + digest + until.to_bytes(8, "big")
-
-
-def held_until(key: bytes) -> int:
-    """The time (ms) after which a held row is removed, once the watermark has passed it."""
-    if key[:1] in (b"h", b"p", b"c"):
-        return int.from_bytes(key[_UNTIL], "big")
-    assert key[:1] in (b"m", b"u"), "only held rows wait for the watermark"
-    return received_ms(key[1:])
 
 
 def oldest_meeting(work: Iterable[bytes]) -> int:

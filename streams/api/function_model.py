@@ -13,7 +13,7 @@ from streams.database.schema import REQUESTS
 from streams.functions.changes import Difference, RuleReport, rule_reports
 from streams.functions.definition import as_document
 from streams.functions.registry import Version
-from topology import codec, records
+from topology import codec, requests
 from topology.records import Function
 
 
@@ -34,6 +34,7 @@ class FunctionVersion(Answer):
 
     version: int
     valid_from: Time
+    semantics: int = Field(description="Its level: what a release means by its rules.")
     deleted: bool
     definition: dict[str, Json]
     rules: list[Rule]
@@ -102,11 +103,11 @@ class AppliedFunction(Answer):
 
 def find_pause(connection: Connection, slug: str) -> RowMapping | None:
     """The row of the request that paused a function; None where it isn't paused."""
-    kinds = REQUESTS.c.type.in_((records.PAUSE, records.RESUME))
+    kinds = REQUESTS.c.type.in_((requests.PAUSE, requests.RESUME))
     query = select(REQUESTS).where(REQUESTS.c.function_id == slug, kinds)
     newest = query.order_by(REQUESTS.c.received_at.desc(), REQUESTS.c.request_id.desc()).limit(1)
     row = connection.execute(newest).mappings().one_or_none()
-    return None if row is None or row["type"] == records.RESUME else row
+    return None if row is None or row["type"] == requests.RESUME else row
 
 
 def summary(version: Version, pause_row: RowMapping | None) -> dict[str, Any]:
@@ -128,6 +129,7 @@ def version_answer(version: Version) -> FunctionVersion:
     return FunctionVersion(
         version=version.compiled.version,
         valid_from=time_text(version.compiled.valid_from),
+        semantics=version.compiled.function.semantics,
         deleted=version.deleted,
         definition=as_document(version.compiled.function),
         rules=rules(version.compiled.function),
@@ -157,7 +159,7 @@ def applied(difference: Difference, *, dry_run: bool) -> AppliedFunction:
 
 def pause_answer(row: Row, progress: Progress) -> Pause:
     """A pause from its request and progress."""
-    body = codec.decode_json(row["body"].encode(), records.PauseBody)
+    body = codec.decode_json(row["body"].encode(), requests.PauseBody)
     later = Running(body.running) is Running.LATER
     return Pause(
         id=row["request_id"],

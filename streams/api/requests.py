@@ -14,7 +14,7 @@ from streams.api.problems import ProblemError
 from streams.api.progress import Progress, read_progress
 from streams.database.schema import REQUESTS
 from topology import codec
-from topology.records import CANCEL_RUNS, REPLAY
+from topology.requests import CANCEL_RUNS, REPLAY
 
 B = TypeVar("B", bound=msgspec.Struct)
 

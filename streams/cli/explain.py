@@ -1,9 +1,10 @@
 """`countermand explain`: what a run waits for, why it ended, and what an event would do to it."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import orjson
 import typer
@@ -11,13 +12,15 @@ import typer
 from streams.cli import options
 from streams.cli.client import ApiClient, Document, open_client, path_of
 from streams.cli.console import fields, json_out, out, say
+from streams.cli.repeats import asks_for_repeats, repeated
 from streams.cli.runs import UNFINISHED, RunId, why
 from streams.cli.settings import load_settings
 from streams.clock import now_ms
 from streams.durations import format_duration, format_instant, parse_instant
-from streams.errors import NotFoundError, RefusedError
+from streams.errors import NotFoundError, RefusedError, UnreachableError
 from streams.functions.compiled import CompiledFunction
 from streams.functions.explain import (
+    First,
     KeyValue,
     ListeningRule,
     Subject,
@@ -29,7 +32,8 @@ from streams.functions.explain import (
 from streams.functions.reader import RegistryReader
 from streams.kafka import clients
 from streams.router.inputs import read_plain
-from streams.router.record import Record, Rejection
+from streams.router.record import Event, Record, Rejection
+from topology import keys
 from topology.topics import FUNCTIONS
 
 _STDIN: Final = "-"
@@ -57,23 +61,26 @@ def explain(
     """
     now = now_ms()
     cancel = None if event is None else _read_event(event, now)
+    kafka = {"bootstrap_servers": bootstrap_servers, "topic_prefix": topic_prefix}
     with open_client(api_url, api_key) as client:
         run = client.get(path_of("runs", run_id))["data"]
-        kafka = {"bootstrap_servers": bootstrap_servers, "topic_prefix": topic_prefix}
         function = _version(client, run, kafka)
     subject = _subject(run)
     rules = listening(function, subject)
-    received = max(now, subject.received)  # clocks differ, but what is sent now comes later
-    verdicts = () if cancel is None else judge(function, subject, cancel, received)
+    verdicts: tuple[Verdict, ...] = ()
+    if cancel is not None:
+        received = max(now, subject.received)  # clocks differ, but what is sent now comes later
+        firsts = _firsts(function, run_id, cancel, received, kafka)
+        verdicts = judge(function, subject, cancel.document, received, firsts)
     if json:
         json_out(_as_json(run, function, rules, verdicts))
     else:
         _show(run, function, subject, rules)
         if cancel is not None:
-            _show_verdicts(cancel["name"], verdicts)
+            _show_verdicts(cancel.name, verdicts)
 
 
-def _read_event(file: str, now: int) -> dict[str, Any]:
+def _read_event(file: str, now: int) -> Event:
     """The event of a file, completed as a router does.
 
     Raises:
@@ -87,7 +94,25 @@ def _read_event(file: str, now: int) -> dict[str, Any]:
     found = read_plain(Record(file, 0, 0, now, value=value))
     if isinstance(found, Rejection):
         raise RefusedError(f"{file} is no event: {found.message}")
-    return found.document
+    return found
+
+
+def _firsts(
+    function: CompiledFunction,
+    run_id: str,
+    cancel: Event,
+    received: int,
+    kafka: dict[str, str | None],
+) -> Mapping[int, First]:
+    """What the event repeats, for rules with `dedupe`: joiners have noted it in Kafka."""
+    if cancel.id_of_place or not asks_for_repeats(function, cancel.document):
+        return {}
+    settings = load_settings(**kafka)
+    try:
+        return repeated(settings, function, keys.run_id_bytes(run_id), cancel, received)
+    except (UnreachableError, NotFoundError) as error:
+        say(f"whether {cancel.id} is a repeat (dedupe) isn't known: {error}")
+        return {}
 
 
 def _subject(run: Document) -> Subject:
@@ -106,7 +131,7 @@ def _version(client: ApiClient, run: Document, kafka: dict[str, str | None]) -> 
     found = client.find(path_of("functions", slug)) or {"versions": []}
     for version in found["versions"]:
         if version["version"] == number:
-            return compile_version(slug, number, version["definition"])
+            return compile_version(slug, number, version["definition"], version["semantics"])
 
     settings = load_settings(**kafka)
     with RegistryReader(

@@ -123,14 +123,21 @@ def _difference(newest: Version | None, function: Function) -> Difference:
             change = Change.UNCHANGED
         elif not newest.deleted:
             change = Change.CHANGED
-            before = dict(_leaves("", as_document(newest.compiled.function)))
-    after = dict(_leaves("", as_document(function)))
+            before = _shown(newest.compiled.function, function)
+    after = _shown(function, function if newest is None else newest.compiled.function)
     changed = [
         FieldChange(field, before.get(field), after.get(field))
         for field in dict.fromkeys((*before, *after))
         if change is not Change.UNCHANGED and before.get(field) != after.get(field)
     ]
     return Difference(function, change, tuple(changed), rule_reports(function))
+
+
+def _shown(function: Function, other: Function) -> dict[str, Json]:
+    """The fields of a function, and its level where that isn't the other's."""
+    differs = function.semantics != other.semantics
+    level = {"semantics": function.semantics} if differs else {}
+    return dict(_leaves("", as_document(function))) | level
 
 
 def _leaves(path: str, value: Json) -> Iterator[tuple[str, Json]]:

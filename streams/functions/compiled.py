@@ -7,7 +7,7 @@ version or the place of a rule, so routers and joiners compute equal keys.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from streams import matching
 from streams.errors import BudgetError, DefinitionError, EvaluationError, Problem
@@ -139,6 +139,7 @@ class CompiledFunction:
         definition: The record that command batches carry.
         rules: Its cancel rules, in their order.
         trigger_names: The names of the events that may trigger it.
+        knows_identity: Whether its level tells events by their identity, not by their ids alone.
     """
 
     __slots__ = (
@@ -146,6 +147,7 @@ class CompiledFunction:
         "_home_first",
         "definition",
         "function",
+        "knows_identity",
         "rules",
         "slug",
         "trigger_names",
@@ -158,6 +160,7 @@ class CompiledFunction:
         self.version = definition.version
         self.valid_from = valid_from
         self.function = function
+        self.knows_identity = function.semantics > 1
         self.definition = definition
         self.rules = tuple(
             CompiledRule(self.slug, index, rule) for index, rule in enumerate(function.cancel_on)
@@ -214,16 +217,27 @@ def compile_definition(definition: Definition, valid_from: int = 0) -> CompiledF
     return CompiledFunction(definition, function, valid_from)
 
 
+class Found(NamedTuple):
+    """How cancel events find runs by one kind of key, over all rules that share it.
+
+    `hold_ms` is how long a cancel is held, `dedupes` are the rules' different dedupe times (ms).
+    """
+
+    kind: KeyKind
+    hold_ms: int
+    dedupes: tuple[int, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class CancelMatcher:
     """What events of one name may cancel of a function, over all of its kept versions.
 
     Attributes:
-        kinds: The distinct ways to compute a key, each with how long (ms) a cancel is held.
+        kinds: The distinct ways to compute a key.
         scan: The match that asks every partition, if a version has a rule that must scan.
     """
 
-    kinds: tuple[tuple[KeyKind, int], ...]
+    kinds: tuple[Found, ...]
     scan: Match | None
 
     def matches(self, event: Event, meter: matching.Meter) -> tuple[Match, ...]:
@@ -233,10 +247,10 @@ class CancelMatcher:
             BudgetError: Match values so large take more than is left of the meter's total.
         """
         matches = [] if self.scan is None else [self.scan]
-        for kind, hold_ms in self.kinds:
+        for kind, hold_ms, dedupes in self.kinds:
             key = kind.cancel_key(event, meter)
             if key is not None:
-                matches.append(Match(key, hold_ms))
+                matches.append(Match(key, hold_ms, dedupes=dedupes))
         return tuple(matches)
 
 
@@ -270,15 +284,22 @@ def _key(keys: MatchKeys, values: matching.Values | None, meter: matching.Meter)
 
 
 def _matcher(rules: list[CompiledRule]) -> CancelMatcher:
-    kinds: dict[tuple[Path, ...], tuple[KeyKind, int]] = {}
+    kinds: dict[tuple[Path, ...], Found] = {}
     scan = None
     for rule in rules:
         if rule.scan_key is not None:
-            scan = Match(rule.scan_key, 0, everywhere=True)
+            dedupes = _dedupes(() if scan is None else scan.dedupes, rule)
+            scan = Match(rule.scan_key, 0, everywhere=True, dedupes=dedupes)
         for kind in rule.kinds:
-            _, hold_ms = kinds.get(kind.paths, (kind, 0))
-            kinds[kind.paths] = (kind, max(hold_ms, rule.early_cancel_ms))
+            found = kinds.get(kind.paths, Found(kind, 0, ()))
+            hold_ms = max(found.hold_ms, rule.early_cancel_ms)
+            kinds[kind.paths] = Found(kind, hold_ms, _dedupes(found.dedupes, rule))
     return CancelMatcher(tuple(kinds.values()), scan)
+
+
+def _dedupes(known: tuple[int, ...], rule: CompiledRule) -> tuple[int, ...]:
+    dedupe_ms = rule.rule.dedupe_ms
+    return known if not dedupe_ms or dedupe_ms in known else (*known, dedupe_ms)
 
 
 def _check_scope(index: int, rule: CancelRule) -> None:

@@ -12,7 +12,7 @@ from streams.functions import source as documents
 from streams.functions.compiled import TRIGGER_VARIABLES
 from streams.functions.fields import Fields, Problems
 from topology import codec, limits
-from topology.records import CancelRule, Function, Json, Trigger
+from topology.records import SEMANTICS, CancelRule, Function, Json, Trigger
 
 MOST_FUNCTIONS: Final = 10_000
 
@@ -27,7 +27,7 @@ _FUNCTION: Final = (
     "retention",
 )
 _TRIGGER: Final = ("event", "if")
-_RULE: Final = ("event", "match", "if", "all_runs", "timeout", "early_cancel")
+_RULE: Final = ("event", "match", "if", "all_runs", "timeout", "early_cancel", "dedupe")
 _TIMEOUTS: Final = ("start", "finish")
 _RULE_VARIABLES: Final = frozenset({"event", "async"})
 
@@ -160,6 +160,7 @@ def _function(item: documents.Item, path: FieldPath, problems: Problems) -> Func
         lease_ms=fields.duration("lease", limits.SECOND_MS),
         pending_for_ms=fields.duration("pending_for") or limits.PENDING_FOR_MS,
         retention_ms=fields.duration("retention") or limits.RETENTION_MS,
+        semantics=SEMANTICS,
     )
     _check_size(function, fields)
     return function if len(problems.noted) == before else None
@@ -195,6 +196,7 @@ def _rule(fields: Fields, triggers: frozenset[str]) -> CancelRule:
         timeout_ms=timeout_ms,
         timeout_at=timeout_at,
         early_cancel_ms=early_cancel_ms,
+        dedupe_ms=fields.duration("dedupe", most_ms=limits.DEDUPE_CANCELS_MS) or 0,
     )
 
 
@@ -254,6 +256,7 @@ def _rule_document(rule: CancelRule) -> dict[str, Json]:
         all_runs=rule.all_runs or None,
         timeout=timeout,
         early_cancel=format_duration(rule.early_cancel_ms) if rule.early_cancel_ms else None,
+        dedupe=format_duration(rule.dedupe_ms) if rule.dedupe_ms else None,
     )
 
 

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final
 
+import msgspec
 import orjson
 
 from streams import matching
-from streams.durations import format_instant
+from streams.durations import format_duration, format_instant
 from streams.errors import BudgetError, EvaluationError
 from streams.functions.changes import path_text
 from streams.functions.compiled import (
@@ -32,10 +34,21 @@ class Why(StrEnum):
     OTHER_NAME = "other_name"
     RUN_ENDED = "run_ended"
     OWN_EVENT = "own_event"
+    REPEAT = "repeat"
     TOO_LATE = "too_late"
     KEYS_DIFFER = "keys_differ"
     FALSE = "expression_false"
     NO_ANSWER = "expression_error"
+
+
+@dataclass(frozen=True, slots=True)
+class First:
+    """Where the first occurrence of a cancel event lies, and when it was received (ms)."""
+
+    received: int
+    topic: str
+    partition: int
+    offset: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +115,16 @@ class Verdict:
         return not self.reasons
 
 
-def compile_version(slug: str, version: int, definition: Mapping[str, Json]) -> CompiledFunction:
-    """Compile a definition as people write it.
+def compile_version(
+    slug: str, version: int, definition: Mapping[str, Json], semantics: int
+) -> CompiledFunction:
+    """Compile a definition as people write it, of a level.
 
     Raises:
         DefinitionError: It has every wrong field.
     """
-    body = codec.encode_function(read_function(definition))
-    return compile_definition(Definition(slug, version, body))
+    function = msgspec.structs.replace(read_function(definition), semantics=semantics)
+    return compile_definition(Definition(slug, version, codec.encode_function(function)))
 
 
 def listening(function: CompiledFunction, run: Subject) -> tuple[ListeningRule, ...]:
@@ -118,12 +133,29 @@ def listening(function: CompiledFunction, run: Subject) -> tuple[ListeningRule, 
 
 
 def judge(
-    function: CompiledFunction, run: Subject, cancel: Event, received: int
+    function: CompiledFunction,
+    run: Subject,
+    cancel: Event,
+    received: int,
+    firsts: Mapping[int, First] = MappingProxyType({}),
 ) -> tuple[Verdict, ...]:
-    """Give the verdict of each rule of a run on a cancel event received (ms) after the run."""
-    return tuple(
-        Verdict(rule.index, _reasons(rule, run, cancel, received)) for rule in function.rules
-    )
+    """Give the verdict of each rule of a run on a cancel event received (ms) after the run.
+
+    For rules with `dedupe`, by their index, `firsts` has the occurrence that the event repeats.
+    """
+    verdicts = []
+    own = _is_own_event(function, run.event, cancel)
+    for rule in function.rules:
+        if cancel["name"] != rule.event:
+            text = f"the event is {cancel['name']}, the rule is for {rule.event}"
+            reasons: tuple[Reason, ...] = (Reason(Why.OTHER_NAME, text),)
+        else:
+            reasons = _reasons(rule, run, cancel, received, firsts.get(rule.index))
+            if own:
+                text = "an event never cancels the run that it triggered"
+                reasons = (Reason(Why.OWN_EVENT, text), *reasons)
+        verdicts.append(Verdict(rule.index, reasons))
+    return tuple(verdicts)
 
 
 def _listening(rule: CompiledRule, run: Subject) -> ListeningRule:
@@ -160,20 +192,44 @@ def _value(path: Path, event: Event) -> Json:
     return None if values is None else values[0]
 
 
-def _reasons(rule: CompiledRule, run: Subject, cancel: Event, received: int) -> tuple[Reason, ...]:
-    if cancel["name"] != rule.event:
-        text = f"the event is {cancel['name']}, the rule is for {rule.event}"
-        return (Reason(Why.OTHER_NAME, text),)
+def _is_own_event(function: CompiledFunction, event: Event, cancel: Event) -> bool:
+    """Whether a cancel event is the one that triggered a run, as the function's level tells."""
+    if event["id"] != cancel["id"]:
+        return False
+    if not function.knows_identity:
+        return True
+    return bool(event["name"] == cancel["name"]) and _source(event) == _source(cancel)
+
+
+def _source(event: Event) -> Json:
+    attributes = event.get("cloudevent")
+    return attributes.get("source") if isinstance(attributes, dict) else None
+
+
+def _reasons(
+    rule: CompiledRule, run: Subject, cancel: Event, received: int, first: First | None
+) -> tuple[Reason, ...]:
+    """Give what stands against a match with an event of the rule's name."""
     reasons = []
     if run.ended:
         reasons.append(Reason(Why.RUN_ENDED, "the run has ended"))
-    if cancel["id"] == run.event["id"]:
-        reasons.append(Reason(Why.OWN_EVENT, "an event never cancels the run that it triggered"))
+    counted = received if first is None else first.received
     until = rule.until(run.received)
-    if until and received > until:
+    if until and counted > until:
         reasons.append(Reason(Why.TOO_LATE, f"the rule listened until {format_instant(until)}"))
+    if first is not None and run.received > counted + rule.early_cancel_ms:
+        reasons.append(Reason(Why.REPEAT, _repeat(rule, cancel, first)))
     against = _against(rule, run.event, cancel)
     return (*reasons, against) if against is not None else tuple(reasons)
+
+
+def _repeat(rule: CompiledRule, cancel: Event, first: First) -> str:
+    return (
+        f"{cancel['id']} came before, at {format_instant(first.received)} ({first.topic}, "
+        f"partition {first.partition}, {first.offset}), and the rule takes what comes within "
+        f"{format_duration(rule.rule.dedupe_ms)} of that for repeats (dedupe): they cancel only "
+        "what the first could"
+    )
 
 
 def _against(rule: CompiledRule, event: Event, cancel: Event) -> Reason | None:

@@ -8,6 +8,7 @@ from typing import Final
 from streams import durations, matching
 from streams.errors import ExpressionError, FieldPath, Problem
 from streams.functions.source import Item, Kind
+from topology import limits
 
 # Accepted beside every field's name and its camelCase form.
 _OTHER_NAMES: Final = {"app_id": "app", "appId": "app"}
@@ -90,7 +91,9 @@ class Fields:
         item = self._item(name, Kind.FLAG)
         return None if item is None else item.flag
 
-    def duration(self, name: str, least_ms: int = 1) -> int | None:
+    def duration(
+        self, name: str, least_ms: int = 1, most_ms: int = limits.LONGEST_MS
+    ) -> int | None:
         """Give a duration in ms; None where it is not given, or a problem."""
         if name in self._given and self._given[name][1].kind is Kind.NUMBER:
             self.refuse(name, "a duration has a unit: 90s, 10m, 24h, 7d", "duration")
@@ -106,6 +109,10 @@ class Fields:
         if duration_ms < least_ms:
             least = durations.format_duration(least_ms)
             self.refuse(name, f"must be at least {least}", "duration")
+            return None
+        if duration_ms > most_ms:
+            most = durations.format_duration(most_ms)
+            self.refuse(name, f"must be at most {most}", "duration")
             return None
         return duration_ms
 

@@ -23,6 +23,7 @@ from streams.errors import RegistryError, TopicsError, UnreachableError
 from streams.functions.registry import Registry
 from streams.kafka import codes
 from streams.kafka.consumers import follower
+from topology.codec import UnknownLevelError
 
 LOAD_TIMEOUT_S: Final = 30.0
 # A version routes events received 2 s after its append or later. So a registry of this age lacks no
@@ -96,7 +97,8 @@ class RegistryReader:
         Raises:
             TopicsError: There is no such topic.
             UnreachableError: Kafka didn't answer in time.
-            RegistryError: The topic was truncated or recreated since it was last read.
+            RegistryError: The topic was truncated or recreated since it was last read, or has a
+                function of a later release.
         """
         begun = self._monotonic()
         self._check_topic(timeout_s)
@@ -112,7 +114,8 @@ class RegistryReader:
 
         Raises:
             TopicsError: There is no such topic.
-            RegistryError: The topic was truncated or recreated since it was last read.
+            RegistryError: The topic was truncated or recreated since it was last read, or has a
+                function of a later release.
         """
         self._ask_for_end()
         messages = self._consumer.consume(_RECORDS, timeout_s)
@@ -129,7 +132,7 @@ class RegistryReader:
         if error is None:
             offset = message.offset()
             assert offset is not None
-            self.registry.apply(offset, message.timestamp()[1], message.key(), message.value())
+            self._apply(offset, message)
             self._position = offset + 1
             return True
         if error.code() == codes.END:
@@ -138,6 +141,12 @@ class RegistryReader:
         else:
             self._refuse(error)
         return False
+
+    def _apply(self, offset: int, message: Message) -> None:
+        try:
+            self.registry.apply(offset, message.timestamp()[1], message.key(), message.value())
+        except UnknownLevelError as error:
+            raise RegistryError(f"{self._topic}, offset {offset}: {error}") from None
 
     def _ask_for_end(self) -> None:
         now = self._monotonic()

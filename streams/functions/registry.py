@@ -19,6 +19,7 @@ from streams.functions.compiled import (
     compile_definition,
 )
 from topology import limits
+from topology.codec import UnknownLevelError
 from topology.records import Definition
 
 # Kept, since events of late partitions look back; a view has an entry per function and event.
@@ -92,7 +93,11 @@ class Registry:
         self._begin, self._end = 0, 0
 
     def apply(self, offset: int, timestamp: int, key: bytes | None, value: bytes | None) -> None:
-        """Apply a record; a damaged record is logged, counted and otherwise ignored."""
+        """Apply a record; a damaged record is logged, counted and otherwise ignored.
+
+        Raises:
+            UnknownLevelError: A later release has written it: no rule of it may be dropped.
+        """
         assert offset >= self.position, f"offset {offset} after position {self.position}"
         self.position = offset + 1
         try:
@@ -103,6 +108,8 @@ class Registry:
                 definition = Definition(slug, offset, value)
                 compiled = compile_definition(definition, timestamp + limits.VALID_FROM_DELAY_MS)
                 self._entries.setdefault(slug, _Entry()).add(Version(name, compiled))
+        except UnknownLevelError:
+            raise
         except Exception as error:  # noqa: BLE001  # whatever it is, the other functions go on (S38)
             self.damaged += 1
             suppressed = self._limiter.admit("damaged")

@@ -15,7 +15,7 @@ from streams.functions.reader import RegistryReader
 from streams.functions.registry import Registry, Version
 from streams.kafka.producers import idempotent_producer
 from topology import codec, limits
-from topology.records import Function
+from topology.records import SEMANTICS, Function
 
 _ACKNOWLEDGED_WITHIN_S: Final = 30.0
 # How far the clocks of brokers and this machine may differ: for whether a version is recent.
@@ -111,7 +111,9 @@ def delete_function(
             f"no function {slug}: `countermand functions list` shows those there are"
         )
     last = newest.compiled.function
-    marker = Function(app=last.app, id=last.id, pending_for_ms=last.pending_for_ms)
+    marker = Function(
+        app=last.app, id=last.id, pending_for_ms=last.pending_for_ms, semantics=SEMANTICS
+    )
     _write(config, topic, [_record(marker)])
     _wait_until_valid(timing)
 

@@ -165,7 +165,7 @@ class PartitionProcessor:
                     "Partition was fenced: it starts again", **self._where(), error=str(error)
                 )
                 self._figures.fenced()
-            except (LostInputError, UnreadableError) as error:
+            except (LostInputError, UnreadableError, codec.UnknownLevelError) as error:
                 self._stopped(str(error))
                 pause = _LONG_PAUSE_S
             except DamagedStoreError as error:

@@ -1,7 +1,7 @@
 """Reads all partitions of a topic for the command line: committed records alone."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
@@ -51,8 +51,8 @@ def follow(
         consumer.close()
 
 
-def read_all(settings: Settings, topic: str) -> Iterator[Message]:
-    """The committed records that a topic holds now.
+def count_partitions(settings: Settings, topic: str) -> int:
+    """How many partitions a topic has.
 
     Raises:
         NotFoundError: the topic is missing.
@@ -60,7 +60,23 @@ def read_all(settings: Settings, topic: str) -> Iterator[Message]:
     """
     consumer = _consumer(settings)
     try:
-        open_partitions = _assign(consumer, topic, from_beginning=True)
+        return len(_partitions(consumer, topic))
+    finally:
+        consumer.close()
+
+
+def read_all(
+    settings: Settings, topic: str, only: Container[int] | None = None
+) -> Iterator[Message]:
+    """The committed records that a topic, or some of its partitions, holds now.
+
+    Raises:
+        NotFoundError: the topic is missing.
+        UnreachableError: the brokers don't answer.
+    """
+    consumer = _consumer(settings)
+    try:
+        open_partitions = _assign(consumer, topic, from_beginning=True, only=only)
         while open_partitions:
             message = consumer.poll(_POLL_S)
             if message is None:
@@ -78,8 +94,10 @@ def _consumer(settings: Settings) -> Consumer:
     return follower(client, f"{settings.application_id}-cli")
 
 
-def _assign(consumer: Consumer, topic: str, *, from_beginning: bool) -> set[int]:
-    partitions = _partitions(consumer, topic)
+def _assign(
+    consumer: Consumer, topic: str, *, from_beginning: bool, only: Container[int] | None = None
+) -> set[int]:
+    partitions = [one for one in _partitions(consumer, topic) if only is None or one in only]
     starts = []
     for partition in partitions:
         low, high = bounds(consumer, TopicPartition(topic, partition))

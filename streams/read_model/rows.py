@@ -13,7 +13,7 @@ from msgspec.json import Decoder
 from topology import codec
 from topology.codec import CodecError
 from topology.fields import Time
-from topology.records import REQUEST_TYPES, RequestRecord
+from topology.requests import REQUEST_TYPES, RequestRecord
 
 Row: TypeAlias = tuple[Any, ...]
 

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from streams.router.drafts import Draft
+from streams.router.drafts import Draft, Routed
 from streams.router.record import Record, Rejection
 from topology import codec, limits
 from topology.records import (
@@ -22,6 +22,7 @@ from topology.records import (
     Definition,
     Entry,
     Listen,
+    Match,
     Register,
     Topic,
     Update,
@@ -31,9 +32,10 @@ from topology.records import (
 Encoded: TypeAlias = tuple[int, bytes]
 
 # Upper bounds of the bytes that msgpack takes for the fixed parts.
-_ENTRY_BYTES: Final = 48
+_ENTRY_BYTES: Final = 68
 _COMMAND_BYTES: Final = 96
 _KEY_BYTES: Final = 40
+_TIME_BYTES: Final = 9
 _CHAR_BYTES: Final = 4
 _BATCH_BYTES: Final = 1_024
 # So many registrations fit into a transaction in any case.
@@ -76,8 +78,9 @@ class Batches:
         self._closed: list[Encoded] = []
         self._commands: Counter[type[Command]] = Counter()
 
-    def add(self, record: Record, drafts: dict[int, Draft]) -> Rejection | None:
+    def add(self, record: Record, routed: Routed) -> Rejection | None:
         """Take a record's drafts, by partition; or the reason why none of them is taken."""
+        drafts = routed.drafts
         for draft in drafts.values():
             draft.size = size = _size(draft)
             if len(draft.definitions) > _FEW_RUNS:
@@ -90,7 +93,7 @@ class Batches:
                 if measured > _LARGEST_ENTRY:
                     return Rejection("too_many_commands", _too_large(draft, measured))
         for partition, draft in drafts.items():
-            self._add(record, partition, draft)
+            self._add(record, partition, draft, routed.identity)
         return None
 
     def take(self) -> tuple[list[Encoded], Counter[type[Command]]]:
@@ -101,7 +104,7 @@ class Batches:
         self._open, self._closed, self._commands = {}, [], Counter()
         return taken
 
-    def _add(self, record: Record, partition: int, draft: Draft) -> None:
+    def _add(self, record: Record, partition: int, draft: Draft, identity: bytes) -> None:
         batch = self._open.get(partition) or self._begin(partition)
         commands: Sequence[Command] = draft.commands
         definitions = draft.definitions
@@ -131,6 +134,7 @@ class Batches:
                 record.received,
                 draft.event,
                 tuple(commands),
+                identity if draft.event else b"",
             )
         )
 
@@ -213,14 +217,18 @@ def _size(draft: Draft) -> int:
     for command in draft.commands:
         size += _COMMAND_BYTES
         if type(command) is Register:
-            size += _KEY_BYTES * (len(command.listeners) + len(command.cancels))
+            size += _KEY_BYTES * len(command.listeners) + _size_of(command.cancels)
         elif type(command) is Cancel:
-            size += _KEY_BYTES * len(command.matches)
+            size += _size_of(command.matches)
         elif type(command) is Listen:
             size += _KEY_BYTES * len(command.listeners)
         else:
             size += _text_size(command)
     return size
+
+
+def _size_of(matches: tuple[Match, ...]) -> int:
+    return sum(_KEY_BYTES + _TIME_BYTES * len(match.dedupes) for match in matches)
 
 
 def _written(draft: Draft) -> int:

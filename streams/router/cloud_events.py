@@ -72,11 +72,12 @@ def _event(attributes: Document, data: Document, received: int, limit: int) -> E
         raise RejectedError("content_type", message)
     name = documents.name(attributes.get("type"))
     id_ = documents.identity(attributes.get("id"))
+    source = documents.source(attributes.get("source"))
     time = attributes.get("time")
     ts = received if time is None else documents.time_ms(time)
     kept = {key: value for key, value in attributes.items() if key not in _MOVED}
     document = {"name": name, "data": data, "id": id_, "ts": ts, "cloudevent": kept}
-    return Event(name, id_, ts, document, documents.dump(document, limit))
+    return Event(name, id_, ts, document, documents.dump(document, limit), source)
 
 
 def _content_type(headers: RecordHeaders) -> str:

@@ -108,6 +108,19 @@ def identity(value: object) -> str:
     return value
 
 
+def source(value: object) -> str:
+    """An event's source; empty where it says none.
+
+    Raises:
+        RejectedError: It is no text.
+    """
+    if value is None:
+        return ""
+    if type(value) is not str:
+        raise RejectedError("bad_source", f"source is a {kind_of(value)}: text is needed")
+    return value
+
+
 def data(value: object) -> Document:
     """An event's data: an object, where there is none an empty one.
 

@@ -27,6 +27,7 @@ class Routed(Struct):
 
     Attributes:
         drafts: By partition.
+        identity: The event's, if it is one (`topology.keys.event_identity`).
         rejections: Why the record also goes to the dead letters.
         errors: Functions whose condition had no answer, and why (S16).
     """
@@ -34,6 +35,7 @@ class Routed(Struct):
     drafts: dict[int, Draft] = {}
     rejections: tuple[Rejection, ...] = ()
     errors: tuple[tuple[str, str], ...] = ()
+    identity: bytes = b""
 
     def draft(self, partition: int) -> Draft:
         """The draft for a partition; made if there is none yet."""

@@ -83,16 +83,18 @@ def default_id(record: Record) -> str:
 def _completed(record: Record, document: Document, limit: int) -> Event:
     """The event with the parts that it lacks: data, id or ts."""
     name = documents.name(document.get("name"))
-    id_, ts = document.get("id"), document.get("ts")
+    own_id, ts = document.get("id"), document.get("ts")
     document["data"] = documents.data(document.get("data"))
-    document["id"] = id_ = default_id(record) if id_ is None else documents.identity(id_)
+    document["id"] = id_ = default_id(record) if own_id is None else documents.identity(own_id)
     document["ts"] = ts = record.received if ts is None else documents.time_ms(ts)
-    return Event(name, id_, ts, document, documents.dump(document, limit))
+    body = documents.dump(document, limit)
+    return Event(name, id_, ts, document, body, id_of_place=own_id is None)
 
 
 def _mapped(mapping: InputSpec, names: NameMapping, limit: int) -> Reader:
     name_of = _name_reader(names)
     data_at, id_at, user_at = _path(mapping.data), _path(mapping.id), _path(mapping.user)
+    source_at = _path(mapping.source)
 
     def read(record: Record) -> Event | Rejection | None:
         if record.value is None:
@@ -103,15 +105,17 @@ def _mapped(mapping: InputSpec, names: NameMapping, limit: int) -> Reader:
             document: Document = {
                 "name": name,
                 "data": documents.data(_dig(whole, data_at)),
-                "id": default_id(record) if id_at is None else _mapped_id(_dig(whole, id_at)),
+                "id": default_id(record) if id_at is None else _mapped_id(whole, id_at),
                 "ts": record.received,
             }
             if user_at is not None:
                 document["user"] = _dig(whole, user_at)
+            source = documents.source(_as_text(_dig(whole, source_at))) if source_at else ""
             body = documents.dump(document, limit)
         except RejectedError as rejected:
             return rejected.rejection
-        return Event(name, document["id"], record.received, document, body)
+        id_ = document["id"]
+        return Event(name, id_, record.received, document, body, source, id_at is None)
 
     return read
 
@@ -138,9 +142,13 @@ def _header(record: Record, name: str) -> str | None:
     return None
 
 
-def _mapped_id(value: object) -> str:
-    # Ids in users' own topics are often numbers.
-    return documents.identity(str(value) if type(value) is int else value)
+def _mapped_id(whole: Document, path: tuple[str, ...]) -> str:
+    return documents.identity(_as_text(_dig(whole, path)))
+
+
+def _as_text(value: object) -> object:
+    """A number as text: ids in users' own topics are often numbers."""
+    return str(value) if type(value) is int else value
 
 
 def _path(dotted: str | None) -> tuple[str, ...] | None:

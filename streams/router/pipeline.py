@@ -90,7 +90,7 @@ class Pipeline:
             routed = self._routed(record, functions)
             rejections = routed.rejections
             if routed.drafts:
-                refused = add(record, routed.drafts)
+                refused = add(record, routed)
                 if refused is None:
                     routed_topics.append(record.topic)
                 else:
@@ -197,14 +197,19 @@ def replayed_way(router: EventRouter, limit: int) -> Way:
 
 
 def ways_of(
-    settings: Settings, partitions: int, event_limit: int = limits.EVENT_BYTES
+    settings: Settings,
+    partitions: int,
+    topic_ids: Mapping[str, bytes],
+    event_limit: int = limits.EVENT_BYTES,
 ) -> dict[str, Way]:
     """The ways of all topics that routers read, by full name, to so many `partitions`.
+
+    `topic_ids` has the id of each of these topics.
 
     The value of a `function.cancelled` event is a whole event, though its headers are those of a
     binary CloudEvent: where its topic is an input, the records are read as plain JSON.
     """
-    router = EventRouter(partitions, settings.cancelled_event_name)
+    router = EventRouter(partitions, settings.cancelled_event_name, topic_ids)
     own = settings.topic(topics.CANCELLED)
     ways = {}
     for spec in settings.input_specs:

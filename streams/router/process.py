@@ -89,7 +89,7 @@ class Router:
         logger = logging.getLogger(f"{__name__}.kafka")
         self._partitions = report.partitions
         self._topic_ids = {name: report.topics[name].id for name in settings.routed_topics}
-        ways = ways_of(settings, report.partitions, report.event_bytes)
+        ways = ways_of(settings, report.partitions, self._topic_ids, report.event_bytes)
         self._unordered = frozenset(
             name
             for name in settings.routed_topics

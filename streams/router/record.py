@@ -21,13 +21,19 @@ class Record(Struct, frozen=True):
 
 
 class Event(Struct, frozen=True):
-    """A complete event: `document` has at least name, data, id and ts (ms); `body` is its JSON."""
+    """A complete event: `document` has at least name, data, id and ts (ms); `body` is its JSON.
+
+    `source` is where it comes from, as far as that is said. `id_of_place`: its id is made up from
+    its place, since it has none of its own.
+    """
 
     name: str
     id: str
     ts: int
     document: Document
     body: bytes
+    source: str = ""
+    id_of_place: bool = False
 
 
 class Rejection(Struct, frozen=True):

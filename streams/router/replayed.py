@@ -28,15 +28,26 @@ def route_replayed(
             replayed.dispatch_at,
         )
         event = _event(bytes(replayed.event), limit)
+        identity = _identity(replayed, event)
     except RejectedError as refused:
         return rejected(Rejection("bad_replay", f"its event: {refused}"))
     except ValueError as error:
         return rejected(Rejection("bad_replay", f"not a replayed run: {error}"))
-    routed = Routed()
+    routed = Routed(identity=identity)
     function = functions.version_at(replayed.function_id, record.received)
     if function is not None and function.trigger_names:
         router.replay(function, record, event, replay, routed)
     return routed
+
+
+def _identity(replayed: Replayed, event: Event) -> bytes:
+    """The identity of the event; a run of level 1 has kept none, and no source."""
+    identity = bytes.fromhex(replayed.identity)
+    if not identity:
+        return keys.event_identity(event.source, event.name, event.id)
+    if len(identity) != keys.DIGEST_BYTES:
+        raise RejectedError("bad_replay", f"identity of {len(identity)} bytes")
+    return identity
 
 
 def _event(body: bytes, limit: int) -> Event:

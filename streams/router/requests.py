@@ -10,21 +10,23 @@ from streams.router.drafts import Routed, rejected
 from streams.router.record import Record, RejectedError, Rejection
 from topology import codec, keys, limits
 from topology.records import (
-    REQUEST_TYPES,
     CancelRun,
-    CancelRunBody,
     CancelRuns,
-    CancelRunsBody,
     Command,
     Pause,
-    PauseBody,
     Replay,
-    ReplayBody,
     Request,
-    RequestRecord,
     Resume,
-    ResumeBody,
     StopCancellation,
+)
+from topology.requests import (
+    REQUEST_TYPES,
+    CancelRunBody,
+    CancelRunsBody,
+    PauseBody,
+    ReplayBody,
+    RequestRecord,
+    ResumeBody,
     StopCancellationBody,
 )
 

@@ -3,7 +3,7 @@
 Pure: the same event and the same functions always give the same commands, so repeats do no harm.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from streams.errors import BudgetError, EvaluationError
@@ -21,22 +21,29 @@ _NO_REPLAY: Final = (b"", b"", 0)
 class EventRouter:
     """Routes events to `partitions` partitions.
 
-    `cancelled_name` is the name of the events that Countermand itself writes about cancelled runs.
+    `cancelled_name` is the name of the events that Countermand itself writes about cancelled runs,
+    `topic_ids` has the ids of the topics that events lie in.
     """
 
-    __slots__ = ("_cancelled_name", "_meter", "_partitions")
+    __slots__ = ("_cancelled_name", "_meter", "_partitions", "_topic_ids")
 
-    def __init__(self, partitions: int, cancelled_name: str) -> None:
+    def __init__(
+        self, partitions: int, cancelled_name: str, topic_ids: Mapping[str, bytes]
+    ) -> None:
         self._partitions = partitions
         self._cancelled_name = cancelled_name
+        self._topic_ids = topic_ids
         self._meter = Meter()
 
     def route(self, record: Record, event: Event, functions: Registry) -> Routed:
         """The commands of one event, by partition."""
-        routed = Routed()
+        ways = functions.routes(event.name, record.received)
+        if not ways:
+            return Routed()
+        routed = Routed(identity=self._identity(record, event))
         self._meter.allow(limits.EVENT_COST)
         cancels: list[Match] = []
-        for way in functions.routes(event.name, record.received):
+        for way in ways:
             try:
                 cancels += self._route(way, record, event, routed)
             except BudgetError as error:
@@ -44,6 +51,13 @@ class EventRouter:
         if cancels:
             self._cancel(event, cancels, routed)
         return routed
+
+    def _identity(self, record: Record, event: Event) -> bytes:
+        """What tells the event from all others, but not from its repeats."""
+        if event.id_of_place:
+            topic_id = self._topic_ids[record.topic]
+            return keys.place_identity(topic_id, record.partition, record.offset)
+        return keys.event_identity(event.source, event.name, event.id)
 
     def _route(
         self, way: FunctionRoute, record: Record, event: Event, routed: Routed
@@ -91,7 +105,10 @@ class EventRouter:
         replay: tuple[bytes, bytes, int],
         routed: Routed,
     ) -> None:
-        """Start a run anew; `replay` has the old run's id, the request's id, the dispatch time."""
+        """Start a run anew; `replay` has the old run's id, the request's id, the dispatch time.
+
+        `routed` has the identity of the event.
+        """
         self._meter.allow(limits.EVENT_COST)
         try:
             self._register(function, record, event, (), routed, replay)
@@ -115,7 +132,8 @@ class EventRouter:
         rules = function.rules
         indexed = bool(listeners) and rules[listeners[0].rule].scan_key is None
         home_key = listeners[0].key if indexed else event_key
-        run_id = keys.run_id(received, home_key, event_key, replay_id + replay_of)
+        identity = routed.identity if function.knows_identity else b""
+        run_id = keys.run_id(received, home_key, event_key, replay_id + replay_of, identity)
         home = keys.partition_of_key(home_key, self._partitions)
         dispatch_at = max(event.ts, due)
         draft = routed.drafts.get(home)

@@ -81,6 +81,7 @@ class InputSpec(BaseModel):
     data: str = "$"
     id: str | None = None
     user: str | None = None
+    source: str | None = None
 
     @property
     def mapped(self) -> bool:
@@ -89,8 +90,9 @@ class InputSpec(BaseModel):
 
     @model_validator(mode="after")
     def _mapping_needs_a_name(self) -> Self:
-        if self.name is None and (self.data != "$" or self.id or self.user):
-            raise ValueError(f"input {self.topic!r} maps data, id or user, so it needs a name too")
+        if self.name is None and (self.data != "$" or self.id or self.user or self.source):
+            message = f"input {self.topic!r} maps data, id, user or source, so it needs a name too"
+            raise ValueError(message)
         return self
 
 

@@ -11,9 +11,10 @@ from streams.errors import UnreadableError
 from streams.joiner.inbox import Record
 from streams.joiner.intake import Intake, Places
 from tests.support.driver import Driver
-from topology import codec, keys, limits, tables
+from topology import codec, held_rows, keys, limits, tables
+from topology.held_rows import HeldCancel
 from topology.records import CancelEvent, CancelRuns, Position, Request
-from topology.tables import AppliedRow, HeldCancel, RequestRow, Space
+from topology.tables import AppliedRow, RequestRow, Space
 
 Json = Any
 FUNCTIONS = """
@@ -101,7 +102,7 @@ def test_a_meeting_that_raises_lets_its_run_go_on(driver: Driver) -> None:
     for number in range(limits.MET_AT_ONCE + 1):
         bad = CancelEvent(driver.now, position, b"no JSON", replace(position, offset=number))
         held = codec.HELD_ROWS.encode(HeldCancel(bad, limits.HOUR_MS))
-        put(driver, tables.held_cancel_key(listener[LISTENER_KEY], until, bad), held)
+        put(driver, held_rows.held_cancel_key(listener[LISTENER_KEY], until, bad), held)
     driver.restart()
 
     run = driver.event("report/requested", reportId="r1")

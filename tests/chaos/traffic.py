@@ -21,6 +21,8 @@ functions:
      cancel_on: [{event: latest/start, match: data.k}]}
   - {app: chaos, id: early, triggers: [{event: early/start}],
      cancel_on: [{event: early/stop, match: data.k, early_cancel: 10m}]}
+  - {app: chaos, id: once, triggers: [{event: once/start}],
+     cancel_on: [{event: once/stop, match: data.k, dedupe: 1h}]}
   - {app: chaos, id: scan, triggers: [{event: scan/start}],
      cancel_on: [{event: scan/stop, if: "event.data.n < async.data.n"}]}
   - {app: chaos, id: all, triggers: [{event: all/start}],
@@ -69,6 +71,10 @@ class Cell:
         if self.rng.random() < 0.02:
             self.records.append(sending)
         return id_
+
+    def repeat(self, delay_s: float) -> None:
+        """Send the last record once more, as an outbox does that lost its place."""
+        self.records.append(self.records[-1]._replace(delay_s=delay_s))
 
     def cancel(self, name: str, delay_s: float, **data: Json) -> None:
         """Send a cancel event, on either topic."""
@@ -119,6 +125,17 @@ def early(cell: Cell) -> None:
         cell.event("early/start", cell.later() / 4, k=cell.value(cell.rng.randrange(2)))
 
 
+def once(cell: Cell) -> None:
+    """Runs, their cancel, more runs, and the same cancel again, which those outlive."""
+    delays = sorted(cell.later() for _ in range(2))
+    for _ in range(3):
+        cell.event("once/start", k=cell.value(0))
+    cell.cancel("once/stop", delays[0], k=cell.value(0))
+    cell.repeat(delays[1] + cell.rng.uniform(0, 12))
+    for _ in range(3):
+        cell.event("once/start", delays[0] + cell.rng.uniform(0, 12), k=cell.value(0))
+
+
 def either(cell: Cell) -> None:
     """Cancelled or completed: nobody can say which, but not both and not twice."""
     for number in range(2):
@@ -133,7 +150,7 @@ def work(cell: Cell) -> None:
 
 
 SHAPES: Final[tuple[tuple[Callable[[Cell], None], int], ...]] = (
-    (plain, 60), (pair, 20), (latest, 12), (early, 4), (either, 2), (work, 4),
+    (plain, 60), (pair, 20), (latest, 12), (early, 4), (once, 8), (either, 2), (work, 4),
 )  # fmt: skip
 
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from streams import matching
-from topology import codec, keys
+from topology import codec, held_rows, keys
+from topology.held_rows import FirstCancel, HeldCancel, HeldMatch, HeldUnlisten, HeldUpdate
 from topology.keys import MatchKeys
 from topology.records import (
     Cancel,
@@ -19,6 +20,7 @@ from topology.records import (
     Complete,
     Definition,
     Entry,
+    FirstOccurrence,
     ForwardedCancel,
     ForwardedMatch,
     Listen,
@@ -42,10 +44,6 @@ from topology.tables import (
     DeliveryRow,
     EventRow,
     FanOutRow,
-    HeldCancel,
-    HeldMatch,
-    HeldUnlisten,
-    HeldUpdate,
     ListenerRow,
     MeetingRow,
     PostponedCancel,
@@ -63,6 +61,11 @@ _POSITION: Final = Position("events", _TOPIC, 3, 70_000)
 _CANCEL: Final = CancelEvent(
     _NOW, _POSITION, _EVENT, Position("cancels", _TOPIC, 0, 1), triggers=True
 )
+_IDENTITY: Final = bytes(range(48, 64))
+_REPEATED: Final = CancelEvent(
+    *(_NOW, _POSITION, _EVENT, Position("cancels", _TOPIC, 0, 1), True, _IDENTITY),
+    (FirstOccurrence(60_000, _NOW - 1, _POSITION),),
+)
 _LISTENER: Final = Listener(_KEY, 4, _NOW + 86_400_000)
 _REQUEST: Final = Request(_KEY, "ada", "too long")
 _REPLAY: Final = Replay(
@@ -79,6 +82,75 @@ class Sample(NamedTuple):
 
 
 SAMPLES: Final[dict[str, Sample]] = {
+    "v3/commands": Sample(
+        codec.COMMANDS,
+        CommandBatch(
+            topics=(Topic("replayed", _TOPIC),),
+            definitions=(Definition("reports-generate", 7, b"{}"),),
+            entries=(
+                Entry(
+                    *(0, 3, 70_000, _NOW, _EVENT),
+                    (
+                        Register(0, _RUN, _KEY, (_LISTENER,), (), _NOW + 1, _KEY, _TOPIC),
+                        CancelRuns(_REQUEST, "reports-generate", 0, _NOW, "event.data.n > 1", True),
+                        StopCancellation(_REQUEST, _KEY),
+                        CancelRun(_REQUEST, _RUN),
+                        Cancel((Match(_KEY, 9, everywhere=True, dedupes=(60_000,)),)),
+                        Pause(_REQUEST, "reports-generate", "later", 604_800_000),
+                        Resume(_REQUEST, "reports-generate"),
+                        _REPLAY,
+                    ),
+                    _IDENTITY,
+                ),
+            ),
+        ),
+    ),
+    "v2/forwards": Sample(
+        codec.FORWARDS,
+        (
+            ForwardedMatch(_REPEATED, ((_RUN, 1), (_KEY, 0))),
+            ForwardedCancel(_REPEATED, (Match(_KEY, 1),)),
+            Unlisten(_RUN, (_KEY,)),
+        ),
+    ),
+    "v3/event_row": Sample(
+        codec.EVENT_ROWS,
+        EventRow(
+            *("reports-generate", 7, _NOW, _POSITION, _KEY, _EVENT, _NOW + 9),
+            *((_LISTENER,), (_LISTENER,), _NOW + 5, _RUN, _TOPIC, _IDENTITY),
+        ),
+    ),
+    "v2/run_row": Sample(
+        codec.RUN_ROWS,
+        RunRow(
+            *("cancelled", 5, 2, False, _NOW, _NOW + 1, _NOW + 2, _NOW + 3, _NOW + 4, _NOW + 5),
+            *(_NOW + 6, "w1", "second", ("ValueError", "no"), b'{"type":"event"}', True, _KEY),
+        ),
+    ),
+    "v2/request": Sample(
+        codec.REQUEST_ROWS,
+        RequestRow(
+            *(_REPLAY, _NOW, "failed", True, _NOW + 1, False, _KEY, _NOW + 2),
+            *(Counts(1, 2, 3, 4, 5, 6), (_RUN,), "why"),
+        ),
+    ),
+    "v1/source_row": Sample(codec.SOURCE_ROWS, SourceRow(70_000, _NOW)),
+    "v2/applied_row": Sample(codec.APPLIED_ROWS, AppliedRow(9, 8, _NOW, _TOPIC, _KEY, 3, 12)),
+    "v1/listener_row": Sample(codec.LISTENER_ROWS, ListenerRow(_NOW)),
+    "v2/held_cancel": Sample(codec.HELD_ROWS, HeldCancel(_REPEATED, 600_000)),
+    "v2/held_match": Sample(codec.HELD_ROWS, HeldMatch(_REPEATED, (0, 4))),
+    "v2/held_unlisten": Sample(codec.HELD_ROWS, HeldUnlisten((_KEY,))),
+    "v2/held_update": Sample(codec.HELD_ROWS, HeldUpdate(_NOW, _UPDATE)),
+    "v2/first_cancel": Sample(codec.HELD_ROWS, FirstCancel(_NOW, _POSITION)),
+    "v2/fan_out": Sample(codec.FAN_OUT_ROWS, FanOutRow(_REPEATED, _KEY)),
+    "v2/meeting": Sample(codec.WORK_ROWS, MeetingRow(2, _KEY, (_RUN, _KEY), (_KEY,))),
+    "v2/delivery": Sample(codec.WORK_ROWS, DeliveryRow(_KEY, _RUN)),
+    "v2/postponed_cancel": Sample(
+        codec.WORK_ROWS, PostponedCancel(_REPEATED, (Match(_KEY, 1), Match(_RUN, 0)), 3)
+    ),
+    "v4/checkpoint": Sample(codec.CHECKPOINTS, Checkpoint(_TOPIC, 70_000, _NOW)),
+}
+FORMER: Final[dict[str, Sample]] = {
     "v2/commands": Sample(
         codec.COMMANDS,
         CommandBatch(
@@ -115,23 +187,6 @@ SAMPLES: Final[dict[str, Sample]] = {
             *((_LISTENER,), (_LISTENER,), _NOW + 5, _RUN, _TOPIC),
         ),
     ),
-    "v2/run_row": Sample(
-        codec.RUN_ROWS,
-        RunRow(
-            *("cancelled", 5, 2, False, _NOW, _NOW + 1, _NOW + 2, _NOW + 3, _NOW + 4, _NOW + 5),
-            *(_NOW + 6, "w1", "second", ("ValueError", "no"), b'{"type":"event"}', True, _KEY),
-        ),
-    ),
-    "v2/request": Sample(
-        codec.REQUEST_ROWS,
-        RequestRow(
-            *(_REPLAY, _NOW, "failed", True, _NOW + 1, False, _KEY, _NOW + 2),
-            *(Counts(1, 2, 3, 4, 5, 6), (_RUN,), "why"),
-        ),
-    ),
-    "v1/source_row": Sample(codec.SOURCE_ROWS, SourceRow(70_000, _NOW)),
-    "v2/applied_row": Sample(codec.APPLIED_ROWS, AppliedRow(9, 8, _NOW, _TOPIC, _KEY, 3, 12)),
-    "v1/listener_row": Sample(codec.LISTENER_ROWS, ListenerRow(_NOW)),
     "v1/held_cancel": Sample(codec.HELD_ROWS, HeldCancel(_CANCEL, 600_000)),
     "v1/held_match": Sample(codec.HELD_ROWS, HeldMatch(_CANCEL, (0, 4))),
     "v1/held_unlisten": Sample(codec.HELD_ROWS, HeldUnlisten((_KEY,))),
@@ -142,9 +197,6 @@ SAMPLES: Final[dict[str, Sample]] = {
     "v1/postponed_cancel": Sample(
         codec.WORK_ROWS, PostponedCancel(_CANCEL, (Match(_KEY, 1), Match(_RUN, 0)), 3)
     ),
-    "v4/checkpoint": Sample(codec.CHECKPOINTS, Checkpoint(_TOPIC, 70_000, _NOW)),
-}
-FORMER: Final[dict[str, Sample]] = {
     "v1/commands": Sample(
         codec.COMMANDS,
         CommandBatch(
@@ -204,5 +256,10 @@ KEYS: Final[dict[str, Callable[[], bytes]]] = {
     "v1/event_key": lambda: keys.event_key("reports-generate", "e1"),
     "v1/run_id": lambda: keys.run_id(_NOW, _KEY, _TOPIC),
     "v2/function_digest": lambda: keys.function_digest("reports-generate"),
+    "v3/identity": lambda: keys.event_identity("/shop", "report/requested", "e1"),
+    "v3/place_identity": lambda: keys.place_identity(_TOPIC, 3, 70_000),
+    "v3/identified_run_id": lambda: keys.run_id(_NOW, _KEY, _TOPIC, b"", _IDENTITY),
+    "v3/identified_replay_id": lambda: keys.run_id(_NOW, _KEY, _TOPIC, _RUN + _KEY, _IDENTITY),
+    "v3/first_cancel_prefix": lambda: held_rows.first_cancel_prefix(_KEY, _IDENTITY, 60_000),
     "v1/replayed_run_id": lambda: keys.run_id(_NOW, _KEY, _TOPIC, _RUN),
 }

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from topology import codec, records, tables
+from topology import codec, held_rows, records, tables
 
 BYTES = st.binary(max_size=20)
 NUMBERS = st.integers(0, 2**63 - 1)
@@ -46,10 +46,10 @@ EVENT_ROWS = st.builds(
     *(TEXT, NUMBERS, NUMBERS, POSITIONS, BYTES, BYTES, NUMBERS, LISTENERS, LISTENERS, NUMBERS),
 )
 HELD_ROWS = st.one_of(
-    st.builds(tables.HeldCancel, CANCELS, NUMBERS),
-    st.builds(tables.HeldMatch, CANCELS, st.lists(st.integers(0, 4)).map(tuple)),
-    st.builds(tables.HeldUnlisten, st.lists(BYTES).map(tuple)),
-    st.builds(tables.HeldUpdate, NUMBERS, UPDATES),
+    st.builds(held_rows.HeldCancel, CANCELS, NUMBERS),
+    st.builds(held_rows.HeldMatch, CANCELS, st.lists(st.integers(0, 4)).map(tuple)),
+    st.builds(held_rows.HeldUnlisten, st.lists(BYTES).map(tuple)),
+    st.builds(held_rows.HeldUpdate, NUMBERS, UPDATES),
 )
 
 

@@ -10,7 +10,7 @@ from streams.functions.definition import as_document, read_function, read_text
 from streams.functions.registry import Registry
 from streams.matching import Meter
 from topology import codec, limits
-from topology.records import CancelRule, Function, Trigger
+from topology.records import SEMANTICS, CancelRule, Function, Trigger
 
 names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)
 durations = st.integers(1, limits.LONGEST_MS)
@@ -22,6 +22,7 @@ rules = st.builds(
     event=events.map("cancel ".__add__),
     match=st.sampled_from(["data.id", "data.user.id", 'data["a-b"]', "user.items[3]"]),
     timeout_ms=st.none() | durations,
+    dedupe_ms=st.just(0) | st.integers(1, limits.DEDUPE_CANCELS_MS),
     early_cancel_ms=st.just(0) | durations,
 ) | st.builds(
     CancelRule, event=events, all_runs=st.just(True), timeout_at=st.integers(1, 250_000_000_000_000)
@@ -45,6 +46,7 @@ functions = st.builds(
     lease_ms=st.none() | st.integers(1_000, limits.LONGEST_MS),
     pending_for_ms=durations,
     retention_ms=durations,
+    semantics=st.just(SEMANTICS),
 )
 
 # Three apps and ids with two slugs, and keys that are written several times.

@@ -1,5 +1,6 @@
 """S38: whatever is written to a topic, everything goes on afterwards."""
 
+from contextlib import suppress
 from functools import cache
 from random import Random
 from typing import Any, Final
@@ -189,7 +190,8 @@ def test_whatever_is_defined_the_functions_go_on(seed: int) -> None:
     driver = Driver(FUNCTIONS, partitions=2, inputs=INPUTS)
     for number in range(RECORDS):
         value = value_like(random, FUNCTION)
-        driver.registry.apply(1_000 + number, driver.now, random.choice(KEYS), value)
+        with suppress(codec.UnknownLevelError):  # a later release's: who reads it ends, and says so
+            driver.registry.apply(1_000 + number, driver.now, random.choice(KEYS), value)
     driver.clock.now += 2_000
 
     for event in EVENTS:

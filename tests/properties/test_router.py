@@ -98,7 +98,8 @@ def registry() -> Registry:
 
 def route(registry: Registry, records: list[Record]) -> Output:
     """The output for some records, after checking that it can be read and is within bounds."""
-    pipeline = Pipeline(ways_of(SETTINGS, P), dict.fromkeys(TOPICS, bytes(16)))
+    ids = dict.fromkeys(TOPICS, bytes(16))
+    pipeline = Pipeline(ways_of(SETTINGS, P, ids), ids)
     pipeline.feed(records, registry)
     output = pipeline.take()
     for partition, data in output.batches:

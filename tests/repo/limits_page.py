@@ -144,6 +144,12 @@ GROUPS: Final[dict[str, list[Limit]]] = {
             "refused when applied",
             "unit/streams/functions/test_definition.py::test_each_wrong_field_is_named",
         ),
+        Limit(
+            "`dedupe` of a cancel rule",
+            _days(limits.DEDUPE_CANCELS_MS),
+            "refused when applied",
+            "unit/streams/functions/test_definition.py::test_each_wrong_field_is_named",
+        ),
     ],
     "Expressions": [
         Limit(
@@ -334,6 +340,12 @@ GROUPS: Final[dict[str, list[Limit]]] = {
             "they are removed",
             "acceptance/test_order.py"
             "::test_s11_a_cancel_waits_for_its_runs_until_the_watermark_has_passed_it",
+        ),
+        Limit(
+            "first occurrences of cancel events",
+            "a row of 150 bytes each for rules with `dedupe`, for that time",
+            "they are removed",
+            "acceptance/test_repeated_cancels.py::test_s36_the_note_goes_when_no_repeat_can_come",
         ),
         Limit(
             "versions of functions",

@@ -154,6 +154,13 @@ def forgets_postponed_cancels() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def forgets_cancels() -> Iterator[None]:
+    """A repeat of a cancel event, for a rule with `dedupe`, is taken for a first occurrence."""
+    with mock.patch("streams.joiner.decide.repeats._first", return_value=None):
+        yield
+
+
 PLANTS: Final[tuple[Callable[[], AbstractContextManager[None]], ...]] = (
     writes_before_commit,
     commits_outputs_apart,
@@ -168,4 +175,5 @@ PLANTS: Final[tuple[Callable[[], AbstractContextManager[None]], ...]] = (
     repeats_requests,
     resumes_at_once,
     forgets_postponed_cancels,
+    forgets_cancels,
 )

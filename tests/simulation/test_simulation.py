@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 import pytest
 
 from streams.errors import DamagedStoreError
+from streams.joiner.decide.poison import PoisonError
 from tests.simulation.audit import findings
 from tests.simulation.plants import PLANTS
 from tests.simulation.world import World
@@ -28,7 +29,7 @@ def wrong_with(seed: int) -> list[str]:
     try:
         world.run(STEPS)
         return findings(world)
-    except (AssertionError, DamagedStoreError) as error:
+    except (AssertionError, DamagedStoreError, PoisonError) as error:
         return [repr(error)]
 
 

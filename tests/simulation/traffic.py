@@ -41,6 +41,15 @@ functions:
   - {id: timed, app: sim, triggers: [{event: order/placed}], timeouts: {start: 20s, finish: 1m},
      lease: 10s, cancel_on: [
        {event: order/cancelled, match: data.id}, {event: account/closed, match: data.user}]}
+  - id: once
+    app: sim
+    triggers: [{event: order/placed}]
+    cancel_on:
+      - {event: order/cancelled, match: data.user, dedupe: 1m}
+      - {event: account/closed, match: data.user, dedupe: 7d, early_cancel: 2s}
+      - {event: price/changed, if: "async.data.n > event.data.n + 5", dedupe: 1d}
+  - {id: once-latest, app: sim, triggers: [{event: document/saved}],
+     cancel_on: [{event: document/saved, match: data.user, dedupe: 1d}]}
   - {id: bulk, app: sim, triggers: [{event: order/placed}]}
   - {id: paused, app: sim, triggers: [{event: order/placed}]}
   - {id: again, app: sim, triggers: [{event: document/saved}],
@@ -67,6 +76,8 @@ REQUESTS: Final = {
 }
 CONDITIONS: Final = (None, None, "event.data.n > 5", "event.data.user == 1 && event.data.n > 2")
 _REPEATS: Final = 20
+# An outbox may send an event again much later: no trigger, of which S3 has repeats for a day.
+_LATE_REPEATS: Final = ("order/cancelled", "account/closed", "price/changed")
 
 
 class Asked(NamedTuple):
@@ -97,6 +108,9 @@ class Traffic:
         repeatable = self.occurrences[-_REPEATS:]
         if repeatable and random.random() < 0.15:
             before = random.choice((random.choice(repeatable), repeatable[-1]))
+            late = [one for one in self.occurrences if one.event["name"] in _LATE_REPEATS]
+            if late and random.random() < 0.4:
+                before = random.choice(late)
             # Elsewhere S3 would depend on which occurrence is read first.
             self._append(before.topic, before.partition, dict(before.event))
             return

@@ -64,7 +64,11 @@ class World:
             Brokers(self.cluster, self.clock),
             self.faults,
             Routing(
-                _registry(self.functions), ways_of(settings, partitions), ids, places, partitions
+                _registry(self.functions),
+                ways_of(settings, partitions, ids),
+                ids,
+                places,
+                partitions,
             ),
             random.randint(1, 3),
         )

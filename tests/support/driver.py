@@ -47,7 +47,7 @@ class Driver:
 
     def __init__(
         self,
-        functions: str = "functions: []",
+        functions: str | None = None,
         *,
         partitions: int = 3,
         input_partitions: int = 2,
@@ -63,7 +63,7 @@ class Driver:
         self.trigger_errors: list[tuple[str, str]] = []
         self._ids = {topic: topic_id(topic) for topic in self.settings.routed_topics}
         self._pipeline = Pipeline(
-            ways_of(self.settings, partitions),
+            ways_of(self.settings, partitions, self._ids),
             self._ids,
             timed_by_producers=[spec.topic for spec in self.settings.input_specs],
         )
@@ -90,7 +90,8 @@ class Driver:
             in_memory(setting, number, None if disk is None else disk / str(number))
             for number in range(partitions)
         ]
-        self.apply(functions)
+        if functions is not None:
+            self.apply(functions)
 
     # Given
 

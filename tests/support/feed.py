@@ -27,7 +27,8 @@ class Feed:
         self._settings = settings
         self._states = check_topics(settings).topics
         self._ids = {name: self._states[name].id for name in settings.routed_topics}
-        self._pipeline = Pipeline(ways_of(settings, settings.partitions), self._ids)
+        ways = ways_of(settings, settings.partitions, self._ids)
+        self._pipeline = Pipeline(ways, self._ids)
         self._registry = Registry()
         self._offsets: Counter[tuple[str, int]] = Counter()
         self._received = now_ms()

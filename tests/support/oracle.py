@@ -1,9 +1,10 @@
-"""Which runs cancel events cancel, by the letter of S1, S3 and S6 to S17, and in no hurry.
+"""Which runs cancel events cancel, by the letter of S1, S3, S6 to S17 and S36, and in no hurry.
 
 It sees the whole list of events at once, so it needs no keys, no holding and no watermark.
 """
 
-from collections.abc import Callable, Iterable
+import json
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, TypeAlias
 
 from streams import matching
@@ -70,10 +71,26 @@ def cancelled(
         for (slug, event_id), run in started.items()
         if slug == function.slug
         for rule in function.cancel_on
-        for one in by_name.get(rule.event, ())
-        if _in_time(rule, run, one, started.get((slug, one.event["id"])))
+        for one, first in _firsts(rule, by_name.get(rule.event, ()))
+        if _in_time(rule, run, first, started.get((slug, one.event["id"])))
         and (rule.expression is None or evaluate(rule.expression, run.event, one.event))
     }
+
+
+def _firsts(
+    rule: CancelRule, cancels: Iterable[Occurrence]
+) -> Iterator[tuple[Occurrence, Occurrence]]:
+    """Each cancel event with the occurrence as which it counts: of repeats the first one (S36).
+
+    Repeats of an event lie in one partition, so that they are applied in their order.
+    """
+    firsts: dict[str, Occurrence] = {}
+    for one in sorted(cancels, key=lambda one: one[:4]):
+        same = json.dumps([one.event["name"], one.event["id"], one.event["data"]], sort_keys=True)
+        first = firsts.get(same)
+        if first is None or one.received - first.received >= rule.dedupe_ms:
+            first = firsts[same] = one
+        yield one, first
 
 
 def _in_time(rule: CancelRule, run: Occurrence, cancel: Occurrence, own: Occurrence | None) -> bool:

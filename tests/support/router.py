@@ -163,9 +163,8 @@ def written(settings: Settings) -> Written:
 
 def expected(settings: Settings) -> dict[RoutedPlace, Commands]:
     """What a pure pipeline makes of everything that lies on the inputs now."""
-    pipeline = Pipeline(
-        ways_of(settings, settings.partitions), dict.fromkeys(settings.routed_topics, bytes(16))
-    )
+    ids = dict.fromkeys(settings.routed_topics, bytes(16))
+    pipeline = Pipeline(ways_of(settings, settings.partitions, ids), ids)
     with RegistryReader(
         clients.librdkafka(settings), settings.topic(topics.FUNCTIONS)
     ) as functions:

@@ -14,7 +14,7 @@ from streams.errors import KafkaRefusedError, UnreachableError
 from streams.read_model.rows import request_row
 from streams.settings import Settings
 from topology import topics
-from topology.records import REQUEST_NAMES, RequestRecord
+from topology.requests import REQUEST_NAMES, RequestRecord
 
 
 class RequestWriter:

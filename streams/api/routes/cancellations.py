@@ -52,7 +52,7 @@ from streams.api.requests import (
 from streams.api.run_model import Run, run_fields
 from streams.api.run_search import Filters, search
 from streams.database.schema import FAILURES
-from topology.records import CANCEL_RUNS, CancelRunsBody, StopCancellationBody
+from topology.requests import CANCEL_RUNS, CancelRunsBody, StopCancellationBody
 from topology.statuses import ENDED
 
 # There is one environment; scripts written for Inngest read the field.

@@ -49,7 +49,7 @@ from streams.errors import DefinitionError, NotFoundError, RefusedError, Registr
 from streams.functions.definition import read_function
 from streams.functions.writer import apply_functions, delete_function, plan_functions
 from streams.kafka import clients
-from topology import limits, records, topics
+from topology import limits, requests, topics
 from topology.records import Function
 
 router = APIRouter(prefix="/v1/functions", tags=["functions"], route_class=GuardedRoute)
@@ -194,7 +194,7 @@ def pause(
     asked = body or PauseBody()
     call.about(slug, reason=asked.reason)
     service.catalogue.live(slug)
-    record = records.PauseBody(function_id=slug, running=asked.running.value, after=asked.after)
+    record = requests.PauseBody(function_id=slug, running=asked.running.value, after=asked.after)
     begun = summed([], service.partitions.get())  # a call that has written is never a 503
     row = service.writer.write(call, slug, record)
     return envelope(pause_answer(row, begun))
@@ -210,7 +210,7 @@ def resume(
     """End a pause: what it hasn't done yet, it won't do."""
     call.about(slug, reason=None if body is None else body.reason)
     service.catalogue.live(slug)
-    service.writer.write(call, slug, records.ResumeBody(function_id=slug))
+    service.writer.write(call, slug, requests.ResumeBody(function_id=slug))
     return envelope(Done())
 
 

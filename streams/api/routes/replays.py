@@ -35,8 +35,8 @@ from streams.api.problems import FieldError, ProblemError, invalid
 from streams.api.progress import Progress, ReplayCounts, State, summed
 from streams.api.requests import RequestListing, find_with_progress, list_requests, read_body
 from streams.functions.registry import Version
-from topology import records
-from topology.records import CANCEL_RUNS, REPLAY
+from topology import requests
+from topology.requests import CANCEL_RUNS, REPLAY
 
 PATH: Final = "/v1/replays"
 router = APIRouter(prefix=PATH, tags=["replays"], route_class=GuardedRoute)
@@ -154,7 +154,7 @@ def get(replay_id: Ulid, service: CurrentService) -> Envelope[Replay]:
     return envelope(replay(*find_with_progress(service, REPLAY, replay_id)))
 
 
-def _record(body: ReplayBody, service: Service) -> records.ReplayBody:
+def _record(body: ReplayBody, service: Service) -> requests.ReplayBody:
     """The body of the request's record."""
     if body.cancellation_id is not None:
         found = _cancelled_by(service, body.cancellation_id)
@@ -162,7 +162,7 @@ def _record(body: ReplayBody, service: Service) -> records.ReplayBody:
         assert body.function_id is not None
         assert body.from_ is not None
         assert body.to is not None
-        found = records.ReplayBody(
+        found = requests.ReplayBody(
             function_id=body.function_id,
             from_=body.from_,
             to=body.to,
@@ -177,21 +177,21 @@ def _record(body: ReplayBody, service: Service) -> records.ReplayBody:
     )
 
 
-def _cancelled_by(service: Service, cancellation_id: str) -> records.ReplayBody:
+def _cancelled_by(service: Service, cancellation_id: str) -> requests.ReplayBody:
     """The function, bounds and statuses of the runs that a cancellation cancelled.
 
     Raises:
         ProblemError: 404, or 409 where it is under way or cancels nothing.
     """
     row, progress = find_with_progress(service, CANCEL_RUNS, cancellation_id)
-    body = read_body(row, records.CancelRunsBody)
+    body = read_body(row, requests.CancelRunsBody)
     if body.dry_run:
         detail = "This cancellation is a dry run: it cancelled nothing to replay"
         raise ProblemError(HTTPStatus.CONFLICT, "cancellation_dry_run", detail)
     if progress.state in {State.QUEUED, State.RUNNING}:
         detail = "This cancellation is under way: wait until it is done, or stop it first"
         raise ProblemError(HTTPStatus.CONFLICT, "cancellation_under_way", detail)
-    return records.ReplayBody(
+    return requests.ReplayBody(
         function_id=body.slug,
         from_=body.started_after or 0,
         to=body.started_before,
@@ -201,7 +201,7 @@ def _cancelled_by(service: Service, cancellation_id: str) -> records.ReplayBody:
 
 def replay(row: Row, progress: Progress) -> Replay:
     """A replay from its request and progress."""
-    body = read_body(row, records.ReplayBody)
+    body = read_body(row, requests.ReplayBody)
     return Replay(
         id=row["request_id"],
         created_at=time_text(row["at"]),

@@ -42,7 +42,7 @@ from streams.api.run_model import Run, run_fields
 from streams.api.run_search import Filters, search
 from streams.clock import now_ms
 from streams.database.schema import PROGRESS, RUNS
-from topology.records import CancelRunBody
+from topology.requests import CancelRunBody
 from topology.statuses import ENDED, Cause, Status
 
 T = TypeVar("T")

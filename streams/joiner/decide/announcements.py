@@ -12,7 +12,8 @@ import orjson
 
 from streams.joiner.decide.view import Headers, View
 from topology import keys
-from topology.records import REQUEST_NAMES, CancelRun, Json, LongRequest
+from topology.records import CancelRun, Json, LongRequest
+from topology.requests import REQUEST_NAMES
 from topology.tables import Counts, EventRow, RequestRow, RunRow
 
 _JSON: Final = ("false", "true")
@@ -102,11 +103,12 @@ def replayed(
 ) -> None:
     """Send a run's event to be routed again; the new run is dispatched at a time (ms; 0: now)."""
     text = keys.run_id_text(run_id)
-    value = b'{"v":1,"function_id":"%b","replay_of":"%b","replay_id":"%b"%b,"event":%b}' % (
+    value = b'{"v":1,"function_id":"%b","replay_of":"%b","replay_id":"%b"%b%b,"event":%b}' % (
         event.slug.encode(),
         text.encode(),
         keys.run_id_text(replay_id).encode(),
         b',"dispatch_at":%d' % dispatch_at if dispatch_at else b"",
+        b',"identity":"%b"' % event.identity.hex().encode() if event.identity else b"",
         event.event,
     )
     view.emit("replayed", text.encode(), value, [("function-id", event.slug)])

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from topology import codec, keys, tables
+from topology import codec, held_rows, keys, tables
 from topology.records import Register
 from topology.statuses import ENDED
 from topology.tables import LETTERS, REGISTERED, EventRow, RunRow
@@ -53,12 +53,17 @@ def moved_rows(run_id: bytes, event: EventRow, old: RunRow, new: RunRow) -> Rows
     return rows
 
 
-def occurrences_key(run: Register | EventRow, run_id: bytes) -> bytes:
+def occurrences_key(run: Register | EventRow, run_id: bytes, identity: bytes) -> bytes:
     """The key of the list that a run is in with all others of its event and home key (S3).
+
+    `identity` is the one that the run's row keeps. With one, the run's id says all but when: it is
+    made from event and home key. At level 1, without one, it has too little of the home key.
 
     The home key is the first listener's, if that is indexed, or the event's. A replay is no
     occurrence of its event, so it is alone in its list.
     """
+    if identity:
+        return tables.occurrences_key(run.event_key, run_id[tables.RUN_WITHOUT_TIME])
     if run.replay_id:
         home = run_id
     elif run.listeners and keys.is_home_key(run.listeners[0].key, run_id):
@@ -95,7 +100,7 @@ def restored(get: Get, facts: Mapping[bytes, bytes | None]) -> Rows:
                 done.add(run_id)
                 _restore_run(get, facts, run_id, derived, runs_of)
         elif key[0] in tables.HELD_SPACES:
-            timer = tables.timer_key(tables.held_until(key), key)
+            timer = tables.timer_key(held_rows.held_until(key), key)
             derived[timer] = None if value is None else b""
         elif key[:1] == tables.REQUESTS:
             for timer in request_timer(key, get(key)):
@@ -118,8 +123,11 @@ def _restore_run(
     get: Get, facts: Mapping[bytes, bytes | None], run_id: bytes, derived: Rows, runs_of: Runs
 ) -> None:
     event_key, run_key = tables.event_row_key(run_id), tables.run_row_key(run_id)
-    old_event = get(event_key)
-    new_event = facts.get(event_key, old_event)
+    new_event = facts.get(event_key)
+    # A run's event is written once, so a run that is written has no rows yet.
+    old_event = None if new_event is not None else get(event_key)
+    if event_key not in facts:
+        new_event = old_event
     old_run = get(run_key) if old_event is not None else None
     new_run = facts.get(run_key, old_run)
     if old_event is not None:
@@ -141,6 +149,6 @@ def _restore_run(
 def _restore_occurrences(
     get: Get, event: EventRow, run_id: bytes, derived: Rows, *, present: bool
 ) -> None:
-    key = occurrences_key(event, run_id)
+    key = occurrences_key(event, run_id, event.identity)
     before = derived[key] if key in derived else get(key)
     derived[key] = occurrences(before, run_id, present=present)

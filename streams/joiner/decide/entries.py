@@ -41,7 +41,7 @@ def decide_entry(
         view.count("repeated_entries")
         return
     position = Position(topic.name, topic.id, entry.partition, entry.offset)
-    context = Context(position, entry.received, entry.event)
+    context = Context(position, entry.received, entry.event, entry.identity)
     applied = view.applied
     for number, command in enumerate(entry.commands):
         if number not in refused:
@@ -55,7 +55,13 @@ def decide_entry(
 
 
 def _cancel(view: View, context: Context, command: Cancel) -> None:
-    event = CancelEvent(context.received, context.position, context.event, context.position)
+    event = CancelEvent(
+        received=context.received,
+        position=context.position,
+        event=context.event,
+        at=context.position,
+        identity=context.identity,
+    )
     cancel_events.cancel(view, event, command.matches)
 
 

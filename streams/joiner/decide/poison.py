@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from streams.errors import StoreError
+from topology.codec import UnknownLevelError
 
 
 class PoisonError(Exception):
@@ -23,11 +24,11 @@ def deciding_on(key: bytes) -> Iterator[None]:
 
     Raises:
         PoisonError: a decision raises.
-        StoreError: the disk fails, not the decision.
+        StoreError, UnknownLevelError: the disk fails, or this release is too old.
     """
     try:
         yield
-    except StoreError:
+    except (StoreError, UnknownLevelError):
         raise
     except Exception as error:
         raise PoisonError(key, error) from error

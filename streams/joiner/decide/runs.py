@@ -93,12 +93,18 @@ def register(
         command.dispatch_at,
         command.replay_of,
         command.replay_id,
+        kept_identity(context, compiled),
     )
     view.put(tables.event_row_key(command.run_id), codec.EVENT_ROWS.encode(event))
     view.pending += 1
     view.runs_of[compiled.slug, compiled.version] += 1
     view.count("runs", "scheduled")
     return event
+
+
+def kept_identity(context: Context, compiled: CompiledFunction) -> bytes:
+    """The identity of an event that a run's row keeps: none if the run is of level 1."""
+    return context.identity if compiled.knows_identity else b""
 
 
 def begin(view: View, run_id: bytes, event: EventRow, app: str) -> None:
@@ -198,7 +204,7 @@ def remove(view: View, run: Run) -> None:
     view.put(tables.run_row_key(run.id), None)
     for key in derive.run_rows(run.id, run.event, run.row):
         view.derive(key, None)
-    listed = derive.occurrences_key(run.event, run.id)
+    listed = derive.occurrences_key(run.event, run.id, run.event.identity)
     view.derive(listed, derive.occurrences(view.get(listed), run.id, present=False))
     view.runs_of[run.event.slug, run.event.version] -= 1
     announcements.removed(view, run.id, run.event.slug)

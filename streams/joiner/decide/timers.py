@@ -7,7 +7,7 @@ from streams.joiner.decide.commands import pauses, update
 from streams.joiner.decide.kinds import KINDS
 from streams.joiner.decide.runs import Run
 from streams.joiner.decide.view import View
-from topology import codec, limits, tables
+from topology import codec, held_rows, limits, tables
 from topology.statuses import Cause, Status
 
 _PUT_OFF_MS: Final = 1_000
@@ -71,7 +71,7 @@ def _put_off(view: View, row_key: bytes, by_ms: int = _PUT_OFF_MS) -> None:
 
 def _fire_held(view: View, key: bytes) -> None:
     """Remove a held row: nothing that is held so long can come any more."""
-    until = tables.held_until(key)
+    until = held_rows.held_until(key)
     if view.is_needed(until) or update.is_awaited(view, key):
         _put_off(view, key)
         return

@@ -10,6 +10,7 @@ from streams.joiner.decide.poison import deciding_on
 from streams.joiner.decide.sources import Source
 from streams.joiner.decide.view import View
 from topology import limits, tables
+from topology.codec import UnknownLevelError
 from topology.records import CommandBatch, Forward, ForwardedMatch
 
 _NONE: Final[Mapping[bytes, str]] = MappingProxyType({})
@@ -79,6 +80,7 @@ def decide_batch(  # noqa: PLR0913, PLR0917  # what one transaction decides on
         UndecidableError: a command can't be decided; refuse it and decide again on a new view.
         PoisonError: a timer or a work row can't be; give it up and decide again on a new view.
         StoreError: the rows can't be read, or don't fit each other.
+        UnknownLevelError: a later release has written a function.
     """
     view.allow(view.bounds.timers)
     for timer in due:
@@ -131,8 +133,8 @@ def _decide_from(view: View, record: Input, at: int, left: int) -> tuple[int, in
             view.number = 0
             left -= decide(view, record, at)
             at += 1
-    except StoreError:
-        raise  # the disk fails, not the command
+    except (StoreError, UnknownLevelError):
+        raise  # the disk fails, or this release is too old: not the command
     except Exception as error:  # one bad command must not stop a partition
         raise UndecidableError(record, (at, view.number), error) from error
     return at, left

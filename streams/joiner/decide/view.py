@@ -13,7 +13,7 @@ from streams.joiner.decide.functions import UNUSABLE, Functions
 from streams.joiner.decide.recent import Recent
 from streams.joiner.decide.sources import Sources
 from streams.matching import Meter
-from topology import limits, tables
+from topology import held_rows, limits, tables
 from topology.records import Command, Definition, Forward, Json, Position, Unlisten
 from topology.tables import RequestRow
 
@@ -52,11 +52,15 @@ class Partition(Struct, frozen=True):
 
 
 class Context(Struct, frozen=True):
-    """The input record of a command: where it lies, when it was received (ms), its event's JSON."""
+    """The input record of a command: where it lies, when it was received (ms), and its event.
+
+    That is the event's JSON, and its identity (empty from an older router).
+    """
 
     position: Position
     received: int
     event: bytes
+    identity: bytes
 
 
 class Output(Struct, frozen=True):
@@ -185,7 +189,7 @@ class View:
         if key[0] in self._followed:
             self._under[key[_PREFIX]].append(key)
             if key[0] in _HELD:
-                timer = tables.timer_key(tables.held_until(key), key)
+                timer = tables.timer_key(held_rows.held_until(key), key)
                 self.derived[timer] = None if value is None else b""
         self.changed[key] = value
         self.bytes += len(key) + len(value or b"")

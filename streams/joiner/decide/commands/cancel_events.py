@@ -4,13 +4,14 @@ from collections.abc import Iterator
 
 from streams.errors import BudgetError, EvaluationError
 from streams.functions.compiled import CompiledRule
-from streams.joiner.decide import runs
+from streams.joiner.decide import repeats, runs
 from streams.joiner.decide.runs import Run
 from streams.joiner.decide.view import Refused, View
-from topology import codec, keys, tables
+from topology import codec, held_rows, keys, tables
+from topology.held_rows import HeldCancel, HeldMatch
 from topology.records import EVALUATION_BUDGET, CancelEvent, ForwardedCancel, ForwardedMatch, Match
 from topology.statuses import Cause
-from topology.tables import EventRow, FanOutRow, HeldCancel, HeldMatch, PostponedCancel
+from topology.tables import EventRow, FanOutRow, PostponedCancel
 
 
 def cancel(view: View, event: CancelEvent, matches: tuple[Match, ...]) -> None:
@@ -22,15 +23,19 @@ def cancel(view: View, event: CancelEvent, matches: tuple[Match, ...]) -> None:
         if view.is_full():
             _postpone(view, PostponedCancel(event, matches[number:]))
             return
-        cursor = fan_out_slice(view, event, match.key, b"")
-        if cursor is not None:
-            key = tables.fan_out_key(match.key, event)
-            view.put(key, codec.FAN_OUT_ROWS.encode(FanOutRow(event, cursor)))
-            view.count("fan_outs")
-        until = event.received + match.hold_ms
-        if not view.passed(until):
-            held = codec.HELD_ROWS.encode(HeldCancel(event, match.hold_ms))
-            view.put(tables.held_cancel_key(match.key, until, event), held)
+        _meet_listeners(view, repeats.looked_up(view, event, match), match)
+
+
+def _meet_listeners(view: View, event: CancelEvent, match: Match) -> None:
+    cursor = fan_out_slice(view, event, match.key, b"")
+    if cursor is not None:
+        key = tables.fan_out_key(match.key, event)
+        view.put(key, codec.FAN_OUT_ROWS.encode(FanOutRow(event, cursor)))
+        view.count("fan_outs")
+    until = event.received + match.hold_ms
+    if not view.passed(until):
+        held = codec.HELD_ROWS.encode(HeldCancel(event, match.hold_ms))
+        view.put(held_rows.held_cancel_key(match.key, until, event), held)
 
 
 def spread(view: View, event: CancelEvent, matches: tuple[Match, ...], target: int = 0) -> None:
@@ -119,14 +124,15 @@ def decide_match(view: View, event: CancelEvent, run: Run, rule: int) -> None:
     if rule >= len(compiled.rules):
         _unanswered(view, run, rule, "its version can't be used")
         return
-    if _matches(view, event, run, compiled.rules[rule]):
-        cause = _cause(view, event, run, compiled.rules[rule])
+    counted = repeats.counted(event, compiled.rules[rule])
+    if _matches(view, counted, run, compiled.rules[rule]):
+        cause = _cause(view, counted, run, compiled.rules[rule])
         runs.cancel(view, run, Cause.EVENT, cause)
         view.delayed(event.received)
 
 
 def _hold(view: View, event: CancelEvent, run_id: bytes, rule: int) -> None:
-    key = tables.held_match_key(run_id, event)
+    key = held_rows.held_match_key(run_id, event)
     value = view.get(key)
     rules: tuple[int, ...] = (rule,)
     if value is not None:
@@ -137,7 +143,7 @@ def _hold(view: View, event: CancelEvent, run_id: bytes, rule: int) -> None:
 
 
 def _matches(view: View, event: CancelEvent, run: Run, rule: CompiledRule) -> bool:
-    """Whether a cancel event matches a run: by times, positions and ids (S9, S10, S12, S13).
+    """Whether a cancel event matches a run: by times, positions and identity (S9, S10, S12, S13).
 
     Then by the rule's expression, unless equal keys are already the answer.
     """
@@ -146,7 +152,7 @@ def _matches(view: View, event: CancelEvent, run: Run, rule: CompiledRule) -> bo
         return False
     if not _in_time(event, run.event, rule.early_cancel_ms):
         return False
-    if keys.event_key(run.event.slug, str(view.parsed(event.event)["id"])) == run.event.event_key:
+    if _has_triggered(view, event, run.event):
         return False
     if not rule.needs_evaluation:
         return True
@@ -160,6 +166,13 @@ def _matches(view: View, event: CancelEvent, run: Run, rule: CompiledRule) -> bo
         return False
 
 
+def _has_triggered(view: View, event: CancelEvent, run: EventRow) -> bool:
+    """Whether a run's trigger event is this one, or one of its repeats (S10)."""
+    if run.identity and event.identity:
+        return run.identity == event.identity
+    return keys.event_key(run.slug, str(view.parsed(event.event)["id"])) == run.event_key
+
+
 def _unanswered(view: View, run: Run, rule: int, error: str) -> None:
     """Count that a rule has no answer for a run: no match (S16)."""
     view.count("evaluation_errors")
@@ -168,7 +181,7 @@ def _unanswered(view: View, run: Run, rule: int, error: str) -> None:
 
 def _refuse(view: View, event: CancelEvent, slug: str, error: str) -> None:
     """Make a cancel event a dead letter, once for each function whose rule takes too much (S37)."""
-    key = tables.refused_cancel_key(slug, event)
+    key = held_rows.refused_cancel_key(slug, event)
     if view.get(key) is None:
         view.put(key, tables.NOTED)
         view.refuse(Refused(event.at, event.event, EVALUATION_BUDGET, f"{slug}: {error}"))

@@ -4,14 +4,15 @@ from itertools import takewhile
 
 from streams.joiner.decide.commands import cancel_events
 from streams.joiner.decide.view import Context, View
-from topology import codec, keys, tables
+from topology import codec, held_rows, keys, tables
+from topology.held_rows import HeldUnlisten
 from topology.records import ForwardedMatch, Listen, Unlisten
-from topology.tables import DeliveryRow, HeldUnlisten, ListenerRow
+from topology.tables import DeliveryRow, ListenerRow
 
 
 def listen(view: View, _: Context, command: Listen) -> None:
     """Let a run wait here, unless it has ended; held cancel events are sent to its home."""
-    unlisten_key = tables.held_unlisten_key(command.run_id)
+    unlisten_key = held_rows.held_unlisten_key(command.run_id)
     if view.may_hold(unlisten_key) and view.get(unlisten_key) is not None:
         return
     for listener in command.listeners:
@@ -60,7 +61,7 @@ def unlisten(view: View, command: Unlisten) -> None:
             view.put(key, None)
     if not view.passed(keys.received_ms(command.run_id)):
         held = HeldUnlisten(command.keys)
-        view.put(tables.held_unlisten_key(command.run_id), codec.HELD_ROWS.encode(held))
+        view.put(held_rows.held_unlisten_key(command.run_id), codec.HELD_ROWS.encode(held))
 
 
 def _listeners(view: View, match_key: bytes, run_id: bytes) -> list[tuple[bytes, bytes]]:

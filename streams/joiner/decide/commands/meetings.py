@@ -14,9 +14,10 @@ from streams.joiner.decide.commands import cancel_events, cancellations, pauses,
 from streams.joiner.decide.runs import Run
 from streams.joiner.decide.view import View
 from topology import codec, limits, tables
+from topology.held_rows import HeldCancel, HeldMatch, HeldUpdate
 from topology.records import CancelRuns, Pause
 from topology.statuses import Status
-from topology.tables import EventRow, HeldCancel, HeldMatch, HeldUpdate, MeetingRow
+from topology.tables import EventRow, MeetingRow
 
 _NO_LISTENER: Final = -1
 _CANCELS: Final = tables.HELD_CANCELS

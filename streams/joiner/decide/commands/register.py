@@ -13,10 +13,11 @@ def register(view: View, context: Context, command: Register, definition: Defini
 
     Then let the run meet what was held for it, and the requests that apply to it.
     """
-    key = derive.occurrences_key(command, command.run_id)
+    compiled = view.learn(definition)
+    identity = runs.kept_identity(context, compiled)
+    key = derive.occurrences_key(command, command.run_id, identity)
     listed = None if command.replay_id else view.get(key)
     first = _first_occurrence(view, context, listed) if listed else None
-    compiled = view.learn(definition)
     if first is None:
         event = runs.register(view, context, command, compiled)
         view.derive(key, derive.occurrences(listed, command.run_id, present=True))
@@ -40,13 +41,13 @@ def register(view: View, context: Context, command: Register, definition: Defini
     if view.get(tables.event_row_key(command.run_id)) is None:
         # A repeat in the same ms as the first has the same run id: that run must go on listening.
         runs.stop_listening(view, command.run_id, runs.remote_listeners(view, command, compiled))
-    occurred = Context(position=first.position, received=first.received, event=context.event)
+    occurred = Context(first.position, first.received, context.event, context.identity)
     if command.cancels:
         _cancel_by_same_event(view, context, command, occurred)
 
 
 def _first_occurrence(view: View, context: Context, listed: bytes) -> EventRow | None:
-    """The first of the `listed` runs, of one event id and home key, within a day; or None (S3)."""
+    """The first of the `listed` runs, of one event and home key, within a day; or None (S3)."""
     for run_id in tables.run_ids(listed):
         if abs(keys.received_ms(run_id) - context.received) < limits.DEDUPE_MS:
             return runs.event_of(view, run_id)
@@ -63,5 +64,6 @@ def _cancel_by_same_event(
         event=context.event,
         at=context.position,
         triggers=True,
+        identity=context.identity,
     )
     cancel_events.spread(view, cancel, command.cancels)

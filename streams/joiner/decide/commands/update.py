@@ -5,10 +5,11 @@ import msgspec
 from streams.joiner.decide import runs
 from streams.joiner.decide.runs import Run
 from streams.joiner.decide.view import Context, View
-from topology import codec, keys, limits, tables
+from topology import codec, held_rows, keys, limits, tables
+from topology.held_rows import HeldUpdate
 from topology.records import Update
 from topology.statuses import Status, may_move
-from topology.tables import HeldUpdate, RunRow
+from topology.tables import RunRow
 
 _ENDS = {"completed": Status.COMPLETED, "failed": Status.FAILED}
 
@@ -62,7 +63,7 @@ def _apply_in_turn(view: View, run: Run, command: Update, context: Context) -> N
 def _hold(view: View, context: Context, command: Update, under: bytes, until: int) -> None:
     """Hold an update under an event key or a run id, at most until a time (ms)."""
     held = HeldUpdate(context.received, command)
-    key = tables.held_update_key(under, until, context.position)
+    key = held_rows.held_update_key(under, until, context.position)
     view.put(key, codec.HELD_ROWS.encode(held))
 
 

@@ -15,7 +15,7 @@ from streams.read_model.rows import request_row
 from streams.settings import load
 from tests.support.api import Api, add_runs, open_api, run_id, run_row
 from tests.support.postgres import PostgresServer
-from topology.records import CancelRunsBody
+from topology.requests import CancelRunsBody
 
 pytest_plugins = ["tests.support.postgres"]
 AT = 1_700_000_000_000

@@ -9,7 +9,7 @@ import pytest
 from streams.errors import DefinitionError, Problem
 from streams.functions.definition import as_document, read_files, read_function, read_text
 from topology import limits
-from topology.records import CancelRule, Function, Trigger
+from topology.records import SEMANTICS, CancelRule, Function, Trigger
 
 COMPLETE = """\
 functions:
@@ -83,6 +83,7 @@ def test_a_complete_definition_is_read() -> None:
             lease_ms=limits.MINUTE_MS,
             pending_for_ms=30 * limits.DAY_MS,
             retention_ms=7 * limits.DAY_MS,
+            semantics=SEMANTICS,
         ),
     )
 
@@ -90,7 +91,7 @@ def test_a_complete_definition_is_read() -> None:
 def test_what_is_left_out_has_its_documented_default() -> None:
     """Nothing times out, nothing has a lease; runs wait 30 days and stay 7."""
     assert read_function(definition()) == Function(
-        app="shop", id="ship", triggers=(Trigger(event="order/placed"),)
+        app="shop", id="ship", triggers=(Trigger(event="order/placed"),), semantics=SEMANTICS
     )
 
 
@@ -176,6 +177,8 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (rule(match="data.id", timeout="-1h"), "cancel_on[0].timeout", "not a duration"),
     (rule(match="data.id", timeout="0s"), "cancel_on[0].timeout", "more than 0 and at most 366d"),
     (rule(match="data.id", timeout="367d"), "cancel_on[0].timeout", "at most 366d"),
+    (rule(match="data.id", dedupe="8d"), "cancel_on[0].dedupe", "at most 7d"),
+    (rule(match="data.id", dedupe=24), "cancel_on[0].dedupe", "a duration has a unit"),
     (rule(match="data.id", timeout="2026-13-01"), "cancel_on[0].timeout", "RFC 3339"),
     (rule(match="data.id", timeout="2026-01-31T12:00:00"), "cancel_on[0].timeout", "offset"),
     (rule(match="data.id", timeout="1960-01-31T12:00:00Z"), "cancel_on[0].timeout", "1970"),

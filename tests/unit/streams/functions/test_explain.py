@@ -6,14 +6,15 @@ import pytest
 
 from streams.errors import DefinitionError
 from streams.functions.compiled import CompiledFunction
-from streams.functions.explain import Subject, Why, compile_version, judge, listening
+from streams.functions.explain import First, Subject, Why, compile_version, judge, listening
+from topology.records import SEMANTICS
 
 RECEIVED = 1_000_000_000_000
 NOW = RECEIVED + 60_000
 HOUR = 3_600_000
 
 
-def function(*rules: dict[str, Any]) -> CompiledFunction:
+def function(*rules: dict[str, Any], semantics: int = SEMANTICS) -> CompiledFunction:
     """A version of the function shop-ship with these rules."""
     definition = {
         "id": "ship",
@@ -21,7 +22,7 @@ def function(*rules: dict[str, Any]) -> CompiledFunction:
         "triggers": [{"event": "order/placed"}],
         "cancel_on": list(rules),
     }
-    return compile_version("shop-ship", 7, definition)
+    return compile_version("shop-ship", 7, definition, semantics)
 
 
 def subject(ended: bool = False, **data: Any) -> Subject:
@@ -104,10 +105,10 @@ def test_another_name_is_the_only_reason_there_is() -> None:
 
 def test_every_reason_is_told() -> None:
     """An ended run, the run's own event and a timeout don't hide what the keys say."""
-    rule = MATCH | {"timeout": "1h"}
-    event = cancel(id_="placed-1", id=2)
+    rule = MATCH | {"timeout": "1h", "event": "order/placed"}
+    event = cancel(id_="placed-1", id=2) | {"name": "order/placed"}
     found = reasons(rule, subject(ended=True, id=1), event, RECEIVED + HOUR + 1)
-    assert list(found) == [Why.RUN_ENDED, Why.OWN_EVENT, Why.TOO_LATE, Why.KEYS_DIFFER]
+    assert list(found) == [Why.OWN_EVENT, Why.RUN_ENDED, Why.TOO_LATE, Why.KEYS_DIFFER]
     assert found[Why.TOO_LATE] == "the rule listened until 2001-09-09T02:46:40Z"
 
 
@@ -147,4 +148,26 @@ def test_a_member_that_is_no_name_is_written_in_brackets() -> None:
 def test_a_definition_that_is_none_is_refused() -> None:
     """The error has every wrong field, as when it is applied."""
     with pytest.raises(DefinitionError, match="triggers"):
-        compile_version("shop-ship", 1, {"id": "ship", "app": "shop"})
+        compile_version("shop-ship", 1, {"id": "ship", "app": "shop"}, 1)
+
+
+def test_a_level_says_what_is_the_runs_own_event() -> None:
+    """An event of another name with the trigger's id is another event from level 2 on."""
+    same_id = {"name": "order/dropped", "data": {"order": 1}, "id": "placed-1", "ts": NOW}
+    rule = {"event": "order/dropped", "match": "data.order"}
+    for semantics, why in ((1, [Why.OWN_EVENT]), (2, [])):
+        [verdict] = judge(function(rule, semantics=semantics), subject(order=1), same_id, NOW)
+        assert [reason.why for reason in verdict.reasons] == why
+
+
+@pytest.mark.parametrize(("early", "whys"), [(None, [Why.REPEAT]), ("1h", [])])
+def test_a_repeat_is_named_with_its_first(early: str | None, whys: list[Why]) -> None:
+    """S36: with where and when that came, unless it could have cancelled the run."""
+    rule = {"event": "order/dropped", "match": "data.order", "dedupe": "24h"}
+    rule |= {"early_cancel": early} if early else {}
+    cancel = {"name": "order/dropped", "data": {"order": 1}, "id": "c1", "ts": NOW}
+    first = First(RECEIVED - 5_000, "cancels", 2, 7)
+    [verdict] = judge(function(rule), subject(order=1), cancel, NOW, {0: first})
+    assert [reason.why for reason in verdict.reasons] == whys
+    texts = [reason.text for reason in verdict.reasons]
+    assert all("c1 came before" in text and "cancels, partition 2, 7" in text for text in texts)

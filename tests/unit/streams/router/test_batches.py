@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from streams.router.batches import Batches, Encoded, Progress, progress_batch
-from streams.router.drafts import Draft
+from streams.router.drafts import Draft, Routed
 from streams.router.record import Record
 from topology import codec, limits
 from topology.records import (
@@ -65,7 +65,7 @@ def decoded(encoded: list[Encoded]) -> list[tuple[int, CommandBatch]]:
 def test_entry_holds_position_event_and_commands(batches: Batches) -> None:
     """An entry says where its record lay, when it was received, and all that it gives there."""
     draft = Draft([register(), CANCEL], b"{}", [definition("f")])
-    assert batches.add(record(7), {5: draft}) is None
+    assert batches.add(record(7), Routed({5: draft})) is None
     encoded, counts = batches.take()
     [(partition, batch)] = decoded(encoded)
     assert partition == 5
@@ -80,7 +80,7 @@ def test_entry_holds_position_event_and_commands(batches: Batches) -> None:
 
 def test_taken_batches_are_gone(batches: Batches) -> None:
     """What was taken is not given again."""
-    batches.add(record(7), {5: Draft([CANCEL])})
+    batches.add(record(7), Routed({5: Draft([CANCEL])}))
     batches.take()
     assert batches.take() == ([], Counter())
 
@@ -88,10 +88,10 @@ def test_taken_batches_are_gone(batches: Batches) -> None:
 def test_topics_and_definitions_are_there_once(batches: Batches) -> None:
     """Entries refer to topics and definitions of their batch by number, whatever came first."""
     f, g, newer = definition("f"), definition("g", 2), definition("f", 3)
-    batches.add(record(1, "cancels"), {0: Draft([CANCEL])})
-    batches.add(record(1), {0: Draft([register(0), register(1)], b"", [f, g])})
-    batches.add(record(2), {0: Draft([register(0)], b"", [g])})
-    batches.add(record(3), {0: Draft([CANCEL, register(1), register(0)], b"", [newer, f])})
+    batches.add(record(1, "cancels"), Routed({0: Draft([CANCEL])}))
+    batches.add(record(1), Routed({0: Draft([register(0), register(1)], b"", [f, g])}))
+    batches.add(record(2), Routed({0: Draft([register(0)], b"", [g])}))
+    batches.add(record(3), Routed({0: Draft([CANCEL, register(1), register(0)], b"", [newer, f])}))
     [(_, batch)] = decoded(batches.take()[0])
     assert [topic.name for topic in batch.topics] == ["cancels", "events"]
     assert [entry.topic for entry in batch.entries] == [0, 1, 1, 1]
@@ -106,7 +106,7 @@ def test_topics_and_definitions_are_there_once(batches: Batches) -> None:
 def test_batches_of_a_partition_keep_the_order(batches: Batches) -> None:
     """Entries of one source come in their order, across batches too."""
     for offset in range(2_000):
-        batches.add(record(offset), {offset % 3: Draft([CANCEL], b"e" * (offset % 700))})
+        batches.add(record(offset), Routed({offset % 3: Draft([CANCEL], b"e" * (offset % 700))}))
     seen: dict[int, list[int]] = {0: [], 1: [], 2: []}
     for partition, batch in decoded(batches.take()[0]):
         seen[partition] += [entry.offset for entry in batch.entries]
@@ -116,7 +116,7 @@ def test_batches_of_a_partition_keep_the_order(batches: Batches) -> None:
 def test_batch_is_full_at_500_commands(batches: Batches) -> None:
     """An entry that would make it more begins the next batch; entries are never split."""
     for offset in range(4):
-        batches.add(record(offset), {0: Draft([CANCEL] * 200)})
+        batches.add(record(offset), Routed({0: Draft([CANCEL] * 200)}))
     assert [
         [len(entry.commands) for entry in batch.entries] for _, batch in decoded(batches.take()[0])
     ] == [[200, 200], [200, 200]]
@@ -126,7 +126,7 @@ def test_batch_is_full_at_256_kib(batches: Batches) -> None:
     """Sizes are bounded from above, definitions included."""
     for offset in range(40):
         own = definition(f"f{offset % 20}", offset % 20, 20_000)
-        batches.add(record(offset), {0: Draft([register()], b"e" * 20_000, [own])})
+        batches.add(record(offset), Routed({0: Draft([register()], b"e" * 20_000, [own])}))
     found = decoded(batches.take()[0])
     assert sum(len(batch.entries) for _, batch in found) == 40
     assert all(1 < len(batch.entries) < 13 for _, batch in found[:-1])
@@ -149,7 +149,7 @@ def test_batch_is_full_at_256_kib(batches: Batches) -> None:
 def test_large_entry_is_a_batch_of_its_own(batches: Batches, draft: Draft) -> None:
     """What is larger than a batch travels alone, in its place."""
     for offset, one in enumerate([Draft([CANCEL]), draft, Draft([CANCEL])]):
-        assert batches.add(record(offset), {0: one}) is None
+        assert batches.add(record(offset), Routed({0: one})) is None
     found = decoded(batches.take()[0])
     assert [[entry.offset for entry in batch.entries] for _, batch in found] == [[0], [1], [2]]
 
@@ -159,7 +159,7 @@ def test_entry_that_no_message_takes_is_refused_whole(batches: Batches) -> None:
     definitions = [definition(f"f{number}", number, 60_000) for number in range(40)]
     commands: list[Command] = [register(number) for number in range(40)]
     rejection = batches.add(
-        record(0), {0: Draft([CANCEL]), 1: Draft(commands, b"e" * 1_000, definitions)}
+        record(0), Routed({0: Draft([CANCEL]), 1: Draft(commands, b"e" * 1_000, definitions)})
     )
     assert rejection is not None
     assert rejection.kind == "too_many_commands"
@@ -178,19 +178,19 @@ def test_runs_whose_output_no_transaction_holds_are_refused_whole(batches: Batch
         )
         for number in (most, most + 1)
     }
-    rejection = batches.add(record(0), {0: Draft([CANCEL]), 1: drafts[most + 1]})
+    rejection = batches.add(record(0), Routed({0: Draft([CANCEL]), 1: drafts[most + 1]}))
     assert rejection is not None
     assert rejection.kind == "too_many_runs"
     assert f"starts {most + 1} runs in one partition" in rejection.message
     assert batches.take() == ([], Counter())
-    assert batches.add(record(0), {1: drafts[most], 2: drafts[most]}) is None
+    assert batches.add(record(0), Routed({1: drafts[most], 2: drafts[most]})) is None
 
 
 def test_many_small_definitions_are_no_reason_to_refuse(batches: Batches) -> None:
     """Only what is really too large is refused, not what might be."""
     definitions = [definition(f"f{number}", number) for number in range(200)]
     commands: list[Command] = [register(number) for number in range(200)]
-    assert batches.add(record(0), {0: Draft(commands, b"", definitions)}) is None
+    assert batches.add(record(0), Routed({0: Draft(commands, b"", definitions)})) is None
     [(_, batch)] = decoded(batches.take()[0])
     assert batch.definitions == tuple(definitions)
 
@@ -203,7 +203,7 @@ def test_bound_is_never_below_what_is_written(batches: Batches) -> None:
     told = Update(KEY, KEY, "completed", 2**31, "é" * 128, "é" * 256, 2**48, ("é" * 256, "é" * 99))
     for command in (far, told, Cancel((match,) * 99), Listen(KEY, (listener,) * 99)):
         draft = Draft([command], b"", [definition("f", 2**40)] if command is far else [])
-        batches.add(Record("events", 2**31, 2**62, 2**48), {0: draft})
+        batches.add(Record("events", 2**31, 2**62, 2**48), Routed({0: draft}))
         [(_, data)] = batches.take()[0]
         assert len(data) <= draft.size + 1_024 + 200
 

@@ -26,9 +26,8 @@ def settings() -> Settings:
 @pytest.fixture
 def pipeline(settings: Settings) -> Pipeline:
     """A pipeline over the topics of the settings."""
-    return Pipeline(
-        ways_of(settings, settings.partitions), dict.fromkeys(settings.routed_topics, bytes(16))
-    )
+    ids = dict.fromkeys(settings.routed_topics, bytes(16))
+    return Pipeline(ways_of(settings, settings.partitions, ids), ids)
 
 
 def run(pipeline: Pipeline, registry: Registry, records: Sequence[Record]) -> Output:
@@ -144,9 +143,8 @@ def test_own_cancelled_events_may_be_an_input(
 def test_record_that_fits_no_message_is_refused(registry: Registry, apply: Apply) -> None:
     """Too many runs of one event are a dead letter, not a router that can't go on."""
     settings = load(partitions=1)
-    pipeline = Pipeline(
-        ways_of(settings, settings.partitions), dict.fromkeys(settings.routed_topics, bytes(16))
-    )
+    ids = dict.fromkeys(settings.routed_topics, bytes(16))
+    pipeline = Pipeline(ways_of(settings, settings.partitions, ids), ids)
     long = CancelRule(event="dropped", if_=f"event.data.x == async.data.x + '{'x' * 1_900}'")
     for number in range(170):
         apply(f"f{number}", ["placed"], *[long] * 5)

@@ -9,16 +9,8 @@ from streams.router.drafts import Routed
 from streams.router.record import Record
 from streams.router.requests import _COMMANDS, route_request
 from topology import keys, limits
-from topology.records import (
-    REQUEST_TYPES,
-    CancelRun,
-    CancelRuns,
-    Pause,
-    Replay,
-    Request,
-    Resume,
-    StopCancellation,
-)
+from topology.records import CancelRun, CancelRuns, Pause, Replay, Request, Resume, StopCancellation
+from topology.requests import REQUEST_TYPES
 
 P = 8
 ID = bytes(range(16))

@@ -20,7 +20,7 @@ ALL = CancelRule(event="stopped", all_runs=True)
 
 def route(registry: Registry, record: Record, partitions: int = P) -> Routed:
     """What the router makes of a record."""
-    router = EventRouter(partitions, "function.cancelled")
+    router = EventRouter(partitions, "function.cancelled", {"events": bytes(16)})
     return router.route(record, parsed(record), registry)
 
 

@@ -40,11 +40,27 @@ def test_runs_of_one_event_and_home_key_share_a_list() -> None:
     indexed = keys.run_id(0, match_key, EVENT)
     other = keys.run_id(0, EVENT, EVENT)
 
-    assert derive.occurrences_key(an_event(match_key), indexed) == tables.occurrences_key(
+    assert derive.occurrences_key(an_event(match_key), indexed, b"") == tables.occurrences_key(
         EVENT, match_key
     )
     for event in (an_event(match_key), an_event()):
-        assert derive.occurrences_key(event, other) == tables.occurrences_key(EVENT, EVENT)
+        assert derive.occurrences_key(event, other, b"") == tables.occurrences_key(EVENT, EVENT)
+
+
+def test_at_level_2_a_list_has_one_identity_and_home_key() -> None:
+    """S3: both are in a run's id, but for its time; a replay's id has the replay, too."""
+    ids = [
+        keys.run_id(time, home, EVENT, replay, identity)
+        for time in (0, 1)
+        for home in (b"m" * 16, b"m" * 15 + b"n")
+        for identity in (b"i" * 16, b"j" * 16)
+        for replay in (b"", b"r" * 32)
+    ]
+    event = an_event(b"m" * 16)
+    lists = {derive.occurrences_key(event, run_id, b"i" * 16) for run_id in ids}
+    assert len(set(ids)) == 16
+    assert len(lists) == 8
+    assert all(one.startswith(tables.by_event_prefix(EVENT)) for one in lists)
 
 
 def test_a_replay_is_alone_in_its_list() -> None:
@@ -52,7 +68,7 @@ def test_a_replay_is_alone_in_its_list() -> None:
     match_key = b"m" * 16
     lists = {
         derive.occurrences_key(
-            an_event(match_key, replay_id=request), keys.run_id(0, match_key, EVENT, request)
+            an_event(match_key, replay_id=request), keys.run_id(0, match_key, EVENT, request), b""
         )
         for request in (b"", FIRST, SECOND)
     }
