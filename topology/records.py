@@ -31,8 +31,10 @@ class Trigger(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class CancelRule(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Which events cancel a run: exactly one of `match`, `if_` and `all_runs` is set.
+    """Which events cancel a run: exactly one of `match`, `if_` and `all_runs` is set, or both last.
 
+    With `if_` alone or beside `all_runs` it is the condition; `all_runs` only says that it is for
+    every run.
     A cancel event doesn't match later than `timeout_ms` after the run's received time, or later
     than the time `timeout_at` (S13). A repeat of it within `dedupe_ms` of the first cancels only
     what the first could (S36).

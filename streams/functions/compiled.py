@@ -303,8 +303,8 @@ def _dedupes(known: tuple[int, ...], rule: CompiledRule) -> tuple[int, ...]:
 
 
 def _check_scope(index: int, rule: CancelRule) -> None:
-    if (rule.match is not None) + (rule.if_ is not None) + rule.all_runs != 1:
-        message = "a rule has exactly one of match, if and all_runs: true"
+    if (rule.match is not None) + (rule.if_ is not None or rule.all_runs) != 1:
+        message = "a rule has exactly one of match, if and all_runs: true, or the last two"
         raise DefinitionError([Problem(("cancel_on", index), message)])
 
 

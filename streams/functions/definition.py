@@ -32,6 +32,8 @@ _TIMEOUTS: Final = ("start", "finish")
 _RULE_VARIABLES: Final = frozenset({"event", "async"})
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# A path that names the event that it is read in, as paths in expressions do.
+_PATH_OF_AN_EVENT: Final = re.compile(r"(?:event|async)(?:\.(?P<rest>.*)|\[.*)?")
 _NAME_MEANING: Final = "must be letters, digits, '.', '_' and '-', and begin with a letter or digit"
 
 
@@ -66,23 +68,27 @@ def read_text(text: str, source: str = "") -> tuple[Function, ...]:
 
 
 def read_function(definition: Mapping[str, Json]) -> Function:
-    """Read a function from a mapping, such as a JSON body or the SDK's.
+    """Read a new function from a mapping, such as a JSON body or the SDK's.
 
     Raises:
         DefinitionError: It has every wrong field.
     """
-    problems = Problems("")
-    try:
-        function = _function(documents.from_value(definition), (), problems)
-    except RecursionError:
-        raise DefinitionError([Problem((), "nested too deeply", "syntax")]) from None
-    if problems.noted or function is None:
-        raise DefinitionError(problems.noted)
-    return function
+    return _read(definition, Problems(""))
+
+
+def read_stored(definition: Mapping[str, Json]) -> Function:
+    """Read a function that was applied before, as `as_document` gives it.
+
+    It may say what is refused in new definitions: an older release has accepted it.
+
+    Raises:
+        DefinitionError: It has every wrong field.
+    """
+    return _read(definition, Problems("", stored=True))
 
 
 def as_document(function: Function) -> dict[str, Json]:
-    """Give the mapping that `read_function` reads as this function, without unset fields."""
+    """Give the mapping that `read_stored` reads as this function, without unset fields."""
     timeouts = {"start": function.start_timeout_ms, "finish": function.finish_timeout_ms}
     document = {
         "id": function.id,
@@ -138,6 +144,16 @@ class _Collected:
             problems.add((*path, "id"), line, f"{what} ({first})", "duplicate")
 
 
+def _read(definition: Mapping[str, Json], problems: Problems) -> Function:
+    try:
+        function = _function(documents.from_value(definition), (), problems)
+    except RecursionError:
+        raise DefinitionError([Problem((), "nested too deeply", "syntax")]) from None
+    if problems.noted or function is None:
+        raise DefinitionError(problems.noted)
+    return function
+
+
 def _function(item: documents.Item, path: FieldPath, problems: Problems) -> Function | None:
     before = len(problems.noted)
     fields = Fields(item, path, _FUNCTION, problems)
@@ -170,7 +186,7 @@ def _triggers(fields: Fields, problems: Problems) -> tuple[Trigger, ...]:
     triggers = []
     for item, path in fields.items("triggers", limits.TRIGGERS, required=True):
         trigger = Fields(item, path, _TRIGGER, problems)
-        event = trigger.text("event", limits.EVENT_NAME_CHARS, required=True)
+        event = _event_name(trigger)
         condition = trigger.expression("if", TRIGGER_VARIABLES, limits.FUNCTION_BYTES)
         if_ = None if condition is None else condition.text
         triggers.append(Trigger(event=event or "", if_=if_))
@@ -178,13 +194,13 @@ def _triggers(fields: Fields, problems: Problems) -> tuple[Trigger, ...]:
 
 
 def _rule(fields: Fields, triggers: frozenset[str]) -> CancelRule:
-    event = fields.text("event", limits.EVENT_NAME_CHARS, required=True)
+    event = _event_name(fields)
     expression = fields.expression("if", _RULE_VARIABLES, limits.FUNCTION_BYTES)
     match = _match(fields)
     all_runs = fields.flag("all_runs")
     timeout_ms, timeout_at = fields.duration_or_instant("timeout")
     early_cancel_ms = fields.duration("early_cancel") or 0
-    _check_scope(fields, all_runs=all_runs)
+    _check_scope(fields, expression, all_runs=all_runs)
     if fields.has("early_cancel"):
         scans = all_runs is True or (expression is not None and not expression.indexed)
         _check_early_cancel(fields, scans=scans, triggering=event in triggers)
@@ -200,6 +216,14 @@ def _rule(fields: Fields, triggers: frozenset[str]) -> CancelRule:
     )
 
 
+def _event_name(fields: Fields) -> str | None:
+    name = fields.text("event", limits.EVENT_NAME_CHARS, required=True)
+    if name is not None and "*" in name and not fields.stored:
+        message = "has a *, but events are compared by their whole names: name each event"
+        fields.refuse("event", message, "wildcard")
+    return name
+
+
 def _match(fields: Fields) -> str | None:
     path = fields.text("match", limits.FUNCTION_BYTES)
     if path is None:
@@ -209,21 +233,52 @@ def _match(fields: Fields) -> str | None:
     except ExpressionError as error:
         fields.refuse_expression("match", error)
         return None
+    of_an_event = _PATH_OF_AN_EVENT.fullmatch(path)
+    if of_an_event is not None and not fields.stored:
+        meant = of_an_event["rest"] or "a path such as data.userId"
+        message = f"is looked up in event and in async, so it names neither: write {meant}"
+        fields.refuse("match", message, "expression", 0)
     return path
 
 
-def _check_scope(fields: Fields, *, all_runs: bool | None) -> None:
-    scopes = [name for name in ("match", "if") if fields.has(name)]
-    if fields.has("all_runs") and all_runs is not False:
-        scopes.append("all_runs")
-    if not scopes:
+def _check_scope(
+    fields: Fields, condition: matching.Expression | None, *, all_runs: bool | None
+) -> None:
+    """Refuse a rule that doesn't say which runs it cancels, or says it twice."""
+    of_all = fields.has("all_runs") and all_runs is not False
+    if fields.has("match"):
+        for name, given in (("if", fields.has("if")), ("all_runs", of_all)):
+            if given:
+                fields.refuse(name, "can't stand beside match: keep one of them", "scope")
+    elif fields.has("if"):
+        if condition is not None:
+            _check_condition(fields, condition, of_all=of_all)
+    elif not of_all:
         message = (
             "has neither match nor if, so each such event would cancel every run of the function: "
             "add one of them, or all_runs: true if that is meant"
         )
         fields.refuse_whole(message, "unscoped")
-    for name in scopes[1:]:
-        fields.refuse(name, f"can't stand beside {scopes[0]}: keep one of them", "scope")
+
+
+def _check_condition(fields: Fields, condition: matching.Expression, *, of_all: bool) -> None:
+    """Refuse a condition that is for every run and doesn't say so, or says so and isn't."""
+    if condition.mentions("event"):
+        if of_all:
+            message = "can't stand beside an if that mentions event, which chooses among the runs"
+            fields.refuse("all_runs", f"{message}: keep one of them", "scope")
+    # The equality that `early_cancel` asks for mends this, too.
+    elif not (of_all or fields.stored or fields.has("early_cancel")):
+        message = (
+            "mentions neither event nor async, so it is the same for all of them: "
+            "write all_runs: true instead if each such event shall cancel every run"
+        )
+        if condition.mentions("async"):
+            message = (
+                "doesn't mention event, so it would cancel every run of the function: compare "
+                "with event, or add all_runs: true if that is meant"
+            )
+        fields.refuse("if", message, "unscoped")
 
 
 def _check_early_cancel(fields: Fields, *, scans: bool, triggering: bool) -> None:

@@ -20,7 +20,7 @@ from streams.functions.compiled import (
     KeyKind,
     compile_definition,
 )
-from streams.functions.definition import read_function
+from streams.functions.definition import read_stored
 from topology import codec
 from topology.keys import Path
 from topology.records import Definition, Json
@@ -118,12 +118,12 @@ class Verdict:
 def compile_version(
     slug: str, version: int, definition: Mapping[str, Json], semantics: int
 ) -> CompiledFunction:
-    """Compile a definition as people write it, of a level.
+    """Compile a stored version from its definition as people write it, of a level.
 
     Raises:
         DefinitionError: It has every wrong field.
     """
-    function = msgspec.structs.replace(read_function(definition), semantics=semantics)
+    function = msgspec.structs.replace(read_stored(definition), semantics=semantics)
     return compile_definition(Definition(slug, version, codec.encode_function(function)))
 
 

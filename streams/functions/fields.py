@@ -15,10 +15,18 @@ _OTHER_NAMES: Final = {"app_id": "app", "appId": "app"}
 
 
 class Problems:
-    """The problems of one source, in the order in which they are noticed."""
+    """The problems of one source, in the order in which they are noticed.
 
-    def __init__(self, source: str) -> None:
+    Attributes:
+        source: The file, or empty.
+        stored: Whether what is read was applied before, so that what only new definitions are
+            refused for is no problem.
+        noted: The problems.
+    """
+
+    def __init__(self, source: str, *, stored: bool = False) -> None:
         self.source = source
+        self.stored = stored
         self.noted: list[Problem] = []
 
     def add(
@@ -46,6 +54,11 @@ class Fields:
         known |= {other: name for other, name in _OTHER_NAMES.items() if name in names}
         for written, member in item.members:
             self._take(written, member, known)
+
+    @property
+    def stored(self) -> bool:
+        """Whether the mapping is part of a version that was applied before."""
+        return self._problems.stored
 
     def refuse(self, name: str, message: str, code: str = "invalid", at: int | None = None) -> None:
         """Note what is wrong with a field, under the name that it was given by."""
@@ -132,8 +145,9 @@ class Fields:
     ) -> matching.Expression | None:
         """Give a CEL expression over these variables; None where it is not given, or a problem."""
         text = self.text(name, longest)
+        read = matching.parse if self.stored else matching.check
         try:
-            return None if text is None else matching.check(text, variables)
+            return None if text is None else read(text, variables)
         except ExpressionError as error:
             self.refuse_expression(name, error)
             return None

@@ -11,7 +11,7 @@ from streams.matching.budget import Meter, cost_of, is_closed
 from streams.matching.canonical import Document
 from streams.matching.compiler import Evaluate, closure_of, closure_of_value, compiles
 from streams.matching.equality import Branch, branches_of, conjunct_spans, residual_of
-from streams.matching.nodes import Call, Literal, Macro, Node
+from streams.matching.nodes import Call, Literal, Macro, Node, Reference
 from streams.matching.parse import Parser
 from streams.matching.places import refuse
 from streams.matching.reference import Program
@@ -97,6 +97,10 @@ class Expression:
         """Whether equal keys are already a match."""
         return self.indexed and all(branch.exact for branch in self.branches)
 
+    def mentions(self, variable: str) -> bool:
+        """Whether it reads `event`, or `async`, anywhere."""
+        return _mentions(self._root, variable)
+
     def evaluate(self, event: Document, async_: Document | None, meter: Meter) -> bool:
         """Give the verdict on a trigger event and a cancel event, None for a trigger's condition.
 
@@ -176,6 +180,12 @@ def match_expression(path: str) -> str:
     text = f"event.{path} == async.{path}"
     parse(text)
     return text
+
+
+def _mentions(node: Node, variable: str) -> bool:
+    if isinstance(node, Reference) and node.variable == variable:
+        return True
+    return any(_mentions(child, variable) for child in node.children())
 
 
 def _literal_parts(node: Node) -> Iterator[Node]:

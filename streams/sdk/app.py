@@ -79,7 +79,7 @@ class App:
     ) -> Callable[[AnyCall], AnyCall]:
         """Declare a coroutine that takes a `Context`, or a function that takes a `BlockingContext`.
 
-        The fields are those of a definition in YAML (`docs/semantics.md`). `trigger` is an event's
+        The fields are those of a definition in YAML (`docs/functions.md`). `trigger` is an event's
         name, a mapping `{"event": …, "if": …}`, or several of these.
 
         Raises:

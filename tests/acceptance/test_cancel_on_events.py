@@ -37,6 +37,19 @@ def test_s06_a_rule_over_all_runs_reaches_every_partition() -> None:
     assert driver.cancelled() == sorted(run.id for run in runs)
 
 
+def test_s06_a_condition_may_be_for_every_run() -> None:
+    """S6: with `all_runs` beside it; such an event cancels every run if it is true, else none."""
+    condition = 'if: "async.data.severity > 3", all_runs: true'
+    driver = Driver(REPORTS.replace("all_runs: true", condition), partitions=7)
+    runs = [driver.event("report/requested", reportId=f"r{number}") for number in range(20)]
+
+    driver.cancel("maintenance/started", severity=3)
+    assert driver.cancelled() == []
+    driver.cancel("maintenance/started", severity=4)
+
+    assert driver.cancelled() == sorted(run.id for run in runs)
+
+
 def test_s06_an_ended_run_is_not_cancelled() -> None:
     """S6: only unfinished runs are cancelled."""
     driver = Driver(REPORTS)

@@ -310,7 +310,7 @@ functions:
     triggers: [{event: report/requested}]
     cancel_on:
       - {event: report/cancelled, match: data.id}
-      - {event: account/closed, if: "async.data.hard == true"}
+      - {event: account/closed, if: "async.data.hard == true", all_runs: true}
       - {event: maintenance/started, all_runs: true}
 """
 

@@ -32,6 +32,7 @@ functions:
       - {event: saved, match: data.a}
       - {event: saved, match: data.b, timeout: 4ms}
       - {event: closed, all_runs: true}
+      - {event: purged, if: "async.data.n > 1", all_runs: true}
 """
 NAMES: Final = ("placed", "placed", "saved", "saved", "dropped", "closed", "purged")
 PLACES: Final = tuple((topic, number) for topic in ("events", "cancels") for number in (0, 1))

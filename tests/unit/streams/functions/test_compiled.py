@@ -68,6 +68,7 @@ def test_an_expression_that_does_not_parse_is_refused() -> None:
         CancelRule(event="c"),
         CancelRule(event="c", match="data.id", all_runs=True),
         CancelRule(event="c", match="data.id", if_="true"),
+        CancelRule(event="c", match="data.id", if_="true", all_runs=True),
     ],
 )
 def test_a_rule_without_a_single_scope_is_refused(rule: CancelRule) -> None:
@@ -181,6 +182,7 @@ def test_branches_that_meet_under_one_key_give_one_listener() -> None:
         (CancelRule(event="c", if_="event.data.id == async.data.id"), False),
         (CancelRule(event="c", if_="event.data.id == async.data.id && async.data.hard"), True),
         (CancelRule(event="c", if_="async.data.hard == true"), True),
+        (CancelRule(event="c", if_="async.data.hard == true", all_runs=True), True),
     ],
 )
 def test_only_what_a_key_leaves_open_needs_evaluation(rule: CancelRule, *, needed: bool) -> None:
@@ -188,9 +190,10 @@ def test_only_what_a_key_leaves_open_needs_evaluation(rule: CancelRule, *, neede
     assert compiled(rule).rules[0].needs_evaluation is needed
 
 
-def test_a_rule_without_equality_waits_under_its_scan_key() -> None:
-    """Such a rule has no kinds, and its cancels go to every partition."""
-    function = compiled(CancelRule(event="c", if_="async.data.hard == true"))
+@pytest.mark.parametrize("all_runs", [False, True])
+def test_a_rule_without_equality_waits_under_its_scan_key(*, all_runs: bool) -> None:
+    """Such a rule has no kinds, and its cancels go to every partition, whatever it says of runs."""
+    function = compiled(CancelRule(event="c", if_="async.data.hard == true", all_runs=all_runs))
     rule = function.rules[0]
     expected = keys.scan_key("shop-ship", "c")
     assert (rule.kinds, rule.scan_key) == ((), expected)

@@ -7,9 +7,16 @@ from typing import Any
 import pytest
 
 from streams.errors import DefinitionError, Problem
-from streams.functions.definition import as_document, read_files, read_function, read_text
-from topology import limits
-from topology.records import SEMANTICS, CancelRule, Function, Trigger
+from streams.functions.compiled import compile_definition
+from streams.functions.definition import (
+    as_document,
+    read_files,
+    read_function,
+    read_stored,
+    read_text,
+)
+from topology import codec, limits
+from topology.records import SEMANTICS, CancelRule, Definition, Function, Trigger
 
 COMPLETE = """\
 functions:
@@ -189,6 +196,11 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         "needs an equality",
     ),
     (
+        rule(early_cancel="1m", all_runs=True, **{"if": "async.data.x == 1"}),
+        "cancel_on[0].early_cancel",
+        "needs an equality",
+    ),
+    (
         rule(event="order/placed", match="data.id", earlyCancel="1m"),
         "cancel_on[0].earlyCancel",
         "also triggers the function",
@@ -202,6 +214,83 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (definition(retention="0d"), "retention", "more than 0"),
     (definition(pendingFor="1d", pending_for="2d"), "pending_for", "is also given as pendingFor"),
 ]
+
+
+# What can't do what it seems to: the rule or trigger, its field, and what to write instead.
+MISLEADING: list[tuple[dict[str, Any], str, str]] = [
+    (rule(match="event.data.userId"), "cancel_on[0].match", "write data.userId"),
+    (rule(match="async.data.userId"), "cancel_on[0].match", "write data.userId"),
+    (rule(match="event.data['user-id'][0]"), "cancel_on[0].match", "write data['user-id'][0]"),
+    (rule(match="async"), "cancel_on[0].match", "write a path such as data.userId"),
+    (rule(match="event['data']"), "cancel_on[0].match", "write a path such as data.userId"),
+    (definition(triggers=[{"event": "order/*"}]), "triggers[0].event", "name each event"),
+    (definition(triggers=[{"event": "a"}, {"event": "*"}]), "triggers[1].event", "name each event"),
+    (rule(event="order/*", match="data.id"), "cancel_on[0].event", "name each event"),
+    (rule(**{"if": "async.data.hard"}), "cancel_on[0].if", "compare with event, or add all_runs"),
+    (rule(allRuns=False, **{"if": "has(async.data.x)"}), "cancel_on[0].if", "or add all_runs"),
+    (
+        rule(**{"if": "async.data.ids.exists(x, x == 'event')"}),
+        "cancel_on[0].if",
+        "compare with event, or add all_runs",
+    ),
+    (rule(**{"if": "true"}), "cancel_on[0].if", "write all_runs: true instead"),
+    (rule(**{"if": "1 == 1 || [2].exists(x, x > 1)"}), "cancel_on[0].if", "all_runs: true instead"),
+]
+
+
+@pytest.mark.parametrize(("document", "field", "message"), MISLEADING)
+def test_what_cannot_do_what_it_seems_to_is_refused_when_applied(
+    document: dict[str, Any], field: str, message: str
+) -> None:
+    """A rule that never matches, or cancels more than anybody sees in it; with the remedy."""
+    (problem,) = problems(document)
+    assert problem.field == field
+    assert message in problem.message
+
+
+@pytest.mark.parametrize("document", [document for document, _, _ in MISLEADING])
+def test_what_was_applied_before_it_was_refused_goes_on(document: dict[str, Any]) -> None:
+    """A stored version is compiled, shown and explained as ever."""
+    stored = read_stored(document)
+    body = codec.encode_function(stored)
+    compiled = compile_definition(Definition(stored.slug, 1, body))
+    assert read_stored(as_document(compiled.function)) == stored
+
+
+def test_literals_that_take_too_much_are_refused_only_when_applied() -> None:
+    """A stored version's literals count when they are evaluated."""
+    bomb = "[[[1]]]" + ".map(x, x + x)" * 9 + "[0]" + ".map(x, x + x)" * 16 + ".exists(x, 2 in x)"
+    condition = f"event.data.id == async.data.id && {bomb}"
+    assert "takes more than an evaluation may" in problems(rule(**{"if": condition}))[0].message
+    assert read_stored(rule(**{"if": condition})).cancel_on[0].if_ == condition
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"match": "events.data"},
+        {"match": "data.event"},
+        {"match": "asyncs"},
+        {"if": "async.data.all || event.data.id == async.data.id"},
+        {"if": "async.data.ids.exists(x, x == event.data.id)"},
+        {"if": "has(event.data.id) && async.data.hard"},
+        {"if": "async.data.hard", "all_runs": True},
+        {"if": "true", "allRuns": True},
+    ],
+    ids=str,
+)
+def test_what_only_looks_like_it_is_accepted(fields: dict[str, Any]) -> None:
+    """Also a condition for every run, since `all_runs` beside it says that it is meant."""
+    document = rule(**fields)
+    function = read_function(document)
+    assert read_function(as_document(function)) == function
+
+
+def test_all_runs_beside_a_choice_among_them_is_refused() -> None:
+    """Who reads it could not tell which of both holds."""
+    (problem,) = problems(rule(all_runs=True, **{"if": "event.data.id == async.data.id"}))
+    assert problem.field == "cancel_on[0].all_runs"
+    assert "can't stand beside an if that mentions event" in problem.message
 
 
 @pytest.mark.parametrize(("document", "field", "message"), WRONG)

@@ -221,3 +221,20 @@ def test_parsing_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
     refusal("event.a.matches('(')")
     refusal("event..a")
     assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("text", "mentioned"),
+    [
+        ("event.data.a == async.data.a", {"event", "async"}),
+        ("async.data.hard", {"async"}),
+        ("has(event.data.a)", {"event"}),
+        ("true || 'event' == 'async'", set()),
+        ("[1].exists(x, x == async.data.n) ? !(event == 1) : false", {"event", "async"}),
+        ("{'event': [async.data.l[0]]}.event[0] == 1", {"async"}),
+    ],
+)
+def test_what_an_expression_mentions(text: str, mentioned: set[str]) -> None:
+    """Anywhere: in operands, arguments, items, indexes and the bodies of macros."""
+    expression = parse(text)
+    assert {name for name in ("event", "async") if expression.mentions(name)} == mentioned
