@@ -33,13 +33,21 @@ def parse_duration(text: str, longest_ms: int = limits.LONGEST_MS) -> int:
     Raises:
         ValueError: The text is no duration, or not within 1 ms and the longest one.
     """
-    match = _DURATION.fullmatch(text)
-    if match is None:
-        raise ValueError("not a duration: write one number and one unit, such as 90s, 10m, 24h, 7d")
-    duration_ms = int(match[1]) * _UNITS[match[2]]
+    duration_ms = _product(text)
     if not 0 < duration_ms <= longest_ms:
         raise ValueError(f"must be more than 0 and at most {format_duration(longest_ms)}")
     return duration_ms
+
+
+def parse_wait(text: str) -> int:
+    """Give the ms to wait for a duration; 0 for zero or less, such as `0s` or `-5m`.
+
+    Raises:
+        ValueError: The text is no duration, or longer than the longest one.
+    """
+    if _product(text.removeprefix("-")) == 0 or text.startswith("-"):
+        return 0
+    return parse_duration(text)
 
 
 def format_duration(duration_ms: int) -> str:
@@ -75,3 +83,10 @@ def format_instant(instant_ms: int) -> str:
     instant = _EPOCH + timedelta(milliseconds=shown_ms)
     spec = "milliseconds" if shown_ms % limits.SECOND_MS else "seconds"
     return instant.isoformat(timespec=spec).replace("+00:00", "Z")
+
+
+def _product(text: str) -> int:
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError("not a duration: write one number and one unit, such as 90s, 10m, 24h, 7d")
+    return int(match[1]) * _UNITS[match[2]]

@@ -11,11 +11,11 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any, ParamSpec, TypeVar, cast, overload
 
-from streams.durations import parse_instant
+from streams.durations import parse_instant, parse_wait
 from streams.logs import FieldsAdapter
 from streams.sdk.cancelled_run import Event
 from streams.sdk.execution import Begin, Execution
-from streams.sdk.retries import Retries, milliseconds
+from streams.sdk.retries import Retries, written
 from topology.records import Json
 
 P = ParamSpec("P")
@@ -105,10 +105,12 @@ class Step:
     async def sleep(self, name: str, duration: str | timedelta) -> None:
         """Sleep, for such as `90s`; in a long sleep the run leaves the worker, and outlives it.
 
+        A duration of zero or less is over at once, as an instant in the past is.
+
         Raises:
             Cancelled: The run was cancelled.
         """
-        await self._execution.sleep(name, milliseconds(duration))
+        await self._execution.sleep(name, wait_ms(duration))
 
     async def sleep_until(self, name: str, instant: str | datetime) -> None:
         """Sleep until an instant: RFC 3339 text, or a `datetime` with a time zone.
@@ -158,7 +160,7 @@ class BlockingStep:
 
     def sleep(self, name: str, duration: str | timedelta) -> None:
         """Sleep for a duration; see `Step.sleep`."""
-        _Here(self._loop).wait(self._execution.sleep(name, milliseconds(duration)))
+        _Here(self._loop).wait(self._execution.sleep(name, wait_ms(duration)))
 
     def sleep_until(self, name: str, instant: str | datetime) -> None:
         """Sleep until an instant; see `Step.sleep_until`."""
@@ -179,6 +181,17 @@ class BlockingContext(_Run):
     def __init__(self, execution: Execution, event: Event, step: BlockingStep) -> None:
         super().__init__(execution, event)
         self.step = step
+
+
+def wait_ms(duration: str | timedelta) -> int:
+    """How long to sleep, in ms; 0 for zero or less.
+
+    Raises:
+        ValueError: The text isn't a duration, or the duration is over 366 days.
+    """
+    if isinstance(duration, timedelta):
+        duration = written(max(duration, timedelta()))
+    return parse_wait(duration)
 
 
 def instant_ms(instant: str | datetime) -> int:

@@ -12,9 +12,12 @@ def milliseconds(duration: str | timedelta) -> int:
     Raises:
         ValueError: The text isn't a duration, or the duration isn't within 1 ms and 366 days.
     """
-    if isinstance(duration, str):
-        return parse_duration(duration)
-    return parse_duration(f"{round(duration / timedelta(milliseconds=1))}ms")
+    return parse_duration(duration if isinstance(duration, str) else written(duration))
+
+
+def written(duration: timedelta) -> str:
+    """A `timedelta` as text, to the ms: `1500ms`."""
+    return f"{round(duration / timedelta(milliseconds=1))}ms"
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,21 @@ def test_a_cancel_whose_moment_never_comes_fails_the_test(moment: Moment) -> Non
         run(report, cancel=moment)
 
 
+@pytest.mark.parametrize("moment", [Before("wait"), After("wait")], ids=str)
+def test_a_cancel_comes_before_or_after_a_sleep_of_no_length(moment: Moment) -> None:
+    """It has a beginning and an end like any other, and nothing in between."""
+
+    async def hurry(ctx: Context) -> None:
+        await ctx.step.run("load", load)
+        await ctx.step.sleep("wait", "0s")
+        await ctx.step.run("render", load)
+
+    outcome = run(hurry, cancel=moment)
+    assert (outcome.status, outcome.steps, outcome.slept_ms) == ("cancelled", ["load"], 0)
+    with pytest.raises(AssertionError, match="completed before"):
+        run(hurry, cancel=InSleep("wait"))
+
+
 def test_a_failed_run_has_its_error() -> None:
     """As the function raised it."""
 

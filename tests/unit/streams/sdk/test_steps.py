@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from streams.sdk import Context, Retries, StepError
+from streams.sdk import BlockingContext, Context, Retries, StepError
 from streams.sdk.testing import Outcome
 from tests.support.kit import fail, load, run
 from topology import limits
@@ -379,6 +379,39 @@ def test_a_sleep_may_be_text_or_timedelta(duration: str | timedelta) -> None:
         await ctx.step.sleep("wait", duration)
 
     assert run(sleeping).slept_ms == 10_000
+
+
+@pytest.mark.parametrize(
+    "duration", ["0s", "0d", "-5m", "-400d", timedelta(0), timedelta(microseconds=-1),
+                 timedelta(days=-1), timedelta.min, timedelta(microseconds=499)], ids=str,
+)  # fmt: skip
+def test_a_sleep_of_zero_or_less_is_over_at_once(duration: str | timedelta) -> None:
+    """As one until an instant that has passed: what is left of a time may be nothing."""
+
+    async def sleeping(ctx: Context) -> None:
+        await ctx.step.sleep("wait", duration)
+        await ctx.step.run("load", load)
+
+    def blocking(ctx: BlockingContext) -> None:
+        ctx.step.sleep("wait", duration)
+        ctx.step.run("load", load)
+
+    for call in (sleeping, blocking):
+        outcome = run(call)
+        assert (outcome.status, outcome.slept_ms, outcome.attempts) == ("completed", 0, 1)
+        assert outcome.steps == ["load"]
+
+
+@pytest.mark.parametrize("duration", ["-", "", "--5s", "5", "soon", "367d", timedelta(days=367)])
+def test_no_run_sleeps_for_what_is_no_duration(duration: str | timedelta) -> None:
+    """Or for longer than any run is kept."""
+
+    async def sleeping(ctx: Context) -> None:
+        await ctx.step.sleep("wait", duration)
+
+    outcome = run(sleeping)
+    assert isinstance(outcome.error, ValueError)
+    assert re.search("not a duration|at most 366d", str(outcome.error))
 
 
 def test_a_long_sleep_ends_the_attempt() -> None:
