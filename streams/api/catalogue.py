@@ -84,16 +84,37 @@ class Catalogue:
                 "kafka_unavailable", "Kafka doesn't answer, so it isn't known which functions exist"
             )
 
+    def newest(self, slug: str) -> Version:
+        """The newest version of a function; of a deleted one it marks the deletion.
+
+        Raises:
+            ProblemError: as `versions`.
+        """
+        return self.versions(slug)[-1]
+
     def live(self, slug: str) -> Version:
         """The newest version of a function that isn't deleted.
 
         Raises:
             ProblemError: as `versions`.
         """
-        newest = self.versions(slug)[-1]
+        newest = self.newest(slug)
         if newest.deleted:
-            raise not_found(slug)
+            raise not_found(slug, "was deleted (its unfinished runs can be cancelled)")
         return newest
+
+    def require_named(self, slug: str, app: str, id_: str) -> None:
+        """Go on only if this slug is that of this app and id; the function may be deleted.
+
+        App `a` and id `b-c` make the slug of app `a-b` and id `c`, and name another function.
+
+        Raises:
+            ProblemError: as `versions`.
+        """
+        owner, its_id = self.newest(slug).identity
+        if (owner, its_id) != (app, id_):
+            self.require_fresh()
+            raise not_found(slug, f"is function {its_id} of app {owner}")
 
     def _read(self) -> None:
         config = clients.librdkafka(self._settings, log_level=0)
@@ -121,10 +142,9 @@ class Catalogue:
             self._stop.wait(_LOOK_S)
 
 
-def not_found(slug: str) -> ProblemError:
-    """The problem of a function that isn't there."""
-    return ProblemError(
-        HTTPStatus.NOT_FOUND,
-        "function_not_found",
-        f"function not found: there is no {slug} (app_id and function_id, joined by '-')",
-    )
+def not_found(slug: str, why: str | None = None) -> ProblemError:
+    """The problem of a function that isn't there; `why`: what its slug stands for instead."""
+    detail = f"there is no {slug} (app_id and function_id, joined by '-')"
+    if why is not None:
+        detail = f"{slug} {why}"
+    return ProblemError(HTTPStatus.NOT_FOUND, "function_not_found", f"function not found: {detail}")

@@ -74,10 +74,10 @@ def cancel(
 
 
 def _function(client: ApiClient, app: str | None, function: str) -> Document:
-    """The function's app and id, as given or looked up by its slug."""
+    """The function's app and id, as given or looked up by its slug, also if it was deleted."""
     if app is not None:
         return {"app_id": app, "function_id": function}
-    found = client.get(path_of("functions", function))["data"]
+    found = client.get(path_of("functions", function), {"deleted": True})["data"]
     return {"app_id": found["app_id"], "function_id": found["id"]}
 
 

@@ -169,6 +169,10 @@ def test_a_definition_lives(api: Api) -> None:
     assert api.call("DELETE", path).status_code == 404
     assert api.post(f"{path}/pause", {}).status_code == 404
     assert api.post(CANCELLATIONS, INNGEST).status_code == 200, "its runs stay cancellable"
+    other = INNGEST | {"app_id": "acme", "function_id": "app-schedule-reminder"}
+    assert api.post(CANCELLATIONS, other).status_code == 404, "the slug alone is no name"
+    assert api.get(path, deleted=True)["data"]["app_id"] == "acme-app"
+    assert api.call("POST", f"{path}/resume").status_code == 200
 
 
 def test_events_lie_in_order(api: Api) -> None:

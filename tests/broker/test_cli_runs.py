@@ -177,6 +177,20 @@ def test_a_cancellation_from_dry_run_to_history(running: Running) -> None:
     assert [one["dry_run"] for one in listed] == [True, False, True, True, True, True]
 
 
+def test_runs_of_a_deleted_function_are_cancelled(running: Running) -> None:
+    """They go on without it, so they must be in reach; and a pause of it must be resumable."""
+    slug = running.function()
+    running.start(slug, *numbered(3))
+    assert running.call("pause", slug, "--after", "1d", "--yes").exit_code == ExitCode.OK
+    assert running.call("functions", "delete", slug, "--yes").exit_code == ExitCode.OK
+    eventually(lambda: running.call("pause", slug, "--yes").exit_code == ExitCode.NOT_FOUND)
+    assert running.call("resume", slug).exit_code == ExitCode.OK
+    cancel = ["cancel", "--function", slug, "--if", "event.data.n < 2", "--yes", "--json"]
+    done = json_of(running.call(*cancel))["cancellation"]
+    assert (done["status"], done["counts"]["cancelled"]) == ("done", 2)
+    running.lists(2, slug, "--status", "cancelled")
+
+
 def test_app_and_id_name_a_function_too(running: Running) -> None:
     """As in the API; `--no-wait` ends when the request is written."""
     slug = running.function()

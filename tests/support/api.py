@@ -26,6 +26,7 @@ from streams.functions.definition import read_text
 from streams.functions.registry import Registry
 from streams.settings import Settings
 from topology import codec, keys
+from topology.records import Function
 
 PATIENCE_S = 90
 NOWHERE = "127.0.0.1:1"
@@ -92,6 +93,15 @@ class Api:
         """Let the API know these functions, as if it had read them."""
         self.service.catalogue.show(registry_of(functions), lambda: fresh)
 
+    def delete(self, functions: str, slug: str) -> None:
+        """Let the API know these functions, of which one was deleted."""
+        registry = registry_of(functions)
+        newest = registry.newest(slug)
+        assert newest is not None
+        app, id_ = newest.identity
+        add_version(registry, Function(app=app, id=id_))
+        self.service.catalogue.show(registry, lambda: True)
+
 
 @contextmanager
 def open_api(  # noqa: PLR0913  # each is one independent property of a server
@@ -133,10 +143,15 @@ def registry_of(functions: str) -> Registry:
     """The functions of a text, valid since 1970."""
     registry = Registry()
     for function in read_text(functions):
-        position = registry.position
-        key = f"{function.slug}/{position:026}".encode()
-        registry.apply(position, 0, key, codec.encode_function(function))
+        add_version(registry, function)
     return registry
+
+
+def add_version(registry: Registry, function: Function) -> None:
+    """Give a registry one more version, whatever it says."""
+    position = registry.position
+    key = f"{function.slug}/{position:026}".encode()
+    registry.apply(position, 0, key, codec.encode_function(function))
 
 
 def run_id(received_ms: int, number: int = 0) -> str:

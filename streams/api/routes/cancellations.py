@@ -189,7 +189,7 @@ def create(
 ) -> Envelope[Cancellation]:
     """Cancel every unfinished run of a function in a range of time, also late registrations."""
     call.about(body.slug, reason=body.reason, dry_run=body.dry_run)
-    service.catalogue.versions(body.slug)
+    service.catalogue.require_named(body.slug, body.app_id, body.function_id)
     begun = summed([], service.partitions.get())  # a call that has written is never a 503
     row = service.writer.write(call, call.id, body.record())
     return envelope(cancellation(row, begun))

@@ -71,6 +71,14 @@ Definition = Annotated[
 ]
 
 
+class ShowOptions(Body):
+    """Which function to show."""
+
+    deleted: bool = Field(
+        default=False, description="Also one that was deleted, while runs of it may be unfinished."
+    )
+
+
 class ApplyOptions(Body):
     """How to apply."""
 
@@ -112,9 +120,12 @@ def list_(service: CurrentService, asked: Annotated[SlugListing, Query()]) -> Pa
 
 
 @router.get("/{slug}", **operation("getFunction", Role.VIEWER, 404, 422))
-def get(slug: SlugPath, service: CurrentService) -> Envelope[FunctionDetail]:
+def get(
+    slug: SlugPath, service: CurrentService, asked: Annotated[ShowOptions, Query()]
+) -> Envelope[FunctionDetail]:
     """One function."""
-    newest = service.catalogue.live(slug)
+    catalogue = service.catalogue
+    newest = catalogue.newest(slug) if asked.deleted else catalogue.live(slug)
     versions = service.catalogue.versions(slug)
     partitions = service.partitions.get()
     with service.engine.connect() as connection:
@@ -207,9 +218,9 @@ def pause(
 def resume(
     slug: SlugPath, call: CurrentCall, service: CurrentService, body: ResumeBody | None = None
 ) -> Envelope[Done]:
-    """End a pause: what it hasn't done yet, it won't do."""
+    """End a pause: what it hasn't done yet, it won't do; also of a function deleted meanwhile."""
     call.about(slug, reason=None if body is None else body.reason)
-    service.catalogue.live(slug)
+    service.catalogue.newest(slug)
     service.writer.write(call, slug, requests.ResumeBody(function_id=slug))
     return envelope(Done())
 

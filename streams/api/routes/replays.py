@@ -185,6 +185,8 @@ def _cancelled_by(service: Service, cancellation_id: str) -> requests.ReplayBody
     """
     row, progress = find_with_progress(service, CANCEL_RUNS, cancellation_id)
     body = read_body(row, requests.CancelRunsBody)
+    # Its slug may have become another function's since.
+    service.catalogue.require_named(body.slug, body.app_id, body.function_id)
     if body.dry_run:
         detail = "This cancellation is a dry run: it cancelled nothing to replay"
         raise ProblemError(HTTPStatus.CONFLICT, "cancellation_dry_run", detail)

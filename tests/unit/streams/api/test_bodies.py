@@ -10,7 +10,7 @@ from streams.api.call.call import Call
 from streams.api.call.roles import Role
 from streams.api.problems import ProblemError
 from streams.api.routes.events import read_events
-from tests.support.api import Api, add_runs, run_row
+from tests.support.api import FUNCTIONS, Api, add_runs, run_row
 from topology import limits
 
 ID = "01HMRMPE5ZQ4AMNJ3S2N79QGRZ"
@@ -92,6 +92,21 @@ def test_pauses(api: Api, body: Any, found: dict[str, str]) -> None:
     assert wrong(api, "/v1/functions/reports-generate/pause", body) == found
 
 
+def test_a_deleted_function_is_shown_if_asked_for(api: Api) -> None:
+    """While runs of it may be unfinished; it can't be paused, and says why."""
+    api.delete(FUNCTIONS, "reports-generate")
+    path = "/v1/functions/reports-generate"
+    for answer in (api.call("GET", path), api.post(f"{path}/pause", {})):
+        assert (answer.status_code, answer.json()["code"]) == (404, "function_not_found")
+        assert "was deleted" in answer.json()["detail"]
+    found = api.get(path, deleted=True)["data"]
+    assert (found["app_id"], found["id"]) == ("reports", "generate")
+    assert [one["deleted"] for one in found["versions"]] == [True, False]
+    assert "reports-generate" not in str(api.get("/v1/functions")["data"])
+    assert api.get("/v1/functions/data-sync", deleted=True)["data"]["id"] == "sync"
+    assert api.call("GET", "/v1/functions/reports-nix?deleted=true").status_code == 404
+
+
 @pytest.mark.parametrize("action", ["pause", "resume"])
 def test_an_unknown_function_is_not_paused(api: Api, action: str) -> None:
     """A body isn't needed, but a function is."""
@@ -106,13 +121,14 @@ def test_definitions(api: Api) -> None:
         "id": "generate",
         "app": "reports",
         "triggers": [{"event": "a", "if": "event.data.x =="}],
-        "cancelOn": [{"event": "b"}],
+        "cancelOn": [{"event": "b"}, {"event": "c", "match": "event.data.id"}],
         "lease": "1ms",
     }
     found = wrong(api, "/v1/functions/reports-generate", definition, "PUT")
     assert found == {
         "/triggers/0/if": "expression",
         "/cancelOn/0": "unscoped",
+        "/cancelOn/1/match": "expression",
         "/lease": "duration",
     }
     other = {"id": "generate", "app": "reports", "triggers": [{"event": "a"}]}

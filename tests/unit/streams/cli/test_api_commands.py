@@ -13,9 +13,11 @@ from streams.api.call.roles import Role
 from streams.cli.exits import ExitCode
 from streams.database.engine import writing
 from streams.database.schema import AUDIT, FAILURES, PROGRESS, REQUESTS
+from streams.functions.registry import Registry
 from streams.settings import load
-from tests.support.api import NOWHERE, Api, add_runs, open_api, run_id, run_row
+from tests.support.api import NOWHERE, Api, add_runs, add_version, open_api, run_id, run_row
 from tests.support.cli import json_lines, json_of, run
+from topology.records import CancelRule, Function, Trigger
 
 AT = 1_700_000_000_000
 ID = "01HMRMPE5ZQ4AMNJ3S2N79QGRZ"
@@ -213,6 +215,27 @@ def test_an_unknown_function_is_not_found(api: Api, arguments: list[str]) -> Non
     assert "`countermand functions list` shows those there are" in result.stderr
 
 
+def test_another_function_with_the_same_slug_is_not_found(api: Api) -> None:
+    """`a` and `b-c` don't name the function that `a-b` and `c` name."""
+    api.know("functions: [{id: c, app: a-b, triggers: [{event: e}]}]")
+    result = call(api, "cancel", "--app", "a", "--function", "b-c")
+    assert result.exit_code == ExitCode.NOT_FOUND
+    assert "a-b-c is function c of app a-b" in result.stderr
+
+
+def test_a_deleted_function_is_found_where_its_runs_are_cancelled(api: Api) -> None:
+    """What is asked for goes to Kafka, which isn't there; a pause would be of no use any more."""
+    api.delete(FUNCTIONS, "reports-generate")
+    found = call(
+        api, "cancel", "--function", "reports-generate", "--before", "2999-01-01T00:00:00Z"
+    )
+    assert found.exit_code == ExitCode.REFUSED
+    assert "--before: started_before must be in the past" in found.stderr
+    paused = call(api, "pause", "reports-generate", "--yes")
+    assert paused.exit_code == ExitCode.NOT_FOUND
+    assert "was deleted (its unfinished runs can be cancelled)" in paused.stderr
+
+
 def test_keys_and_roles_are_told(api: Api) -> None:
     """Exit code 4 with what to do; the key itself is never shown."""
     add_runs(api.service, run_row(AT))
@@ -353,6 +376,17 @@ def test_a_run_is_explained(api: Api) -> None:
         "    can never match: the run's event has no value there",
         "rule 2 on maintenance/started: every run",
     ]
+
+
+def test_a_rule_from_before_it_was_refused_is_explained(api: Api) -> None:
+    """Runs keep the version that they were registered with."""
+    registry = Registry()
+    rule = CancelRule(event="report/cancelled", if_="async.data.hard")
+    trigger = Trigger(event="report/requested")
+    stored = Function(app="reports", id="generate", triggers=(trigger,), cancel_on=(rule,))
+    add_version(registry, stored)
+    api.service.catalogue.show(registry, lambda: True)
+    assert explained(api).stdout.splitlines()[-1] == "rule 0 on report/cancelled: async.data.hard"
 
 
 def test_an_event_is_judged(api: Api) -> None:

@@ -25,6 +25,11 @@ INNGEST = {
     "if": "event.data.userId == 'user_o9235hf84hf'",
 }
 
+SAME_SLUG = """
+functions:
+  - {id: reminder, app: acme-app-schedule, triggers: [{event: reminder/requested}]}
+"""
+
 
 def errors(api: Api, body: Any) -> dict[str, tuple[str, str]]:
     """The code and text of each wrong field, by its pointer."""
@@ -150,6 +155,29 @@ def test_an_unknown_function_is_not_found(api: Api) -> None:
     answer = api.post(PATH, INNGEST)
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_another_function_with_the_same_slug_is_not_found(api: Api, *, fresh: bool) -> None:
+    """App `acme-app-schedule` and id `reminder` make the same slug, and name no function here."""
+    api.know(SAME_SLUG, fresh=fresh)
+    found = api.post(PATH, INNGEST).json()
+    if fresh:
+        assert (found["status"], found["code"]) == (404, "function_not_found")
+        whose = "acme-app-schedule-reminder is function reminder of app acme-app-schedule"
+        assert whose in found["detail"]
+    else:
+        assert (found["status"], found["code"]) == (503, "kafka_unavailable")
+        assert "which functions exist" in found["detail"]
+
+
+def test_a_cancellation_is_not_replayed_as_another_function(api: Api) -> None:
+    """Its function is long gone, and its slug is that of another one now."""
+    stored(api)
+    api.know(SAME_SLUG)
+    found = api.post("/v1/replays", {"cancellation_id": ID}).json()
+    assert (found["status"], found["code"]) == (404, "function_not_found")
+    assert "is function reminder of app acme-app-schedule" in found["detail"]
 
 
 @pytest.mark.parametrize(
