@@ -6,9 +6,7 @@ A duration is one number and one unit. The packages for it (`durationpy`, `pytim
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final
-
-import msgspec
+from typing import Final
 
 from topology import limits
 
@@ -24,7 +22,13 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # The first ms of the year 1, and the last of the year 9999.
 _FIRST_MS: Final = -62_135_596_800_000
 _LAST_MS: Final = 253_402_300_799_999
-_Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+_RFC_3339: Final = re.compile(
+    r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]"
+    r"(?P<minute>[0-9]{2}:[0-9]{2}):(?P<second>[0-9]{2})(?:\.(?P<fraction>[0-9]+))?"
+    r"(?:[Zz]|(?P<sign>[-+])(?P<hours>[01][0-9]|2[0-3]):?(?P<minutes>[0-5][0-9]))"
+)
+_LEAP: Final = "60"
+_DAY_S: Final = 86_400
 
 
 def parse_duration(text: str, longest_ms: int = limits.LONGEST_MS) -> int:
@@ -62,15 +66,44 @@ def parse_instant(text: str) -> int:
     Raises:
         ValueError: The text is no such instant, has no offset from UTC, or is before 1970.
     """
-    try:
-        instant: datetime = msgspec.convert(text, _Instant)
-    except msgspec.ValidationError:
-        message = "not an RFC 3339 instant with an offset from UTC, such as 2026-01-31T12:00:00Z"
-        raise ValueError(message) from None
-    instant_ms = (instant - _EPOCH) // timedelta(milliseconds=1)
+    instant_ms = parse_rfc_3339(text) // 1_000_000
     if instant_ms <= 0:
         raise ValueError("an instant before 1970 can't be meant")
     return instant_ms
+
+
+def parse_rfc_3339(text: str) -> int:
+    """Give the ns since 1970 of RFC 3339 text.
+
+    Its T and Z may be small, its T a space, and its offset without a colon, as `date +%z` has it.
+    A leap second, 23:59:60 in UTC, is the second before it.
+
+    Raises:
+        ValueError: The text isn't RFC 3339, or there is no such day or time.
+    """
+    match = _RFC_3339.fullmatch(text)
+    since_ns = None if match is None else _since_1970_ns(match)
+    if since_ns is None:
+        message = "not an RFC 3339 instant with an offset from UTC, such as 2026-01-31T12:00:00Z"
+        raise ValueError(message)
+    return since_ns
+
+
+def _since_1970_ns(match: re.Match[str]) -> int | None:
+    is_leap = match["second"] == _LEAP
+    second = "59" if is_leap else match["second"]
+    try:
+        local = datetime.fromisoformat(f"{match['date']}T{match['minute']}:{second}+00:00")
+    except ValueError:
+        return None
+    # By integers: with doubles some results would be off.
+    seconds = (local - _EPOCH) // timedelta(seconds=1)
+    if match["sign"]:
+        offset = int(match["hours"]) * 3_600 + int(match["minutes"]) * 60
+        seconds -= offset if match["sign"] == "+" else -offset
+    if is_leap and seconds % _DAY_S != _DAY_S - 1:
+        return None
+    return seconds * 10**9 + int(f"{match['fraction'] or '':0<9.9}")
 
 
 def format_instant(instant_ms: int) -> str:

@@ -68,6 +68,7 @@ def test_complete_event_is_passed_on_untouched() -> None:
         ),
         (full(ts="2024-11-25T21:27:03.717Z"), {"ts": RECEIVED}),
         (full(ts="2024-11-25t22:27:03.7179+01:00"), {"ts": RECEIVED}),
+        (full(ts="2016-12-31T23:59:60.5Z"), {"ts": 1_483_228_799_500}),
         (full(user={"id": 1}, v="2"), {"user": {"id": 1}, "v": "2"}),
         ({"name": "placed", "user": None, "extra": [1]}, {"user": None, "extra": [1]}),
     ],
@@ -213,6 +214,8 @@ def test_binary_cloud_event() -> None:
         "cloudevent": {"specversion": "1.0", "source": "/shop"},
     }  # fmt: skip
     assert event(None, headers).document["data"] == {}
+    leap: RecordHeaders = [*headers, ("ce_time", b"2016-12-31T23:59:60Z")]
+    assert event(None, leap).document["ts"] == 1_483_228_799_000
 
 
 @pytest.mark.parametrize(

@@ -143,6 +143,8 @@ def test_bounds_and_names_reach_the_record() -> None:
     assert record.slug == "acme-app-schedule-reminder"
     assert (record.started_after, record.started_before) == (1705861392000, 1705933362130)
     assert (record.if_, record.name, record.dry_run) == (INNGEST["if"], "n", True)
+    leap = CancellationBody.model_validate(INNGEST | {"started_after": "2016-12-31T23:59:60Z"})
+    assert leap.started_after == 1_483_228_799_000
 
 
 def test_an_unknown_function_is_not_found(api: Api) -> None:
