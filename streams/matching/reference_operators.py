@@ -10,28 +10,17 @@ from fractions import Fraction
 from math import isfinite
 from typing import Final, cast
 
-from celpy.celtypes import (
-    BoolType,
-    DoubleType,
-    DurationType,
-    IntType,
-    ListType,
-    MapType,
-    StringType,
-    TimestampType,
-    Value,
-)
+from celpy.celtypes import BoolType, DoubleType, IntType, ListType, MapType, StringType, Value
 from celpy.evaluation import CELFunction, Result
 
-from streams.matching import budget, limits, patterns
+from streams.matching import budget, limits, patterns, times
 from streams.matching.budget import Meter
 from streams.matching.operators import Comparison, Operation, divide_doubles
-from streams.matching.reference_types import CONVERSIONS, no_overload, strict
+from streams.matching.reference_types import CONVERSIONS, CelValue, no_overload, strict
+from streams.matching.times import Duration, Time, Timestamp
 
-_TIMES: Final = (TimestampType, DurationType)
 
-
-def _same(left: Value, right: Value, depth: int = 0) -> bool:
+def _same(left: CelValue, right: CelValue, depth: int = 0) -> bool:
     match left, right:
         case (ListType(), ListType()) | (MapType(), MapType()) if depth == limits.VALUE_DEPTH:
             raise ValueError("values are nested too deeply to be compared")
@@ -46,7 +35,7 @@ def _same(left: Value, right: Value, depth: int = 0) -> bool:
             return _compare_numbers(operator.eq, cast("float", left), cast("float", right))
         case (None, None):
             return True
-    comparable = BoolType | StringType | TimestampType | DurationType
+    comparable = BoolType | StringType | Timestamp | Duration
     return isinstance(left, comparable) and type(left) is type(right) and bool(left == right)
 
 
@@ -62,7 +51,7 @@ def _different(left: Value, right: Value) -> Value:
 
 
 def _ordering(compare: Comparison) -> CELFunction:
-    def ordered(left: Value, right: Value) -> Value:
+    def ordered(left: CelValue, right: CelValue) -> Value:
         match left, right:
             case (BoolType(), BoolType()):
                 return BoolType(compare(bool(left), bool(right)))
@@ -72,8 +61,8 @@ def _ordering(compare: Comparison) -> CELFunction:
                 return BoolType(compare(int(left), int(right)))
             case (IntType() | DoubleType(), IntType() | DoubleType()):
                 return BoolType(_compare_numbers(compare, left, right))
-        if isinstance(left, _TIMES) and type(left) is type(right):
-            return BoolType(compare(left, right))
+            case (Timestamp(one), Timestamp(other)) | (Duration(one), Duration(other)):
+                return BoolType(compare(one, other))
         raise no_overload(left, right)
 
     return strict(ordered)
@@ -137,14 +126,22 @@ def _arithmetic(calculate: Operation, *allowed: type) -> CELFunction:
                 if calculate is operator.truediv:
                     return DoubleType(divide_doubles(float(left), float(right)))
                 return DoubleType(calculate(float(left), float(right)))
-        if isinstance(left, _TIMES) and isinstance(right, _TIMES) and DurationType in allowed:
-            return cast("Value", calculate(left, right))
         raise no_overload(left, right)
 
     return strict(calculated)
 
 
-_add_numbers: Final = _arithmetic(operator.add, DoubleType, DurationType)
+def _or_times(
+    numbers: CELFunction, calculate: Callable[[object, object], Time | None]
+) -> CELFunction:
+    def calculated(left: CelValue, right: CelValue) -> CelValue:
+        time = calculate(left, right)
+        return cast("Value", numbers(left, right)) if time is None else time
+
+    return strict(calculated)
+
+
+_add_numbers: Final = _or_times(_arithmetic(operator.add, DoubleType), times.add)
 
 
 @strict
@@ -164,10 +161,22 @@ def _check_length(left: Sized, right: Sized) -> None:
         raise ValueError("the result is too long")
 
 
+def _field(name: str) -> CELFunction:
+    def answered(time: CelValue, *zone: Value) -> Value:
+        match time, zone:
+            case Timestamp(), () | (StringType(),):
+                return IntType(times.field_of_timestamp(name, time, *map(str, zone)))
+            case Duration(), ():
+                return IntType(times.part_of_duration(name, time))
+        raise no_overload(time, *zone)
+
+    return strict(answered)
+
+
 _FUNCTIONS: Final[dict[str, CELFunction]] = {
     "-_": _negate,
     "_+_": _add,
-    "_-_": _arithmetic(operator.sub, DoubleType, DurationType),
+    "_-_": _or_times(_arithmetic(operator.sub, DoubleType), times.subtract),
     "_*_": _arithmetic(operator.mul, DoubleType),
     "_/_": _arithmetic(operator.truediv, DoubleType),
     "_%_": _arithmetic(operator.mod),
@@ -185,6 +194,7 @@ _FUNCTIONS: Final[dict[str, CELFunction]] = {
     "contains": _text(operator.contains),
     "matches": _text(patterns.occurs),
     **CONVERSIONS,
+    **{name: _field(name) for name in times.METHODS},
 }
 
 

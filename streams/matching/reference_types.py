@@ -1,38 +1,30 @@
 """JSON values as celpy's types, and CEL's conversions between these types.
 
 celpy's own conversions are as loose as Python's (`int("1_0")`), write true as `True`, and accept
-`timestamp("now")`, whose answer would change each time an event is read again.
+`timestamp("now")`, whose answer would change each time an event is read again. Timestamps and
+durations are our own (`times`).
 """
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import wraps
-from math import isfinite
-from typing import Final
+from typing import Final, TypeAlias, cast
 
-from celpy.celtypes import (
-    BoolType,
-    DoubleType,
-    DurationType,
-    IntType,
-    ListType,
-    MapType,
-    StringType,
-    TimestampType,
-    Value,
-)
+from celpy.celtypes import BoolType, DoubleType, IntType, ListType, MapType, StringType, Value
 from celpy.evaluation import CELEvalError, CELFunction, Result
 
-from streams.matching import budget
+from streams.matching import budget, times
 from streams.matching.budget import Meter
+from streams.matching.times import Duration, Time, Timestamp
 from topology.records import Json
+
+# What an expression's parts may be; celpy passes our times on as it does its own.
+CelValue: TypeAlias = Value | Time
 
 _INTEGER: Final = re.compile(r"[-+]?[0-9]{1,19}")
 _DOUBLE: Final = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,4})?")
-_RFC3339: Final = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[-+][0-9]{2}:[0-9]{2})"
-)
+# Doubles from here on are beyond 64 bits, or may have been rounded.
+_INT64: Final = 2.0**63
 _TRUE: Final = frozenset({"true", "True", "TRUE", "t", "1"})
 _FALSE: Final = frozenset({"false", "False", "FALSE", "f", "0"})
 # The largest double that `string` writes out as an integer.
@@ -75,7 +67,7 @@ _TYPES: Final[dict[type, Callable[[Json], Value]]] = {
 }
 
 
-def strict(function: Callable[..., Value]) -> CELFunction:
+def strict(function: Callable[..., CelValue]) -> CELFunction:
     """Give errors among the arguments back, and turn what the function raises into an error."""
 
     @wraps(function)
@@ -84,29 +76,29 @@ def strict(function: Callable[..., Value]) -> CELFunction:
             if isinstance(argument, CELEvalError):
                 return argument
         try:
-            return function(*arguments)
+            return cast("Result", function(*arguments))
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             return CELEvalError(f"{error}")
 
     return checked
 
 
-def no_overload(*arguments: Value) -> TypeError:
+def no_overload(*arguments: object) -> TypeError:
     """Build the error for an operation that CEL doesn't have for these types."""
     return TypeError(f"no such overload for {', '.join(type(a).__name__ for a in arguments)}")
 
 
 @strict
-def _to_int(value: Value) -> Value:
+def _to_int(value: CelValue) -> Value:
     match value:
         case IntType():
             return value
-        case DoubleType() if isfinite(value):
+        case DoubleType() if -_INT64 < value < _INT64:
             return IntType(value)
         case StringType() if _INTEGER.fullmatch(value):
             return IntType(int(value))
-        case TimestampType():
-            return IntType(int(value.timestamp()))
+        case Timestamp():
+            return IntType(value.ns // 10**9)
     raise no_overload(value)
 
 
@@ -123,7 +115,7 @@ def _to_double(value: Value) -> Value:
 
 
 @strict
-def _to_string(value: Value) -> Value:
+def _to_string(value: CelValue) -> Value:
     match value:
         case StringType():
             return value
@@ -133,7 +125,7 @@ def _to_string(value: Value) -> Value:
             return StringType(str(int(value)))
         case DoubleType():
             return StringType(repr(float(value)))
-        case IntType() | TimestampType() | DurationType():
+        case IntType() | Timestamp() | Duration():
             return StringType(str(value))
     raise no_overload(value)
 
@@ -148,15 +140,24 @@ def _to_bool(value: Value) -> Value:
 
 
 @strict
-def _to_timestamp(value: Value) -> Value:
-    """Accept RFC 3339, and no other form of text."""
+def _to_timestamp(value: CelValue) -> CelValue:
     match value:
-        case TimestampType():
+        case Timestamp():
             return value
         case IntType():
-            return TimestampType(datetime.fromtimestamp(int(value), UTC))
-        case StringType() if _RFC3339.fullmatch(value):
-            return TimestampType(datetime.fromisoformat(str(value)))
+            return Timestamp(int(value) * 10**9)
+        case StringType():
+            return times.timestamp_of(str(value))
+    raise no_overload(value)
+
+
+@strict
+def _to_duration(value: CelValue) -> CelValue:
+    match value:
+        case Duration():
+            return value
+        case StringType():
+            return times.duration_of(str(value))
     raise no_overload(value)
 
 
@@ -166,5 +167,5 @@ CONVERSIONS: Final[dict[str, CELFunction]] = {
     "string": _to_string,
     "bool": _to_bool,
     "timestamp": _to_timestamp,
-    "duration": strict(DurationType),
+    "duration": _to_duration,
 }

@@ -1,11 +1,10 @@
 """The functions, methods and macros that an expression may use, and what they may be given."""
 
-import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Final, TypeAlias
 
-from streams.matching import limits
+from streams.matching import times
 from streams.matching.nodes import Literal, Node
 from streams.matching.patterns import compiled
 
@@ -20,17 +19,13 @@ FUNCTIONS: Final[Arities] = {
     "timestamp": (1,),
     "duration": (1,),
 }
-_TIME_METHODS: Final = (
-    *("getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear", "getFullYear", "getMonth"),
-    *("getHours", "getMinutes", "getSeconds", "getMilliseconds"),
-)
 METHODS: Final[Arities] = {
     "size": (0,),
     "startsWith": (1,),
     "endsWith": (1,),
     "contains": (1,),
     "matches": (1,),
-    **dict.fromkeys(_TIME_METHODS, (0, 1)),
+    **dict.fromkeys(times.METHODS, (0, 1)),
 }
 # The macro's variable counts as an argument.
 MACROS: Final[Arities] = {
@@ -40,8 +35,6 @@ MACROS: Final[Arities] = {
     "map": (2,),
     "filter": (2,),
 }
-# Stricter than celpy's pattern, which takes exponential time on "aaaa…1" (celpy#147).
-_DURATION: Final = re.compile(r"[-+]?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|ms|s|m|h))+")
 
 
 def fault_of_call(kind: str, known: Arities, name: str, count: int) -> str | None:
@@ -65,7 +58,7 @@ def fault_of_argument(name: str, argument: Node) -> str | None:
         example = {"duration": 'duration("10m")', "matches": 'matches("^a")'}[name]
         return f"{name} takes a string literal, as in {example}"
     if name == "duration":
-        if len(text) > limits.DURATION_CHARS or _DURATION.fullmatch(text) is None:
+        if not times.is_duration(text):
             return 'not a duration: write numbers with units, as in duration("1h30m")'
         return None
     try:
