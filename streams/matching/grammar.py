@@ -2,6 +2,8 @@
 
 celpy itself keeps one parser per process, whose trees are of the class that the first celpy
 Environment asked for. The parser here is built from the same grammar and belongs to nobody else.
+Its strings and names are CEL's, though: celpy's strings go on behind the end of a raw one, and its
+names have no backticks.
 """
 
 import re
@@ -31,6 +33,17 @@ _WRAPPERS: Final = frozenset(
         "member",
     }
 )
+# Of two that fit, the longer pattern is tried first.
+_TERMINALS: Final = {
+    "IDENT": r"/(?:[_a-zA-Z][_a-zA-Z0-9]*|`[^`\n]+`)/",
+    "STRING_LIT": (
+        r"""/(?:[rR]"[^"\n]*"|[rR]'[^'\n]*'|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')/"""
+    ),
+    "MLSTRING_LIT": (
+        r"""/(?:[rR]"{3}[\s\S]*?"{3}|[rR]'{3}[\s\S]*?'{3}"""
+        r"""|"{3}(?:\\[\s\S]|[^\\])*?"{3}|'{3}(?:\\[\s\S]|[^\\])*?'{3})/"""
+    ),
+}
 _lock: Final = Lock()
 
 
@@ -59,8 +72,12 @@ def span_of(tree: Syntax) -> Span:
 @cache
 def _parser() -> Lark:
     """Build the parser with the options of celpy's own."""
+    grammar = files("celpy").joinpath("cel.lark").read_text("utf-8")
+    for name, pattern in _TERMINALS.items():
+        before, after = re.split(rf"^{name} .*\n(?: +\|.*\n)*", grammar, flags=re.MULTILINE)
+        grammar = f"{before}{name} : {pattern}\n{after}"
     return Lark(
-        files("celpy").joinpath("cel.lark").read_text("utf-8"),
+        grammar,
         parser="lalr",
         start="expr",
         g_regex_flags=re.MULTILINE,
@@ -73,6 +90,8 @@ def _parser() -> Lark:
 
 def _name_or_boolean(token: Token) -> Token:
     """Tell true and false from names, as celpy does, but keep their place in the text."""
+    if token.value.startswith("`"):
+        return Token.new_borrow_pos("IDENT", token.value[1:-1], token)
     if token.value in {"true", "false"}:
         return Token.new_borrow_pos("BOOL_LIT", token.value, token)
     return token

@@ -1,8 +1,8 @@
 """Checks the text of an expression before celpy's parser sees it.
 
-celpy's lexer is looser than CEL: it reads `a inside` as `a in side`, may read beyond the end of a
-raw string, takes exponential time on an unterminated string, and has no limits. Text that it would
-read differently from the specification, or that has no meaning for JSON, is refused here.
+celpy's lexer is looser than CEL: it reads `a inside` as `a in side`, takes exponential time on an
+unterminated string, and has no limits. Text that it would read differently from the specification,
+or that has no meaning for JSON, is refused here.
 """
 
 import re
@@ -18,14 +18,19 @@ _TOKEN: Final = re.compile(
     | (?P<bytes>[bB][rR]?["']|[rR][bB]["'])
     | (?P<string>[rR]?(?:\"\"\"|'''|"|'))
     | (?P<name>[_a-zA-Z][_a-zA-Z0-9]*)
+    | (?P<quoted>`[^`\n]*`)
     | (?P<number>0x[0-9a-fA-F]+|(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)
     | (?P<operator>&&|\|\||[=!<>]=|[-+*/%!<>?:.,()\[\]{}])
     """,
     re.VERBOSE,
 )
 _ESCAPE: Final = re.compile(
-    r"\\(?:[abfnrtv\"'\\]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-3][0-7]{2})"
+    r"\\(?:[abfnrtv\"'`?\\]|[xX][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-3][0-7]{2})"
 )
+# What can't stand directly behind a string.
+_GLUED: Final = re.compile(r"(?!in\b)[\w\"'\\]")
+# What the specification allows between backticks.
+_QUOTED: Final = re.compile(r"`[-a-zA-Z0-9_./ ]+`")
 _OPENING: Final = "([{"
 _CLOSING: Final = {")": "(", "]": "[", "}": "{"}
 _SIMPLE: Final = {"a": 7, "b": 8, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11}
@@ -69,7 +74,7 @@ def decode(literal: str) -> str:
 
 def _unescape(match: re.Match[str]) -> str:
     escape = match.group()[1:]
-    if escape[0] in "xuU":
+    if escape[0] in "xXuU":
         return chr(int(escape[1:], 16))
     if escape[0].isdigit():
         return chr(int(escape, 8))
@@ -104,7 +109,7 @@ def _tokens(text: str) -> list[Token]:
 
 
 def _unexpected(character: str) -> str:
-    hints = {"=": "compare with ==", "&": "write &&", "|": "write ||", "`": 'write ["name"]'}
+    hints = {"=": "compare with ==", "&": "write &&", "|": "write ||", "`": "close it with another"}
     hint = hints.get(character, "only strings may hold it")
     return f"unexpected character {character!r}: {hint}"
 
@@ -115,10 +120,14 @@ def _string_end(text: str, opening: re.Match[str]) -> int:
     position = opening.end()
     while position < len(text):
         if text.startswith(quote, position):
-            return position + len(quote)
+            end = position + len(quote)
+            if raw and text[position - 1] == "\\" and _GLUED.match(text, end):
+                message = "a raw string ends at its quote, also behind a backslash: leave out the r"
+                raise refuse(text, position - 1, message)
+            return end
         character = text[position]
-        if character == "\\":
-            position += _escape_length(text, position, raw=raw)
+        if character == "\\" and not raw:
+            position += _escape_length(text, position)
             continue
         if len(quote) == 1 and character in "\r\n":
             break
@@ -128,13 +137,7 @@ def _string_end(text: str, opening: re.Match[str]) -> int:
     raise refuse(text, opening.start(), f"the string is not closed: add {quote}")
 
 
-def _escape_length(text: str, position: int, *, raw: bool) -> int:
-    if raw:
-        # celpy ends a raw string only at a quote without a backslash before it; CEL at any quote.
-        if text[position + 1 : position + 2] in {'"', "'"}:
-            message = "a backslash before a quote is ambiguous in a raw string: leave out the r"
-            raise refuse(text, position, message)
-        return 1
+def _escape_length(text: str, position: int) -> int:
     match = _ESCAPE.match(text, position)
     if match is None:
         raise refuse(text, position, r"unknown escape: write \\ for a backslash")
@@ -168,16 +171,30 @@ def _check_neighbours(text: str, tokens: list[Token]) -> None:
         if _is_operand(token, previous) and _is_operand(previous, Token("operator", "", 0)):
             message = f"{token.text} follows {previous.text} without an operator between them"
             raise refuse(text, token.position, message)
+        if token.kind == "quoted":
+            _check_quoted(text, token, previous)
+        if previous.kind == "quoted" and token.text == "(":
+            raise refuse(text, previous.position, "a method's name stands without backticks")
         if previous.text == "." and token.text in {"true", "false", "in"}:
             message = f'{token.text} is a reserved word: write ["{token.text}"] without the dot'
             raise refuse(text, token.position, message)
         previous = token
 
 
+def _check_quoted(text: str, token: Token, previous: Token) -> None:
+    if previous.text != ".":
+        raise refuse(text, token.position, "a name in backticks stands after a dot: a.`b-c`")
+    if _QUOTED.fullmatch(token.text) is None:
+        message = (
+            'between backticks stand letters, digits and _ . - / or spaces: else write ["name"]'
+        )
+        raise refuse(text, token.position, message)
+
+
 def _is_operand(token: Token, previous: Token) -> bool:
     if token.kind == "name":
         return token.text != "in" or previous.text == "."
-    return token.kind in {"number", "string"}
+    return token.kind in {"number", "string", "quoted"}
 
 
 def _check_brackets(text: str, tokens: list[Token]) -> None:

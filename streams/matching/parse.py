@@ -130,7 +130,10 @@ class Parser:
 
     def _unary(self, tree: Syntax, depth: int) -> Node:
         operator = "!" if self._subtree(tree, 0).data == "unary_not" else "-"
-        return Unary(span_of(tree), operator, self._node(self._subtree(tree, 1), depth + 1))
+        operand = self._subtree(tree, 1)
+        # A literal and its sign are one level: CEL takes 32 signs in a row.
+        is_literal = operand.data == "primary" and self._subtree(operand, 0).data == "literal"
+        return Unary(span_of(tree), operator, self._node(operand, depth + (not is_literal)))
 
     def _expr(self, tree: Syntax, depth: int) -> Node:
         condition, then, otherwise = (
