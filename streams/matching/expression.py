@@ -15,6 +15,7 @@ from streams.matching.nodes import Call, Literal, Macro, Node, Reference
 from streams.matching.parse import Parser
 from streams.matching.places import refuse
 from streams.matching.reference import Program
+from streams.matching.vocabulary import FUNCTIONS
 
 VARIABLES: Final = frozenset({"event", "async"})
 
@@ -66,6 +67,8 @@ class Expression:
     def check_literals(self) -> None:
         """Refuse an expression whose literals alone take more than an evaluation may (S37).
 
+        Neither may a conversion of literals have no answer: `timestamp("2026-13-01T00:00:00Z")`.
+
         Raises:
             ExpressionError: It says which part.
         """
@@ -74,8 +77,11 @@ class Expression:
         for node in _literal_parts(self._root):
             try:
                 self._take_literal(node, meter)
-            except EvaluationError:
-                continue  # it says so when it is evaluated, or an operand beside it decides
+            except EvaluationError as error:
+                if isinstance(node, Call) and node.name in FUNCTIONS:
+                    message = f"{node.name} has no answer, whatever the event: {error}"
+                    raise refuse(self.text, node.span[0], message) from None
+                # It says so when it is evaluated, or an operand beside it decides.
             except BudgetError:
                 message = "takes more than an evaluation may, whatever the event: shorten it"
                 raise refuse(self.text, node.span[0], message) from None

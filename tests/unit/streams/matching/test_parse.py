@@ -8,7 +8,7 @@ import pytest
 from celpy import CompiledRunner, Environment
 
 from streams.errors import CountermandError, EvaluationError, ExpressionError
-from streams.matching import Meter, parse
+from streams.matching import Meter, check, parse
 from streams.matching.expression import Expression
 
 EVENT = frozenset({"event"})
@@ -122,6 +122,27 @@ def test_a_refusal_says_what_is_wrong_and_where(text: str, position: int, messag
     error = refusal(text)
     assert message in error.message
     assert error.position == position
+
+
+@pytest.mark.parametrize(
+    ("text", "position"),
+    [
+        ("event.at == timestamp('2026-13-01T00:00:00Z')", 12),
+        ("timestamp(event.at) > timestamp(-62135596801)", 22),
+        ("timestamp(event.at) - timestamp(0) > duration('2562048h')", 37),
+        ("event.a == int('1_0') || event.b", 11),
+        ("double('NaN') > event.a", 0),
+        ("bool('yes') && event.a", 0),
+    ],
+)
+def test_a_conversion_of_literals_without_an_answer_is_refused_when_applied(
+    text: str, position: int
+) -> None:
+    """It would err for every event; where such an expression is stored already, it still does."""
+    with pytest.raises(ExpressionError, match="no answer, whatever the event") as caught:
+        check(text)
+    assert caught.value.position == position
+    assert parse(text).text == text
 
 
 def test_the_place_is_also_given_by_line_and_column() -> None:
