@@ -61,6 +61,10 @@ types: setup ## Check types
 simulate: setup ## Run the seeded simulation (SEED=n repeats one run)
 	@$(PY) -m tests.simulation $(seed_option)
 
+.PHONY: conformance
+conformance: setup ## Ask CEL's conformance suite, last line JSON (DATA=folder of its *.textproto files)
+	@$(PY) -m tests.conformance $(call from_command_line,DATA,.)
+
 .PHONY: chaos
 chaos: setup ## Kill and stop processes under load, then count (SECONDS=100)
 	@$(PY) -m tests.chaos --seconds $(chaos_seconds)
