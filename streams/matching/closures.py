@@ -254,13 +254,16 @@ def ordering(symbol: str, left: Closure, right: Closure, known: object) -> Predi
     apply = operators.ORDERINGS[symbol]
     if type(known) is not int and type(known) is not float:
         return metered(apply, left, right)
-    compare = operators.COMPARISONS[symbol]
+    compare, known_kind = operators.COMPARISONS[symbol], type(known)
+    rounded = operators.as_double(known)
 
     def compared(event: Document, async_: Scope, meter: Meter) -> bool:
         value = left(event, async_, meter)
         kind = type(value)
-        if kind is int or kind is float:
+        if kind is known_kind:
             return compare(value, known)
+        if kind is float:
+            return compare(value, rounded)
         return bool(apply(value, known, meter))
 
     return compared

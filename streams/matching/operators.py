@@ -1,8 +1,8 @@
 """CEL's operators on decoded JSON: the semantics of the compiled closures.
 
-Ints and doubles are compared by exact value, as in Python; booleans are no numbers, unlike in
-Python. Where CEL has no answer, a function here raises EvaluationError. Functions whose time or
-result depends on the size of their operands charge a meter first.
+Ints and doubles are equal by exact value, as in Python, and ordered as doubles; booleans are no
+numbers, unlike in Python. Where CEL has no answer, a function here raises EvaluationError.
+Functions whose time or result depends on the size of their operands charge a meter first.
 """
 
 import math
@@ -89,14 +89,24 @@ COMPARISONS: Final[dict[str, Comparison]] = {
 }
 
 
+def as_double(number: float) -> float:
+    """Round an int as CEL does to order it with a double."""
+    try:
+        return float(number)
+    except OverflowError:
+        raise EvaluationError("an integer beyond 64 bits") from None
+
+
 def _ordering(symbol: str) -> Metered:
     compare = COMPARISONS[symbol]
 
     def ordered(left: Json, right: Json, meter: Meter) -> bool:
         kind, other = type(left), type(right)
         if kind is int or kind is float:
-            if other is int or other is float:
+            if kind is other:
                 return compare(left, right)
+            if other is int or other is float:
+                return compare(as_double(left), as_double(right))
         elif kind is other and (kind is str or kind is bool):
             if kind is str and len(left) > _LONG_TEXT:
                 meter.charge(budget.cost_of_text(left, right))

@@ -32,7 +32,7 @@ def _same(left: CelValue, right: CelValue, depth: int = 0) -> bool:
                 _same(value, right[key], depth + 1) for key, value in left.items()
             )
         case (IntType() | DoubleType(), IntType() | DoubleType()):
-            return _compare_numbers(operator.eq, cast("float", left), cast("float", right))
+            return _equal_numbers(cast("float", left), cast("float", right))
         case (None, None):
             return True
     comparable = BoolType | StringType | Timestamp | Duration
@@ -60,7 +60,7 @@ def _ordering(compare: Comparison) -> CELFunction:
             case (IntType(), IntType()):
                 return BoolType(compare(int(left), int(right)))
             case (IntType() | DoubleType(), IntType() | DoubleType()):
-                return BoolType(_compare_numbers(compare, left, right))
+                return BoolType(compare(float(left), float(right)))
             case (Timestamp(one), Timestamp(other)) | (Duration(one), Duration(other)):
                 return BoolType(compare(one, other))
         raise no_overload(left, right)
@@ -68,10 +68,10 @@ def _ordering(compare: Comparison) -> CELFunction:
     return strict(ordered)
 
 
-def _compare_numbers(compare: Comparison, left: float, right: float) -> bool:
+def _equal_numbers(left: float, right: float) -> bool:
     if isfinite(left) and isfinite(right):
-        return compare(Fraction(left), Fraction(right))
-    return compare(float(left), float(right))
+        return Fraction(left) == Fraction(right)
+    return float(left) == float(right)
 
 
 @strict

@@ -39,15 +39,6 @@ class Graded(NamedTuple):
 
 # Refused on purpose: what is misspelt must not wait for its first event.
 _DOCUMENTED: Final = re.compile(r"unknown (variable|function|method) ")
-# Numbers are compared by their exact values, also an int and a double; the suite rounds the int.
-_EXACT: Final = frozenset(
-    {
-        "comparisons/lt_literal/not_lt_dyn_int_big_lossy_double",
-        "comparisons/gt_literal/not_gt_dyn_big_double_int",
-        "comparisons/lte_literal/lte_dyn_big_double_int",
-        "comparisons/gte_literal/gte_dyn_int_big_lossy_double",
-    }
-)
 
 
 def graded(case: Case) -> Graded:
@@ -64,7 +55,7 @@ def grade_of(case: Case, answer: Answer) -> Grade:
         return Grade.WRONG
     if same(case.want, answer.value):
         return Grade.RIGHT
-    if case.id in _EXACT or _DOCUMENTED.match(answer.refused):
+    if _DOCUMENTED.match(answer.refused):
         return Grade.DOCUMENTED
     if answer.refused:
         return Grade.REFUSED

@@ -149,9 +149,6 @@ def test_null_is_a_value_and_missing_is_not(text: str, expected: bool | str) -> 
         ("event.data.big == 9007199254740993", True),
         ("event.data.big == 9007199254740992.0", False),
         ("event.data.big == async.data.big", False),
-        ("event.data.big > 9007199254740992.0", True),
-        ("9007199254740992.0 < event.data.big", True),
-        ("9223372036854775807 < 9223372036854775808.0", True),
         ("9223372036854775807 == 9223372036854775808.0", False),
         ("event.data.mixed == async.data.mixed", True),
         ("event.data.map == async.data.map", True),
@@ -181,12 +178,22 @@ def test_equality_is_by_value(text: str, expected: bool) -> None:
         ("event.data.n < true", "error"),
         ("event.data.ids < event.data.ids", "error"),
         ("event.data.n > event.data.price", True),
+        ("9007199254740992.0 < event.data.big || event.data.big < 9007199254740992.0", False),
+        ("event.data.big > 9007199254740992.0 || 9007199254740992.0 > event.data.big", False),
+        ("event.data.big <= 9007199254740992.0 && 9007199254740992.0 >= event.data.big", True),
+        ("event.data.big < 9007199254740994.0 && async.data.big < 9007199254740993", False),
+        ("event.data.big > 9007199254740992 && 9007199254740994 > event.data.big", True),
+        ("9223372036854775807 < 9223372036854775808.0", False),
+        ("-9223372036854775808 > -9223372036854777857.0", True),
     ],
 )
 def test_order_is_defined_within_numbers_strings_and_booleans(
     text: str, expected: bool | str
 ) -> None:
-    """Values of different types have no order: an error, and so no match."""
+    """Values of different types have no order: an error, and so no match.
+
+    An int beyond 2^53 is rounded to be ordered with a double, as CEL has it, but not to be equal.
+    """
     assert answer(text) == expected
 
 
