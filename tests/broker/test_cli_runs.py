@@ -30,7 +30,7 @@ functions:
   - id: {id}
     app: reports
     triggers: [{{event: {id}/requested}}]
-    cancel_on: [{{event: {id}/cancelled, match: data.n, timeout: 24h}}]
+    cancel_on: [{{event: {id}/cancelled, match: data.n, timeout: 24h{more}}}]
 """
 
 
@@ -68,17 +68,18 @@ class Running:
             for router in routers:
                 router.resume()
 
-    def function(self) -> str:
-        """A function of one test; its slug."""
+    def function(self, more: str = "") -> str:
+        """A function of one test, whose rule has `more` fields; its slug."""
         id_ = unique_name("f")
-        applied = self.call("functions", "apply", "-f", "-", stdin=FUNCTION.format(id=id_))
+        text = FUNCTION.format(id=id_, more=more)
+        applied = self.call("functions", "apply", "-f", "-", stdin=text)
         assert applied.exit_code == ExitCode.OK, applied.output
         return f"reports-{id_}"
 
-    def send(self, slug: str, what: str, *data: dict[str, Any]) -> None:
-        """Send events that trigger or cancel runs of a function."""
-        name = f"{slug.removeprefix('reports-')}/{what}"
-        lines = "\n".join(json.dumps({"name": name, "data": one}) for one in data)
+    def send(self, slug: str, what: str, *data: dict[str, Any], **fields: str) -> None:
+        """Send events, with more `fields`, that trigger or cancel runs of a function."""
+        event = {"name": f"{slug.removeprefix('reports-')}/{what}", **fields}
+        lines = "\n".join(json.dumps({**event, "data": one}) for one in data)
         sent = self.call("events", "send", "-f", "-", stdin=lines)
         assert sent.exit_code == ExitCode.OK, sent.output
 
@@ -381,6 +382,26 @@ def test_a_run_is_explained(running: Running) -> None:
     assert f"event {name} [event.data.n == async.data.n]" in told
     assert "by event" in told
     assert f"rule 0 doesn't match {name}: the run has ended" in told
+
+
+def test_a_repeat_of_a_cancel_event_is_explained(running: Running) -> None:
+    """S36: its first occurrence is named, as joiners have noted it; another event isn't one."""
+    slug = running.function(", dedupe: 24h")
+    running.start(slug, {"n": 1})
+    running.send(slug, "cancelled", {"n": 1}, id="c1")
+    eventually(lambda: running.statuses(slug) == {"Cancelled"}, PATIENCE_S)
+    running.start(slug, {"n": 1})
+    (pending,) = running.runs(slug, "--status", "scheduled")
+    name = f"{slug.removeprefix('reports-')}/cancelled"
+    for id_, whys in (("c1", ["repeat"]), ("c2", [])):
+        event = json.dumps({"name": name, "id": id_, "data": {"n": 1}})
+        told = running.call("explain", pending["run_id"], "--event", "-", "--json", stdin=event)
+        (verdict,) = json_of(told)["verdicts"]
+        assert [reason["why"] for reason in verdict["reasons"]] == whys
+    running.send(slug, "cancelled", {"n": 1}, id="c1")
+    running.send(slug, "cancelled", {"n": 2}, id="c1")
+    running.start(slug, {"n": 3})
+    assert len(running.runs(slug, "--status", "scheduled")) == 2
 
 
 def test_who_did_what_is_listed(running: Running) -> None:

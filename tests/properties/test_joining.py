@@ -22,7 +22,7 @@ functions:
     triggers: [{event: placed}]
     cancel_on:
       - {event: dropped, match: data.a, timeout: 3ms}
-      - {event: closed, match: data.b, early_cancel: 2ms}
+      - {event: closed, match: data.b, early_cancel: 2ms, dedupe: 3ms}
       - {event: purged, if: "event.data.a == async.data.a || event.data.b == async.data.b"}
       - {event: purged, if: "async.data.n > event.data.n"}
   - id: latest
@@ -30,7 +30,7 @@ functions:
     triggers: [{event: placed, if: "event.data.n < 2"}, {event: saved}]
     cancel_on:
       - {event: saved, match: data.a}
-      - {event: saved, match: data.b, timeout: 4ms}
+      - {event: saved, match: data.b, timeout: 4ms, dedupe: 2ms}
       - {event: closed, all_runs: true}
       - {event: purged, if: "async.data.n > 1", all_runs: true}
 """
