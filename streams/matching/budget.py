@@ -33,12 +33,18 @@ MADE_NUMBER: Final = 80
 MADE_ITEM: Final = 20
 MADE_MEMBER: Final = 250
 MADE_CHAR: Final = 10
-# A list or a map that is made, besides what is in it.
+# A list or a map that is made, besides what is in it, and a part of a text besides its characters.
 MADE_CONTAINER: Final = 150
+MADE_TEXT: Final = 120
 # A character of a text that is searched or converted.
 READ_CHAR: Final = 3
 # A pair of characters that the search of a text in a short text may compare.
 SEARCHED_PAIR: Final = 0.25
+# A function that looks for parts of a text, takes or joins them, besides what it reads and makes; a
+# part that is found again and again; and an item that `join` looks at.
+PARTS: Final = 200
+FOUND: Final = 40
+JOINED: Final = 80
 # A double that is written out.
 WRITTEN_DOUBLE: Final = 2_000
 # A search by a pattern; and each instruction of its program, for each character that it reads, and
@@ -46,6 +52,12 @@ WRITTEN_DOUBLE: Final = 2_000
 PATTERN: Final = 2_500
 PATTERN_CHAR: Final = 2
 PATTERN_MADE: Final = 500
+# The same, each time, of a pattern that comes with an event, for which RE2 has less memory. And for
+# compiling it: a character, a class of Unicode's such as \pL, a byte that RE2 may use.
+GIVEN_PATTERN_CHAR: Final = 4
+GIVEN_PATTERN_READ: Final = 2_000
+GIVEN_PATTERN_CLASS: Final = 130_000
+GIVEN_PATTERN_BYTE: Final = 8
 # A value of an event that is converted for celpy, and how much more anything weighs there.
 CONVERTED: Final = 1_500
 REFERENCE: Final = 120
@@ -81,9 +93,10 @@ class Meter:
 
     Attributes:
         spent: What all evaluations have taken until now, in units.
+        given: The last pattern that this evaluation has compiled of an event, and its matcher.
     """
 
-    __slots__ = ("_each", "_is_first", "_until", "spent", "total")
+    __slots__ = ("_each", "_is_first", "_until", "given", "spent", "total")
 
     def __init__(self, total: float = math.inf, each: float = limits.EVALUATION_BUDGET) -> None:
         """Start at nothing; `each` is the budget of one evaluation."""
@@ -92,6 +105,7 @@ class Meter:
         self._each = each
         self._until = min(total, each)
         self._is_first = True
+        self.given: tuple[str, object] | None = None
 
     @classmethod
     def off(cls) -> "Meter":
@@ -106,6 +120,7 @@ class Meter:
         """
         self._until = min(self.total, self.spent + self._each)
         self._is_first = True
+        self.given = None
         self.charge(cost)
 
     def allow(self, total: float) -> None:
@@ -181,6 +196,23 @@ def cost_of_search(text: str, part: str) -> float:
     return len(text) * READ_CHAR + pairs * SEARCHED_PAIR
 
 
+def cost_of_searches(text: str, part: str) -> float:
+    """What looking for a part weighs, from any place on: once, or for each time that it occurs.
+
+    However long the text is, what is left of it behind some place is short.
+    """
+    length, size = len(text), len(part)
+    most = _LONG_TEXT if size < _SHORT_PART else _SHORT_TEXT
+    places = min(length, most) - size
+    return length * READ_CHAR + (size * places * SEARCHED_PAIR if places > 0 else 0)
+
+
+def cost_of_search_backwards(text: str, part: str) -> float:
+    """What looking for a part from the end on weighs: CPython has only the simple way for it."""
+    pairs = len(part) * max(0, len(text) - len(part))
+    return len(text) * READ_CHAR + pairs * SEARCHED_PAIR
+
+
 def cost_of(node: Node) -> Cost:
     """What evaluating a node takes, whatever the data: all but walks, which are charged then."""
     time, made = STEP * node.weight, 0
@@ -211,10 +243,11 @@ def cost_of_item(node: Macro) -> Cost:
     return Cost(ITEM + body.time, body.made + (MADE_ITEM if keeps else 0))
 
 
-def is_closed(node: Node, bound: str = "") -> bool:
-    """Whether a node's value is the same for all events."""
+def is_closed(node: Node, bound: frozenset[str] = frozenset()) -> bool:
+    """Whether a node's value is the same for all events; `bound` are the variables of macros."""
     if isinstance(node, Reference):
-        return node.variable == bound
+        return node.variable in bound
     if isinstance(node, Macro):
-        return is_closed(node.receiver, bound) and is_closed(node.body, node.variable)
+        inner = bound | {node.variable}
+        return is_closed(node.receiver, bound) and is_closed(node.body, inner)
     return all(is_closed(child, bound) for child in node.children())

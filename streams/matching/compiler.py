@@ -8,7 +8,7 @@ of evaluation doesn't change the answer.
 from collections.abc import Callable
 from typing import ClassVar, Final, TypeAlias
 
-from streams.matching import closures, operators
+from streams.matching import closures, operators, texts
 from streams.matching.budget import Meter, cost_of_item
 from streams.matching.canonical import Document
 from streams.matching.closures import Closure, Predicate
@@ -38,7 +38,7 @@ Evaluate: TypeAlias = Callable[[Document, Document | None, Meter], bool]
 # From a part that is not compiled to a closure that asks celpy.
 Fallback: TypeAlias = Callable[[Node], Closure]
 
-_COMPILED_CALLS: Final = frozenset({"size", *CONVERSIONS, *operators.TEXT})
+_COMPILED_CALLS: Final = frozenset({"size", *CONVERSIONS, *operators.TEXT, *texts.FUNCTIONS})
 _PREDICATE_SYMBOLS: Final = frozenset({"!", "==", "!=", "in", *operators.ORDERINGS})
 _PREDICATE_NAMES: Final = frozenset({"all", "exists", "exists_one", "bool", *operators.TEXT})
 
@@ -64,7 +64,7 @@ class _Compiler:
     def __init__(self, conjuncts: frozenset[Span], fallback: Fallback) -> None:
         self._conjuncts = conjuncts
         self._fallback = fallback
-        self._bound: str | None = None
+        self._bound: tuple[str, ...] = ()  # inner ones first
 
     def predicate(self, node: Node) -> Predicate:
         """Compile a node whose result must be a boolean: any other is an error (S16)."""
@@ -87,13 +87,12 @@ class _Compiler:
         return self._builders[type(node)](self, node)
 
     def _literal(self, node: Literal) -> Closure:
-        value = node.value
-        return lambda _event, _async, _meter: value
+        return closures.constant(node.value)
 
     def _reference(self, node: Reference) -> Closure:
-        if node.variable == self._bound:
-            return closures.item(node.path)
-        return closures.reference(node.variable, node.path, in_macro=self._bound is not None)
+        if node.variable in self._bound:
+            return closures.item(node.path, self._bound.index(node.variable))
+        return closures.reference(node.variable, node.path, len(self._bound))
 
     def _unary(self, node: Unary) -> Closure:
         if node.operator == "-":
@@ -143,19 +142,29 @@ class _Compiler:
             return closures.unary(operators.size, arguments[0])
         if node.name in CONVERSIONS:
             return closures.metered_unary(CONVERSIONS[node.name], arguments[0])
+        if node.name in texts.FUNCTIONS:
+            return closures.called(texts.FUNCTIONS[node.name], tuple(arguments))
         return closures.metered(operators.TEXT[node.name], *arguments)
 
     def _list(self, node: ListNode) -> Closure:
         return closures.listed(tuple(self.value(item) for item in node.items))
 
     def _map(self, node: MapNode) -> Closure:
-        return closures.mapped(node.keys, tuple(self.value(item) for item in node.items))
+        items = tuple(self.value(item) for item in node.items)
+        names = tuple(key for key in node.keys if isinstance(key, str))
+        if len(names) == len(node.keys):
+            return closures.mapped(names, items)
+        return closures.mapped_by(tuple(map(self._key, node.keys)), items)
+
+    def _key(self, key: str | Node) -> Closure:
+        return closures.constant(key) if isinstance(key, str) else self.value(key)
 
     def _macro(self, node: Macro) -> Closure:
         receiver = self.value(node.receiver)
-        self._bound = node.variable
+        outer = self._bound
+        self._bound = (node.variable, *outer)
         body = self.value(node.body) if node.name == "map" else self.predicate(node.body)
-        self._bound = None
+        self._bound = outer
         return closures.macro(node.name, receiver, body, cost_of_item(node))
 
     _builders: ClassVar[dict[type[Node], Callable[..., Closure]]] = {

@@ -21,6 +21,13 @@ from streams.matching.places import refuse
 
 Syntax: TypeAlias = Tree[Token]
 
+# What celpy's grammar lacks: a comma may follow the last item of a list or a map.
+_AMENDED: Final = {
+    'list_lit       : "[" [exprlist] "]"': (
+        'list_lit : "[" [listed] "]"\nlisted : expr ("," expr)* [","] -> exprlist'
+    ),
+    'expr ":" expr ("," expr ":" expr)*': 'expr ":" expr ("," expr ":" expr)* [","]',
+}
 _WRAPPERS: Final = frozenset(
     {
         "expr",
@@ -76,6 +83,9 @@ def _parser() -> Lark:
     for name, pattern in _TERMINALS.items():
         before, after = re.split(rf"^{name} .*\n(?: +\|.*\n)*", grammar, flags=re.MULTILINE)
         grammar = f"{before}{name} : {pattern}\n{after}"
+    for rule, amended in _AMENDED.items():
+        assert grammar.count(rule) == 1, "celpy has another grammar"
+        grammar = grammar.replace(rule, amended)
     return Lark(
         grammar,
         parser="lalr",

@@ -17,7 +17,7 @@ class Node:
     span: Span
 
     def children(self) -> Iterator["Node"]:
-        """Give the nodes directly below this one, in the order of the text."""
+        """Give the nodes directly below this one."""
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, Node):
@@ -76,9 +76,9 @@ class ListNode(Node):
 
 @dataclass(frozen=True, slots=True)
 class MapNode(Node):
-    """`{"a": b}`; the keys are strings, as in JSON."""
+    """`{"a": b, event.c: d}`; a key that is no literal is a node, whose value must be a string."""
 
-    keys: tuple[str, ...]
+    keys: tuple[str | Node, ...]
     items: tuple[Node, ...]
 
 

@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 from streams.errors import EvaluationError
 from streams.matching import budget, limits, patterns
 from streams.matching.budget import Meter
+from streams.matching.vocabulary import GIVEN_PATTERN
 from topology.records import Json
 
 # From two operands to the verdict.
@@ -178,7 +179,7 @@ def size(value: Json) -> int:
     """Count characters, items or members."""
     if type(value) in {str, list, dict}:
         return len(value)
-    raise EvaluationError(f"size: no such overload for {_type_name(value)}")
+    raise no_overload("size", value)
 
 
 def _text(name: str, answer: Callable[[str, str], bool], price: Price) -> Metered:
@@ -191,11 +192,21 @@ def _text(name: str, answer: Callable[[str, str], bool], price: Price) -> Metere
     return tested
 
 
+def _matches_given(text: Json, pattern: Json, meter: Meter) -> bool:
+    if type(text) is not str or type(pattern) is not str:
+        raise no_overload("matches", text, pattern)
+    try:
+        return patterns.occurs_given(text, pattern, meter)
+    except ValueError as error:
+        raise EvaluationError(f"matches: {error}") from None
+
+
 TEXT: Final = {
     "startsWith": _text("startsWith", str.startswith, budget.cost_of_text),
     "endsWith": _text("endsWith", str.endswith, budget.cost_of_text),
     "contains": _text("contains", operator.contains, budget.cost_of_search),
     "matches": _text("matches", patterns.occurs, patterns.price),
+    GIVEN_PATTERN: _matches_given,
 }
 
 
@@ -205,7 +216,7 @@ def negate(value: Json) -> Json:
         return -value
     if type(value) is int:
         return _bounded(-value)
-    raise EvaluationError(f"-: no such overload for {_type_name(value)}")
+    raise no_overload("-", value)
 
 
 def add(left: Json, right: Json, meter: Meter) -> Json:
@@ -278,11 +289,9 @@ def _bounded(value: int) -> int:
     raise EvaluationError("an integer beyond 64 bits")
 
 
-def no_overload(symbol: str, left: Json, right: Json) -> EvaluationError:
+def no_overload(symbol: str, *operands: Json) -> EvaluationError:
     """Build the error for an operation that CEL doesn't have for these types."""
-    return EvaluationError(
-        f"{symbol}: no such overload for {_type_name(left)} and {_type_name(right)}"
-    )
+    return EvaluationError(f"{symbol}: no such overload for {', '.join(map(_type_name, operands))}")
 
 
 def _type_name(value: Json) -> str:

@@ -28,8 +28,10 @@ from streams.matching.nodes import (
 from streams.matching.places import refuse
 from streams.matching.vocabulary import (
     FUNCTIONS,
+    GIVEN_PATTERN,
     MACROS,
     METHODS,
+    SYNONYMS,
     Arities,
     fault_of_argument,
     fault_of_call,
@@ -58,7 +60,7 @@ class Parser:
         self.trees: dict[Span, Syntax] = {}
         self._text = text
         self._variables = variables
-        self._bound: str | None = None
+        self._bound: tuple[str, ...] = ()  # the variables of the macros around
         self._nodes = 0
 
     def parse(self) -> Node:
@@ -175,12 +177,15 @@ class Parser:
     def _macro(self, tree: Syntax, arguments: list[Syntax], depth: int) -> Node:
         name = self._check_call(tree, "macro", MACROS, arguments)
         receiver = self._node(self._subtree(tree, 0), depth + 1)
-        if self._bound is not None:
-            self._refuse(tree, f"{name} inside another macro: macros can't be nested")
         variable = self._macro_variable(arguments[0])
-        self._bound = variable
+        outer = self._bound
+        if len(outer) == limits.MACROS:
+            self._refuse(
+                tree, f"macros nested over {limits.MACROS} levels: split the rule in several"
+            )
+        self._bound = (*outer, variable)
         body = self._node(arguments[1], depth + 1)
-        self._bound = None
+        self._bound = outer
         return Macro(span_of(tree), name, receiver, variable, body)
 
     def _macro_variable(self, tree: Syntax) -> str:
@@ -204,7 +209,7 @@ class Parser:
 
     def _ident(self, tree: Syntax, _depth: int) -> Node:
         name = str(tree.children[0])
-        if name not in self._variables and name != self._bound:
+        if name not in self._variables and name not in self._bound:
             known = " and ".join(sorted(self._variables))
             self._refuse(tree, f"unknown variable {name}: this expression reads {known}")
         return Reference(span_of(tree), name, ())
@@ -215,22 +220,32 @@ class Parser:
 
     def _map_lit(self, tree: Syntax, depth: int) -> Node:
         entries = self._arguments(tree, 0)
-        keys = [self._node(key, depth + 1) for key in entries[::2]]
-        names: list[str] = []
-        for key, entry in zip(keys, entries[::2], strict=True):
-            if not isinstance(key, Literal) or type(key.value) is not str:
-                self._refuse(entry, "the key of a map is a string literal, as in JSON")
-            if key.value in names:
-                self._refuse(entry, f"the key {key.value!r} stands twice in the map")
-            names.append(key.value)
+        keys: list[str | Node] = []
+        for entry in entries[::2]:
+            key = self._key(entry, depth + 1)
+            if isinstance(key, str) and key in keys:
+                self._refuse(entry, f"the key {key!r} stands twice in the map")
+            keys.append(key)
         items = tuple(self._node(item, depth + 1) for item in entries[1::2])
-        return MapNode(span_of(tree), tuple(names), items)
+        return MapNode(span_of(tree), tuple(keys), items)
+
+    def _key(self, tree: Syntax, depth: int) -> str | Node:
+        key = self._node(tree, depth)
+        if not isinstance(key, Literal):
+            return key
+        if type(key.value) is not str:
+            self._refuse(tree, "the key of a map is a string, as in JSON")
+        return key.value
 
     def _ident_arg(self, tree: Syntax, depth: int) -> Node:
         arguments = self._arguments(tree, 1)
         if tree.children[0] == "has":
             return self._has(tree, arguments, depth)
         name = self._check_call(tree, "function", FUNCTIONS, arguments)
+        if name == "dyn":  # it says something to checkers of types alone
+            operand = self._node(arguments[0], depth + 1)
+            self._nodes -= operand.weight
+            return operand
         return self._call(tree, name, arguments, depth)
 
     def _has(self, tree: Syntax, arguments: list[Syntax], depth: int) -> Node:
@@ -246,18 +261,33 @@ class Parser:
 
     def _check_call(self, tree: Syntax, kind: str, known: Arities, arguments: list[Syntax]) -> str:
         """Give the name of a call that is known and has the right number of arguments."""
-        token = cast("Token", tree.children[0 if kind == "function" else 1])
+        token = cast("Token", tree.children[_place_of_name(tree)])
         fault = fault_of_call(kind, known, str(token), len(arguments))
         if fault:
             raise refuse(self._text, token.start_pos or 0, fault)
-        return str(token)
+        name = str(token)
+        return _renamed(tree, SYNONYMS[name]) if name in SYNONYMS else name
 
     def _call(self, tree: Syntax, name: str, arguments: list[Syntax], depth: int) -> Node:
         nodes = tuple(self._node(item, depth + 1) for item in arguments)
         fault = fault_of_argument(name, nodes[-1])
         if fault:
             self._refuse(arguments[-1], fault)
+        if name == "matches" and not isinstance(nodes[-1], Literal):
+            name = _renamed(tree, GIVEN_PATTERN)
         return Call(span_of(tree), name, nodes)
+
+
+def _place_of_name(tree: Syntax) -> int:
+    """Say which child of a call is its name: a method's stands behind its receiver."""
+    return 0 if tree.data == "ident_arg" else 1
+
+
+def _renamed(tree: Syntax, name: str) -> str:
+    """Give a call another name, also in celpy's tree."""
+    place = _place_of_name(tree)
+    tree.children[place] = cast("Token", tree.children[place]).update(value=name)
+    return name
 
 
 def literal_value(token: Token) -> object:

@@ -12,7 +12,7 @@ there, a part is charged when its evaluation begins, and the items of a list whe
 from collections.abc import Callable, Iterator
 from typing import Final, cast
 
-from celpy.celtypes import BoolType, ListType, MapType, Value
+from celpy.celtypes import BoolType, ListType, MapType, StringType, Value
 from celpy.evaluation import Activation, CELEvalError, Evaluator, Result
 from lark import Token
 
@@ -163,6 +163,19 @@ class _Evaluator(Evaluator):
     def literal(self, tree: Syntax) -> Result:
         """Read a literal as our parser does: celpy drops newlines in triple-quoted strings."""
         return to_cel(literal_value(cast("Token", tree.children[0])), self._meter)
+
+    def mapinits(self, tree: Syntax) -> Result:
+        """Build a map; its keys are strings that differ, and an error in it is the result."""
+        parts = self.visit_children(tree)
+        made = MapType()
+        for key, value in zip(parts[::2], parts[1::2], strict=True):
+            for part in (key, value):
+                if isinstance(part, CELEvalError):
+                    return part
+            if not isinstance(key, StringType) or key in made:
+                return CELEvalError("the keys of a map are strings that differ")
+            made[key] = cast("Value", value)
+        return made
 
     def macro_has_eval(self, exprlist: Syntax) -> BoolType:
         """Answer whether the member exists; an error of its container stays an error, as in CEL."""

@@ -5,7 +5,7 @@ module shares next to nothing with `operators`, so that each tests the other.
 """
 
 import operator
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Sequence, Sized
 from fractions import Fraction
 from math import isfinite
 from typing import Final, cast
@@ -13,11 +13,12 @@ from typing import Final, cast
 from celpy.celtypes import BoolType, DoubleType, IntType, ListType, MapType, StringType, Value
 from celpy.evaluation import CELFunction, Result
 
-from streams.matching import budget, limits, patterns, times
+from streams.matching import budget, limits, patterns, reference_texts, times
 from streams.matching.budget import Meter
 from streams.matching.operators import Comparison, Operation, divide_doubles
 from streams.matching.reference_types import CONVERSIONS, CelValue, no_overload, strict
 from streams.matching.times import Duration, Time, Timestamp
+from streams.matching.vocabulary import GIVEN_PATTERN
 
 
 def _same(left: CelValue, right: CelValue, depth: int = 0) -> bool:
@@ -193,6 +194,7 @@ _FUNCTIONS: Final[dict[str, CELFunction]] = {
     "endsWith": _text(str.endswith),
     "contains": _text(operator.contains),
     "matches": _text(patterns.occurs),
+    **reference_texts.FUNCTIONS,
     **CONVERSIONS,
     **{name: _field(name) for name in times.METHODS},
 }
@@ -200,21 +202,31 @@ _FUNCTIONS: Final[dict[str, CELFunction]] = {
 
 def charged_functions(meter: Meter) -> dict[str, CELFunction]:
     """Give all functions; those whose time depends on the size of their operands charge it."""
-    return _FUNCTIONS | {name: _charged(name, meter) for name in _SIZED}
+    given = _text(lambda text, pattern: patterns.occurs_given(text, pattern, meter))
+    return _FUNCTIONS | {GIVEN_PATTERN: given} | {name: _charged(name, meter) for name in _SIZED}
 
 
 def _charged(name: str, meter: Meter) -> CELFunction:
-    function = _FUNCTIONS[name]
+    function, price = _FUNCTIONS[name], _PRICES.get(name)
 
     def charged(*arguments: Result) -> Result:
-        if name == "matches":
-            text, pattern = arguments
-            meter.charge(patterns.price(str(text), str(pattern)))
-        else:
+        if name != "matches":
             meter.charge(sum(_size_in_units(argument) for argument in arguments))
+        if price is not None:
+            meter.charge(price(arguments))
         return function(*arguments)
 
     return charged
+
+
+def _price_of_matching(arguments: Sequence[Result]) -> float:
+    match arguments:
+        case StringType() as text, StringType() as pattern:
+            return patterns.price(str(text), str(pattern))
+    return 0
+
+
+_PRICES: Final = {**reference_texts.PRICES, "matches": _price_of_matching}
 
 
 # Functions that look at more than the shape of their operands.
@@ -222,7 +234,7 @@ _SIZED: Final = frozenset(
     {
         *("_==_", "_!=_", "_in_", "_<_", "_<=_", "_>_", "_>=_", "_+_"),
         *("startsWith", "endsWith", "contains", "matches", "int", "double", "string", "bool"),
-        "timestamp",
+        *("timestamp", *reference_texts.FUNCTIONS),
     }
 )
 

@@ -18,6 +18,8 @@ FUNCTIONS: Final[Arities] = {
     "bool": (1,),
     "timestamp": (1,),
     "duration": (1,),
+    "dyn": (1,),
+    "matches": (2,),
 }
 METHODS: Final[Arities] = {
     "size": (0,),
@@ -25,6 +27,16 @@ METHODS: Final[Arities] = {
     "endsWith": (1,),
     "contains": (1,),
     "matches": (1,),
+    "charAt": (1,),
+    "indexOf": (1, 2),
+    "join": (0, 1),
+    "lastIndexOf": (1, 2),
+    "lowerAscii": (0,),
+    "replace": (2, 3),
+    "split": (1, 2),
+    "substring": (1, 2),
+    "trim": (0,),
+    "upperAscii": (0,),
     **dict.fromkeys(times.METHODS, (0, 1)),
 }
 # The macro's variable counts as an argument.
@@ -32,9 +44,13 @@ MACROS: Final[Arities] = {
     "all": (2,),
     "exists": (2,),
     "exists_one": (2,),
+    "existsOne": (2,),
     "map": (2,),
     "filter": (2,),
 }
+SYNONYMS: Final = {"existsOne": "exists_one"}
+# What `matches` is called in the syntax tree if its pattern is no literal.
+GIVEN_PATTERN: Final = "matches_given"
 
 
 def fault_of_call(kind: str, known: Arities, name: str, count: int) -> str | None:
@@ -50,13 +66,13 @@ def fault_of_call(kind: str, known: Arities, name: str, count: int) -> str | Non
 
 
 def fault_of_argument(name: str, argument: Node) -> str | None:
-    """Say what is wrong with the last argument of a call that takes only a literal."""
-    if name not in {"duration", "matches"}:
+    """Say what is wrong with a literal that is the last argument of a call; None: nothing."""
+    if name not in {"duration", "matches"} or not isinstance(argument, Literal):
         return None
-    text = argument.value if isinstance(argument, Literal) else None
+    text = argument.value
     if type(text) is not str:
         example = {"duration": 'duration("10m")', "matches": 'matches("^a")'}[name]
-        return f"{name} takes a string literal, as in {example}"
+        return f"{name} takes a string, as in {example}"
     if name == "duration":
         if not times.is_duration(text):
             return 'not a duration: write numbers with units, as in duration("1h30m")'
@@ -64,5 +80,5 @@ def fault_of_argument(name: str, argument: Node) -> str | None:
     try:
         compiled(text)
     except ValueError as error:
-        return f"not a pattern of RE2: {error}"
+        return str(error)
     return None

@@ -35,9 +35,10 @@ item of a list that a macro walks {item} and the nodes of the macro's body, two 
 {compared}, an error that `&&`, `||` or a macro goes on after {error}. What is made weighs more
 than its time, so that a budget is used up by some 8 MiB of new values. The first list that an
 evaluation walks weighs a fifth: one look at each item of the largest event fits into the budget,
-a second one for each item doesn't. Timestamps and durations are evaluated by celpy, whose steps
-weigh {reference} times as much, and which walks lists of at most {reference_items} items. The
-whole table: `streams/matching/budget.py`.
+a second one for each item doesn't. A macro inside another is charged for each item around it, and
+in full: "any item of any list" has room for some 30,000 items. Timestamps and durations are
+evaluated by celpy, whose steps weigh {reference} times as much, and which walks lists of at most
+{reference_items} items. The whole table: `streams/matching/budget.py`.
 
 Everything that depends on the events is charged before it is done, by counts and sizes alone, so
 the same expression and the same events always end alike. At the end of the budget the whole
@@ -153,9 +154,9 @@ GROUPS: Final[dict[str, list[Limit]]] = {
     ],
     "Expressions": [
         Limit(
-            "the text of an expression, its nodes, its levels",
+            "the text of an expression, its nodes, its levels, macros inside each other",
             f"{_bytes(of_expressions.EXPRESSION_BYTES)}, {of_expressions.NODES}, "
-            f"{of_expressions.NESTING}",
+            f"{of_expressions.NESTING}, {of_expressions.MACROS}",
             "refused when applied, with its place",
             "unit/streams/matching/test_parse.py::test_every_limit_is_enforced_with_its_place",
         ),
@@ -200,10 +201,17 @@ GROUPS: Final[dict[str, list[Limit]]] = {
             "unit/streams/matching/test_canonical.py::test_what_has_no_equality_has_no_key",
         ),
         Limit(
-            "characters or items that one `+` makes",
-            _count(of_expressions.CONCATENATION_LENGTH),
+            "characters or items that one `+`, `join` or `replace` makes",
+            f"{_count(of_expressions.CONCATENATION_LENGTH)}; `replace` also as many as its text",
             "no answer",
-            "unit/streams/matching/test_evaluate.py::test_what_grows_is_bounded",
+            "unit/streams/matching/test_texts.py::test_what_grows_is_bounded",
+        ),
+        Limit(
+            "a pattern of `matches` that is no literal: its characters, what RE2 makes of it",
+            f"{_count(of_expressions.GIVEN_PATTERN_CHARS)}, "
+            f"{_bytes(max(of_expressions.GIVEN_PATTERN_BYTES))}",
+            "no answer",
+            "unit/streams/matching/test_computed.py::test_what_is_computed_may_stand_for_a_literal",
         ),
     ],
     "Transactions and long work": [
@@ -428,9 +436,10 @@ GROUPS: Final[dict[str, list[Limit]]] = {
             "::test_an_expression_takes_no_more_than_is_stated",
         ),
         Limit(
-            "patterns of `matches`",
+            "patterns of `matches`; those that came with events",
             f"{of_expressions.SMALL_PATTERNS} of {_bytes(of_expressions.SMALL_PATTERN_BYTES)}, "
-            f"{of_expressions.LARGE_PATTERNS} of {_bytes(of_expressions.LARGE_PATTERN_BYTES)}",
+            f"{of_expressions.LARGE_PATTERNS} of {_bytes(of_expressions.LARGE_PATTERN_BYTES)}; "
+            f"{of_expressions.GIVEN_PATTERNS} of {_bytes(max(of_expressions.GIVEN_PATTERN_BYTES))}",
             "compiled again",
             "unit/streams/matching/test_budget.py::test_patterns_are_bounded_in_all",
         ),

@@ -12,39 +12,26 @@ from streams.matching.vocabulary import FUNCTIONS, MACROS, METHODS
 from tests.repo import tree
 
 PAGE = (tree.ROOT / "docs/expressions.md").read_text(encoding="utf-8")
-BLOCK = re.compile(
-    r"^#+ (?P<heading>.+)$|^```(?P<kind>cel|json)\n(?P<lines>[\s\S]*?)^```$", re.MULTILINE
-)
+BLOCK = re.compile(r"^```(?P<kind>cel|json)\n(?P<lines>[\s\S]*?)^```$", re.MULTILINE)
 EXAMPLE = re.compile(r"(?P<text>.*?) +// (?P<answer>true|false|no answer|refused: .+)")
-# Sections about what this version doesn't know yet: their examples are refused.
-LATER = {
-    "Patterns that come with an event",
-    "Functions of texts",
-    "Macros in macros",
-    "Keys that are computed, and commas at the end",
-    "dyn",
-    "Durations that come with an event",
-}
 
 
 class Example(NamedTuple):
-    """An expression, what stands behind it, and the section that it stands in."""
+    """An expression, and what stands behind it."""
 
     text: str
     answer: str
-    heading: str
 
 
 def examples() -> list[Example]:
     """Every example of the page."""
-    found, heading = [], ""
+    found = []
     for block in BLOCK.finditer(PAGE):
-        heading = block["heading"] or heading
         if block["kind"] == "cel":
             for line in block["lines"].splitlines():
                 example = EXAMPLE.fullmatch(line)
                 assert example is not None, f"no answer behind {line}"
-                found.append(Example(example["text"], example["answer"], heading))
+                found.append(Example(example["text"], example["answer"]))
     return found
 
 
@@ -71,17 +58,7 @@ def answers(text: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize(
-    ("text", "answer"),
-    [
-        pytest.param(
-            text,
-            answer,
-            marks=pytest.mark.xfail(reason="not yet known") if heading in LATER else (),
-        )
-        for text, answer, heading in examples()
-    ],
-)
+@pytest.mark.parametrize(("text", "answer"), examples())
 def test_each_example_answers_what_the_page_says(text: str, answer: str) -> None:
     """By both evaluations; a refusal has the words of the page in its message."""
     (found,) = answers(text)
@@ -94,7 +71,7 @@ def test_each_example_answers_what_the_page_says(text: str, answer: str) -> None
 
 def test_the_page_shows_all_that_rules_may_use() -> None:
     """Each function, method and macro stands in an example that is no refusal."""
-    shown = " ".join(text for text, answer, _ in examples() if not answer.startswith("refused"))
+    shown = " ".join(text for text, answer in examples() if not answer.startswith("refused"))
     missing = [name for name in FUNCTIONS if not re.search(rf"(?<!\.)\b{name}\(", shown)]
     missing += [name for name in (*METHODS, *MACROS) if f".{name}(" not in shown]
     assert missing == []

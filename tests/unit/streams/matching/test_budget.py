@@ -18,6 +18,10 @@ LATE_TRUE = "timestamp('2026-01-01T00:00:00Z') != null"
 WIDE = {"few": NUMBERS[:1_000], "wide": NUMBERS}
 
 
+FEW = NUMBERS[:20_000]
+LISTS = [list(range(100)) for _ in range(1_000)]
+
+
 def evaluated(
     text: str, data: Any = None, async_data: Any = None, meter: Meter | None = None
 ) -> bool:
@@ -103,7 +107,93 @@ EXPENSIVE = [
 ]
 
 
-@pytest.mark.parametrize(("text", "data"), EXPENSIVE)
+EXPENSIVE_FOR_ALL = [
+    *EXPENSIVE[:3],
+    pytest.param(
+        "event.data.exists(x, event.data.exists(y, x + y == -1))",
+        NUMBERS,
+        id="a macro in a macro",
+    ),
+    pytest.param(
+        "event.data.exists(x, event.data.exists(y, event.data.exists(z, x + y == -z - 1)))",
+        NUMBERS[:300],
+        id="three macros in each other",
+    ),
+    pytest.param(
+        f"[{', '.join(['event.data'] * 60)}].exists(l, l.exists(x, x.exists(y, y == -1)))",
+        LISTS,
+        id="a list that is an item again and again",
+    ),
+    pytest.param(
+        "event.data.map(l, l.map(x, l.map(y, [x, y]))).size() > 0", LISTS, id="nested lists made"
+    ),
+    pytest.param(
+        "event.data.few.exists(x, event.data.text.replace('a', 'bb') == '')",
+        {"few": FEW, "text": "a" * 30_000},
+        id="a text that is replaced for each item",
+    ),
+    pytest.param(
+        "event.data.few.exists(x, event.data.text.replace('', '') == '')",
+        {"few": FEW, "text": "a" * 250_000},
+        id="nothing that is replaced by nothing, for each item",
+    ),
+    pytest.param(
+        "event.data.few.exists(x, event.data.text.replace(event.data.part, '') == '')",
+        {"few": FEW, "text": "a" * 2_499, "part": "a" * 1_248 + "ba"},
+        id="a part that almost occurs everywhere, for each item",
+    ),
+    pytest.param(
+        "event.data.few.exists(x, event.data.text.split('').size() == 0)",
+        {"few": FEW, "text": "\N{CJK UNIFIED IDEOGRAPH-65E5}" * 10_000},
+        id="a text that is taken apart for each item",
+    ),
+    pytest.param(
+        "event.data.few.exists(x, event.data.ids.join(',') == '')",
+        {"few": FEW, "ids": IDS[:10_000]},
+        id="a list that is joined for each item",
+    ),
+    pytest.param(
+        "event.data.few.exists(x, event.data.text.lowerAscii() == event.data.text.upperAscii())",
+        {"few": FEW, "text": "\u00c9A" * 100_000},
+        id="letters that are changed for each item",
+    ),
+    pytest.param(
+        "event.data.few.exists(x, event.data.text.trim() == 'a')",
+        {"few": FEW, "text": " " * 250_000},
+        id="space that is taken away for each item",
+    ),
+    pytest.param(
+        "event.data.few.exists(x, event.data.text.substring(1) == '')",
+        {"few": FEW, "text": "a" * 250_000},
+        id="a part of a text that is made for each item",
+    ),
+    pytest.param(
+        "event.data.few.exists(x, event.data.text.indexOf(event.data.part, 101) == 7)",
+        {"few": FEW, "text": "a" * 2_600, "part": "a" * 1_248 + "ba"},
+        id="a text that is short from a position on",
+    ),
+    pytest.param(
+        "event.data.few.exists(x, event.data.text.lastIndexOf(event.data.part) == 7)",
+        {"few": FEW, "text": "a" * 200_000, "part": "b" + "a" * 100_000},
+        id="a long text that is searched backwards",
+    ),
+    pytest.param(
+        "event.data.patterns.exists(p, event.data.text.matches(p))",
+        {"patterns": [f"x{number}" for number in range(40_000)], "text": "a"},
+        id="patterns that are compiled",
+    ),
+    pytest.param(
+        "event.data.patterns.exists(p, event.data.text.matches(p + '{9}y'))",
+        {"patterns": ["(x{1,9}){1,9}"] * 10_000, "text": "x" * 3_000},
+        id="a pattern that is tried again and again",
+    ),
+    pytest.param(
+        "event.data.exists(x, {string(x): x, 'a': [x]} == {})", NUMBERS, id="maps that are made"
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "data"), [*EXPENSIVE, *EXPENSIVE_FOR_ALL[3:]])
 def test_an_expensive_evaluation_ends(text: str, data: Any) -> None:
     """It ends before it takes more than its budget, and takes the same each time."""
     spent = []
@@ -130,13 +220,61 @@ def test_no_operator_goes_on_after_it(text: str, data: Any, around: str) -> None
         evaluated(around.format(text), data, data)
 
 
-@pytest.mark.parametrize(("text", "data"), EXPENSIVE[:3])
+@pytest.mark.parametrize(("text", "data"), EXPENSIVE_FOR_ALL)
 def test_the_reference_ends_too(text: str, data: Any) -> None:
-    """The reference is charged by the same table."""
-    meter = Meter()
-    with pytest.raises(BudgetError):
-        parse(text).reference({"data": data}, {"data": data}, meter)
-    assert meter.spent <= limits.EVALUATION_BUDGET
+    """The reference is charged by the same table, and takes the same each time."""
+    spent = []
+    for _ in range(2):
+        meter = Meter()
+        with pytest.raises(BudgetError):
+            parse(text).reference({"data": data}, {"data": data}, meter)
+        spent.append(meter.spent)
+    assert spent[0] == spent[1] <= limits.EVALUATION_BUDGET
+
+
+def test_an_inner_walk_is_charged_for_each_item_around() -> None:
+    """Once per evaluation the first list weighs less; what is walked inside it never does."""
+
+    def spent(rows: int, columns: int) -> int:
+        meter = Meter()
+        text = "event.data.exists(l, l.exists(x, x == async.data.id))"
+        assert not evaluated(text, [[0] * columns] * rows, {"id": 1}, meter)
+        return meter.spent
+
+    row, item = spent(2, 0) - spent(1, 0), spent(1, 2) - spent(1, 1)
+    assert spent(1, 3) == spent(1, 0) + 3 * item
+    assert spent(30, 40) == spent(0, 0) + 30 * row + 1_200 * item
+
+
+def test_any_item_of_any_list_fits_for_large_events() -> None:
+    """Half as many items as the largest event holds."""
+    lists = [IDS[at : at + 100] for at in range(0, 30_000, 100)]
+    text = "event.data.lists.exists(l, l.exists(x, x == async.data.id))"
+    assert evaluated(text, {"lists": lists}, {"id": IDS[29_999]})
+
+
+def test_the_reference_walks_no_long_list_inside_another() -> None:
+    """Its limit of items holds for each walk."""
+    data = [[0] * (limits.REFERENCE_ITEMS + 1)]
+    with pytest.raises(BudgetError, match="may be walked"):
+        evaluated("event.data.exists(l, l.exists(x, timestamp(x) == timestamp(1)))", data)
+
+
+@pytest.mark.parametrize("walked", ["'a'", "event.data"])
+def test_patterns_of_events_are_bounded_in_all(walked: str) -> None:
+    """However many come, RE2 keeps few; those of the rules stay, and nothing is charged less."""
+    assert evaluated("event.data.matches('^of-a-rule$')", "of-a-rule")
+    kept = patterns._small.cache_info()
+    spent = []
+    for number in range(2 * limits.GIVEN_PATTERNS):
+        for _ in range(2):  # the second time it need not be compiled
+            meter = Meter()
+            text = f"{walked}.matches(event.data + '$^b')"
+            assert not evaluated(text, f"event-{number:03}", meter=meter)
+            spent.append(meter.spent)
+    assert len(set(spent)) == 1
+    assert patterns._within.cache_info().currsize == limits.GIVEN_PATTERNS
+    assert patterns._small.cache_info() == kept
 
 
 @pytest.mark.parametrize(
