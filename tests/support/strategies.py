@@ -137,6 +137,14 @@ def _applied(draw: st.DrawFn, inner: st.SearchStrategy[str]) -> str:
                 "int({0})",
                 "double({0})",
                 "bool({0})",
+                "dyn({0})",
+                # What would be refused as a literal is the item of a list.
+                "{{[{0}][0]: {1}}}",
+                '{{"a": {0}, [{1}][0]: {0},}}',
+                "[{0}, {1},]",
+                "matches({0}, [{1}][0])",
+                "({0}).matches([{1}][0])",
+                "(duration([{0}][0]) < duration([{1}][0]))",
                 "(timestamp(0) == {0})",
                 "(timestamp({0}) > timestamp(1))",
                 "[{0}, timestamp(1)][{1}]",
@@ -147,16 +155,92 @@ def _applied(draw: st.DrawFn, inner: st.SearchStrategy[str]) -> str:
     return f"({text})"
 
 
+# What functions of texts, patterns and durations are given, so that they often have an answer.
+given: Final = st.sampled_from(
+    (
+        *("", "a", "b", "ab", "aAbBa", "a,b,,a", "babab"),
+        *(" a\u00a0", "\x1ca", "\u00c9a\U0001f431b", "\u0130"),
+        *("^a", "[ab]+$", "(", "a{1000}{1000}", "1s", "1h30m", "-1.5s", "0.5ns", "1 hour"),
+    )
+).map(literal)
+positions: Final = st.sampled_from(("0", "0", "1", "2", "3", "7", "(-1)", "1.0", "true"))
+
+
 @st.composite
-def _macro(draw: st.DrawFn, inner: st.SearchStrategy[str]) -> str:
-    body = draw(st.sampled_from(("x == {0}", "x.a == {0}", "x", "{0}", "x > {0} || {0}")))
-    receiver = draw(paths("event") | st.just("[1, 1.5, null]"))
-    macro = draw(st.sampled_from(("all", "exists", "exists_one", "filter", "map")))
-    return f"{receiver}.{macro}(x, {body.format(draw(inner))})"
+def _of_texts(draw: st.DrawFn, inner: st.SearchStrategy[str]) -> str:
+    template = draw(
+        st.sampled_from(
+            (
+                "({0}).charAt({n}) < {1}",
+                "({0}).indexOf({1}) < {n}",
+                "({0}).indexOf({1}, {n}) < {m}",
+                "({0}).lastIndexOf({1}) < {n}",
+                "({0}).lastIndexOf({1}, {n}) < {m}",
+                "({0}).lowerAscii() < {1}",
+                "({0}).upperAscii() < {1}",
+                "({0}).trim() < {1}",
+                "size(({0}).trim()) < {n}",
+                "({0}).substring({n}) < {1}",
+                "({0}).substring({n}, {m}) < {1}",
+                "({0}).replace({1}, {2}) < {3}",
+                "({0}).replace({1}, {2}, {n}) < {3}",
+                "({0}).split({1}) == {2}",
+                "({0}).split({1})[{n}] < {2}",
+                "({0}).split({1}, {n})[{m}] < {2}",
+                "size(({0}).split({1}, {n})) < {m}",
+                "({0}).join() < {1}",
+                "({0}).join({1}) < {2}",
+                "[{0}, {1}, {2}].join({3}) < {0}",
+                "({0}).split({1}).join({2}) < {3}",
+                "({0}).matches([{1}][0])",
+                "matches({0}, [{1}][0])",
+                "duration([{0}][0]) < duration([{1}][0])",
+            )
+        )
+    )
+    texts = [draw(_rarely(inner, given)) for _ in range(4)]
+    numbers = _rarely(inner, positions)
+    return f"({template.format(*texts, n=draw(numbers), m=draw(numbers))})"
+
+
+def _rarely(one: st.SearchStrategy[str], other: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return st.integers(0, 9).flatmap(lambda number: one if number == 9 else other)
+
+
+_VARIABLES: Final = ("x", "y", "x")
+_LISTS: Final = (
+    "[1, 1.5, null]",
+    '[["a", "b"], ["b"], []]',
+    '[[["a"], ["b"]], [["a", "c"], []], [[1], [1.0]]]',
+    '[[1], {"a": ["b"]}, [["a"]]]',
+)
+
+
+@st.composite
+def _macro(draw: st.DrawFn, inner: st.SearchStrategy[str], outer: tuple[str, ...] = ()) -> str:
+    """A macro that may have another inside, up to three; the third hides the first's variable."""
+    variable = _VARIABLES[len(outer)]
+    names = (*outer, variable)
+    known = st.sampled_from([f"{name}{step}" for name in names for step in ("", "", ".a", "[0]")])
+    parts = _rarely(inner, known | literals)
+    receiver = draw(_rarely(paths("event"), st.sampled_from((*outer[-1:] * 4, *_LISTS))))
+    body = draw(
+        st.sampled_from(
+            ("{v} == {0}", "{0} == {1}", "{0} != {1}", "{v}.a == {0}", "{0}", "{v} > {0} || {1}")
+        )
+    )
+    if len(names) < len(_VARIABLES) and draw(st.booleans()):
+        parts = _macro(inner, names)
+        body = draw(st.sampled_from(("{0}", "{0} || {1}", "!({0} && {1})", "{v} == {0}")))
+    macro = draw(st.sampled_from(("all", "exists", "exists_one", "existsOne", "filter", "map")))
+    text = f"{receiver}.{macro}({variable}, {body.format(draw(parts), draw(parts), v=variable)})"
+    if macro in {"filter", "map"} and draw(st.booleans()):
+        return draw(st.sampled_from(("size({0}) == 1", "{0} != [{1}]"))).format(text, draw(inner))
+    return text
 
 
 def _extended(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    return _chain(inner) | _binary(inner) | _applied(inner)
+    return _chain(inner) | _binary(inner) | _applied(inner) | _of_texts(inner)
 
 
 _parts: Final = st.recursive(operands | conjuncts | holding, _extended, max_leaves=5)
