@@ -23,6 +23,11 @@ _TEXTS: Final = ["x" * 1_000 for _ in range(500)]
 _LONG: Final = "x" * 250_000
 _EMOJI: Final = "\N{GRINNING FACE}"
 _MIXED: Final = "aé日" * 40_000
+_CJK: Final = "\N{CJK UNIFIED IDEOGRAPH-65E5}"
+_LISTS: Final = [_IDS[at : at + 100] for at in range(0, 58_000, 100)]
+_EMPTY: Final[list[list[int]]] = [[] for _ in range(170_000)]
+_PAIRS: Final = [[number % 7, None] for number in range(50_000)]
+_DEEP: Final = [[[number % 7] * 10 for number in range(10)] for _ in range(2_000)]
 # Evaluations that are ended at once have no time to speak of.
 _LEAST_UNITS: Final = 100_000
 
@@ -134,6 +139,178 @@ CASES: Final = (
     Case("event.data.exists(x, x.matches('(.{0,500}){0,2}y'))", _TEXTS),
     Case("event.data.matches('[a-x日é]*z$')", _MIXED),
     Case("event.data.exists(x, x.matches('[[:alpha:]]+[0-9]'))", _IDS),
+    Case("event.data.exists(l, l.exists(x, x == async.data))", _LISTS, "none"),
+    Case("event.data.exists(l, l.exists(x, x == async.data))", _LISTS[:300], "none"),
+    Case("event.data.exists(l, async.data in l)", _LISTS, "none"),
+    Case("event.data.exists(l, l.exists(x, x == 1))", _EMPTY[:80_000]),
+    Case("event.data.exists(l, l.exists(x, x.a == 1))", _PAIRS),
+    Case("event.data.exists(l, l.exists(x, x.exists(y, y == async.data)))", _DEEP, 8),
+    Case("event.data.exists(x, event.data.exists(y, y == -1))", _DIGITS),
+    Case("event.data.exists(x, [x].exists(y, [y].exists(z, z == -1)))", _DIGITS[:40_000]),
+    Case(
+        "event.data.exists(x, [x].exists(y, [y].exists(z, x + y + z == async.data)))",
+        _DIGITS[:40_000],
+        1,
+    ),
+    Case("event.data.exists(x, [].exists(y, [].exists(z, true)))", _DIGITS[:60_000]),
+    Case(
+        "event.data.few.exists(x, event.data.wide.exists(y, y == x && y == -1))",
+        {"few": _WIDE[:1_000], "wide": _WIDE},
+    ),
+    Case(
+        "event.data.few.exists(x, event.data.few.exists(y, event.data.few.exists(z, z == -1)))",
+        {"few": _WIDE[:200]},
+    ),
+    Case("event.data.few.exists(x, event.data.few.exists(y, y.c == 1))", {"few": _WIDE[:3_000]}),
+    Case("event.data.map(l, l.map(x, [x, x])).size() == -1", _LISTS),
+    Case(f"[{', '.join(['event.data'] * 90)}].exists(l, l.exists(x, x == -1))", _DIGITS[:3_000]),
+    Case("event.data.exists(x, x.trim() == 'none')", _IDS),
+    Case("event.data.exists(x, x.charAt(1) == 'x')", _IDS),
+    Case("event.data.exists(x, x.substring(1, 3) == 'xx')", _IDS),
+    Case("event.data.exists(x, x.indexOf('x', 2) == 7)", _IDS),
+    Case("event.data.exists(x, x.lowerAscii() == 'none')", _IDS),
+    Case("event.data.exists(x, x.replace('0', 'o') == 'none')", _IDS),
+    Case("event.data.exists(x, x.split('0').size() == 99)", _IDS),
+    Case("event.data.exists(x, [x, x].join('-') == 'none')", _IDS),
+    Case("event.data.exists(x, {x: 1, 'a': 2} == {})", _IDS),
+    Case(
+        "event.data.few.exists(x, event.data.t.trim() == 'a')",
+        {"few": _WIDE[:20_000], "t": " " * 250_000},
+    ),
+    Case(
+        "event.data.few.exists(x, event.data.t.trim() == 'a')",
+        {"few": _WIDE[:20_000], "t": "\u3000" * 80_000},
+    ),
+    Case(
+        "event.data.few.exists(x, event.data.t.lowerAscii() == 'a')",
+        {"few": _WIDE[:20_000], "t": _MIXED},
+    ),
+    Case(
+        "event.data.few.exists(x, event.data.t.upperAscii() == 'a')",
+        {"few": _WIDE[:20_000], "t": _EMOJI * 60_000},
+    ),
+    Case(
+        "event.data.few.exists(x, event.data.t.substring(1) == 'a')",
+        {"few": _WIDE[:20_000], "t": _CJK * 80_000 + _EMOJI},
+    ),
+    Case(
+        "event.data.few.exists(x, event.data.t.replace('a', 'bc') == 'a')",
+        {"few": _WIDE[:20_000], "t": "a" * 30_000},
+    ),
+    Case(
+        "event.data.few.exists(x, event.data.t.replace('ab', '') == 'a')",
+        {"few": _WIDE[:20_000], "t": "ab" * 120_000},
+    ),
+    Case(
+        "event.data.few.exists(x, event.data.t.replace('ab', 'cd') == 'a')",
+        {"few": _WIDE[:20_000], "t": "ab" * 120_000},
+    ),
+    Case(
+        "event.data.few.exists(x, event.data.t.replace('', '') == 'a')",
+        {"few": _WIDE[:20_000], "t": "ab" * 120_000},
+    ),
+    Case(
+        "event.data.few.exists(x, event.data.t.replace(async.data, '') == 'a')",
+        {"few": _WIDE[:20_000], "t": ("x" * 100 + "y") * 2_400},
+        "x" * 100 + "y",
+    ),
+    Case(
+        "event.data.few.exists(x, event.data.t.replace(async.data, '') == 'a')",
+        {"few": _WIDE[:20_000], "t": "a" * 2_499},
+        "a" * 1_248 + "ba",
+    ),
+    Case(
+        "event.data.few.exists(x, event.data.t.replace(async.data, '') == 'a')",
+        {"few": _WIDE[:20_000], "t": "a" * 29_999},
+        "a" * 97 + "ba",
+    ),
+    Case("event.data.split(',').size() == -1", "a," * 120_000),
+    Case("event.data.split('').size() == -1", _CJK * 80_000),
+    Case("event.data.split('').size() == -1", _EMOJI * 60_000),
+    Case("event.data.split(async.data).size() == -1", _CJK * 80_000, _CJK * 2),
+    Case(
+        "event.data.few.exists(x, event.data.t.split(async.data).size() == 0)",
+        {"few": _WIDE[:20_000], "t": "a" * 2_499},
+        "a" * 1_248 + "ba",
+    ),
+    Case(
+        "event.data.few.exists(x, event.data.t.split('ab', 2).size() == 0)",
+        {"few": _WIDE[:20_000], "t": "ab" * 120_000},
+    ),
+    Case("event.data.join(',') == 'a'", [""] * 60_000),
+    Case(
+        "event.data.few.exists(x, event.data.l.join() == 'a')",
+        {"few": _WIDE[:20_000], "l": [""] * 60_000},
+    ),
+    Case(
+        "event.data.few.exists(x, event.data.l.join('-') == 'a')",
+        {"few": _WIDE[:20_000], "l": [_EMOJI] * 30_000},
+    ),
+    Case(
+        "event.data.few.exists(x, event.data.t.indexOf(async.data, 101) == 7)",
+        {"few": _WIDE[:20_000], "t": "a" * 2_600},
+        "a" * 1_248 + "ba",
+    ),
+    Case(
+        "event.data.few.exists(x, event.data.t.lastIndexOf(async.data) == 7)",
+        {"few": _WIDE[:20_000], "t": "a" * 4_000},
+        "ab" + "a" * 2_000,
+    ),
+    Case("event.data.exists(x, 'a'.matches(x))", [f"a{one}" for one in _WIDE[:40_000]]),
+    Case("event.data.exists(x, 'a'.matches(x + '[[:alpha:]]{1,9}'))", _IDS[:900]),
+    Case("event.data.exists(x, 'a'.matches(x + '(\\\\pL{3}){3}'))", _IDS[:900]),
+    Case("event.data.exists(x, 'a'.matches(x + '('))", _IDS[:900]),
+    Case("event.data.exists(x, 'a'.matches(x + '((a{1,9}){1,9}){1,9}'))", _IDS[:900]),
+    Case("event.data.exists(x, 'a'.matches(x + '(.{1,99}){9}'))", _IDS[:900]),
+    Case(
+        "event.data.exists(x, 'a'.matches(x))",
+        [f"(?i:{chr(0x17F) * 300}|k{one})" for one in range(500)],
+    ),
+    Case("event.data.exists(x, 'a'.matches(x))", [r"(?i)\pL" * 130 + f"{x}" for x in range(99)]),
+    Case("event.data.exists(x, 'a'.matches(x))", [r"[^\pL]" * 2 + f"{x}" for x in range(99)]),
+    Case("event.data.exists(x, 'a'.matches(x))", [f"ba{{{x}}}" for x in range(900)]),
+    Case("event.data.exists(x, 'a'.matches(x))", ["[^a]" * 250 + f"{one}" for one in range(400)]),
+    Case(
+        "event.data.exists(x, 'a'.matches(x))", ["(" * 500 + ")" * 500 + f"{x}" for x in range(99)]
+    ),
+    Case(
+        "event.data.few.exists(x, event.data.t.matches(async.data))",
+        {"few": _WIDE[:20_000], "t": "x" * 20_000},
+        "(x{1,9}){1,9}y",
+    ),
+    Case(
+        "event.data.few.exists(x, event.data.t.matches(async.data))",
+        {"few": _WIDE[:20_000], "t": "x" * 20_000},
+        "(x+x+)+y",
+    ),
+    Case(
+        "event.data.exists(x, timestamp(0) == null || event.data[0].contains(async.data))",
+        ["a" * 2_499] + ["a"] * 800,
+        "a" * 1_248 + "ba",
+    ),
+    Case(
+        "event.data.exists(l, timestamp(0) == null || l.exists(x, x == async.data))",
+        [[number % 7] * 30 for number in range(900)],
+        8,
+    ),
+    Case(
+        "event.data.exists(x, timestamp(0) == null || event.data[0].replace('a', 'bb') == x)",
+        ["a" * 30_000] + ["b"] * 800,
+    ),
+    Case(
+        "event.data.exists(x, timestamp(0) == null || event.data[0].lowerAscii() == x)",
+        ["A" * 30_000] + ["b"] * 800,
+    ),
+    Case(
+        "event.data.exists(x, timestamp(0) == null || event.data[0].split('').size() == 0)",
+        ["A" * 3_000] + ["b"] * 800,
+    ),
+    Case(
+        "event.data.exists(x, timestamp(0) == null || event.data[0].lastIndexOf(x) == 0)",
+        ["a" * 30_000] + ["b" + "a" * 15_000] * 12,
+    ),
+    Case("event.data.exists(x, duration(x) > duration('1h'))", ["1h" * 32] * 900),
+    Case("event.data.exists(x, duration(x) > duration('1h'))", ["1" * 64] * 900),
     Case(
         "event.data.exists(i, timestamp(i) > timestamp('2030-01-01T00:00:00Z'))",
         ["2026-01-02T03:04:05Z"] * 900,
