@@ -40,7 +40,7 @@ _REASONS_PER_STAGE: Final = 50
 _DECISIONS: Final = {
     "repeated_events": "Trigger events that registered no run: an earlier occurrence had.",
     "repeated_entries": "Entries that a router wrote again and a partition skipped.",
-    "repeated_cancels": "Cancel events that a rule with dedupe counted as repeats.",
+    "repeated_cancels": "Repeats of cancel events under a match key of rules with dedupe.",
     "repeated_requests": "Requests that a partition skipped because it had them already.",
     "fan_outs": "Cancel events with too many listeners under a key for one slice.",
     "meetings": "Runs with so much held for them that they wait until they have met it.",

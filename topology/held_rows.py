@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from topology import limits
 from topology.keys import function_digest, received_ms
-from topology.records import CancelEvent, Position, Update
+from topology.records import CancelEvent, FirstOccurrence, Position, Update
 from topology.tables import position_key
 
 _UNTIL: Final = slice(17, 25)  # of a held cancel or update, a refused and a first cancel
@@ -44,10 +44,12 @@ class HeldUpdate(Struct, array_like=True, frozen=True, tag="update"):
 
 
 class FirstCancel(Struct, array_like=True, frozen=True, tag="first"):
-    """The first occurrence of a cancel event, as long as there may be a repeat of it (S36)."""
+    """The first occurrences of a cancel event, as long as there may be a repeat of it (S36).
 
-    received: int
-    position: Position
+    Each is for another `dedupe` of the rules behind the match key.
+    """
+
+    firsts: tuple[FirstOccurrence, ...]
 
 
 HeldRow: TypeAlias = HeldCancel | HeldMatch | HeldUnlisten | HeldUpdate | FirstCancel
@@ -59,8 +61,14 @@ def held_cancel_key(match_key: bytes, until: int, cancel: CancelEvent) -> bytes:
 
 
 def held_match_key(run_id: bytes, cancel: CancelEvent) -> bytes:
-    """The key of a match that is held until its run is registered."""
-    return b"m" + run_id + position_key(cancel.at)
+    """The key of a match that is held until its run is registered.
+
+    One event may be a repeat under one match key, and none under another.
+    """
+    firsts = [
+        first.dedupe_ms.to_bytes(8, "big") + position_key(first.position) for first in cancel.firsts
+    ]
+    return b"m" + run_id + position_key(cancel.at) + b"".join(firsts)
 
 
 def held_unlisten_key(run_id: bytes) -> bytes:
@@ -83,14 +91,17 @@ def refused_cancel_key(slug: str, cancel: CancelEvent) -> bytes:
     return b"c" + digest + until.to_bytes(8, "big")
 
 
-def first_cancel_prefix(match_key: bytes, identity: bytes, dedupe_ms: int) -> bytes:
+def first_cancel_prefix(match_key: bytes, identity: bytes) -> bytes:
     """What the keys of the first occurrences of a cancel event under a match key begin with."""
-    parts = match_key + identity + dedupe_ms.to_bytes(8, "big")
-    return b"o" + blake2b(parts, digest_size=16).digest()
+    return b"o" + blake2b(match_key + identity, digest_size=16).digest()
 
 
-def first_cancel_key(prefix: bytes, until: int) -> bytes:
-    """The key of a first occurrence of which there may be repeats until a time (ms)."""
+def first_cancel_key(prefix: bytes, row: FirstCancel) -> bytes:
+    """The key of first occurrences.
+
+    They are kept for a day longer than there are repeats: one may wait in a partition that is down.
+    """
+    until = max(first.received + first.dedupe_ms for first in row.firsts) + limits.DAY_MS
     return prefix + until.to_bytes(8, "big")
 
 

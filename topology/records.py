@@ -18,6 +18,8 @@ Json: TypeAlias = Any
 
 # The class of dead letters of events for which a function's expression takes too much (S37).
 EVALUATION_BUDGET: Final = "evaluation_budget"
+# The header with the identity of an event, in hex digits, that a joiner's dead letter keeps.
+IDENTITY_HEADER: Final = "countermand-identity"
 # The newest level: what a version of a function means by its rules. From level 2 on an event is
 # known by its identity (S3, S10), where level 1 takes its id alone.
 SEMANTICS: Final = 2
@@ -286,11 +288,15 @@ class Position(Struct, array_like=True, frozen=True):
 
 
 class FirstOccurrence(Struct, array_like=True, frozen=True):
-    """The first occurrence of a cancel event, for rules with a `dedupe` of so many ms (S36)."""
+    """The first occurrence of a cancel event, for rules with a `dedupe` of so many ms (S36).
+
+    `triggers`: see `CancelEvent`.
+    """
 
     dedupe_ms: int
     received: int
     position: Position
+    triggers: bool = False
 
 
 class CancelEvent(Struct, array_like=True, frozen=True):

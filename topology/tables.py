@@ -28,11 +28,11 @@ class Space(bytes, Enum):
     RUN = b"r"  # run id; without a row the run is as it was registered
     LISTENER = b"l"  # match key, run id, rule
     HELD_CANCEL = b"h"  # match key, until, position
-    HELD_MATCH = b"m"  # run id, position
+    HELD_MATCH = b"m"  # run id, position, first occurrences
     HELD_UNLISTEN = b"u"  # run id
     HELD_UPDATE = b"p"  # event key (or, during its meeting, run id), until, position
     REFUSED_CANCEL = b"c"  # digest of function and position, until
-    FIRST_CANCEL = b"o"  # digest of match key, identity and dedupe time, until
+    FIRST_CANCEL = b"o"  # digest of match key and identity, until
     MEETING = b"n"  # run id
     DELIVERY = b"d"  # match key, run id, rule
     POSTPONED = b"x"  # match key, position, target
@@ -58,6 +58,8 @@ HELD_SPACES: Final = frozenset(
         Space.FIRST_CANCEL[0],
     }
 )
+# Those that a new run looks for, so that an index of their prefixes is kept.
+MET_SPACES: Final = HELD_SPACES - {Space.REFUSED_CANCEL[0], Space.FIRST_CANCEL[0]}
 # Long work, of which each transaction does a slice; requests that scan runs are long work, too.
 WORK_SPACES: Final = frozenset(
     {Space.FAN_OUT[0], Space.MEETING[0], Space.DELIVERY[0], Space.POSTPONED[0]}

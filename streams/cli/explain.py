@@ -17,7 +17,7 @@ from streams.cli.runs import UNFINISHED, RunId, why
 from streams.cli.settings import load_settings
 from streams.clock import now_ms
 from streams.durations import format_duration, format_instant, parse_instant
-from streams.errors import NotFoundError, RefusedError, UnreachableError
+from streams.errors import KafkaRefusedError, NotFoundError, RefusedError, UnreachableError
 from streams.functions.compiled import CompiledFunction
 from streams.functions.explain import (
     First,
@@ -31,8 +31,8 @@ from streams.functions.explain import (
 )
 from streams.functions.reader import RegistryReader
 from streams.kafka import clients
-from streams.router.inputs import read_plain
-from streams.router.record import Event, Record, Rejection
+from streams.router.inputs import read_event
+from streams.router.record import Event, Record, RecordHeaders, Rejection
 from topology import keys
 from topology.topics import FUNCTIONS
 
@@ -91,10 +91,16 @@ def _read_event(file: str, now: int) -> Event:
         value = sys.stdin.buffer.read() if file == _STDIN else Path(file).read_bytes()
     except OSError as error:
         raise NotFoundError(f"Can't read {file}: {error.strerror}") from None
-    found = read_plain(Record(file, 0, 0, now, value=value))
+    found = read_event(Record(file, 0, 0, now, value=value, headers=_headers(value)))
     if isinstance(found, Rejection):
         raise RefusedError(f"{file} is no event: {found.message}")
     return found
+
+
+def _headers(value: bytes) -> RecordHeaders | None:
+    """Those that a CloudEvent would have on its way to a router."""
+    is_cloud_event = b'"specversion"' in value
+    return [("content-type", b"application/cloudevents+json")] if is_cloud_event else None
 
 
 def _firsts(
@@ -110,7 +116,7 @@ def _firsts(
     settings = load_settings(**kafka)
     try:
         return repeated(settings, function, keys.run_id_bytes(run_id), cancel, received)
-    except (UnreachableError, NotFoundError) as error:
+    except (UnreachableError, NotFoundError, KafkaRefusedError) as error:
         say(f"whether {cancel.id} is a repeat (dedupe) isn't known: {error}")
         return {}
 
@@ -131,7 +137,7 @@ def _version(client: ApiClient, run: Document, kafka: dict[str, str | None]) -> 
     found = client.find(path_of("functions", slug)) or {"versions": []}
     for version in found["versions"]:
         if version["version"] == number:
-            return compile_version(slug, number, version["definition"], version["semantics"])
+            return compile_version(slug, number, version["definition"], version.get("semantics", 1))
 
     settings = load_settings(**kafka)
     with RegistryReader(

@@ -1,6 +1,6 @@
 """Finds what a cancel event repeats: the notes of joiners in the topic `state` (S36)."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from streams import matching
 from streams.functions.compiled import CompiledFunction, CompiledRule
@@ -10,7 +10,7 @@ from streams.router.record import Event
 from streams.settings import Settings
 from topology import codec, held_rows, keys
 from topology.held_rows import FirstCancel
-from topology.records import Json
+from topology.records import FirstOccurrence, Json
 from topology.tables import PREFIX
 from topology.topics import STATE
 
@@ -30,26 +30,31 @@ def repeated(
 
     Raises:
         NotFoundError: The topic is missing.
+        KafkaRefusedError: This user may not read it.
         UnreachableError: Kafka doesn't answer.
     """
     topic = settings.topic(STATE)
     partitions = tail.count_partitions(settings, topic)
+    home = keys.partition_of_run(run_id, partitions)
     identity = keys.event_identity(cancel.source, cancel.name, cancel.id)
-    wanted: dict[bytes, list[int]] = {}
+    wanted: dict[int, list[bytes]] = {}
     places = set()
     for rule in _rules(function, cancel.document):
-        for key in _keys(rule, cancel):
-            prefix = held_rows.first_cancel_prefix(key, identity, rule.rule.dedupe_ms)
-            wanted.setdefault(prefix, []).append(rule.index)
-            home = keys.partition_of_run(run_id, partitions)
-            scans = rule.scan_key is not None
-            places.add(home if scans else keys.partition_of_key(key, partitions))
+        scans = rule.scan_key is not None
+        found = list(_keys(rule, cancel))
+        places |= {home if scans else keys.partition_of_key(key, partitions) for key in found}
+        wanted[rule.index] = [held_rows.first_cancel_prefix(key, identity) for key in found]
     notes: dict[bytes, bytes | None] = {}
+    prefixes = frozenset(prefix for listed in wanted.values() for prefix in listed)
     for record in tail.read_all(settings, topic, places):
-        row = record.key() or b""
-        if row[PREFIX] in wanted:
-            notes[bytes(row)] = record.value()
-    return dict(_nearest(function, wanted, notes, received))
+        row = bytes(record.key() or b"")
+        if row[PREFIX] in prefixes:
+            notes[row] = record.value()
+    return {
+        index: first
+        for index, listed in wanted.items()
+        if (first := _first(function.rules[index], listed, notes, received)) is not None
+    }
 
 
 def _rules(function: CompiledFunction, event: Mapping[str, Json]) -> Iterator[CompiledRule]:
@@ -68,17 +73,26 @@ def _keys(rule: CompiledRule, cancel: Event) -> Iterator[bytes]:
             yield key
 
 
-def _nearest(
-    function: CompiledFunction,
-    wanted: Mapping[bytes, list[int]],
-    notes: Mapping[bytes, bytes | None],
-    received: int,
-) -> Iterable[tuple[int, First]]:
+def _first(
+    rule: CompiledRule, prefixes: list[bytes], notes: Mapping[bytes, bytes | None], received: int
+) -> First | None:
+    """The first occurrence for a rule; None: under one of its keys the event is no repeat."""
+    found = [_noted(rule.rule.dedupe_ms, prefix, notes, received) for prefix in prefixes]
+    firsts = [first for first in found if first is not None]
+    if not firsts or len(firsts) < len(found):
+        return None
+    latest = max(firsts, key=lambda first: first.received)
+    place = latest.position
+    return First(latest.received, place.topic, place.partition, place.offset)
+
+
+def _noted(
+    dedupe_ms: int, prefix: bytes, notes: Mapping[bytes, bytes | None], received: int
+) -> FirstOccurrence | None:
     for row, value in notes.items():
-        note = None if value is None else codec.HELD_ROWS.decode(value)
-        if not isinstance(note, FirstCancel):
-            continue
-        for index in wanted[row[PREFIX]]:
-            if abs(received - note.received) < function.rules[index].rule.dedupe_ms:
-                place = note.position
-                yield index, First(note.received, place.topic, place.partition, place.offset)
+        note = codec.HELD_ROWS.decode(value) if value and row[PREFIX] == prefix else None
+        if isinstance(note, FirstCancel):
+            for first in note.firsts:
+                if first.dedupe_ms == dedupe_ms and received - first.received < dedupe_ms:
+                    return first
+    return None

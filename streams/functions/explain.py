@@ -215,7 +215,7 @@ def _reasons(
         reasons.append(Reason(Why.RUN_ENDED, "the run has ended"))
     counted = received if first is None else first.received
     until = rule.until(run.received)
-    if until and counted > until:
+    if until and received > until:
         reasons.append(Reason(Why.TOO_LATE, f"the rule listened until {format_instant(until)}"))
     if first is not None and run.received > counted + rule.early_cancel_ms:
         reasons.append(Reason(Why.REPEAT, _repeat(rule, cancel, first)))

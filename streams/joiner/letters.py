@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from streams.joiner.decide.transaction import Input
 from streams.joiner.decide.view import Output, Refused, View
 from streams.kafka.dead_letters import Origin, dead_letter
-from topology.records import CommandBatch
+from streams.kafka.headers import Headers
+from topology.records import IDENTITY_HEADER, CommandBatch
 
 
 def emit(view: View, forwards: str, inputs: Sequence[Input], reached: Sequence[int]) -> None:
@@ -26,12 +27,19 @@ def _origin(view: View, forwards: str, record: Input, entry: int) -> Origin:
     if not isinstance(record.body, CommandBatch):
         return Origin(forwards, view.partition, record.offset)
     of = record.body.entries[entry]
-    return Origin(record.body.topics[of.topic].name, of.partition, of.offset, None, of.event)
+    topic = record.body.topics[of.topic].name
+    return Origin(topic, of.partition, of.offset, None, of.event, _headers(of.identity))
 
 
 def _origin_of(refused: Refused) -> Origin:
     at = refused.at
-    return Origin(at.topic, at.partition, at.offset, None, refused.event)
+    headers = _headers(refused.identity)
+    return Origin(at.topic, at.partition, at.offset, None, refused.event, headers)
+
+
+def _headers(identity: bytes) -> Headers:
+    """The event's JSON has no source: whoever sends it again sends the same event."""
+    return [(IDENTITY_HEADER, identity.hex().encode())] if identity else []
 
 
 def _emit(view: View, origin: Origin, kind: str, message: str) -> None:

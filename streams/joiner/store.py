@@ -37,7 +37,7 @@ _FLUSH_S: Final = 600.0
 _WORK: Final = tables.WORK_SPACES
 _REQUEST: Final = tables.REQUESTS[0]
 _TIMER: Final = tables.TIMERS[0]
-_TRACKED: Final = tables.HELD_SPACES | _WORK | {_REQUEST}
+_TRACKED: Final = tables.MET_SPACES | _WORK | {_REQUEST}
 
 log = logs.get(__name__)
 
@@ -103,7 +103,7 @@ class Store:
         self._requests: dict[bytes, RequestRow] = {}
         self._timers_from = tables.TIMERS
         self._flushed_at = monotonic()
-        for space in tables.HELD_SPACES:
+        for space in tables.MET_SPACES:
             for key in self._keys(bytes([space])):
                 self._held.add(key[tables.PREFIX])
         for space in _WORK:

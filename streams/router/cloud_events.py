@@ -65,6 +65,13 @@ def read_binary(record: Record, limit: int) -> Event:
     return _event(attributes, data, record.received, limit)
 
 
+def source_of(document: Document) -> str:
+    """The source of an event that was read as a CloudEvent; empty where it was none."""
+    attributes = document.get("cloudevent")
+    source = attributes.get("source") if isinstance(attributes, dict) else None
+    return source if isinstance(source, str) else ""
+
+
 def _event(attributes: Document, data: Document, received: int, limit: int) -> Event:
     version = attributes.get("specversion", "1.0")
     if version != "1.0":

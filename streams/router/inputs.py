@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from streams.router import cloud_events, documents
-from streams.router.record import Document, Event, Record, RejectedError, Rejection
+from streams.router.record import Document, Event, Record, RejectedError, Rejection, identity_of
 from streams.settings.values import InputSpec, NameMapping
 from topology import limits
 from topology.keys import TIME_END_MS
@@ -99,6 +99,8 @@ def _mapped(mapping: InputSpec, names: NameMapping, limit: int) -> Reader:
     def read(record: Record) -> Event | Rejection | None:
         if record.value is None:
             return None  # a tombstone of a compacted topic is no event
+        if record.headers and identity_of(record.headers):
+            return read_plain(record, limit)  # a joiner's dead letter, sent again, is an event
         try:
             whole = documents.load(record.value, limit)
             name = documents.name(name_of(record, whole))

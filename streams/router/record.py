@@ -4,6 +4,9 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
+from topology.keys import DIGEST_BYTES
+from topology.records import IDENTITY_HEADER
+
 Document: TypeAlias = dict[str, Any]
 RecordHeaders: TypeAlias = list[tuple[str, bytes | None]]
 
@@ -34,6 +37,17 @@ class Event(Struct, frozen=True):
     body: bytes
     source: str = ""
     id_of_place: bool = False
+
+
+def identity_of(headers: RecordHeaders) -> bytes:
+    """The identity of an event that a dead letter has kept; empty where there is none."""
+    for name, value in headers:
+        if name == IDENTITY_HEADER and value is not None and len(value) == 2 * DIGEST_BYTES:
+            try:
+                return bytes.fromhex(value.decode())
+            except ValueError:
+                return b""
+    return b""
 
 
 class Rejection(Struct, frozen=True):

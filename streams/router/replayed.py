@@ -5,7 +5,7 @@ cancels nothing.
 """
 
 from streams.functions.registry import Registry
-from streams.router import documents
+from streams.router import cloud_events, documents
 from streams.router.drafts import Routed, rejected
 from streams.router.record import Event, Record, RejectedError, Rejection
 from streams.router.route import EventRouter
@@ -41,10 +41,10 @@ def route_replayed(
 
 
 def _identity(replayed: Replayed, event: Event) -> bytes:
-    """The identity of the event; a run of level 1 has kept none, and no source."""
+    """The identity of the event; a run of level 1 has kept none, but a CloudEvent its source."""
     identity = bytes.fromhex(replayed.identity)
     if not identity:
-        return keys.event_identity(event.source, event.name, event.id)
+        return keys.event_identity(cloud_events.source_of(event.document), event.name, event.id)
     if len(identity) != keys.DIGEST_BYTES:
         raise RejectedError("bad_replay", f"identity of {len(identity)} bytes")
     return identity

@@ -11,7 +11,7 @@ from streams.functions.compiled import CompiledFunction
 from streams.functions.registry import FunctionRoute, Registry
 from streams.matching import Meter
 from streams.router.drafts import Draft, Routed
-from streams.router.record import Event, Record, Rejection
+from streams.router.record import Event, Record, Rejection, identity_of
 from topology import keys, limits
 from topology.records import EVALUATION_BUDGET, Cancel, Listen, Listener, Match, Register
 
@@ -54,6 +54,8 @@ class EventRouter:
 
     def _identity(self, record: Record, event: Event) -> bytes:
         """What tells the event from all others, but not from its repeats."""
+        if record.headers and (redriven := identity_of(record.headers)):
+            return redriven
         if event.id_of_place:
             topic_id = self._topic_ids[record.topic]
             return keys.place_identity(topic_id, record.partition, record.offset)
@@ -64,6 +66,8 @@ class EventRouter:
     ) -> tuple[Match, ...]:
         """What the event is to one function: start a run, or give what it may cancel."""
         matches = () if way.cancels is None else way.cancels.matches(event.document, self._meter)
+        if event.id_of_place:  # it is never repeated
+            matches = tuple(Match(match.key, match.hold_ms, match.everywhere) for match in matches)
         function = way.triggered
         if function is not None and self._starts(function, record, event, routed):
             # The home of the new run sends on what the event cancels of the same function: only

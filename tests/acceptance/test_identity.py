@@ -1,11 +1,14 @@
 """What is the same event: source, name and id (S3, S10), and at level 1 its id alone."""
 
+from typing import cast
+
 import msgspec
 import orjson
 import pytest
 
 from streams import matching
 from streams.functions.definition import read_text
+from tests.acceptance.test_budget import BOMB
 from tests.support.driver import Driver, Json
 from tests.support.logs import topic_id
 from topology import codec, keys, records, tables
@@ -158,6 +161,49 @@ def test_s29_a_replayed_run_keeps_its_events_identity() -> None:
     assert statuses(driver) == ["cancelled", "scheduled"]
     cloud_event(driver, "order/placed", "/mall", "1", order=1, user="u")
     assert statuses(driver) == ["cancelled", "cancelled", "scheduled"]
+
+
+def test_s10_a_replay_of_a_level_1_run_finds_the_source_of_its_cloud_event() -> None:
+    """The run has kept no identity, but the event says where it comes from."""
+    driver = Driver()
+    apply_level(driver, 1)
+    cloud_event(driver, "order/placed", "/shop", "1", order=1, user="u")
+    driver.cancel("order/refunded", order=1)
+    driver.apply(FUNCTIONS)
+    driver.request("replay", function_id=SHIP, from_=0, to=driver.now + 1, statuses=["cancelled"])
+    cloud_event(driver, "order/placed", "/shop", "1", order=1, user="u")
+    assert statuses(driver)[1] == "scheduled"
+
+
+@pytest.mark.parametrize("topic", ["events", "orders"])
+def test_a_dead_letter_that_is_sent_again_is_the_same_event(topic: str) -> None:
+    """A joiner's letter is the event as plain JSON; a header keeps its identity."""
+    budget = f"event.data.order == async.data.order && {BOMB}"
+    mapping = {"topic": "orders", "name": {"const": "order/refunded"}, "id": "nr", "source": "db"}
+    driver = Driver(
+        f"""
+functions:
+  - {{id: ship, app: shop, triggers: [{{event: order/placed}}],
+     cancel_on: [{{event: order/refunded, if: "{budget}"}}]}}
+  - {{id: note, app: shop, triggers: [{{event: order/refunded}}]}}
+""",
+        inputs=({"topic": "events"}, mapping),
+    )
+    driver.event("order/placed", order=1)
+    if topic == "orders":
+        driver.record(orjson.dumps({"nr": 7, "db": "eu", "order": 1}), topic="orders")
+    else:
+        cloud_event(driver, "order/refunded", "/billing", "7", order=1)
+    [letter] = driver.cluster.records("dead-letters")
+    kept = [(name, value) for name, value in letter.headers if name == records.IDENTITY_HEADER]
+    assert kept, "the event took more than the budget"
+    driver.record(letter.value, topic=topic, headers=cast("Json", kept))
+    assert len(driver.runs(function=NOTE)) == 1
+    assert driver.count("repeated_events") == 1
+    for nonsense in (b"no hex", b"g" * 32, None):
+        headers = cast("Json", [(records.IDENTITY_HEADER, nonsense)])
+        driver.record(letter.value, headers=headers)
+    assert len(driver.runs(function=NOTE)) == 2, "as plain JSON it is another event"
 
 
 def test_lists_of_runs_stay_short_whatever_sources_share_an_id() -> None:

@@ -1,9 +1,12 @@
 """Cancel events that come twice, for rules with `dedupe` and without (S36)."""
 
+import orjson
 import pytest
 
+from streams.joiner.decide.view import Bounds
+from streams.matching import canonical
 from tests.support.driver import Driver, Sent
-from topology import held_rows, limits
+from topology import held_rows, keys, limits
 from topology.tables import Space
 
 FUNCTIONS = """
@@ -90,7 +93,9 @@ def test_s36_the_note_goes_when_no_repeat_can_come() -> None:
     driver.cancel("stop", id="c1", user="u")
     assert statuses(driver, ONCE) == ["scheduled"]
     assert len(driver.rows(Space.FIRST_CANCEL)) == 1
-    driver.advance("25h")
+    driver.advance("47h")
+    assert len(driver.rows(Space.FIRST_CANCEL)) == 1, "a repeat may wait where a partition is down"
+    driver.advance("2h")
     assert driver.rows(Space.FIRST_CANCEL) == []
 
 
@@ -124,7 +129,7 @@ def test_s36_the_first_is_the_earliest_that_was_applied() -> None:
     assert driver.run(between, ONCE)["status"] == "cancelled", "by the first that was applied"
     assert len(driver.rows(Space.FIRST_CANCEL)) == 1
     [(key, _)] = driver.rows(Space.FIRST_CANCEL)
-    assert held_rows.held_until(key) == at + 10 + limits.DAY_MS
+    assert held_rows.held_until(key) == at + 10 + 2 * limits.DAY_MS
 
 
 def test_s36_early_cancels_reach_from_the_first() -> None:
@@ -196,3 +201,98 @@ functions:
         runs = [driver.event("start", user="u", f=f) for f in (1, 2, 3)]
         driver.cancel("stop", id="c1", user="u")
         assert [driver.run(run, "mail-both")["status"] for run in runs] == wanted
+
+
+def test_s36_a_rule_may_get_another_time() -> None:
+    """What was first stays so, if it lies within the new time."""
+    for dedupe in ("12h", "48h"):
+        driver = Driver(FUNCTIONS)
+        start(driver)
+        driver.cancel("stop", id="c1", user="u")
+        driver.apply(FUNCTIONS.replace("24h", dedupe))
+        start(driver)
+        driver.cancel("stop", id="c1", user="u")
+        assert statuses(driver, ONCE) == ["cancelled", "scheduled"]
+
+
+def test_s36_an_event_without_an_id_leaves_no_note() -> None:
+    """Nothing can repeat it."""
+    driver = Driver(FUNCTIONS)
+    driver.record(orjson.dumps({"name": "stop", "data": {"user": "u"}}))
+    assert driver.rows(Space.FIRST_CANCEL) == []
+
+
+def test_s36_a_timeout_counts_from_the_repeat() -> None:
+    """S13: a rule that has listened long enough isn't met by a late repeat either."""
+    driver = Driver("""
+functions:
+  - id: once
+    app: mail
+    triggers: [{event: start}]
+    cancel_on: [{event: stop, if: "event.data.user == async.data.user && async.data.hard",
+      dedupe: 24h, timeout: 1h}]
+""")
+    run = start(driver)
+    driver.cancel("stop", id="c1", user="u", hard=False)
+    driver.advance("2h")
+    driver.cancel("stop", id="c1", user="u", hard=True)
+    assert driver.status(run) == "scheduled"
+
+
+TWO_KEYS = """
+functions:
+  - id: once
+    app: mail
+    triggers: [{event: start}]
+    cancel_on:
+      - {event: other, match: data.home}
+      - {event: stop, match: data.user, dedupe: 24h}
+      - {event: stop, match: data.team, dedupe: 1h}
+"""
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize(
+    ("first", "again", "status"),
+    [
+        ({"user": "u", "team": "t"}, {"user": "u", "team": "t"}, "scheduled"),
+        ({"user": "nobody", "team": "t"}, {"user": "u", "team": "t"}, "cancelled"),
+    ],
+)
+def test_s36_each_match_key_has_its_own_first(
+    first: dict[str, str], again: dict[str, str], status: str, seed: int
+) -> None:
+    """Also where both reach a run's home before the run is registered there."""
+    driver = Driver(TWO_KEYS, partitions=7)
+    driver.cancel("stop", id="c1", **first)
+    key = keys.MatchKeys(ONCE, "other", (("data", "home"),)).key(canonical((f"h{seed}",)))
+    with driver.commands_late(keys.partition_of_key(key, 7)):
+        run = driver.event("start", home=f"h{seed}", user="u", team="t")
+        driver.cancel("stop", id="c1", **again)
+    assert driver.status(run) == status
+
+
+@pytest.mark.parametrize("pad", [100, 550, 560, 570, 580, 590, 600])
+def test_s36_no_repeat_overtakes_a_first_that_goes_on_later(pad: int) -> None:
+    """S39: of a cancel event that fills its transaction, a match goes on behind other work."""
+    small = limits.Allowance(bytes=4_000, cost=20_000)
+    bounds = Bounds(slice_decisions=2, met_at_once=1, timers=small, slice=small, input=small)
+    driver = Driver(
+        FUNCTIONS.replace("data.user}", "data.user, dedupe: 24h}")
+        + """
+  - {id: busy, app: mail, triggers: [{event: work}], cancel_on: [{event: halt, match: data.k}]}
+""",
+        partitions=1,
+        bounds=bounds,
+    )
+    for number in range(40):
+        driver.event("work", k=number % 5)
+    with driver.unread():
+        for number in range(5):
+            driver.event("halt", k=number)
+        driver.event("start", id="filler", user="zz", pad="x" * pad)
+        driver.event("stop", id="c1", user="u")
+        run = driver.event("start", user="u")
+        driver.event("stop", id="c1", user="u")
+    driver.read()
+    assert [one["status"] for one in driver.runs(run)] == ["scheduled"] * 2

@@ -141,7 +141,9 @@ SAMPLES: Final[dict[str, Sample]] = {
     "v2/held_match": Sample(codec.HELD_ROWS, HeldMatch(_REPEATED, (0, 4))),
     "v2/held_unlisten": Sample(codec.HELD_ROWS, HeldUnlisten((_KEY,))),
     "v2/held_update": Sample(codec.HELD_ROWS, HeldUpdate(_NOW, _UPDATE)),
-    "v2/first_cancel": Sample(codec.HELD_ROWS, FirstCancel(_NOW, _POSITION)),
+    "v2/first_cancel": Sample(
+        codec.HELD_ROWS, FirstCancel((FirstOccurrence(60_000, _NOW - 1, _POSITION),))
+    ),
     "v2/fan_out": Sample(codec.FAN_OUT_ROWS, FanOutRow(_REPEATED, _KEY)),
     "v2/meeting": Sample(codec.WORK_ROWS, MeetingRow(2, _KEY, (_RUN, _KEY), (_KEY,))),
     "v2/delivery": Sample(codec.WORK_ROWS, DeliveryRow(_KEY, _RUN)),
@@ -260,6 +262,6 @@ KEYS: Final[dict[str, Callable[[], bytes]]] = {
     "v3/place_identity": lambda: keys.place_identity(_TOPIC, 3, 70_000),
     "v3/identified_run_id": lambda: keys.run_id(_NOW, _KEY, _TOPIC, b"", _IDENTITY),
     "v3/identified_replay_id": lambda: keys.run_id(_NOW, _KEY, _TOPIC, _RUN + _KEY, _IDENTITY),
-    "v3/first_cancel_prefix": lambda: held_rows.first_cancel_prefix(_KEY, _IDENTITY, 60_000),
+    "v3/first_cancel_prefix": lambda: held_rows.first_cancel_prefix(_KEY, _IDENTITY),
     "v1/replayed_run_id": lambda: keys.run_id(_NOW, _KEY, _TOPIC, _RUN),
 }

@@ -157,7 +157,7 @@ def forgets_postponed_cancels() -> Iterator[None]:
 @contextmanager
 def forgets_cancels() -> Iterator[None]:
     """A repeat of a cancel event, for a rule with `dedupe`, is taken for a first occurrence."""
-    with mock.patch("streams.joiner.decide.repeats._first", return_value=None):
+    with mock.patch("streams.joiner.decide.firsts._noted", return_value=()):
         yield
 
 

@@ -48,6 +48,14 @@ functions:
       - {event: order/cancelled, match: data.user, dedupe: 1m}
       - {event: account/closed, match: data.user, dedupe: 7d, early_cancel: 2s}
       - {event: price/changed, if: "async.data.n > event.data.n + 5", dedupe: 1d}
+  - id: once-each
+    app: sim
+    triggers: [{event: order/placed}]
+    cancel_on:
+      - {event: order/cancelled, match: data.id}
+      - {event: order/purged, match: data.user, dedupe: 1d}
+      - {event: order/purged, match: data.id, dedupe: 1h}
+      - {event: order/purged, if: "event.data.user == async.data.user && event.data.n == 11"}
   - {id: once-latest, app: sim, triggers: [{event: document/saved}],
      cancel_on: [{event: document/saved, match: data.user, dedupe: 1d}]}
   - {id: bulk, app: sim, triggers: [{event: order/placed}]}
@@ -77,7 +85,7 @@ REQUESTS: Final = {
 CONDITIONS: Final = (None, None, "event.data.n > 5", "event.data.user == 1 && event.data.n > 2")
 _REPEATS: Final = 20
 # An outbox may send an event again much later: no trigger, of which S3 has repeats for a day.
-_LATE_REPEATS: Final = ("order/cancelled", "account/closed", "price/changed")
+_LATE_REPEATS: Final = ("order/cancelled", "order/purged", "account/closed", "price/changed")
 
 
 class Asked(NamedTuple):

@@ -17,6 +17,7 @@ import orjson
 from streams.durations import parse_duration
 from streams.functions.definition import read_text
 from streams.functions.registry import Registry
+from streams.joiner.decide.view import Bounds
 from streams.joiner.store import Memory
 from streams.router.batches import Progress, progress_batch
 from streams.router.pipeline import Pipeline, ways_of
@@ -45,7 +46,7 @@ class Sent(NamedTuple):
 class Driver:
     """Producers, routers and joiners of some functions, given as YAML."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what tests vary
         self,
         functions: str | None = None,
         *,
@@ -53,6 +54,7 @@ class Driver:
         input_partitions: int = 2,
         inputs: Iterable[Json] = (),
         disk: Path | None = None,
+        bounds: Bounds = Bounds(),  # noqa: B008  # it never changes
     ) -> None:
         """Apply the functions; with `disk` the rows lie in real stores there."""
         self.settings = load(topic_prefix="", partitions=partitions, inputs=tuple(inputs))
@@ -77,6 +79,7 @@ class Driver:
         self._events = 0
         self.requested: list[str] = []
         self._down: set[int] = set()
+        self._late: dict[int, list[bytes]] = {}
         self.topics = set(self.settings.routed_topics)
         setting = Setting(
             self.cluster,
@@ -84,6 +87,7 @@ class Driver:
             partitions,
             self._sources,
             None if disk is None else Memory(_MEMORY_MIB),
+            bounds=bounds,
             topic_ids=lambda: frozenset(self._ids[topic] for topic in self.topics),
         )
         self.partitions: list[StepwisePartition] = [
@@ -282,6 +286,14 @@ class Driver:
         self._down = set()
         self.work()
 
+    @contextmanager
+    def commands_late(self, partition: int) -> Iterator[None]:
+        """Routers have yet to write to this partition; what other joiners send it comes before."""
+        self._late[partition] = []
+        yield
+        for batch in self._late.pop(partition):
+            self.send_batch(batch, partition)
+
     def work(self) -> None:
         """Let every partition work until none has anything to do."""
         before = -1
@@ -402,7 +414,10 @@ class Driver:
                 headers=letter.headers,
             )
         for partition, batch in output.batches:
-            self.cluster.log("commands", partition).append(batch)
+            if partition in self._late:
+                self._late[partition].append(batch)
+            else:
+                self.cluster.log("commands", partition).append(batch)
         for what in ("routed", "ignored", "dead", "rejections"):
             for name, number in getattr(output.counts, what).items():
                 self.router_counts[what, name] += number

@@ -21,10 +21,12 @@ class MemoryRows:
 
     def __init__(self, rows: Mapping[bytes, bytes] | None = None) -> None:
         """Begin with these rows."""
-        self.rows: dict[bytes, bytes] = dict(rows or {})
-        self._keys = sorted(self.rows)
-        self._turns: dict[bytes, int] = {}
+        self.rows: dict[bytes, bytes] = {}
+        self._keys: list[bytes] = []
+        self._work: dict[bytes, None] = {}  # in the order of their turns
         self._checkpoint: Checkpoint | None = None
+        for key, value in (rows or {}).items():
+            self._put(key, value)
 
     def get(self, key: bytes) -> bytes | None:
         """The row under a key."""
@@ -57,14 +59,14 @@ class MemoryRows:
 
     def work(self) -> list[bytes]:
         """Keys of the work rows, those that had a turn behind the others."""
-        scanning = [key for key, row in self.requests().items() if row.scanning]
-        spaces = [bytes([space]) for space in tables.WORK_SPACES]
-        found = [*scanning, *(key for space in spaces for key, _ in self.scan(space, space))]
-        return sorted(found, key=lambda key: (self._turns.get(key, 0), key))
+        return list(self._work)
 
     def had_turns(self, keys: Iterable[bytes]) -> None:
         """Put these work rows behind all others."""
-        self._turns |= dict.fromkeys(keys, max(self._turns.values(), default=0) + 1)
+        for key in keys:
+            if key in self._work:
+                del self._work[key]
+                self._work[key] = None
 
     def last(self, prefix: bytes) -> bytes:
         """The last key under a prefix; empty if there is none."""
@@ -115,6 +117,11 @@ class MemoryRows:
         """Nothing: there is no disk."""
 
     def _put(self, key: bytes, value: bytes | None) -> None:
+        if key[0] in tables.WORK_SPACES:
+            self._track_work(key, present=value is not None)
+        elif key[:1] == tables.REQUESTS:
+            row = None if value is None else codec.REQUEST_ROWS.decode(value)
+            self._track_work(key, present=row is not None and row.scanning)
         if value is None:
             if self.rows.pop(key, None) is not None:
                 del self._keys[bisect_left(self._keys, key)]
@@ -122,3 +129,9 @@ class MemoryRows:
         if key not in self.rows:
             insort(self._keys, key)
         self.rows[key] = value
+
+    def _track_work(self, key: bytes, *, present: bool) -> None:
+        if present:
+            self._work.setdefault(key)
+        else:
+            self._work.pop(key, None)

@@ -11,7 +11,7 @@ from streams.joiner.decide.poison import deciding_on
 from streams.joiner.decide.requests import Decide, Tally
 from streams.joiner.decide.view import Refused, View
 from topology import codec, limits, tables
-from topology.records import Position
+from topology.records import CancelEvent, Position
 from topology.tables import (
     LISTED_RUN,
     DeliveryRow,
@@ -48,32 +48,34 @@ def _give_up(view: View, key: bytes, error: str) -> None:
     if key[:1] == tables.REQUESTS:
         requests.fail(view, key, error)
         return
-    refused = _event_of(view, key)
+    event = _event_of(view, key)
     view.put(key, None)
-    if refused is not None:
-        position, event = refused
-        view.refuse(Refused(position, event, "undecidable", f"its work can't be done: {error}"))
+    if event is not None:
+        view.refuse(Refused(*event, "undecidable", f"its work can't be done: {error}"))
     if key[:1] == tables.MEETINGS:
         meetings.leave(view, key)
 
 
-def _event_of(view: View, key: bytes) -> tuple[Position, bytes] | None:
-    """Where the event lies that a work row works for, and its JSON."""
+def _event_of(view: View, key: bytes) -> tuple[Position, bytes, bytes] | None:
+    """Where the event lies that a work row works for, its JSON, and its identity."""
     if key[:1] == tables.MEETINGS:
-        run = runs.registered(view, key[tables.RUN_OF_ROW])
-        return run.event.position, run.event.event
+        event = runs.registered(view, key[tables.RUN_OF_ROW]).event
+        return event.position, event.event, event.identity
     value = view.get(key)
     assert value is not None, "a work row that is known exists"
     if key[:1] == tables.FAN_OUTS:
-        cancel = codec.FAN_OUT_ROWS.decode(value).cancel
-        return cancel.at, cancel.event
+        return _parts(codec.FAN_OUT_ROWS.decode(value).cancel)
     match codec.WORK_ROWS.decode(value):
         case PostponedCancel(cancel=cancel):
-            return cancel.at, cancel.event
+            return _parts(cancel)
         case DeliveryRow(cursor=cursor):
             held = cancel_events.held_cancels(view, key[tables.DELIVERY_MATCH_KEY], cursor)
-            return next(((cancel.at, cancel.event) for _, cancel in held), None)
+            return next((_parts(cancel) for _, cancel in held), None)
     return None
+
+
+def _parts(cancel: CancelEvent) -> tuple[Position, bytes, bytes]:
+    return cancel.at, cancel.event, cancel.identity
 
 
 def _slice(view: View, key: bytes) -> int:

@@ -83,6 +83,7 @@ class Refused(Struct, frozen=True):
 
     at: Position
     event: bytes
+    identity: bytes
     kind: str
     message: str
 

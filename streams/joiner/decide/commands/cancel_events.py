@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from streams.errors import BudgetError, EvaluationError
 from streams.functions.compiled import CompiledRule
-from streams.joiner.decide import repeats, runs
+from streams.joiner.decide import firsts, runs
 from streams.joiner.decide.runs import Run
 from streams.joiner.decide.view import Refused, View
 from topology import codec, held_rows, keys, tables
@@ -17,13 +17,15 @@ from topology.tables import EventRow, FanOutRow, PostponedCancel
 def cancel(view: View, event: CancelEvent, matches: tuple[Match, ...]) -> None:
     """Let a cancel event meet the runs that wait under its keys; hold it for later ones (S11).
 
-    What is more than this transaction's share goes on as a work row (S39).
+    What is more than this transaction's share goes on as a work row (S39). The event is looked up
+    under all its keys before, so that no repeat overtakes what goes on later.
     """
+    events = [firsts.looked_up(view, event, match) for match in matches]
     for number, match in enumerate(matches):
         if view.is_full():
             _postpone(view, PostponedCancel(event, matches[number:]))
             return
-        _meet_listeners(view, repeats.looked_up(view, event, match), match)
+        _meet_listeners(view, events[number], match)
 
 
 def _meet_listeners(view: View, event: CancelEvent, match: Match) -> None:
@@ -124,9 +126,8 @@ def decide_match(view: View, event: CancelEvent, run: Run, rule: int) -> None:
     if rule >= len(compiled.rules):
         _unanswered(view, run, rule, "its version can't be used")
         return
-    counted = repeats.counted(event, compiled.rules[rule])
-    if _matches(view, counted, run, compiled.rules[rule]):
-        cause = _cause(view, counted, run, compiled.rules[rule])
+    if _matches(view, event, run, compiled.rules[rule]):
+        cause = _cause(view, event, run, compiled.rules[rule])
         runs.cancel(view, run, Cause.EVENT, cause)
         view.delayed(event.received)
 
@@ -150,7 +151,7 @@ def _matches(view: View, event: CancelEvent, run: Run, rule: CompiledRule) -> bo
     until = rule.until(run.event.received)
     if until and event.received > until:
         return False
-    if not _in_time(event, run.event, rule.early_cancel_ms):
+    if not _in_time(firsts.counted(event, rule), run.event, rule.early_cancel_ms):
         return False
     if _has_triggered(view, event, run.event):
         return False
@@ -184,7 +185,9 @@ def _refuse(view: View, event: CancelEvent, slug: str, error: str) -> None:
     key = held_rows.refused_cancel_key(slug, event)
     if view.get(key) is None:
         view.put(key, tables.NOTED)
-        view.refuse(Refused(event.at, event.event, EVALUATION_BUDGET, f"{slug}: {error}"))
+        view.refuse(
+            Refused(event.at, event.event, event.identity, EVALUATION_BUDGET, f"{slug}: {error}")
+        )
 
 
 def _in_time(cancel: CancelEvent, run: EventRow, early_cancel_ms: int) -> bool:
