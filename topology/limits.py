@@ -27,7 +27,7 @@ SLUG_CHARS: Final = 200
 PENDING_FOR_MS: Final = 30 * DAY_MS
 RETENTION_MS: Final = 7 * DAY_MS
 LONGEST_MS: Final = 366 * DAY_MS
-# Within this time an event id registers one run, so ended runs are kept for at least as long.
+# Within this time an event registers one run (S3), so ended runs are kept for at least as long.
 DEDUPE_MS: Final = DAY_MS
 # The longest `dedupe` of a cancel rule (S36).
 DEDUPE_CANCELS_MS: Final = 7 * DAY_MS

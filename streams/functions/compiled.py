@@ -217,7 +217,7 @@ def compile_definition(definition: Definition, valid_from: int = 0) -> CompiledF
     return CompiledFunction(definition, function, valid_from)
 
 
-class Found(NamedTuple):
+class Lookup(NamedTuple):
     """How cancel events find runs by one kind of key, over all rules that share it.
 
     `hold_ms` is how long a cancel is held, `dedupes` are the rules' different dedupe times (ms).
@@ -237,7 +237,7 @@ class CancelMatcher:
         scan: The match that asks every partition, if a version has a rule that must scan.
     """
 
-    kinds: tuple[Found, ...]
+    kinds: tuple[Lookup, ...]
     scan: Match | None
 
     def matches(self, event: Event, meter: matching.Meter) -> tuple[Match, ...]:
@@ -284,16 +284,16 @@ def _key(keys: MatchKeys, values: matching.Values | None, meter: matching.Meter)
 
 
 def _matcher(rules: list[CompiledRule]) -> CancelMatcher:
-    kinds: dict[tuple[Path, ...], Found] = {}
+    kinds: dict[tuple[Path, ...], Lookup] = {}
     scan = None
     for rule in rules:
         if rule.scan_key is not None:
             dedupes = _dedupes(() if scan is None else scan.dedupes, rule)
             scan = Match(rule.scan_key, 0, everywhere=True, dedupes=dedupes)
         for kind in rule.kinds:
-            found = kinds.get(kind.paths, Found(kind, 0, ()))
+            found = kinds.get(kind.paths, Lookup(kind, 0, ()))
             hold_ms = max(found.hold_ms, rule.early_cancel_ms)
-            kinds[kind.paths] = Found(kind, hold_ms, _dedupes(found.dedupes, rule))
+            kinds[kind.paths] = Lookup(kind, hold_ms, _dedupes(found.dedupes, rule))
     return CancelMatcher(tuple(kinds.values()), scan)
 
 

@@ -78,7 +78,7 @@ def _event(attributes: Document, data: Document, received: int, limit: int) -> E
         message = f"a CloudEvent of version {str(version)[:16]}: 1.0 is needed"
         raise RejectedError("content_type", message)
     name = documents.name(attributes.get("type"))
-    id_ = documents.identity(attributes.get("id"))
+    id_ = documents.event_id(attributes.get("id"))
     source = documents.source(attributes.get("source"))
     time = attributes.get("time")
     ts = received if time is None else documents.time_ms(time)

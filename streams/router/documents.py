@@ -93,7 +93,7 @@ def name(value: object) -> str:
     return value
 
 
-def identity(value: object) -> str:
+def event_id(value: object) -> str:
     """An event's id.
 
     Raises:

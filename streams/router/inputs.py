@@ -85,7 +85,7 @@ def _completed(record: Record, document: Document, limit: int) -> Event:
     name = documents.name(document.get("name"))
     own_id, ts = document.get("id"), document.get("ts")
     document["data"] = documents.data(document.get("data"))
-    document["id"] = id_ = default_id(record) if own_id is None else documents.identity(own_id)
+    document["id"] = id_ = default_id(record) if own_id is None else documents.event_id(own_id)
     document["ts"] = ts = record.received if ts is None else documents.time_ms(ts)
     body = documents.dump(document, limit)
     return Event(name, id_, ts, document, body, id_of_place=own_id is None)
@@ -145,7 +145,7 @@ def _header(record: Record, name: str) -> str | None:
 
 
 def _mapped_id(whole: Document, path: tuple[str, ...]) -> str:
-    return documents.identity(_as_text(_dig(whole, path)))
+    return documents.event_id(_as_text(_dig(whole, path)))
 
 
 def _as_text(value: object) -> object:

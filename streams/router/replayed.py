@@ -57,7 +57,7 @@ def _event(body: bytes, limit: int) -> Event:
         RejectedError: it is no such event.
     """
     document = documents.load(body, limit)
-    name, id_ = documents.name(document.get("name")), documents.identity(document.get("id"))
+    name, id_ = documents.name(document.get("name")), documents.event_id(document.get("id"))
     if type(document.get("data")) is not dict:
         raise RejectedError("data_not_an_object", "data is no object")
     ts = document.get("ts")
