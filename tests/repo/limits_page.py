@@ -351,7 +351,7 @@ GROUPS: Final[dict[str, list[Limit]]] = {
         ),
         Limit(
             "first occurrences of cancel events",
-            "a row of some 130 bytes per match key for rules with `dedupe`, for that time and a day",
+            "a row of some 130 bytes per match key, for `dedupe` and a day",
             "they are removed",
             "acceptance/test_repeated_cancels.py::test_s36_the_note_goes_when_no_repeat_can_come",
         ),
