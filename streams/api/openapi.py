@@ -18,9 +18,9 @@ Cancels pending work: runs of functions that Kafka events start.
 - An error answers an RFC 9457 problem: `code` is for programs, `errors` has every wrong field.
 - A `POST` with the header `Idempotency-Key` may be sent again: it is done once.
 - What writes answers after Kafka has acknowledged it.
-- Keys are made by `countermand keys create`; send `Authorization: Bearer cmk_…`. A key's role says
-  what it may do: `sender` sends events, `viewer` reads, `operator` does both and cancels, pauses
-  and replays, `admin` does everything.
+- Keys are made by `countermand keys create` or `POST /v1/keys`; send
+  `Authorization: Bearer cmk_…`. A key's role says what it may do: `sender` sends events, `viewer`
+  reads, `operator` does both and cancels, pauses and replays, `admin` does everything.
 """
 TAGS: Final = (
     {"name": "cancellations", "description": "Cancel runs by function, time and expression."},
@@ -29,6 +29,7 @@ TAGS: Final = (
     {"name": "replays", "description": "Run cancelled, skipped or failed runs again."},
     {"name": "events", "description": "Produce events."},
     {"name": "audit", "description": "Who did what."},
+    {"name": "keys", "description": "Who may call."},
     {"name": "health", "description": "For orchestrators and Prometheus; without a key."},
 )
 _CAPITAL: Final = re.compile("[A-Z]")

@@ -21,7 +21,7 @@ T = TypeVar("T")
 MOST: Final = 100
 USUAL: Final = 20
 _VERSION: Final = "c1:"
-_CURSOR: Final[Any] = Field(default=None, description="`next_cursor` of the page before.")
+CURSOR: Final[Any] = Field(default=None, description="`next_cursor` of the page before.")
 _ULID: Final = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", re.ASCII)
 _SLUG: Final = re.compile(r"[A-Za-z0-9._-]{1,200}", re.ASCII)
 
@@ -85,7 +85,7 @@ def encode_cursor(last_id: str | None) -> str | None:
     return base64.urlsafe_b64encode(f"{_VERSION}{last_id}".encode()).decode()
 
 
-def _decoder(ids: re.Pattern[str]) -> AfterValidator:
+def decoder(ids: re.Pattern[str]) -> AfterValidator:
     """The validator that reads the last id from a cursor; `ids` matches every id of the list."""
 
     def decode(cursor: str | None) -> str | None:
@@ -114,7 +114,7 @@ class Listing(Body):
 class UlidListing(Listing):
     """A list whose things have ULIDs."""
 
-    cursor: Annotated[str | None, _decoder(_ULID)] = _CURSOR
+    cursor: Annotated[str | None, decoder(_ULID)] = CURSOR
 
 
 def fetch(
@@ -136,4 +136,4 @@ def fetch(
 class SlugListing(Listing):
     """A list whose things have slugs."""
 
-    cursor: Annotated[str | None, _decoder(_SLUG)] = _CURSOR
+    cursor: Annotated[str | None, decoder(_SLUG)] = CURSOR

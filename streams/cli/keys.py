@@ -27,7 +27,7 @@ RoleOption = Annotated[
     Role,
     typer.Option(
         help="sender: send events, nothing else. viewer: read. operator: both, and cancel, pause, "
-        "resume, replay. admin: also functions and the audit trail."
+        "resume, replay. admin: also functions, API keys and the audit trail."
     ),
 ]
 Name = Annotated[str, typer.Argument(help="Whose key it is: it stands in the audit trail.")]
@@ -50,7 +50,7 @@ def create(name: Name, *, role: RoleOption, json: options.Json = False) -> None:
 def list_keys(*, json: options.Json = False) -> None:
     """List all keys, revoked ones too; never their secrets."""
     with _database() as engine:
-        found = [_shown(key) for key in keys.list_keys(engine)]
+        found = [_shown(key) for key in reversed(keys.list_keys(engine))]
     if json:
         json_out({"keys": found})
         return

@@ -2,15 +2,17 @@
 
 from dataclasses import dataclass
 
-from streams.api.call.roles import Role
-
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """What may be shown of a key."""
+    """What may be shown of a key.
+
+    `role` is a `Role`, or that of a newer release, which this one doesn't know: such a key may do
+    nothing here.
+    """
 
     id: str
     name: str
-    role: Role
+    role: str
     created_at: int
     revoked_at: int | None

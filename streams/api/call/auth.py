@@ -10,6 +10,7 @@ from typing import Final
 from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 
+from streams import logs
 from streams.api.call.api_key import ApiKey
 from streams.api.call.keys import NO_DIGEST, StoredKey, digest, find_key, key_id
 from streams.api.call.roles import Role
@@ -20,6 +21,10 @@ REMEMBERED_S: Final = 1.0
 _REMEMBERED: Final = 1_000
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="countermand"'}
 _INVALID: Final = {"WWW-Authenticate": 'Bearer realm="countermand", error="invalid_token"'}
+_KNOWN_ROLES: Final = frozenset(role.value for role in Role)
+
+_limiter: Final = logs.Limiter()
+log = logs.get(__name__)
 
 
 class Authenticator:
@@ -73,6 +78,21 @@ def require(key: ApiKey, role: Role) -> None:
     Raises:
         ProblemError: 403.
     """
-    if not key.role.covers(role):
+    if key.role not in _KNOWN_ROLES:
+        raise _unknown_role(key)
+    if not Role(key.role).covers(role):
         detail = f"This needs a key with the role {role}; this one has {key.role}"
         raise ProblemError(HTTPStatus.FORBIDDEN, "role_too_low", detail)
+
+
+def _unknown_role(key: ApiKey) -> ProblemError:
+    """The problem of a key that a newer release made; the log has it for who runs this one."""
+    suppressed = _limiter.admit(key.id)
+    if suppressed is not None:
+        message = "A key has a role that this release doesn't know: its calls are refused"
+        log.warning(message, key=key.id, role=key.role, suppressed=suppressed)
+    detail = (
+        f"The key's role, {key.role}, is not known to this release: upgrade the API, or use a key "
+        f"with one of {', '.join(Role)}"
+    )
+    return ProblemError(HTTPStatus.FORBIDDEN, "role_unknown", detail)

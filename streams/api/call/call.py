@@ -27,6 +27,7 @@ class Call:
         row: The row of `requests` that it wrote, once Kafka has acknowledged the record.
         idempotency_key: The header, if it has one.
         audited: Whether its audit row is there.
+        answer_again: The body that a repeat gets, where the answer itself is given only once.
     """
 
     key: ApiKey
@@ -40,6 +41,7 @@ class Call:
     row: dict[str, Any] | None = field(default=None)
     idempotency_key: str | None = None
     audited: bool = False
+    answer_again: bytes | None = None
 
     def about(self, target: str, *, reason: str | None = None, dry_run: bool = False) -> None:
         """Say what the call is about, for the audit trail."""

@@ -126,7 +126,8 @@ class _Write:
                     )  # unless the read model was faster
                 audit_rows.close_row(connection, call, outcome)
                 if call.idempotency_key is not None:
-                    kept = idempotency.Kept(response.status_code, bytes(response.body))
+                    body = call.answer_again or bytes(response.body)
+                    kept = idempotency.Kept(response.status_code, body)
                     idempotency.keep(connection, call.key.id, call.idempotency_key, kept)
         except SQLAlchemyError as error:
             log.exception("A call was done but not booked", request_id=call.id, error=str(error))

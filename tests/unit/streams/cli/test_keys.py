@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from streams.api.call.keys import replace_key
 from streams.api.call.roles import Role
 from streams.cli.exits import ExitCode
-from streams.database.engine import open_database
-from streams.database.schema import AUDIT
+from streams.database.engine import open_database, writing
+from streams.database.schema import API_KEYS, AUDIT
 from streams.durations import format_instant
 from streams.settings import load
 from tests.support.cli import json_of, run
@@ -50,6 +50,20 @@ def test_a_key_is_revoked(where: dict[str, str]) -> None:
     assert json_of(run("keys", "revoke", made["id"], "--yes", "--json", **where)) == first
     (listed,) = json_of(run("keys", "list", "--json", **where))["keys"]
     assert listed == first
+
+
+def test_a_role_of_a_newer_release_is_listed(where: dict[str, str], tmp_path: Path) -> None:
+    """As it is, beside the keys that this release knows."""
+    made = json_of(run("keys", "create", "ann", "--role", "admin", "--json", **where))
+    engine = open_database(load(state_dir=tmp_path))
+    with writing(engine) as connection:
+        connection.execute(update(API_KEYS).values(role="auditor"))
+    engine.dispose()
+    listed = run("keys", "list", **where)
+    assert listed.exit_code == 0
+    assert "auditor" in listed.stdout
+    revoked = json_of(run("keys", "revoke", made["id"], "--yes", "--json", **where))
+    assert (revoked["id"], revoked["role"]) == (made["id"], "auditor")
 
 
 def trail(folder: Path) -> list[dict[str, Any]]:

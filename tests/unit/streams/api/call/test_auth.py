@@ -45,6 +45,9 @@ NEEDED = {
     "GET /v1/replays/{replay_id}": Role.VIEWER,
     "POST /v1/events": Role.SENDER,
     "GET /v1/audit": Role.ADMIN,
+    "GET /v1/keys": Role.ADMIN,
+    "POST /v1/keys": Role.ADMIN,
+    "DELETE /v1/keys/{key_id}": Role.ADMIN,
     "GET /healthz/live": None,
     "GET /healthz/ready": None,
     "GET /metrics": None,
@@ -67,7 +70,7 @@ def call(api: Api, route: str, header: str | None) -> int:
         path = path.replace(name, "no-id" if method == "DELETE" else ID)
     headers = {} if header is None else {"Authorization": header}
     body = {"json": {"nonsense": True}} if method in {"POST", "PUT"} else {}
-    path = path.replace("{slug}", "no-function")
+    path = path.replace("{slug}", "no-function").replace("{key_id}", "no-key")
     return api.call(method, path, role=None, headers=headers, **body).status_code
 
 
