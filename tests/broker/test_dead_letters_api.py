@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Message, Producer
+from confluent_kafka import Producer
 from sqlalchemy import select
 
 from streams.api.call.roles import Role
@@ -24,7 +24,6 @@ from streams.kafka.topics import create_topics
 from streams.settings import Settings, load
 from tests.support.api import Api, open_api
 from tests.support.broker import unique_name
-from tests.support.deadline import eventually
 from topology import topics
 from topology.records import EVALUATION_BUDGET
 
@@ -63,8 +62,6 @@ class Writer:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._numbers = itertools.count()
-        # The end of what was written, by partition; behind it lies the end of its transaction.
-        self._ends: dict[int, int] = {}
         self._producer = Producer(
             {
                 "bootstrap.servers": settings.kafka_bootstrap_servers,
@@ -84,7 +81,7 @@ class Writer:
         limit: int = 100_000,
         commit: bool = True,
     ) -> list[str]:
-        """Write some in one transaction, until readers see how it ended; their values."""
+        """Write some in one transaction; their values."""
         values = []
         self._producer.begin_transaction()
         for number in itertools.islice(self._numbers, count):
@@ -99,7 +96,6 @@ class Writer:
                 partition=number // 2 % PARTITIONS,
                 timestamp=BEGAN + number * 1_000,
                 headers=list(letter.headers),
-                on_delivery=self._delivered,
             )
             values.append(value.decode())
         if commit:
@@ -107,17 +103,7 @@ class Writer:
         else:
             self._producer.flush()
             self._producer.abort_transaction()
-        eventually(self._is_over)
         return values
-
-    def _delivered(self, _error: object, message: Message) -> None:
-        self._ends[message.partition() or 0] = (message.offset() or 0) + 1
-
-    def _is_over(self) -> bool:
-        """Whether the last transaction is over in each partition: the brokers do that later."""
-        with RangeReader(self._settings, self._settings.topic(topics.DEAD_LETTERS)) as reader:
-            bounds = reader.bounds()
-        return all(bounds[one][1] > end for one, end in self._ends.items())
 
 
 @pytest.fixture
