@@ -32,7 +32,6 @@ class Service:
     metrics: Metrics
     health: Health
     searches: Turns = field(default_factory=Turns)
-    letters: Turns = field(default_factory=Turns)  # of reads from Kafka
     decided_within_s: float = DECIDED_WITHIN_S  # a call waits so long for the joiner, then: 202
     body_within_s: float = BODY_WITHIN_S  # a body that takes longer is refused
 
