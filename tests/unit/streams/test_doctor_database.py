@@ -70,7 +70,8 @@ def test_no_tables_yet_is_a_warning(settings: Settings) -> None:
     results = found(settings)
     assert list(results) == ["database", "schema"]
     assert results["schema"].verdict is Verdict.WARNING
-    assert found(settings) == results
+    # Not the database's own finding: other processes change how much of the disk is free.
+    assert found(settings)["schema"] == results["schema"]
     engine.dispose()
 
 
