@@ -42,11 +42,12 @@ class Event(Struct, frozen=True):
 def identity_of(headers: RecordHeaders) -> bytes:
     """The identity of an event that a dead letter has kept; empty where there is none."""
     for name, value in headers:
-        if name == IDENTITY_HEADER and value is not None and len(value) == 2 * DIGEST_BYTES:
+        if name == IDENTITY_HEADER and value is not None:
             try:
-                return bytes.fromhex(value.decode())
+                identity = bytes.fromhex(value.decode())
             except ValueError:
                 return b""
+            return identity if len(identity) == DIGEST_BYTES else b""
     return b""
 
 
