@@ -200,7 +200,7 @@ functions:
     driver.record(letter.value, topic=topic, headers=cast("Json", kept))
     assert len(driver.runs(function=NOTE)) == 1
     assert driver.count("repeated_events") == 1
-    for nonsense in (b"no hex", b"g" * 32, b"aa " * 11, None):
+    for nonsense in (b"no hex", b"g" * 32, b"aa " * 10 + b"aa", None):
         headers = cast("Json", [(records.IDENTITY_HEADER, nonsense)])
         driver.record(letter.value, headers=headers)
     assert len(driver.runs(function=NOTE)) == 2, "as plain JSON it is another event"
