@@ -1,5 +1,6 @@
 """The FastAPI application: routes, and every error as a problem."""
 
+import asyncio
 from pathlib import Path
 from typing import Final
 
@@ -45,6 +46,7 @@ def create_app(service: Service) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.service = service
+    app.state.stopping = asyncio.Event()  # set when the server stops
     for router in ROUTERS:
         app.include_router(router)
     for kind in (ProblemError, RequestValidationError, HTTPException):

@@ -3,9 +3,9 @@
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, TypeAlias
 
 import uvicorn
 from fastapi import FastAPI
@@ -34,11 +34,16 @@ _BACKLOG: Final = 2048
 # beside two searches each call waits for it several times.
 _SWITCH_S: Final = 0.001
 
+Extend: TypeAlias = Callable[[FastAPI], None]
 log = logs.get(__name__)
 
 
-def run_api(settings: Settings) -> None:
+def run_api(settings: Settings, extend: Extend = lambda _: None) -> None:
     """Serve the API until SIGTERM or SIGINT; calls under way get some seconds to end.
+
+    Args:
+        settings: Where to serve, and what the API stands on.
+        extend: Adds to the app what is served besides.
 
     Raises:
         SettingsError: the address is taken, or isn't of this machine.
@@ -55,7 +60,18 @@ def run_api(settings: Settings) -> None:
     ):
         log.info("API serves", host=settings.api_host, port=listener.getsockname()[1])
         doors = Doors(settings.api_connections, service.metrics)
-        server(create_app(service), doors).run(sockets=[listener])
+        app = create_app(service)
+        extend(app)
+        server(app, doors).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Tells its app when it stops, so that answers without an end find one."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        app: FastAPI = self.config.app  # type: ignore[assignment]  # made with it
+        app.state.stopping.set()
+        await super().shutdown(sockets)
 
 
 def server(app: FastAPI, doors: Doors) -> uvicorn.Server:
@@ -69,9 +85,10 @@ def server(app: FastAPI, doors: Doors) -> uvicorn.Server:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # who a peer is, the connection says
         timeout_graceful_shutdown=_DRAIN_S,
     )
-    return uvicorn.Server(config)
+    return _Server(config)
 
 
 @contextmanager

@@ -5,9 +5,11 @@ from typing import Annotated
 
 import typer
 
+from streams import dashboard
 from streams.api.process import run_api
 from streams.cli import options
 from streams.cli.services import configured, run_service
+from streams.settings import Settings
 
 Host = Annotated[str | None, typer.Option(help="Where to serve; 0.0.0.0 is everywhere.")]
 Port = Annotated[int | None, typer.Option(min=0, max=65_535, help="Port of the API.")]
@@ -23,7 +25,7 @@ def api(
     log_format: options.LogFormat = None,
     log_level: options.LogLevel = None,
 ) -> None:
-    """Run the REST API; `countermand keys create` makes the keys that it asks for."""
+    """Run the REST API and the dashboard; `countermand keys create` makes the keys for both."""
     settings = configured(
         api_host=host,
         api_port=port,
@@ -33,4 +35,8 @@ def api(
         log_format=log_format,
         log_level=log_level,
     )
-    run_service(run_api, settings)
+    run_service(_serve, settings)
+
+
+def _serve(settings: Settings) -> None:
+    run_api(settings, dashboard.install)

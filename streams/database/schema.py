@@ -4,7 +4,8 @@ There are two kinds of tables:
 
 - `READ_MODEL`: a copy of the topics `runs`, `requests` and `request-progress`, with the offsets up
   to which they are copied. A rebuild drops these tables and reads Kafka again.
-- `KEPT`: API keys, idempotency keys and the audit trail, which are stored nowhere else.
+- `KEPT`: API keys, idempotency keys, the audit trail and who is signed in, which are stored
+  nowhere else.
 
 Times are ms since 1970, ids of runs and requests are ULIDs as text, JSON is text as received.
 """
@@ -181,5 +182,28 @@ AUDIT: Final = Table(
     Index("audit_by_actor", "actor", "id"),
 )
 
+# Who is signed in to the pages: the holder of a key, or a user whom a trusted proxy names. Only the
+# digest of what a browser keeps is stored.
+SESSIONS: Final = Table(
+    "sessions",
+    METADATA,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("key_id", String(32)),
+    Column("proxy_user", String(128)),
+    Column("role", String(16), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+    Index("sessions_by_age", "created_at"),
+)
+
+# Links that sign in once, for the holder of a key.
+SIGN_IN_LINKS: Final = Table(
+    "sign_in_links",
+    METADATA,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("key_id", String(32), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
 READ_MODEL: Final = (RUNS, REQUESTS, PROGRESS, FAILURES, POSITIONS)
-KEPT: Final = (API_KEYS, IDEMPOTENCY_KEYS, AUDIT)
+KEPT: Final = (API_KEYS, IDEMPOTENCY_KEYS, AUDIT, SESSIONS, SIGN_IN_LINKS)

@@ -7,10 +7,12 @@ import os
 import re
 from collections.abc import Mapping
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     PrivateAttr,
@@ -26,8 +28,10 @@ from streams.settings.values import (
     Duration,
     InputSpec,
     LongDuration,
+    check_public_url,
     parse_extra,
     parse_inputs,
+    parse_networks,
     parse_records,
     read_secret,
     refuse_reserved,
@@ -44,6 +48,10 @@ _FILE: Final = "_FILE"
 Inputs = Annotated[tuple[InputSpec, ...], NoDecode, BeforeValidator(parse_inputs)]
 Extra = Annotated[dict[str, str], NoDecode, BeforeValidator(parse_extra)]
 Records = Annotated[frozenset[str], NoDecode, BeforeValidator(parse_records)]
+Networks = Annotated[
+    tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(parse_networks)
+]
+PublicUrl = Annotated[str | None, AfterValidator(check_public_url)]
 Secret = SecretStr | None
 
 
@@ -185,6 +193,30 @@ class Settings(BaseSettings):
     )
     api_key: Secret = Field(None, description="The command line's key for the API: `cmk_…`.")
 
+    dashboard: bool = Field(default=True, description="Whether the API serves pages at `/`.")
+    dashboard_read_only: bool = Field(
+        default=False, description="Whether the pages only show, and offer nothing that writes."
+    )
+    public_url: PublicUrl = Field(
+        None,
+        description="Where browsers find the pages, such as `https://countermand.example.com`; "
+        "needed unless that is this machine. Writes must come from there, and `https` keeps cookies "
+        "to TLS.",
+    )
+    proxy_peers: Networks = Field(
+        (),
+        description="Addresses or networks, comma-separated, of the proxy that signs users in to the "
+        "pages. Empty: no proxy is trusted.",
+    )
+    proxy_user_header: str | None = Field(
+        None, description="The header in which that proxy names the user."
+    )
+    proxy_role_header: str | None = Field(
+        None,
+        description="The header in which that proxy lists the user's roles, comma-separated; the "
+        "highest of `viewer`, `operator`, `admin` counts. Unset: all are viewers.",
+    )
+
     worker_name: str | None = Field(
         None,
         min_length=1,
@@ -259,6 +291,8 @@ class Settings(BaseSettings):
             raise ValueError("kafka_sasl_username and kafka_sasl_password are missing")
         if self.kafka_ssl_certificate and not self.kafka_ssl_key:
             raise ValueError("kafka_ssl_key is missing for kafka_ssl_certificate")
+        if bool(self.proxy_peers) != bool(self.proxy_user_header):
+            raise ValueError("proxy_peers and proxy_user_header are set together, or not at all")
         refuse_reserved(self.kafka_extra)
         return self
 

@@ -5,8 +5,10 @@ import json
 import re
 from collections.abc import Collection, Mapping
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
@@ -159,6 +161,32 @@ def parse_records(value: object) -> object:
         if not _PLACE.fullmatch(place):
             raise ValueError(f"{place[:64]!r}: topic/partition@offset is needed")
     return places
+
+
+def parse_networks(value: object) -> object:
+    """Addresses and networks, comma-separated.
+
+    Raises:
+        ValueError: one is neither.
+    """
+    if not isinstance(value, str):
+        return value
+    return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+
+
+def check_public_url(value: str | None) -> str | None:
+    """The URL of a site: scheme and host, perhaps a port.
+
+    Raises:
+        ValueError: it has more than that, or less.
+    """
+    if value is None:
+        return None
+    parts = urlsplit(value)
+    rest = (parts.path.strip("/"), parts.query, parts.fragment, parts.username)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or any(rest):
+        raise ValueError("http(s)://host or http(s)://host:port is needed, and nothing after it")
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def refuse_reserved(extra: dict[str, str]) -> None:

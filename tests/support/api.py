@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from sqlalchemy import insert
 from uvicorn.server import ServerState
 
+from streams import dashboard
 from streams.api.app import create_app
 from streams.api.call.keys import create_key
 from streams.api.call.roles import Role
@@ -127,6 +128,7 @@ def open_api(  # noqa: PLR0913  # each is one independent property of a server
             body_within_s=body_within_s,
         )
         app = create_app(patient)
+        dashboard.install(app)
         uvicorn = server(app, Doors(settings.api_connections, service.metrics, patience))
         thread = threading.Thread(target=uvicorn.run, args=([listener],), name="api")
         thread.start()

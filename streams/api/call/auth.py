@@ -54,8 +54,18 @@ class Authenticator:
         expected = NO_DIGEST if stored is None else stored.digest
         same = hmac.compare_digest(digest(text), expected)
         if stored is None or not same or stored.key.revoked_at is not None:
-            detail = "The API key is not valid: it is unknown, wrong or revoked"
-            raise ProblemError(HTTPStatus.UNAUTHORIZED, "key_invalid", detail, headers=_INVALID)
+            raise _invalid()
+        return stored.key
+
+    async def holder(self, id_: str) -> ApiKey:
+        """The key of somebody who has shown it before: it may have been revoked since.
+
+        Raises:
+            ProblemError: 401.
+        """
+        stored = await self._stored(id_)
+        if stored is None or stored.key.revoked_at is not None:
+            raise _invalid()
         return stored.key
 
     async def _stored(self, id_: str) -> StoredKey | None:
@@ -83,6 +93,11 @@ def require(key: ApiKey, role: Role) -> None:
     if not Role(key.role).covers(role):
         detail = f"This needs a key with the role {role}; this one has {key.role}"
         raise ProblemError(HTTPStatus.FORBIDDEN, "role_too_low", detail)
+
+
+def _invalid() -> ProblemError:
+    detail = "The API key is not valid: it is unknown, wrong or revoked"
+    return ProblemError(HTTPStatus.UNAUTHORIZED, "key_invalid", detail, headers=_INVALID)
 
 
 def _unknown_role(key: ApiKey) -> ProblemError:

@@ -12,8 +12,10 @@ from streams import logs
 from streams.api.call.service import Service
 from streams.api.problems import ProblemError, as_problem
 
-_QUIET: Final = ("/healthz/", "/metrics", "/docs")
+_QUIET: Final = ("/healthz/", "/metrics", "/docs", "/static/")
 _NO_ROUTE: Final = "none"
+# In the state of a call that a page makes each second: the log has no line of it.
+UNTOLD: Final = "untold"
 
 log = logs.get(__name__)
 
@@ -57,7 +59,7 @@ class Front:
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", _NO_ROUTE)
         self._metrics.api_call(scope["method"], route, status, seconds)
-        if scope["path"].startswith(_QUIET):
+        if scope["path"].startswith(_QUIET) or UNTOLD in scope["state"]:
             return
         key = scope["state"].get("key")
         log.info(

@@ -20,6 +20,7 @@ from starlette.responses import Response
 
 from streams import logs
 from streams.api.call import audit_rows, idempotency
+from streams.api.call.api_key import ApiKey
 from streams.api.call.auth import require
 from streams.api.call.call import Call
 from streams.api.call.roles import Role
@@ -32,6 +33,8 @@ from streams.database.schema import REQUESTS
 Handler: TypeAlias = Callable[[Request], Coroutine[Any, Any, Response]]
 ROLE: Final = "x-required-role"
 REPLAYED: Final = "Idempotent-Replayed"
+# In the state of a request that a page makes: for whom.
+VISITOR: Final = "visitor"
 _READS: Final = frozenset({"GET", "HEAD"})
 _WITH_BODY: Final = frozenset({"POST", "PUT"})
 _JSON: Final = "application/json"
@@ -50,8 +53,7 @@ class GuardedRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             service: Service = request.app.state.service
-            header = request.headers.get("authorization")
-            key = await service.authenticator.caller(header)
+            key = await _caller(service, request)
             request.state.key = key
             require(key, role)
             http_id = request.state.http_id
@@ -63,6 +65,18 @@ class GuardedRoute(APIRoute):
             return await _Write(service, request, call).run(handle)
 
         return guarded
+
+
+async def _caller(service: Service, request: Request) -> ApiKey:
+    """Whose call it is: that of a page's visitor, which only this process can say, or of a key.
+
+    Raises:
+        ProblemError: 401.
+    """
+    visitor: ApiKey | None = request.scope["state"].get(VISITOR)
+    if visitor is not None:
+        return visitor
+    return await service.authenticator.caller(request.headers.get("authorization"))
 
 
 class _Write:

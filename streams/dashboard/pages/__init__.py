@@ -1,0 +1,21 @@
+"""The pages, one module per resource, as the API's routes are."""
+
+from typing import Final
+
+from streams.dashboard.pages import (
+    cancel_many,
+    cancellations,
+    functions,
+    overview,
+    replays,
+    runs,
+)
+
+ALL: Final = (
+    overview.pages,
+    runs.pages,
+    functions.pages,
+    cancel_many.pages,
+    cancellations.pages,
+    replays.pages,
+)

@@ -1,0 +1,71 @@
+"""Templates, and how values look in them.
+
+Every text is escaped for HTML, and what would steer a terminal or turn a line around is shown as
+escapes (`streams.printable`): names, reasons and events are written by anybody.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Final
+
+import orjson
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from streams.dashboard import static, words
+from streams.printable import printable, printable_lines
+
+
+def render(template: str, context: Mapping[str, Any]) -> str:
+    """A whole page."""
+    return _environment().get_template(template).render(context)
+
+
+def render_live(template: str, context: Mapping[str, Any]) -> str:
+    """The part of a page that changes while one looks at it: its block `live`."""
+    found = _environment().get_template(template)
+    return "".join(found.blocks["live"](found.new_context(dict(context))))
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("streams.dashboard"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+    )
+    environment.globals |= {"asset": static.address, "words": words}
+    environment.filters |= {
+        "typed": _typed,
+        "pretty": _pretty,
+        "number": _number,
+        "when": words.when,
+        "percent": words.percent,
+    }
+    environment.globals["m"] = environment.get_template("macros.html").module
+    return environment
+
+
+def _shown(value: object) -> object:
+    """What stands on the page for a value; markup stays as it is."""
+    if value is None:
+        return ""
+    return printable(value) if type(value) is str else value
+
+
+def _typed(value: str | None) -> Markup:
+    """A value as its field holds it: with every character, or it would change by being sent."""
+    return escape(value or "")
+
+
+def _pretty(value: object) -> Markup:
+    """JSON over several lines."""
+    text = orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+    return escape(printable_lines(text))
+
+
+def _number(value: float) -> str:
+    return f"{value:,}"
