@@ -103,7 +103,7 @@ def test_inngests_example(api: Api) -> None:
 
 def test_what_is_written_is_what_was_asked(api: Api) -> None:
     """One record per call, under the key of what it addresses, with who and why."""
-    id_ = api.post(CANCELLATIONS, INNGEST | {"reason": "why"}).json()["data"]["id"]
+    id_ = api.post(CANCELLATIONS, INNGEST | {"reason": "why", "expected": 120}).json()["data"]["id"]
     api.call("DELETE", f"{CANCELLATIONS}/{id_}?reason=enough")
     api.post(f"/v1/functions/{SLUG}/pause", {"running": "never", "reason": "calm"})
     api.call("POST", f"/v1/functions/{SLUG}/resume")
@@ -120,6 +120,7 @@ def test_what_is_written_is_what_was_asked(api: Api) -> None:
         "started_before": 1705933362130,
         "name": None,
         "dry_run": False,
+        "expected": 120,
     }
     stop = found["stop_cancellation"]
     assert (stop["key"], stop["body"]) == (id_, {"cancellation_id": id_})

@@ -52,6 +52,7 @@ from streams.api.requests import (
 from streams.api.run_model import Run, run_fields
 from streams.api.run_search import Filters, search
 from streams.database.schema import FAILURES
+from topology import limits
 from topology.requests import CANCEL_RUNS, CancelRunsBody, StopCancellationBody
 from topology.statuses import ENDED
 
@@ -87,6 +88,12 @@ class CancellationBody(Body):
     dry_run: bool = Field(
         default=False, description="Count exactly, show a sample, change nothing."
     )
+    expected: int | None = Field(
+        None,
+        ge=0,
+        le=limits.COUNT,
+        description="How many runs a dry run has matched: kept, so that another count shows.",
+    )
 
     @field_validator("started_after")
     @classmethod
@@ -111,6 +118,7 @@ class CancellationBody(Body):
             if_=self.if_,
             name=self.name,
             dry_run=self.dry_run,
+            expected=self.expected,
         )
 
 
@@ -126,6 +134,7 @@ class Cancellation(Answer):
         **_EXAMPLE,
         status="running",
         dry_run=False,
+        expected=12,
         counts={
             "scanned": 1000,
             "matched": 12,
@@ -153,6 +162,7 @@ class Cancellation(Answer):
     if_: str | None = Field(serialization_alias="if")
     status: State
     dry_run: bool
+    expected: int | None = Field(description="How many a dry run had matched, as it was sent.")
     counts: CancelCounts
     sample: list[str] = Field(description="Ids of up to 10 matching runs, in a dry run.")
     requested_by: str
@@ -271,6 +281,7 @@ def cancellation(row: Row, progress: Progress) -> Cancellation:
         if_=body.if_,
         status=progress.state,
         dry_run=body.dry_run,
+        expected=body.expected,
         counts=progress.cancels(),
         sample=progress.sample,
         requested_by=row["requested_by"],

@@ -311,6 +311,21 @@ def test_cancellations_are_listed_and_shown(api: Api) -> None:
     assert (found["id"], ran["run_id"]) == (ID, run_id(AT + 1, 8))
 
 
+def test_a_count_that_differs_from_the_one_before_is_told(api: Api) -> None:
+    """Who agreed to 12 sees that 13 were cancelled; not while it may still change."""
+    partitions = api.service.settings.partitions
+    asked(api, "cancel_runs", CANCEL | {"expected": 12}, state="done", matched=13, cancelled=13)
+    assert "counted before" not in call(api, "cancellations", "show", ID).stdout
+    row = {"request_id": ID, "state": "done", "sample": "[]", "updated_at": AT}
+    row |= dict.fromkeys(("scanned", "matched", "cancelled", "replayed"), 0)
+    row |= {"already_ended": 0, "failed": 0}
+    with writing(api.service.engine) as connection:
+        rest = [row | {"partition": number} for number in range(1, partitions)]
+        connection.execute(insert(PROGRESS), rest)
+    shown = call(api, "cancellations", "show", ID).stdout
+    assert "13 cancelled of 0 looked at, 12 had been counted before" in shown
+
+
 def test_replays_are_listed_and_shown(api: Api) -> None:
     """By function and statuses, or of one cancellation."""
     body = {

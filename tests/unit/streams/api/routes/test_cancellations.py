@@ -111,6 +111,9 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"reason": "ü" * 513}, "/reason", "too_long"),
     ({"dry_run": "perhaps"}, "/dry_run", "bool_parsing"),
     ({"app_id": "a" * 201}, "/app_id", "string_too_long"),
+    ({"expected": -1}, "/expected", "greater_than_equal"),
+    ({"expected": 1 << 53}, "/expected", "less_than_equal"),
+    ({"expected": 1.5}, "/expected", "int_from_float"),
 ]
 
 
@@ -139,10 +142,12 @@ def test_a_clock_that_is_a_little_ahead_is_tolerated(ahead_ms: int) -> None:
 
 def test_bounds_and_names_reach_the_record() -> None:
     """What is written is what was asked for, times as ms."""
-    record = CancellationBody.model_validate(INNGEST | {"dry_run": True, "name": "n"}).record()
+    asked = INNGEST | {"dry_run": True, "name": "n", "expected": 7}
+    record = CancellationBody.model_validate(asked).record()
     assert record.slug == "acme-app-schedule-reminder"
     assert (record.started_after, record.started_before) == (1705861392000, 1705933362130)
     assert (record.if_, record.name, record.dry_run) == (INNGEST["if"], "n", True)
+    assert record.expected == 7
     leap = CancellationBody.model_validate(INNGEST | {"started_after": "2016-12-31T23:59:60Z"})
     assert leap.started_after == 1_483_228_799_000
 
@@ -218,6 +223,15 @@ def test_counts_are_sums_over_partitions(api: Api) -> None:
     }
     assert found["created_at"] == "2023-11-14T22:13:20.000Z"
     assert found["if"] is None
+
+
+@pytest.mark.parametrize("sent", [{"expected": 120}, {"expected": 0}, {"expected": None}, {}])
+def test_the_count_that_was_expected_is_shown(api: Api, sent: dict[str, int | None]) -> None:
+    """Beside what was matched; records of releases that didn't know it have none."""
+    stored(api, **sent)
+    progressed(api, 0, "done", matched=123)
+    found = api.get(f"{PATH}/{ID}")["data"]
+    assert (found["expected"], found["counts"]["matched"]) == (sent.get("expected"), 123)
 
 
 def test_runs_by_outcome(api: Api) -> None:
