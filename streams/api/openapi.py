@@ -64,6 +64,7 @@ _PROBLEM: Final = {
         "code": _TEXT | {"description": "For programs; never changes."},
         "error": _TEXT | {"description": "The same as detail."},
         "request_id": _TEXT,
+        "replay_id": _TEXT | {"description": "Of `already_replayed`: the replay that did it."},
         "errors": {
             "type": "array",
             "items": {

@@ -4,7 +4,7 @@ There are two kinds of tables:
 
 - `READ_MODEL`: a copy of the topics `runs`, `requests` and `request-progress`, with the offsets up
   to which they are copied. A rebuild drops these tables and reads Kafka again.
-- `KEPT`: API keys, idempotency keys and the audit trail, which are stored nowhere else.
+- `KEPT`: API keys, idempotency keys, undos and the audit trail, which are stored nowhere else.
 
 Times are ms since 1970, ids of runs and requests are ULIDs as text, JSON is text as received.
 """
@@ -163,6 +163,17 @@ IDEMPOTENCY_KEYS: Final = Table(
     Index("idempotency_keys_by_age", "created_at"),
 )
 
+# Replays that undo a cancellation: `owner` is the id of the call that writes the request, `since`
+# when it began to, and `done` says that Kafka has it.
+UNDOS: Final = Table(
+    "undos",
+    METADATA,
+    Column("replay_id", String(26), primary_key=True),
+    Column("owner", String(26), nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("done", Boolean, nullable=False),
+)
+
 # Every write through the API: who asked for what, why, and with which outcome.
 AUDIT: Final = Table(
     "audit",
@@ -182,4 +193,4 @@ AUDIT: Final = Table(
 )
 
 READ_MODEL: Final = (RUNS, REQUESTS, PROGRESS, FAILURES, POSITIONS)
-KEPT: Final = (API_KEYS, IDEMPOTENCY_KEYS, AUDIT)
+KEPT: Final = (API_KEYS, IDEMPOTENCY_KEYS, UNDOS, AUDIT)

@@ -51,6 +51,7 @@ from streams.api.requests import (
 )
 from streams.api.run_model import Run, run_fields
 from streams.api.run_search import Filters, search
+from streams.api.undos import undone
 from streams.database.schema import FAILURES
 from topology import limits
 from topology.requests import CANCEL_RUNS, CancelRunsBody, StopCancellationBody
@@ -148,6 +149,7 @@ class Cancellation(Answer):
         requested_by="ann",
         reason=None,
         error=None,
+        replay_id=None,
     )
 
     id: str
@@ -168,6 +170,9 @@ class Cancellation(Answer):
     requested_by: str
     reason: str | None
     error: str | None = Field(description="Why partitions failed.")
+    replay_id: str | None = Field(
+        description="The replay that has started its runs again; null: none has."
+    )
 
 
 class Outcome(StrEnum):
@@ -202,20 +207,29 @@ def create(
     service.catalogue.require_named(body.slug, body.app_id, body.function_id)
     begun = summed([], service.partitions.get())  # a call that has written is never a 503
     row = service.writer.write(call, call.id, body.record())
-    return envelope(cancellation(row, begun))
+    return envelope(cancellation(row, begun, None))
 
 
 @router.get("", **operation("listCancellations", Role.VIEWER, 400))
 def list_(service: CurrentService, asked: Annotated[RequestListing, Query()]) -> Page[Cancellation]:
     """Cancellations, the newest first; stopped ones too."""
     found, last_id = list_requests(service, CANCEL_RUNS, asked)
-    return page([cancellation(row, progress) for row, progress in found], last_id)
+    ids = [row["request_id"] for row, _ in found]
+    with service.engine.connect() as connection:
+        replays = undone(connection, ids)
+    shown = [
+        cancellation(row, progress, replays.get(row["request_id"])) for row, progress in found
+    ]
+    return page(shown, last_id)
 
 
 @router.get("/{cancellation_id}", **operation("getCancellation", Role.VIEWER, 400, 404))
 def get(cancellation_id: Ulid, service: CurrentService) -> Envelope[Cancellation]:
     """One cancellation with its counts so far."""
-    return envelope(cancellation(*find_with_progress(service, CANCEL_RUNS, cancellation_id)))
+    row, progress = find_with_progress(service, CANCEL_RUNS, cancellation_id)
+    with service.engine.connect() as connection:
+        replays = undone(connection, [cancellation_id])
+    return envelope(cancellation(row, progress, replays.get(cancellation_id)))
 
 
 @router.delete("/{cancellation_id}", **operation("stopCancellation", Role.OPERATOR, 400, 404))
@@ -265,8 +279,8 @@ async def list_runs(
     return await service.searches.take(request, read)
 
 
-def cancellation(row: Row, progress: Progress) -> Cancellation:
-    """A cancellation from its request and progress."""
+def cancellation(row: Row, progress: Progress, replay_id: str | None) -> Cancellation:
+    """A cancellation from its request, its progress, and the replay that has undone it."""
     body = read_body(row, CancelRunsBody)
     return Cancellation(
         id=row["request_id"],
@@ -287,6 +301,7 @@ def cancellation(row: Row, progress: Progress) -> Cancellation:
         requested_by=row["requested_by"],
         reason=row["reason"],
         error="; ".join(progress.errors) or None,
+        replay_id=replay_id,
     )
 
 
