@@ -71,6 +71,7 @@ RUNS: Final = Table(
     Index("runs_by_event", "event_id", "run_id"),
     # In most runs these columns are null, so the indexes stay small.
     _index_of_some("runs_by_cancellation", "cancellation_id", "run_id"),
+    _index_of_some("runs_begun", "cancellation_id", "started_at"),
     _index_of_some("runs_by_replay", "replay_id", "run_id"),
     _index_of_some("runs_by_end", "ended_at"),
 )

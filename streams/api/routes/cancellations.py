@@ -49,6 +49,7 @@ from streams.api.requests import (
     list_requests,
     read_body,
 )
+from streams.api.run_counts import count_begun
 from streams.api.run_model import Run, run_fields
 from streams.api.run_search import Filters, search
 from streams.api.undos import undone
@@ -175,6 +176,15 @@ class Cancellation(Answer):
     )
 
 
+class BegunRuns(Answer):
+    """How many runs had begun when a cancellation cancelled them; those that are kept count."""
+
+    cancelled: int = Field(description="Runs that it has cancelled so far.")
+    begun: int = Field(
+        description="Those of them that a worker had started: their steps may have had effects."
+    )
+
+
 class Outcome(StrEnum):
     """What became of a run in a cancellation's range."""
 
@@ -230,6 +240,15 @@ def get(cancellation_id: Ulid, service: CurrentService) -> Envelope[Cancellation
     with service.engine.connect() as connection:
         replays = undone(connection, [cancellation_id])
     return envelope(cancellation(row, progress, replays.get(cancellation_id)))
+
+
+@router.get("/{cancellation_id}/begun", **operation("countBegunRuns", Role.VIEWER, 400, 404))
+def count_begun_runs(cancellation_id: Ulid, service: CurrentService) -> Envelope[BegunRuns]:
+    """How many runs had begun when it cancelled them, exactly: to know before a replay."""
+    with service.engine.connect() as connection:
+        find_request(connection, CANCEL_RUNS, cancellation_id)
+        cancelled, begun = count_begun(connection, cancellation_id)
+    return envelope(BegunRuns(cancelled=cancelled, begun=begun))
 
 
 @router.delete("/{cancellation_id}", **operation("stopCancellation", Role.OPERATOR, 400, 404))

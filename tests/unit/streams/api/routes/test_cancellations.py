@@ -262,6 +262,22 @@ def test_runs_by_outcome(api: Api) -> None:
     assert (ended["event_id"], ended["outcome"]) == ("e4", "already_ended")
 
 
+def test_runs_that_had_begun_are_counted(api: Api) -> None:
+    """Of one cancellation, and exactly: who starts them again must know."""
+    assert api.call("GET", f"{PATH}/{ID}/begun").status_code == 404
+    stored(api)
+    assert api.get(f"{PATH}/{ID}/begun")["data"] == {"cancelled": 0, "begun": 0}
+    ended = {"status": "cancelled", "cancellation_id": ID, "ended_at": AT}
+    add_runs(
+        api.service,
+        *(run_row(AT, number, **ended) for number in range(5)),
+        *(run_row(AT, number, started_at=AT, **ended) for number in range(5, 8)),
+        run_row(AT, 8, started_at=AT, **ended | {"cancellation_id": run_id(AT)}),
+        run_row(AT, 9, started_at=AT),
+    )
+    assert api.get(f"{PATH}/{ID}/begun")["data"] == {"cancelled": 8, "begun": 3}
+
+
 def test_a_list_goes_from_new_to_old(api: Api) -> None:
     """By function, page by page; other requests aren't cancellations."""
     body = orjson.dumps({"app_id": "a", "function_id": "b", "started_before": AT}).decode()
