@@ -56,7 +56,6 @@ from streams.api.undos import undone
 from streams.database.schema import FAILURES
 from topology import limits
 from topology.requests import CANCEL_RUNS, CancelRunsBody, StopCancellationBody
-from topology.statuses import ENDED
 
 # There is one environment; scripts written for Inngest read the field.
 ENVIRONMENT: Final = "00000000-0000-0000-0000-000000000000"
@@ -333,10 +332,9 @@ def outcome_filters(row: Row, outcome: Outcome) -> Filters:
     body = read_body(row, CancelRunsBody)
     return Filters(
         function_id=row["function_id"],
-        statuses=tuple(sorted(ENDED)),
         received_after=body.started_after,
         received_before=body.started_before,
-        ended_by=row["received_at"],
+        ended_before=row["received_at"] + 1,
     )
 
 

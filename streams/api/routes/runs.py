@@ -113,6 +113,8 @@ class RunListing(UlidListing):
     )
     received_after: Instant | None = None
     received_before: Instant | None = None
+    ended_after: Instant | None = None
+    ended_before: Instant | None = None
     event_id: EventId | None = None
     cancellation_id: Ulid | None = None
     replay_id: Ulid | None = None
@@ -125,6 +127,8 @@ class RunListing(UlidListing):
             statuses=tuple(dict.fromkeys(status.value for status in self.status)),
             received_after=self.received_after,
             received_before=self.received_before,
+            ended_after=self.ended_after,
+            ended_before=self.ended_before,
             event_id=self.event_id,
             cancellation_id=self.cancellation_id,
             replay_id=self.replay_id,

@@ -108,6 +108,8 @@ def test_what_a_run_says_steers_no_terminal(api: Api) -> None:
         (["--after", "2023-11-14T22:13:20.001Z"], [3, 2]),
         (["--before", "2023-11-14T22:13:20.001Z"], [0]),
         (["--after", "1h"], []),
+        (["--ended-after", "2023-11-14T22:13:20.010Z"], [2]),
+        (["--ended-before", "2023-11-14T22:13:20.012Z"], [1]),
         (["--event-id", "e2"], [2]),
         (["--function", "data-sync"], [2]),
         (["--cancellation", ID], [1]),
@@ -120,8 +122,8 @@ def test_runs_are_filtered(api: Api, filters: list[str], numbers: list[int]) -> 
     add_runs(
         api.service,
         run_row(AT),
-        run_row(AT + 1, 1, status="cancelled", cancellation_id=ID),
-        run_row(AT + 2, 2, status="failed", function_id="data-sync"),
+        run_row(AT + 1, 1, status="cancelled", cancellation_id=ID, ended_at=AT + 10),
+        run_row(AT + 2, 2, status="failed", function_id="data-sync", ended_at=AT + 12),
         run_row(AT + 3, 3, status="running", replay_id=ID),
     )
     listed = json_lines(call(api, "runs", "list", "--json", *filters))

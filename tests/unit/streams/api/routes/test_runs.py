@@ -66,6 +66,10 @@ def test_filters(api: Api) -> None:
         "received_after=2023-11-14T22:13:20Z": 0,
         "received_before=2023-11-14T22:13:20.001Z": 3,
         "received_after=2023-11-15T00:13:19.999%2B02:00": 3,
+        "ended_after=2023-11-14T22:13:20Z": 1,
+        "ended_after=2023-11-14T22:13:20.001Z": 0,
+        "ended_before=2023-11-14T22:13:20.002Z&status=cancelled": 1,
+        "ended_before=2023-11-14T22:13:20.001Z": 0,
     }
     assert {query: len(api.get(f"/v1/runs?{query}")["data"]) for query in counts} == counts
 
