@@ -30,6 +30,7 @@ TAGS: Final = (
     {"name": "events", "description": "Produce events."},
     {"name": "audit", "description": "Who did what."},
     {"name": "keys", "description": "Who may call."},
+    {"name": "read model", "description": "How old the copy of Kafka is that is shown."},
     {"name": "health", "description": "For orchestrators and Prometheus; without a key."},
 )
 _CAPITAL: Final = re.compile("[A-Z]")
