@@ -24,12 +24,14 @@ from streams.api.routes import (
     keys,
     read_model,
     replays,
+    run_rules,
     runs,
 )
 
 ROUTERS: Final = (
     cancellations.router,
     runs.router,
+    run_rules.router,
     functions.router,
     replays.router,
     events.router,
