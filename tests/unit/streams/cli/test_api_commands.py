@@ -444,9 +444,15 @@ def test_an_event_that_is_none_is_told(api: Api, tmp_path: Path, file: str, code
     assert file in result.stderr
 
 
-def test_a_version_that_the_api_lacks_is_looked_for_in_kafka(api: Api) -> None:
-    """A deleted function's versions are only there; here there is no Kafka either."""
+def test_a_run_of_a_deleted_function_is_explained(api: Api) -> None:
+    """Its version is kept as long as the run."""
+    api.delete(FUNCTIONS, "reports-generate")
+    assert "rule 2 on maintenance/started: every run" in explained(api).stdout.splitlines()
+
+
+def test_a_version_that_is_kept_no_more_is_told(api: Api) -> None:
+    """Nobody has it, and nobody else need be asked: there is no Kafka here."""
     add_runs(api.service, run_row(AT, 2, function_version=5))
-    result = call(api, "explain", run_id(AT, 2), "-b", NOWHERE)
-    assert result.exit_code == ExitCode.UNREACHABLE
-    assert "COUNTERMAND_KAFKA_BOOTSTRAP_SERVERS" in result.stderr
+    result = call(api, "explain", run_id(AT, 2))
+    assert result.exit_code == ExitCode.NOT_FOUND
+    assert "Version 5 of reports-generate is kept no more" in result.stderr
