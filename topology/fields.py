@@ -7,8 +7,9 @@ from msgspec import Meta
 from topology import limits
 from topology.keys import TIME_END_MS
 
-# A time in ms since 1970, and a duration in ms.
+# A time in ms since 1970, a number of runs, and a duration in ms.
 Time: TypeAlias = Annotated[int, Meta(ge=0, lt=TIME_END_MS)]
+Count: TypeAlias = Annotated[int, Meta(ge=0, le=limits.COUNT)]
 Duration: TypeAlias = Annotated[int, Meta(ge=0, le=limits.LONGEST_MS)]
 # Announcements write names of apps and functions into JSON as they are.
 Name: TypeAlias = Annotated[

@@ -96,6 +96,15 @@ def run_id(
     return received_ms.to_bytes(6, "big") + home_key[:2] + unique
 
 
+def undo_id(cancellation_id: bytes) -> bytes:
+    """The 16 bytes of the ULID of the replay that undoes a cancellation: the same whoever asks.
+
+    48 bits are the cancellation's time, 80 bits come from its id.
+    """
+    unique = blake2b(_framed("undo") + cancellation_id, digest_size=10).digest()
+    return cancellation_id[:6] + unique
+
+
 def partition_of_key(key: bytes, partitions: int) -> int:
     """The partition in which listeners and cancel events of a match key meet."""
     return (key[0] << 8 | key[1]) % partitions

@@ -125,6 +125,8 @@ REQUEST_NAME_CHARS: Final = 256
 REQUEST_SLACK_MS: Final = 5 * SECOND_MS
 PAUSE_AFTER_MS: Final = 7 * DAY_MS
 SAMPLE: Final = 10
+# The largest integer that every reader of JSON keeps exact: no count is larger.
+COUNT: Final = (1 << 53) - 1
 
 # Input in memory that waits for one partition's processor: so much of `commands`, beside it so much
 # of `forwards`, and as much again that the client of `forwards` has fetched ahead.

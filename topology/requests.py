@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, NamedTuple
 from msgspec import Raw, Struct, field
 
 from topology import limits
-from topology.fields import Time
+from topology.fields import Count, Time
 from topology.records import (
     Asked,
     CancelRun,
@@ -32,7 +32,10 @@ class RequestRecord(Struct, frozen=True, kw_only=True):
 
 
 class CancelRunsBody(Struct, frozen=True, kw_only=True):
-    """The body of `cancel_runs`; both times are exclusive."""
+    """The body of `cancel_runs`; both times are exclusive.
+
+    `expected` is how many runs a dry run had found for whoever asks; nothing depends on it.
+    """
 
     app_id: str
     function_id: str
@@ -41,6 +44,7 @@ class CancelRunsBody(Struct, frozen=True, kw_only=True):
     if_: str | None = field(default=None, name="if")
     name: str | None = None
     dry_run: bool = False
+    expected: Count | None = None
 
     @property
     def slug(self) -> str:

@@ -16,16 +16,29 @@ from streams.api import openapi
 from streams.api.call.front import Front
 from streams.api.call.service import Service
 from streams.api.problems import ProblemError, as_problem
-from streams.api.routes import audit, cancellations, events, functions, health, keys, replays, runs
+from streams.api.routes import (
+    audit,
+    cancellations,
+    events,
+    functions,
+    health,
+    keys,
+    read_model,
+    replays,
+    run_rules,
+    runs,
+)
 
 ROUTERS: Final = (
     cancellations.router,
     runs.router,
+    run_rules.router,
     functions.router,
     replays.router,
     events.router,
     audit.router,
     keys.router,
+    read_model.router,
     health.router,
 )
 # The page's script and style come with a package: the networks of users may not reach a CDN.

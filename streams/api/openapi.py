@@ -30,6 +30,7 @@ TAGS: Final = (
     {"name": "events", "description": "Produce events."},
     {"name": "audit", "description": "Who did what."},
     {"name": "keys", "description": "Who may call."},
+    {"name": "read model", "description": "How old the copy of Kafka is that is shown."},
     {"name": "health", "description": "For orchestrators and Prometheus; without a key."},
 )
 _CAPITAL: Final = re.compile("[A-Z]")
@@ -64,6 +65,7 @@ _PROBLEM: Final = {
         "code": _TEXT | {"description": "For programs; never changes."},
         "error": _TEXT | {"description": "The same as detail."},
         "request_id": _TEXT,
+        "replay_id": _TEXT | {"description": "Of `already_replayed`: the replay that did it."},
         "errors": {
             "type": "array",
             "items": {

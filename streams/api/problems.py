@@ -62,13 +62,16 @@ class ProblemError(CountermandError):
         *,
         errors: Sequence[FieldError] = (),
         headers: Mapping[str, str] | None = None,
+        members: Mapping[str, str] | None = None,
     ) -> None:
+        """An answer of `status`; `members` are further ones of its document."""
         super().__init__(detail)
         self.status = status
         self.code = code
         self.detail = detail
         self.errors = tuple(errors)
         self.headers = dict(headers or {})
+        self.members = dict(members or {})
 
     def answer(self, path: str, request_id: str) -> Response:
         """The HTTP answer."""
@@ -81,6 +84,7 @@ class ProblemError(CountermandError):
             "code": self.code,
             "error": self.detail,
             "request_id": request_id,
+            **self.members,
         }
         if self.errors:
             document["errors"] = [error.document() for error in self.errors]

@@ -11,7 +11,7 @@ than a page and a lot.
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from typing import Any, Final, TypeAlias
@@ -20,16 +20,18 @@ import orjson
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, func, select
 
 from streams import matching
-from streams.api.fields import EVENT_ONLY, Row
+from streams.api.fields import EVENT_ONLY, FUTURE_MS, Row
 from streams.api.run_model import received_between
 from streams.database.schema import FAILURES, RUNS
 from streams.errors import BudgetError, EvaluationError
 from streams.matching import Meter
 from topology import limits
+from topology.statuses import ENDED
 
 MOST_SCANNED: Final = 10_000
 _CHUNK: Final = 500
 _EXACT: Final = ("function_id", "event_id", "cancellation_id", "replay_id")
+_ENDED: Final = tuple(sorted(ENDED))
 # What is looked at of a row before it is read whole.
 _LOOK: Final = (
     RUNS.c.run_id,
@@ -46,8 +48,9 @@ Test: TypeAlias = Callable[[Row], bool]
 class Filters:
     """Filters of runs; None lets every run pass.
 
+    All times are exclusive bounds, in ms.
+
     Attributes:
-        ended_by: Ended at this time, in ms, or before.
         failed_in: The request whose expression had no answer on them.
     """
 
@@ -58,7 +61,8 @@ class Filters:
     event_id: str | None = None
     cancellation_id: str | None = None
     replay_id: str | None = None
-    ended_by: int | None = None
+    ended_after: int | None = None
+    ended_before: int | None = None
     failed_in: str | None = None
     expression: str | None = None
 
@@ -89,6 +93,7 @@ def search(
     most_scanned: int = MOST_SCANNED,
 ) -> Found:
     """The next runs that fit, the newest first; looks at no more than `most_scanned`."""
+    filters = _narrowed(filters)
     meter = Meter()
     evaluate = _evaluator(filters.expression, meter)
     page = _Page(limit)
@@ -180,6 +185,22 @@ def _evaluator(text: str | None, meter: Meter) -> Callable[[str], bool | _NoAnsw
     return evaluate
 
 
+def _narrowed(filters: Filters) -> Filters:
+    """The same filters, and what follows from them: fewer runs are looked at."""
+    if not _asks_for_ends(filters):
+        return filters
+    before = filters.received_before
+    if filters.ended_before is not None:
+        # A run is received before it ends, but by the clock of a broker.
+        latest = filters.ended_before + FUTURE_MS
+        before = latest if before is None else min(before, latest)
+    return replace(filters, statuses=filters.statuses or _ENDED, received_before=before)
+
+
+def _asks_for_ends(filters: Filters) -> bool:
+    return filters.ended_after is not None or filters.ended_before is not None
+
+
 def _leading(filters: Filters) -> tuple[str, ...]:
     """The columns of the index that leads: that of the filter which few runs pass."""
     if filters.failed_in is not None:
@@ -201,22 +222,29 @@ def _test(filters: Filters) -> Test:
     """Whether a row passes all filters but the time of receipt, which is in its id."""
     exact = tuple(_exact(filters).items())
     statuses = frozenset(filters.statuses)
-    ended_by = filters.ended_by
+    asks_for_ends = _asks_for_ends(filters)
+    after, before = filters.ended_after, filters.ended_before
 
     def passes(row: Row) -> bool:
         if any(row[name] != value for name, value in exact):
             return False
         if statuses and row["status"] not in statuses:
             return False
-        return ended_by is None or (row["ended_at"] is not None and row["ended_at"] <= ended_by)
+        return not asks_for_ends or _is_between(row["ended_at"], after, before)
 
     return passes
+
+
+def _is_between(at: int | None, after: int | None, before: int | None) -> bool:
+    if at is None or (after is not None and at <= after):
+        return False
+    return before is None or at < before
 
 
 def _fits_all(filters: Filters) -> bool:
     """Whether each row of the leading index fits."""
     asked = set(_exact(filters)) | ({"status"} if filters.statuses else set())
-    further = filters.ended_by is not None or filters.expression is not None
+    further = _asks_for_ends(filters) or filters.expression is not None
     return asked <= set(_leading(filters)) and not further
 
 

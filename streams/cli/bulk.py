@@ -73,6 +73,7 @@ class Kind:
                 ("asked for", f"{found['created_at']} by {found['requested_by']}"),
                 ("why", found["reason"]),
                 ("error", found["error"]),
+                ("started again", found.get("replay_id")),
                 ("sample", found["sample"]),
             ]
         )

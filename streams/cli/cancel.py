@@ -66,7 +66,7 @@ def cancel(
             _tell(counted, None, json=json)
             return
         agree(agreement, matched, f"Cancel {matched:,} runs?")
-        begun = client.post("/v1/cancellations", body)
+        begun = client.post("/v1/cancellations", body | {"expected": matched})
         if no_wait:
             _tell(counted, begun, json=json)
             return

@@ -69,14 +69,14 @@ class ApiClient:
         sent = _given(params)
         return self._repeated(self._http.build_request("GET", self.url + path, params=sent), sent)
 
-    def find(self, path: str) -> Document | None:
-        """The `data` under a path, None where there is nothing.
+    def find(self, path: str, params: Mapping[str, Any] | None = None) -> Document | None:
+        """The `data` of the answer to a `GET`, None where there is nothing.
 
         Raises:
             CountermandError: As `problem_error`.
         """
         try:
-            found: Document = self.get(path)["data"]
+            found: Document = self.get(path, params)["data"]
         except NotFoundError:
             return None
         return found

@@ -29,15 +29,11 @@ from streams.functions.explain import (
     judge,
     listening,
 )
-from streams.functions.reader import RegistryReader
-from streams.kafka import clients
 from streams.router.inputs import read_event
 from streams.router.record import Event, Record, RecordHeaders, Rejection
 from topology import keys
-from topology.topics import FUNCTIONS
 
 _STDIN: Final = "-"
-_KAFKA_S: Final = 5.0
 
 EventFile = Annotated[
     str | None,
@@ -64,7 +60,7 @@ def explain(
     kafka = {"bootstrap_servers": bootstrap_servers, "topic_prefix": topic_prefix}
     with open_client(api_url, api_key) as client:
         run = client.get(path_of("runs", run_id))["data"]
-        function = _version(client, run, kafka)
+        function = _version(client, run)
     subject = _subject(run)
     rules = listening(function, subject)
     verdicts: tuple[Verdict, ...] = ()
@@ -127,25 +123,17 @@ def _subject(run: Document) -> Subject:
     return Subject(run["event"], received, run["status"] not in UNFINISHED)
 
 
-def _version(client: ApiClient, run: Document, kafka: dict[str, str | None]) -> CompiledFunction:
-    """The version that a run was registered with; of a deleted function only Kafka has it.
+def _version(client: ApiClient, run: Document) -> CompiledFunction:
+    """The version that a run was registered with, also if its function was deleted.
 
     Raises:
         NotFoundError: The version is kept no more.
     """
     slug, number = run["function_id"], run["function_version"]
-    found = client.find(path_of("functions", slug)) or {"versions": []}
+    found = client.find(path_of("functions", slug), {"deleted": True}) or {"versions": []}
     for version in found["versions"]:
         if version["version"] == number:
             return compile_version(slug, number, version["definition"], version.get("semantics", 1))
-
-    settings = load_settings(**kafka)
-    with RegistryReader(
-        clients.librdkafka(settings, log_level=0), settings.topic(FUNCTIONS)
-    ) as reader:
-        for kept in reader.load(_KAFKA_S).versions(slug):
-            if kept.compiled.version == number:
-                return kept.compiled
     raise NotFoundError(f"Version {number} of {slug} is kept no more: its rules aren't known")
 
 

@@ -15,6 +15,7 @@ _WHAT_TO_DO: Final = {
     "function_not_found": "`countermand functions list` shows those there are",
     "cancellation_not_found": "`countermand cancellations list` shows those there are",
     "replay_not_found": "`countermand replays list` shows those there are",
+    "already_replayed": "`countermand replays show` with its id shows how far it is",
     "run_not_found": "`countermand runs list` shows those there are",
     "route_not_found": "is COUNTERMAND_API_URL or --api-url another server, or another release?",
 }

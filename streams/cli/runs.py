@@ -33,6 +33,10 @@ Status = Annotated[
         "skipped, expired; may be given several times."
     ),
 ]
+EndedAfter = Annotated[
+    str | None, typer.Option(help="Only those that ended later: RFC 3339, or ago such as 2h.")
+]
+EndedBefore = Annotated[str | None, typer.Option(help="Only those that ended earlier.")]
 EventId = Annotated[str | None, typer.Option(help="Only those that this event triggered.")]
 Cancellation = Annotated[str | None, typer.Option(help="Only those that this one cancelled.")]
 Replay = Annotated[str | None, typer.Option(help="Only those that this replay made.")]
@@ -46,6 +50,8 @@ def list_runs(
     status: Status = None,
     after: options.After = None,
     before: options.Before = None,
+    ended_after: EndedAfter = None,
+    ended_before: EndedBefore = None,
     event_id: EventId = None,
     cancellation: Cancellation = None,
     replay: Replay = None,
@@ -56,12 +62,14 @@ def list_runs(
     api_url: options.ApiUrl = None,
     api_key: options.ApiKey = None,
 ) -> None:
-    """List runs, the newest first; times are when their events were received."""
+    """List runs, the newest first; --after and --before say when their events were received."""
     params = {
         "function_id": function,
         "status": status or None,
         "received_after": instant_of("--after", after),
         "received_before": instant_of("--before", before),
+        "ended_after": instant_of("--ended-after", ended_after),
+        "ended_before": instant_of("--ended-before", ended_before),
         "event_id": event_id,
         "cancellation_id": cancellation,
         "replay_id": replay,

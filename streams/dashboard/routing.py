@@ -176,7 +176,7 @@ async def _behind(visit: Visit) -> str | None:
     """Up to when the read model shows what happened; None where it keeps up."""
     found = (await Calls(visit.request, visit.caller).get("/v1/read-model"))["data"]
     as_of: str | None = found["as_of"]
-    return as_of if found["behind_s"] > _BEHIND_S else None
+    return as_of if found["behind_s"] is not None and found["behind_s"] > _BEHIND_S else None
 
 
 def _check_host(request: Request) -> None:

@@ -4,7 +4,7 @@ There are two kinds of tables:
 
 - `READ_MODEL`: a copy of the topics `runs`, `requests` and `request-progress`, with the offsets up
   to which they are copied. A rebuild drops these tables and reads Kafka again.
-- `KEPT`: API keys, idempotency keys, the audit trail and who is signed in, which are stored
+- `KEPT`: API keys, idempotency keys, undos, the audit trail and who is signed in, which are stored
   nowhere else.
 
 Times are ms since 1970, ids of runs and requests are ULIDs as text, JSON is text as received.
@@ -72,6 +72,7 @@ RUNS: Final = Table(
     Index("runs_by_event", "event_id", "run_id"),
     # In most runs these columns are null, so the indexes stay small.
     _index_of_some("runs_by_cancellation", "cancellation_id", "run_id"),
+    _index_of_some("runs_begun", "cancellation_id", "started_at"),
     _index_of_some("runs_by_replay", "replay_id", "run_id"),
     _index_of_some("runs_by_end", "ended_at"),
 )
@@ -164,6 +165,17 @@ IDEMPOTENCY_KEYS: Final = Table(
     Index("idempotency_keys_by_age", "created_at"),
 )
 
+# Replays that undo a cancellation: `owner` is the id of the call that writes the request, `since`
+# when it began to, and `done` says that Kafka has it.
+UNDOS: Final = Table(
+    "undos",
+    METADATA,
+    Column("replay_id", String(26), primary_key=True),
+    Column("owner", String(26), nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("done", Boolean, nullable=False),
+)
+
 # Every write through the API: who asked for what, why, and with which outcome.
 AUDIT: Final = Table(
     "audit",
@@ -206,4 +218,4 @@ SIGN_IN_LINKS: Final = Table(
 )
 
 READ_MODEL: Final = (RUNS, REQUESTS, PROGRESS, FAILURES, POSITIONS)
-KEPT: Final = (API_KEYS, IDEMPOTENCY_KEYS, AUDIT, SESSIONS, SIGN_IN_LINKS)
+KEPT: Final = (API_KEYS, IDEMPOTENCY_KEYS, UNDOS, AUDIT, SESSIONS, SIGN_IN_LINKS)

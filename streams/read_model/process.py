@@ -29,7 +29,8 @@ from streams.web import WebServer
 
 _IDLE_S: Final = 0.1
 _ASK_EVERY_S: Final = 1.0
-_REFRESH_AFTER_MS: Final = 60_000
+# Whoever looks at the copy is told how old it is: some seconds are no news.
+_REFRESH_AFTER_MS: Final = 5_000
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 5.0
 log = logs.get(__name__)

@@ -10,18 +10,18 @@ from typing import Any
 
 import orjson
 import pytest
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, insert, select, update
 
 from streams.api.call.idempotency import LEASE_MS
 from streams.api.call.roles import Role
 from streams.broker import LocalBroker
 from streams.clock import now_ms
 from streams.database.engine import writing
-from streams.database.schema import AUDIT, IDEMPOTENCY_KEYS, REQUESTS
+from streams.database.schema import AUDIT, IDEMPOTENCY_KEYS, PROGRESS, REQUESTS
 from streams.kafka.tail import read_all
 from streams.kafka.topics import create_topics
 from streams.settings import Settings, load
-from tests.support.api import NOWHERE, Api, open_api
+from tests.support.api import NOWHERE, Api, done_rows, open_api
 from tests.support.broker import unique_name
 from tests.support.deadline import eventually
 from topology import topics
@@ -43,6 +43,7 @@ INNGEST = {
     "if": "event.data.userId == 'user_o9235hf84hf'",
 }
 CANCELLATIONS = "/v1/cancellations"
+REPLAYS = "/v1/replays"
 KEY = {"Idempotency-Key": "once"}
 AT = "2024-01-22T14:22:42.130Z"
 
@@ -103,7 +104,7 @@ def test_inngests_example(api: Api) -> None:
 
 def test_what_is_written_is_what_was_asked(api: Api) -> None:
     """One record per call, under the key of what it addresses, with who and why."""
-    id_ = api.post(CANCELLATIONS, INNGEST | {"reason": "why"}).json()["data"]["id"]
+    id_ = api.post(CANCELLATIONS, INNGEST | {"reason": "why", "expected": 120}).json()["data"]["id"]
     api.call("DELETE", f"{CANCELLATIONS}/{id_}?reason=enough")
     api.post(f"/v1/functions/{SLUG}/pause", {"running": "never", "reason": "calm"})
     api.call("POST", f"/v1/functions/{SLUG}/resume")
@@ -120,6 +121,7 @@ def test_what_is_written_is_what_was_asked(api: Api) -> None:
         "started_before": 1705933362130,
         "name": None,
         "dry_run": False,
+        "expected": 120,
     }
     stop = found["stop_cancellation"]
     assert (stop["key"], stop["body"]) == (id_, {"cancellation_id": id_})
@@ -229,6 +231,64 @@ def test_a_crash_between_record_and_answer(api: Api) -> None:
     assert again.json()["data"]["id"] == id_
     assert [one["request_id"] for one in requests(api)] == [id_, id_]
     assert api.get(f"{CANCELLATIONS}/{id_}")["data"]["id"] == id_
+
+
+@pytest.fixture
+def other(api: Api) -> Iterator[Api]:
+    """Another API of the same deployment, with keys of other people."""
+    with open_api(api.service.settings) as found:
+        eventually(lambda: found.service.catalogue.fresh)
+        yield found
+
+
+def cancelled(api: Api) -> dict[str, str]:
+    """What to post to undo a cancellation that is done in every partition."""
+    id_ = api.post(CANCELLATIONS, INNGEST).json()["data"]["id"]
+    with writing(api.service.engine) as connection:
+        connection.execute(insert(PROGRESS), done_rows(api.service, id_, now_ms()))
+    return {"cancellation_id": id_}
+
+
+def replays(api: Api) -> list[str]:
+    """The ids of the replays that were asked for, but for dry runs."""
+    asked = [one for one in requests(api) if one["type"] == "replay"]
+    return [one["request_id"] for one in asked if not one["body"]["dry_run"]]
+
+
+def test_a_cancellation_is_undone_once(api: Api, other: Api) -> None:
+    """By whoever is first; all others learn which replay it was, whatever the read model has."""
+    body = cancelled(api)
+    dry_run = body | {"dry_run": True}
+    assert api.post(REPLAYS, dry_run).status_code == 200
+    first = api.post(REPLAYS, body, role=Role.OPERATOR, headers=KEY)
+    id_ = first.json()["data"]["id"]
+    assert (first.status_code, id_[:10]) == (200, body["cancellation_id"][:10])
+    assert replays(api) == [id_]
+    for without_row in (False, True):
+        if without_row:
+            with writing(api.service.engine) as connection:
+                connection.execute(delete(REQUESTS).where(REQUESTS.c.request_id == id_))
+        for asked in (api, other):
+            second = asked.post(REPLAYS, body)
+            found = (second.status_code, second.json()["code"], second.json()["replay_id"])
+            assert found == (409, "already_replayed", id_)
+            shown = asked.get(f"{CANCELLATIONS}/{body['cancellation_id']}")["data"]
+            assert shown["replay_id"] == id_
+    again = api.post(REPLAYS, body, role=Role.OPERATOR, headers=KEY)
+    assert (again.status_code, again.content) == (200, first.content)
+    assert api.post(REPLAYS, dry_run).status_code == 200
+    assert replays(api) == [id_]
+
+
+def test_undos_at_the_same_time_are_one(api: Api, other: Api) -> None:
+    """On two processes: exactly one call is answered 200."""
+    body = cancelled(api)
+    with ThreadPoolExecutor(16) as pool:
+        calls = [pool.submit((api, other)[n % 2].post, REPLAYS, body) for n in range(32)]
+    answers = [call.result() for call in calls]
+    assert Counter(answer.status_code for answer in answers) == {200: 1, 409: 31}
+    named = {answer.json()["replay_id"] for answer in answers if answer.status_code == 409}
+    assert [named] == [{id_} for id_ in replays(api)]
 
 
 def test_a_cancel_without_a_joiner_is_undecided(api: Api) -> None:

@@ -319,7 +319,11 @@ def test_what_was_cancelled_is_replayed(running: Running) -> None:
     counted = json_of(running.call(*by_range, "--dry-run", "--json"))
     assert (counted["dry_run"]["counts"]["matched"], counted["replay"]) == (4, None)
     listed = json_lines(running.call("replays", "list", "--function", slug, "--json"))
-    assert [one["dry_run"] for one in listed] == [True, False, True, True]
+    # Its id has the cancellation's time.
+    assert [one["dry_run"] for one in listed] == [True, True, True, False]
+    second = running.call(*replay, "--yes")
+    assert second.exit_code == ExitCode.REFUSED
+    assert f"were started again before, by the replay {done['id']}" in second.stderr
     shown = running.call("replays", "show", done["id"], "--watch").stdout
     assert f"that {cancelled} cancelled, spread over 1s" in shown
     assert "4 replayed of" in shown

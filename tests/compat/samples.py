@@ -262,6 +262,7 @@ KEYS: Final[dict[str, Callable[[], bytes]]] = {
     "v3/place_identity": lambda: keys.place_identity(_TOPIC, 3, 70_000),
     "v3/identified_run_id": lambda: keys.run_id(_NOW, _KEY, _TOPIC, b"", _IDENTITY),
     "v3/identified_replay_id": lambda: keys.run_id(_NOW, _KEY, _TOPIC, _RUN + _KEY, _IDENTITY),
+    "v3/undo_id": lambda: keys.undo_id(_RUN),
     "v3/first_cancel_prefix": lambda: held_rows.first_cancel_prefix(_KEY, _IDENTITY),
     "v1/replayed_run_id": lambda: keys.run_id(_NOW, _KEY, _TOPIC, _RUN),
 }

@@ -22,7 +22,7 @@ from streams.api.process import listening, open_service, server
 from streams.api.protocol import USUAL, Doors, Patience
 from streams.clock import now_ms
 from streams.database.engine import writing
-from streams.database.schema import RUNS
+from streams.database.schema import PROGRESS, REQUESTS, RUNS
 from streams.functions.definition import read_text
 from streams.functions.registry import Registry
 from streams.settings import Settings
@@ -189,3 +189,29 @@ def add_runs(service: Service, *rows: dict[str, Any]) -> None:
     with writing(service.engine) as connection:
         for row in rows:
             connection.execute(insert(RUNS).values(row))
+
+
+def add_cancellation(service: Service, id_: str, at: int, **body: Any) -> None:
+    """Put a cancellation of reports-generate into the read model that is done in all partitions."""
+    asked = {"app_id": "reports", "function_id": "generate", "started_before": at} | body
+    row = {
+        "request_id": id_,
+        "type": "cancel_runs",
+        "target": id_,
+        "function_id": "reports-generate",
+        "requested_by": "ann",
+        "at": at,
+        "received_at": at,
+        "body": orjson.dumps(asked).decode(),
+    }
+    with writing(service.engine) as connection:
+        connection.execute(insert(REQUESTS).values(row))
+        connection.execute(insert(PROGRESS), done_rows(service, id_, at))
+
+
+def done_rows(service: Service, request_id: str, at: int) -> list[dict[str, Any]]:
+    """The rows of every partition's progress with a request that found nothing."""
+    counts = ("scanned", "matched", "cancelled", "replayed", "already_ended", "failed")
+    done = dict.fromkeys(counts, 0) | {"request_id": request_id, "state": "done", "sample": "[]"}
+    partitions = range(service.settings.partitions)
+    return [done | {"partition": number, "updated_at": at} for number in partitions]

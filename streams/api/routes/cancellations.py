@@ -49,11 +49,13 @@ from streams.api.requests import (
     list_requests,
     read_body,
 )
+from streams.api.run_counts import count_begun
 from streams.api.run_model import Run, run_fields
 from streams.api.run_search import Filters, search
+from streams.api.undos import undone
 from streams.database.schema import FAILURES
+from topology import limits
 from topology.requests import CANCEL_RUNS, CancelRunsBody, StopCancellationBody
-from topology.statuses import ENDED
 
 # There is one environment; scripts written for Inngest read the field.
 ENVIRONMENT: Final = "00000000-0000-0000-0000-000000000000"
@@ -87,6 +89,12 @@ class CancellationBody(Body):
     dry_run: bool = Field(
         default=False, description="Count exactly, show a sample, change nothing."
     )
+    expected: int | None = Field(
+        None,
+        ge=0,
+        le=limits.COUNT,
+        description="How many runs a dry run has matched: kept, so that another count shows.",
+    )
 
     @field_validator("started_after")
     @classmethod
@@ -111,6 +119,7 @@ class CancellationBody(Body):
             if_=self.if_,
             name=self.name,
             dry_run=self.dry_run,
+            expected=self.expected,
         )
 
 
@@ -126,6 +135,7 @@ class Cancellation(Answer):
         **_EXAMPLE,
         status="running",
         dry_run=False,
+        expected=12,
         counts={
             "scanned": 1000,
             "matched": 12,
@@ -139,6 +149,7 @@ class Cancellation(Answer):
         requested_by="ann",
         reason=None,
         error=None,
+        replay_id=None,
     )
 
     id: str
@@ -153,11 +164,24 @@ class Cancellation(Answer):
     if_: str | None = Field(serialization_alias="if")
     status: State
     dry_run: bool
+    expected: int | None = Field(description="How many a dry run had matched, as it was sent.")
     counts: CancelCounts
     sample: list[str] = Field(description="Ids of up to 10 matching runs, in a dry run.")
     requested_by: str
     reason: str | None
     error: str | None = Field(description="Why partitions failed.")
+    replay_id: str | None = Field(
+        description="The replay that has started its runs again; null: none has."
+    )
+
+
+class BegunRuns(Answer):
+    """How many runs had begun when a cancellation cancelled them; those that are kept count."""
+
+    cancelled: int = Field(description="Runs that it has cancelled so far.")
+    begun: int = Field(
+        description="Those of them that a worker had started: their steps may have had effects."
+    )
 
 
 class Outcome(StrEnum):
@@ -192,20 +216,38 @@ def create(
     service.catalogue.require_named(body.slug, body.app_id, body.function_id)
     begun = summed([], service.partitions.get())  # a call that has written is never a 503
     row = service.writer.write(call, call.id, body.record())
-    return envelope(cancellation(row, begun))
+    return envelope(cancellation(row, begun, None))
 
 
 @router.get("", **operation("listCancellations", Role.VIEWER, 400))
 def list_(service: CurrentService, asked: Annotated[RequestListing, Query()]) -> Page[Cancellation]:
     """Cancellations, the newest first; stopped ones too."""
     found, last_id = list_requests(service, CANCEL_RUNS, asked)
-    return page([cancellation(row, progress) for row, progress in found], last_id)
+    ids = [row["request_id"] for row, _ in found]
+    with service.engine.connect() as connection:
+        replays = undone(connection, ids)
+    shown = [
+        cancellation(row, progress, replays.get(row["request_id"])) for row, progress in found
+    ]
+    return page(shown, last_id)
 
 
 @router.get("/{cancellation_id}", **operation("getCancellation", Role.VIEWER, 400, 404))
 def get(cancellation_id: Ulid, service: CurrentService) -> Envelope[Cancellation]:
     """One cancellation with its counts so far."""
-    return envelope(cancellation(*find_with_progress(service, CANCEL_RUNS, cancellation_id)))
+    row, progress = find_with_progress(service, CANCEL_RUNS, cancellation_id)
+    with service.engine.connect() as connection:
+        replays = undone(connection, [cancellation_id])
+    return envelope(cancellation(row, progress, replays.get(cancellation_id)))
+
+
+@router.get("/{cancellation_id}/begun", **operation("countBegunRuns", Role.VIEWER, 400, 404))
+def count_begun_runs(cancellation_id: Ulid, service: CurrentService) -> Envelope[BegunRuns]:
+    """How many runs had begun when it cancelled them, exactly: to know before a replay."""
+    with service.engine.connect() as connection:
+        find_request(connection, CANCEL_RUNS, cancellation_id)
+        cancelled, begun = count_begun(connection, cancellation_id)
+    return envelope(BegunRuns(cancelled=cancelled, begun=begun))
 
 
 @router.delete("/{cancellation_id}", **operation("stopCancellation", Role.OPERATOR, 400, 404))
@@ -255,8 +297,8 @@ async def list_runs(
     return await service.searches.take(request, read)
 
 
-def cancellation(row: Row, progress: Progress) -> Cancellation:
-    """A cancellation from its request and progress."""
+def cancellation(row: Row, progress: Progress, replay_id: str | None) -> Cancellation:
+    """A cancellation from its request, its progress, and the replay that has undone it."""
     body = read_body(row, CancelRunsBody)
     return Cancellation(
         id=row["request_id"],
@@ -271,11 +313,13 @@ def cancellation(row: Row, progress: Progress) -> Cancellation:
         if_=body.if_,
         status=progress.state,
         dry_run=body.dry_run,
+        expected=body.expected,
         counts=progress.cancels(),
         sample=progress.sample,
         requested_by=row["requested_by"],
         reason=row["reason"],
         error="; ".join(progress.errors) or None,
+        replay_id=replay_id,
     )
 
 
@@ -288,10 +332,9 @@ def outcome_filters(row: Row, outcome: Outcome) -> Filters:
     body = read_body(row, CancelRunsBody)
     return Filters(
         function_id=row["function_id"],
-        statuses=tuple(sorted(ENDED)),
         received_after=body.started_after,
         received_before=body.started_before,
-        ended_by=row["received_at"],
+        ended_before=row["received_at"] + 1,
     )
 
 

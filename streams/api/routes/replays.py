@@ -1,5 +1,6 @@
 """`/v1/replays`: run cancelled, skipped or failed runs again."""
 
+from contextlib import nullcontext
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Annotated, Final
@@ -34,6 +35,7 @@ from streams.api.paging import Envelope, Page, envelope, page
 from streams.api.problems import FieldError, ProblemError, invalid
 from streams.api.progress import Progress, ReplayCounts, State, summed
 from streams.api.requests import RequestListing, find_with_progress, list_requests, read_body
+from streams.api.undos import written_once
 from streams.functions.registry import Version
 from topology import requests
 from topology.requests import CANCEL_RUNS, REPLAY
@@ -60,7 +62,7 @@ class ReplayBody(Body):
 
     # First, since what else is needed depends on it.
     cancellation_id: Ulid | None = Field(
-        None, description="Replay exactly the runs that it cancelled."
+        None, description="Replay exactly the runs that it cancelled, once."
     )
     function_id: Slug | None = Field(
         None,
@@ -123,13 +125,19 @@ class Replay(Answer):
     "", **operation("createReplay", Role.OPERATOR, 404, 409, 422, body=True, repeatable=True)
 )
 def create(body: ReplayBody, call: CurrentCall, service: CurrentService) -> Envelope[Replay]:
-    """Run cancelled, skipped or failed runs again, each once per replay, as fresh runs."""
+    """Run cancelled, skipped or failed runs again, each once per replay, as fresh runs.
+
+    The runs of a cancellation are run again once: a second call gets 409 with the first `replay_id`.
+    """
     target = body.cancellation_id or body.function_id or ""
     call.about(target, reason=body.reason, dry_run=body.dry_run)
     record = _record(body, service)
     _check_spread(record.spread, service.catalogue.live(record.function_id))
     begun = summed([], service.partitions.get())  # a call that has written is never a 503
-    row = service.writer.write(call, call.id, record)
+    undoes = None if body.dry_run else body.cancellation_id
+    once = nullcontext() if undoes is None else written_once(service.engine, call, undoes)
+    with once:
+        row = service.writer.write(call, call.id, record)
     return envelope(replay(row, begun))
 
 

@@ -9,7 +9,7 @@ from ulid_transform import ulid_now
 
 from streams.dashboard.calls import Document, RefusedCallError
 from streams.dashboard.fields import FormErrors, instant
-from streams.dashboard.pages.listing import next_page
+from streams.dashboard.pages.listing import by_status, next_page
 from streams.dashboard.routing import Pages
 from streams.dashboard.visit import Visit
 
@@ -85,13 +85,14 @@ async def _page(
     slug = visit.request.path_params["slug"]
     answer = await visit.calls.get(f"/v1/functions/{slug}", deleted=True)
     function: Document = answer["data"]
+    counts = await visit.calls.get("/v1/runs/counts", function_id=slug)
     wrong = pause_errors or replay_errors
     return visit.page(
         "function.html",
         HTTPStatus.UNPROCESSABLE_ENTITY if wrong else HTTPStatus.OK,
         function=function,
         metadata=answer["metadata"],
-        counts=(await visit.calls.get("/v1/runs/counts", function_id=slug))["data"],
+        counts=by_status(counts["data"]),
         versions=_with_differences(function["versions"]),
         pause_errors=pause_errors or FormErrors(),
         replay_errors=replay_errors or FormErrors(),

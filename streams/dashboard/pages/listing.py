@@ -1,4 +1,4 @@
-"""The way from a page of a list to the next."""
+"""What pages of lists share: the way to the next one, and counts by status."""
 
 from typing import Any
 
@@ -14,3 +14,8 @@ def next_page(visit: Visit, found: Document | None) -> str | None:
     asked = visit.request.query_params
     given: dict[str, Any] = {name: asked.getlist(name) for name in asked}
     return f"{visit.request.url.path}?{query(given | {'cursor': cursor})}"
+
+
+def by_status(counts: list[Document]) -> dict[str, Document]:
+    """Counts of runs by their statuses."""
+    return {one["status"].lower(): one for one in counts}

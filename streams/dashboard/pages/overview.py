@@ -2,6 +2,7 @@
 
 from starlette.responses import Response
 
+from streams.dashboard.pages.listing import by_status
 from streams.dashboard.routing import Pages
 from streams.dashboard.visit import Visit
 
@@ -16,7 +17,7 @@ async def show(visit: Visit) -> Response:
     cancellations = await visit.calls.get("/v1/cancellations", limit=_NEWEST)
     return visit.page(
         "overview.html",
-        counts=counts["data"],
+        counts=by_status(counts["data"]),
         metadata=counts["metadata"],
         cancellations=cancellations["data"],
     )

@@ -93,5 +93,5 @@ async def _rules(visit: Visit, run_id: str) -> list[Mapping[str, Any]] | None:
         if error.status == HTTPStatus.NOT_FOUND:
             return None
         raise
-    rules: list[Mapping[str, Any]] = found["data"]
+    rules: list[Mapping[str, Any]] = found["data"]["rules"]
     return rules

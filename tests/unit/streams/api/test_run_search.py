@@ -18,7 +18,7 @@ from streams.database.schema import FAILURES, RUNS
 from streams.settings import load
 from tests.support.api import run_row
 from topology import limits
-from topology.statuses import Status
+from topology.statuses import ENDED, Status
 
 AT = 1_700_000_000_000
 STATUSES = ("scheduled", "running", "cancelled", "failed")
@@ -42,7 +42,7 @@ def rows() -> list[dict[str, Any]]:
                 event_id=f"e{number // 2}",
                 cancellation_id=chance.choice(CANCELLATIONS) if status == "cancelled" else None,
                 replay_id=chance.choice(CANCELLATIONS),
-                ended_at=chance.choice((None, AT + 10, AT + 50)),
+                ended_at=AT + chance.randint(0, 100) if status in ENDED else None,
             )
         )
     return found
@@ -69,8 +69,11 @@ def fits(row: dict[str, Any], filters: Filters) -> bool:
     in_time = (after is None or row["scheduled_at"] > after) and (
         before is None or row["scheduled_at"] < before
     )
-    by, ended_at = filters.ended_by, row["ended_at"]
-    in_time = in_time and (by is None or (ended_at is not None and ended_at <= by))
+    after, before, ended_at = filters.ended_after, filters.ended_before, row["ended_at"]
+    if after is not None or before is not None:
+        in_time = in_time and ended_at is not None
+        in_time = in_time and (after is None or ended_at > after)
+        in_time = in_time and (before is None or ended_at < before)
     number = orjson.loads(row["event"])["data"]["n"]
     true = filters.expression is None or number % 3 == 0
     return same and in_time and true and (not filters.statuses or row["status"] in filters.statuses)
@@ -107,7 +110,8 @@ def test_every_filter_gives_what_it_says(engine: Engine) -> None:
             event_id=maybe(f"e{chance.randint(0, 9)}"),
             cancellation_id=maybe(chance.choice(CANCELLATIONS)),
             replay_id=maybe(chance.choice(CANCELLATIONS)),
-            ended_by=maybe(AT + chance.randint(0, 60)),
+            ended_after=maybe(AT + chance.randint(-1, 60)),
+            ended_before=maybe(AT + chance.randint(40, 101)),
             expression=maybe("event.data.n % 3 == 0"),
         )
         wanted = [row["run_id"] for row in all_rows if fits(row, filters)]
@@ -119,6 +123,55 @@ def test_bounds_are_exclusive_to_the_ms(engine: Engine) -> None:
     found = walk(engine, Filters(received_after=AT + 4, received_before=AT + 6), 100)
     assert len(found) == 3
     assert walk(engine, Filters(received_after=AT + 5, received_before=AT + 6), 100) == []
+
+
+def test_ends_are_bounded_to_the_ms(engine: Engine) -> None:
+    """A run that ended at a bound is outside, and one that hasn't ended is in no range."""
+    ends = [row["ended_at"] for row in rows() if row["ended_at"] is not None]
+    at = max(ends, key=ends.count)
+    found = walk(engine, Filters(ended_after=at - 1, ended_before=at + 1), 100)
+    assert len(found) == ends.count(at) > 0
+    assert walk(engine, Filters(ended_after=at, ended_before=at + 1), 100) == []
+    assert walk(engine, Filters(ended_after=at - 1, ended_before=at), 100) == []
+    assert len(walk(engine, Filters(ended_after=0), 100)) == len(ends)
+    assert walk(engine, Filters(statuses=("scheduled", "running"), ended_after=0), 100) == []
+
+
+def test_a_run_that_a_clock_ahead_received_is_found_by_its_end(engine: Engine) -> None:
+    """A run's received time is a broker's, its end is told by a joiner: they may differ a little."""
+    ahead = AT + 1_000_000
+    with writing(engine) as connection:
+        row = run_row(ahead, NUMBER, status="completed", ended_at=ahead - 4_000)
+        connection.execute(insert(RUNS).values(row))
+    filters = Filters(ended_after=ahead - 4_001, ended_before=ahead - 3_999)
+    assert walk(engine, filters, 10) == [row["run_id"]]
+
+
+@pytest.mark.parametrize("further", [Filters(), Filters(function_id="a-x")], ids=("all", "one"))
+def test_ends_spare_what_has_none(engine: Engine, further: Filters) -> None:
+    """What hasn't ended, or was received after the range, isn't looked at."""
+    filters = dataclasses.replace(further, ended_before=AT - 4_990)
+    with engine.connect() as connection:
+        found = search(connection, filters, 100, None)
+    wanted = [
+        row
+        for row in rows()
+        if row["ended_at"] is not None
+        and row["scheduled_at"] < AT + 10
+        and further.function_id in {None, row["function_id"]}
+    ]
+    assert (found.rows, found.scanned) == ([], len(wanted))
+
+
+def test_a_range_in_which_nothing_ended_ends_a_call(engine: Engine) -> None:
+    """After the bound, with a cursor: rare matches keep nobody waiting."""
+    filters = Filters(ended_after=AT + 1_000)
+    with engine.connect() as connection:
+        first = search(connection, filters, 10, None, most_scanned=50)
+        assert (first.rows, first.scanned) == ([], 50)
+        second = search(connection, filters, 10, first.last_id)
+    ended = sum(row["ended_at"] is not None for row in rows())
+    assert (second.rows, second.last_id, second.scanned) == ([], None, ended - 50)
 
 
 def test_a_call_looks_at_so_many_and_goes_on(engine: Engine) -> None:
@@ -253,7 +306,7 @@ def pages(
         Filters(statuses=ANY_STATUS),
         Filters(function_id="reports-generate", statuses=ANY_STATUS),
         Filters(event_id="e", statuses=ANY_STATUS),
-        Filters(ended_by=AT + LARGE),
+        Filters(statuses=ANY_STATUS, ended_before=AT + LARGE),
     ],
     ids=range(5),
 )

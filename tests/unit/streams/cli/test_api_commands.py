@@ -108,6 +108,8 @@ def test_what_a_run_says_steers_no_terminal(api: Api) -> None:
         (["--after", "2023-11-14T22:13:20.001Z"], [3, 2]),
         (["--before", "2023-11-14T22:13:20.001Z"], [0]),
         (["--after", "1h"], []),
+        (["--ended-after", "2023-11-14T22:13:20.010Z"], [2]),
+        (["--ended-before", "2023-11-14T22:13:20.012Z"], [1]),
         (["--event-id", "e2"], [2]),
         (["--function", "data-sync"], [2]),
         (["--cancellation", ID], [1]),
@@ -120,8 +122,8 @@ def test_runs_are_filtered(api: Api, filters: list[str], numbers: list[int]) -> 
     add_runs(
         api.service,
         run_row(AT),
-        run_row(AT + 1, 1, status="cancelled", cancellation_id=ID),
-        run_row(AT + 2, 2, status="failed", function_id="data-sync"),
+        run_row(AT + 1, 1, status="cancelled", cancellation_id=ID, ended_at=AT + 10),
+        run_row(AT + 2, 2, status="failed", function_id="data-sync", ended_at=AT + 12),
         run_row(AT + 3, 3, status="running", replay_id=ID),
     )
     listed = json_lines(call(api, "runs", "list", "--json", *filters))
@@ -311,6 +313,21 @@ def test_cancellations_are_listed_and_shown(api: Api) -> None:
     assert (found["id"], ran["run_id"]) == (ID, run_id(AT + 1, 8))
 
 
+def test_a_count_that_differs_from_the_one_before_is_told(api: Api) -> None:
+    """Who agreed to 12 sees that 13 were cancelled; not while it may still change."""
+    partitions = api.service.settings.partitions
+    asked(api, "cancel_runs", CANCEL | {"expected": 12}, state="done", matched=13, cancelled=13)
+    assert "counted before" not in call(api, "cancellations", "show", ID).stdout
+    row = {"request_id": ID, "state": "done", "sample": "[]", "updated_at": AT}
+    row |= dict.fromkeys(("scanned", "matched", "cancelled", "replayed"), 0)
+    row |= {"already_ended": 0, "failed": 0}
+    with writing(api.service.engine) as connection:
+        rest = [row | {"partition": number} for number in range(1, partitions)]
+        connection.execute(insert(PROGRESS), rest)
+    shown = call(api, "cancellations", "show", ID).stdout
+    assert "13 cancelled of 0 looked at, 12 had been counted before" in shown
+
+
 def test_replays_are_listed_and_shown(api: Api) -> None:
     """By function and statuses, or of one cancellation."""
     body = {
@@ -427,9 +444,15 @@ def test_an_event_that_is_none_is_told(api: Api, tmp_path: Path, file: str, code
     assert file in result.stderr
 
 
-def test_a_version_that_the_api_lacks_is_looked_for_in_kafka(api: Api) -> None:
-    """A deleted function's versions are only there; here there is no Kafka either."""
+def test_a_run_of_a_deleted_function_is_explained(api: Api) -> None:
+    """Its version is kept as long as the run."""
+    api.delete(FUNCTIONS, "reports-generate")
+    assert "rule 2 on maintenance/started: every run" in explained(api).stdout.splitlines()
+
+
+def test_a_version_that_is_kept_no_more_is_told(api: Api) -> None:
+    """Nobody has it, and nobody else need be asked: there is no Kafka here."""
     add_runs(api.service, run_row(AT, 2, function_version=5))
-    result = call(api, "explain", run_id(AT, 2), "-b", NOWHERE)
-    assert result.exit_code == ExitCode.UNREACHABLE
-    assert "COUNTERMAND_KAFKA_BOOTSTRAP_SERVERS" in result.stderr
+    result = call(api, "explain", run_id(AT, 2))
+    assert result.exit_code == ExitCode.NOT_FOUND
+    assert "Version 5 of reports-generate is kept no more" in result.stderr

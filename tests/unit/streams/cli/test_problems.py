@@ -58,6 +58,7 @@ def test_another_server_is_told_apart(status: int, expected: ExitCode, text: str
         ("role_too_low", "a key with that role"),
         ("function_not_found", "countermand functions list"),
         ("run_not_found", "countermand runs list"),
+        ("already_replayed", "countermand replays show"),
     ],
 )
 def test_what_to_do_stands_in_the_message(code: str, advice: str) -> None:

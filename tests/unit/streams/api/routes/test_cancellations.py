@@ -111,6 +111,9 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"reason": "ü" * 513}, "/reason", "too_long"),
     ({"dry_run": "perhaps"}, "/dry_run", "bool_parsing"),
     ({"app_id": "a" * 201}, "/app_id", "string_too_long"),
+    ({"expected": -1}, "/expected", "greater_than_equal"),
+    ({"expected": 1 << 53}, "/expected", "less_than_equal"),
+    ({"expected": 1.5}, "/expected", "int_from_float"),
 ]
 
 
@@ -139,10 +142,12 @@ def test_a_clock_that_is_a_little_ahead_is_tolerated(ahead_ms: int) -> None:
 
 def test_bounds_and_names_reach_the_record() -> None:
     """What is written is what was asked for, times as ms."""
-    record = CancellationBody.model_validate(INNGEST | {"dry_run": True, "name": "n"}).record()
+    asked = INNGEST | {"dry_run": True, "name": "n", "expected": 7}
+    record = CancellationBody.model_validate(asked).record()
     assert record.slug == "acme-app-schedule-reminder"
     assert (record.started_after, record.started_before) == (1705861392000, 1705933362130)
     assert (record.if_, record.name, record.dry_run) == (INNGEST["if"], "n", True)
+    assert record.expected == 7
     leap = CancellationBody.model_validate(INNGEST | {"started_after": "2016-12-31T23:59:60Z"})
     assert leap.started_after == 1_483_228_799_000
 
@@ -220,6 +225,15 @@ def test_counts_are_sums_over_partitions(api: Api) -> None:
     assert found["if"] is None
 
 
+@pytest.mark.parametrize("sent", [{"expected": 120}, {"expected": 0}, {"expected": None}, {}])
+def test_the_count_that_was_expected_is_shown(api: Api, sent: dict[str, int | None]) -> None:
+    """Beside what was matched; records of releases that didn't know it have none."""
+    stored(api, **sent)
+    progressed(api, 0, "done", matched=123)
+    found = api.get(f"{PATH}/{ID}")["data"]
+    assert (found["expected"], found["counts"]["matched"]) == (sent.get("expected"), 123)
+
+
 def test_runs_by_outcome(api: Api) -> None:
     """Cancelled, without an answer, ended before: each can be listed, page by page."""
     stored(api, started_before=AT + 100)
@@ -246,6 +260,22 @@ def test_runs_by_outcome(api: Api) -> None:
     assert (failed["event_id"], failed["failure"]) == ("e3", "no such key: x")
     (ended,) = api.get(path, outcome="already_ended")["data"]
     assert (ended["event_id"], ended["outcome"]) == ("e4", "already_ended")
+
+
+def test_runs_that_had_begun_are_counted(api: Api) -> None:
+    """Of one cancellation, and exactly: who starts them again must know."""
+    assert api.call("GET", f"{PATH}/{ID}/begun").status_code == 404
+    stored(api)
+    assert api.get(f"{PATH}/{ID}/begun")["data"] == {"cancelled": 0, "begun": 0}
+    ended = {"status": "cancelled", "cancellation_id": ID, "ended_at": AT}
+    add_runs(
+        api.service,
+        *(run_row(AT, number, **ended) for number in range(5)),
+        *(run_row(AT, number, started_at=AT, **ended) for number in range(5, 8)),
+        run_row(AT, 8, started_at=AT, **ended | {"cancellation_id": run_id(AT)}),
+        run_row(AT, 9, started_at=AT),
+    )
+    assert api.get(f"{PATH}/{ID}/begun")["data"] == {"cancelled": 8, "begun": 3}
 
 
 def test_a_list_goes_from_new_to_old(api: Api) -> None:

@@ -12,6 +12,7 @@ from streams.api.routes.runs import RunPage, cancelled_fields
 from streams.api.run_model import Run
 from streams.database.schema import RUNS
 from tests.support.api import Api, add_runs, run_id, run_row
+from topology.statuses import Status
 
 AT = 1_700_000_000_000
 CAUSE = '{"type": "event", "rule": {"index": 0}}'
@@ -66,8 +67,32 @@ def test_filters(api: Api) -> None:
         "received_after=2023-11-14T22:13:20Z": 0,
         "received_before=2023-11-14T22:13:20.001Z": 3,
         "received_after=2023-11-15T00:13:19.999%2B02:00": 3,
+        "ended_after=2023-11-14T22:13:20Z": 1,
+        "ended_after=2023-11-14T22:13:20.001Z": 0,
+        "ended_before=2023-11-14T22:13:20.002Z&status=cancelled": 1,
+        "ended_before=2023-11-14T22:13:20.001Z": 0,
     }
     assert {query: len(api.get(f"/v1/runs?{query}")["data"]) for query in counts} == counts
+
+
+def test_runs_are_counted_by_status(api: Api) -> None:
+    """Every status is there, in the order of a run's life; of all functions, or of one."""
+    add_runs(
+        api.service,
+        run_row(AT, 1, **ENDED),
+        run_row(AT, 2, **ENDED),
+        run_row(AT, 3),
+        run_row(AT, 4, status="running", function_id="data-sync"),
+    )
+    of_all = {one["status"]: one["count"] for one in api.get("/v1/runs/counts")["data"]}
+    assert list(of_all) == [status.capitalize() for status in Status]
+    counts = {status: count for status, count in of_all.items() if count}
+    assert counts == {"Scheduled": 1, "Running": 1, "Cancelled": 2}
+    of_one = api.get("/v1/runs/counts", function_id="data-sync")["data"]
+    assert [one for one in of_one if one["count"]] == [
+        {"status": "Running", "count": 1, "capped": False}
+    ]
+    assert api.call("GET", "/v1/runs/counts?functionid=x").status_code == 400
 
 
 def test_an_unknown_run(api: Api) -> None:
