@@ -41,6 +41,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "typed": _typed,
         "pretty": _pretty,
+        "lines": _lines,
         "number": _number,
         "when": words.when,
         "percent": words.percent,
@@ -64,6 +65,11 @@ def _typed(value: str | None) -> Markup:
 def _pretty(value: object) -> Markup:
     """JSON over several lines."""
     text = orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+    return escape(printable_lines(text))
+
+
+def _lines(text: str) -> Markup:
+    """A text with its lines."""
     return escape(printable_lines(text))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import quote
 
 from markupsafe import Markup
 
@@ -24,6 +25,7 @@ notes: Final = {
     "paused": "The function was paused.",
     "resumed": "The function was resumed.",
     "redriven": "It was sent again.",
+    "not_redriven": "It can’t be sent again: nothing was done.",
     "revoked": "The key was revoked.",
 }
 causes: Final = {
@@ -45,6 +47,14 @@ outcomes: Final = {
     "cancelled": "Cancelled",
     "failed": "Without an answer",
     "already_ended": "Ended before",
+}
+_TARGETS: Final = {
+    "cancelRun": "/runs/{}",
+    "stopCancellation": "/cancellations/{}",
+    "createCancellation": "/functions/{}",
+    "pauseFunction": "/functions/{}",
+    "resumeFunction": "/functions/{}",
+    "applyFunction": "/functions/{}",
 }
 _TITLES: Final = {
     "kafka_unavailable": "Kafka doesn’t answer",
@@ -78,6 +88,12 @@ def pages(may: May) -> tuple[tuple[str, str], ...]:
 def is_here(path: str, address: str) -> bool:
     """Whether a path belongs to a page of the navigation."""
     return path == address or (address != "/" and path.startswith(address + "/"))
+
+
+def target_page(entry: Mapping[str, Any]) -> str | None:
+    """The page of what an entry of the audit trail is about; None: there is none."""
+    page = _TARGETS.get(entry["action"])
+    return None if page is None or not entry["target"] else page.format(quote(entry["target"]))
 
 
 def when(text: str | None) -> Markup:

@@ -3,9 +3,12 @@
 from typing import Final
 
 from streams.dashboard.pages import (
+    audit,
     cancel_many,
     cancellations,
+    dead_letters,
     functions,
+    keys,
     overview,
     replays,
     runs,
@@ -18,4 +21,7 @@ ALL: Final = (
     cancel_many.pages,
     cancellations.pages,
     replays.pages,
+    dead_letters.pages,
+    audit.pages,
+    keys.pages,
 )

@@ -1,0 +1,143 @@
+"""Dead letters: by reason, one with its bytes, and the way to send them again."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from starlette.responses import Response
+from ulid_transform import ulid_now
+
+from streams.dashboard.calls import Document, RefusedCallError
+from streams.dashboard.fields import FormErrors
+from streams.dashboard.pages.listing import next_page
+from streams.dashboard.routing import Pages
+from streams.dashboard.visit import Visit
+
+pages = Pages()
+PATH: Final = "/dead-letters"
+# A page waits so long for portions; what is left by then comes with the next click.
+_WAIT_S: Final = 5.0
+
+
+@pages.get(PATH)
+async def list_(visit: Visit) -> Response:
+    """How many there are for each reason; those of one reason, or all, the newest first."""
+    kind = visit.query.get("class", "")
+    found = await visit.calls.get(
+        "/v1/dead-letters", **{"class": kind}, cursor=visit.query.get("cursor"), limit=50
+    )
+    return visit.page(
+        "dead_letters.html",
+        found=found,
+        kind=kind,
+        classes=await visit.calls.get("/v1/dead-letters/classes"),
+        next=next_page(visit, found),
+        note=visit.query.get("note"),
+        once=ulid_now(),
+    )
+
+
+@pages.get(PATH + "/{partition:int}/{offset:int}")
+async def show(visit: Visit) -> Response:
+    """One dead letter."""
+    return await _letter(visit)
+
+
+@pages.post(PATH + "/{partition:int}/{offset:int}/redrive")
+async def redrive_one(visit: Visit) -> Response:
+    """Send one again."""
+    place = visit.request.path_params
+    body: dict[str, Any] = {"letters": [f"{place['partition']}:{place['offset']}"]}
+    body |= {name: text for name, text in visit.typed("reason").items() if text}
+    try:
+        found = await visit.calls.post(
+            "/v1/dead-letters/redrive", body, visit.form.get("once")
+        )
+    except RefusedCallError as error:
+        return await _letter(visit, FormErrors.of(error))
+    note = "redriven" if found["data"]["sent"] else "not_redriven"
+    return visit.go(f"{PATH}/{place['partition']}/{place['offset']}?note={note}")
+
+
+@pages.post(PATH + "/redrive")
+async def redrive_all(visit: Visit) -> Response:
+    """Count those of a reason; or send again exactly what was counted."""
+    kind = visit.form.get("class", "")
+    counts = visit.form.get("step") != "commit"
+    cursor = visit.form.get("cursor") or None
+    reason = visit.typed("reason")["reason"]
+    try:
+        portions = await _portions(visit, kind, cursor, reason, counts=counts)
+    except RefusedCallError as error:
+        return visit.page(
+            "redrive.html",
+            error.status,
+            kind=kind,
+            errors=FormErrors.of(error),
+            total=None,
+            cursor=None,
+            left=None,
+            counts=counts,
+            reason=reason,
+            once=ulid_now(),
+        )
+    first, last = portions[0]["metadata"], portions[-1]["metadata"]
+    return visit.page(
+        "redrive.html",
+        kind=kind,
+        errors=FormErrors(),
+        total=_total(portions),
+        cursor=first["cursor"],
+        left=last["next_cursor"],
+        counts=counts,
+        reason=reason,
+        once=ulid_now(),
+    )
+
+
+async def _portions(
+    visit: Visit, kind: str, cursor: str | None, reason: str | None, *, counts: bool
+) -> list[Document]:
+    """The answers to one call after another, until nothing is left or the time is up."""
+    until = time.monotonic() + _WAIT_S
+    answers: list[Document] = []
+    body: dict[str, Any] = {"class": kind, "dry_run": counts}
+    body |= {} if reason is None else {"reason": reason}
+    while not answers or (cursor is not None and time.monotonic() < until):
+        asked = body | ({} if cursor is None else {"cursor": cursor})
+        once = None if counts else f"{visit.form.get('once', '')}-{len(answers)}"
+        answers.append(await visit.calls.post("/v1/dead-letters/redrive", asked, once))
+        cursor = answers[-1]["metadata"]["next_cursor"]
+    return answers
+
+
+def _total(portions: list[Document]) -> Mapping[str, Any]:
+    """What several calls have done together."""
+    sums: Counter[str] = Counter()
+    topics: Counter[str] = Counter()
+    why: Counter[str] = Counter()
+    for portion in portions:
+        data = portion["data"]
+        sums.update({name: data[name] for name in ("found", "sent", "skipped")})
+        topics.update(data["topics"])
+        why.update(data["why_skipped"])
+    return {
+        **{name: sums[name] for name in ("found", "sent", "skipped")},
+        "topics": dict(topics),
+        "why_skipped": dict(why),
+    }
+
+
+async def _letter(visit: Visit, errors: FormErrors | None = None) -> Response:
+    place = visit.request.path_params
+    answer = await visit.calls.get(f"/v1/dead-letters/{place['partition']}/{place['offset']}")
+    return visit.page(
+        "dead_letter.html",
+        HTTPStatus.OK if errors is None else HTTPStatus.UNPROCESSABLE_ENTITY,
+        letter=answer["data"],
+        errors=errors or FormErrors(),
+        note=visit.query.get("note"),
+        once=ulid_now(),
+    )
