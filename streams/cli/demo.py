@@ -45,6 +45,7 @@ def demo(*, json: options.Json = False) -> None:
         raise typer.Exit(ExitCode.FAILED)
     count = sum(expected.cause is not None for expected in EXPECTED)
     say(f"{count} of {len(EXPECTED)} runs cancelled, each by exactly one event, as they must be")
+    say("to see and cancel runs of your own in the dashboard: `make up`, and open its link")
 
 
 def _draw(expected: tuple[Expected, ...], outcome: Outcome) -> None:

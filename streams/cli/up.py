@@ -89,11 +89,13 @@ def _announce(stack: Stack, *, json: bool) -> None:
     bootstrap = stack.settings.kafka_bootstrap_servers
     if json:
         key = {"api_key": stack.api_key, "api_key_file": str(stack.key_file)}
-        json_out({"ready": True, "bootstrap": bootstrap, "urls": stack.urls, **key})
+        served = {"urls": stack.urls, "dashboard": stack.dashboard}
+        json_out({"ready": True, "bootstrap": bootstrap, **served, **key})
     else:
         out(f"key={stack.api_key} (also in {stack.key_file})")
         served = "".join(f" {name}={url}" for name, url in stack.urls.items())
         out(f"ready bootstrap={bootstrap}{served}")
+        out(f"dashboard: open {stack.dashboard} (it signs you in, once, within ten minutes)")
     exports = [f"COUNTERMAND_API_KEY=$(cat {stack.key_file})"]
     if not bootstrap.endswith(f":{_DEFAULT_PORT}"):
         exports.append(f"COUNTERMAND_KAFKA_BOOTSTRAP_SERVERS={bootstrap}")

@@ -1,7 +1,5 @@
 """Adds the pages to the API's app."""
 
-import asyncio
-
 from fastapi import FastAPI
 from starlette.routing import Route
 
@@ -11,8 +9,6 @@ from streams.dashboard.guesses import Guesses
 from streams.dashboard.origin import Origin
 from streams.dashboard.pages import ALL
 
-_WAITING = 50
-
 
 def install(app: FastAPI) -> None:
     """Serve the pages at `/`, unless the settings say no."""
@@ -21,7 +17,6 @@ def install(app: FastAPI) -> None:
         return
     app.state.origin = Origin.of(service.settings)
     app.state.guesses = Guesses()
-    app.state.waiting = asyncio.Semaphore(_WAITING)
     app.state.live = live.Hub(app)
     app.router.routes += [
         Route("/static/{name}", static.serve, methods=["GET"]),

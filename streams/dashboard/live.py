@@ -45,6 +45,8 @@ class Hub:
         self._watches: dict[tuple[str, str], _Watch] = {}
         self._looked_at = float("-inf")
         self._mark: object = None
+        # How many browsers look on.
+        self.watching = 0
 
     def check_room(self) -> None:
         """Go on only where one more may watch.
@@ -52,7 +54,7 @@ class Hub:
         Raises:
             ProblemError: 503.
         """
-        if sum(len(watch.watchers) for watch in self._watches.values()) >= MOST:
+        if self.watching >= MOST:
             raise unavailable("too_many_watchers", f"{MOST} browsers watch already")
 
     def join(self, request: Request, page: str, role: str) -> "_Watch":
@@ -62,12 +64,14 @@ class Hub:
             watch = self._watches[page, role] = _Watch(self, self._app, page)
             watch.start()
         watch.watchers[id(request)] = request
+        self.watching += 1
         return watch
 
     def leave(self, request: Request, page: str, role: str) -> None:
         """One browser fewer; the last one ends the watch."""
         watch = self._watches[page, role]
-        watch.watchers.pop(id(request), None)
+        del watch.watchers[id(request)]
+        self.watching -= 1
         if not watch.watchers:
             watch.stop()
             del self._watches[page, role]

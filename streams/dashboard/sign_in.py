@@ -1,6 +1,5 @@
 """Signing in with a key, or by a link that `countermand up` prints; and signing out."""
 
-import asyncio
 from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Final
@@ -34,8 +33,6 @@ from streams.dashboard.visit import Visit
 PATH: Final = "/sign-in"
 LINK_PATH: Final = "/sign-in/link"
 _NO_KEY: Final = "-"
-# At most so many wrong keys wait for their answers at once; more are answered 429.
-_WAITING: Final = 50
 
 pages = Pages()
 
@@ -127,25 +124,10 @@ async def _signed_in(request: Request, key: ApiKey, to: str | None) -> Response:
 
 
 async def _wait(request: Request, id_: str | None) -> None:
-    """Let a wrong key wait for its answer.
-
-    Raises:
-        ProblemError: 429; too many do.
-    """
-    state = request.app.state
-    guesses: Guesses = state.guesses
+    """Let a wrong key wait for its answer."""
+    guesses: Guesses = request.app.state.guesses
     peer = "" if request.client is None else request.client.host
-    delay = guesses.wrong(f"key {id_ or _NO_KEY}", f"peer {peer}")
-    waiting: asyncio.Semaphore = state.waiting
-    if not delay:
-        return
-    if waiting.locked():
-        detail = "Too many wrong keys were tried: try again in a minute"
-        headers = {"Retry-After": "60"}
-        status = HTTPStatus.TOO_MANY_REQUESTS
-        raise ProblemError(status, "too_many_guesses", detail, headers=headers)
-    async with waiting:
-        await asyncio.sleep(delay)
+    await guesses.hold(f"key {id_ or _NO_KEY}", f"peer {peer}")
 
 
 def _check_here(request: Request) -> None:

@@ -18,12 +18,14 @@ from typing import IO, Final, Self
 import httpx
 
 from streams import private
-from streams.api.call.keys import local_user, replace_key
+from streams.api.call.keys import key_id, local_user, replace_key
 from streams.api.call.roles import Role
 from streams.broker.local import LocalBroker
 from streams.broker.ports import free_port
 from streams.broker.process import GuardedProcess
 from streams.clock import now_ms
+from streams.dashboard.sessions import make_link
+from streams.dashboard.sign_in import LINK_PATH
 from streams.database.engine import open_database, translated
 from streams.durations import format_duration
 from streams.errors import CountermandError, RefusedError
@@ -81,6 +83,7 @@ class Stack:
         changes = {"state_dir": self._data_dir / "state", "api_host": "127.0.0.1"}
         self.settings = settings.model_copy(update=changes)
         self.api_key = ""
+        self._link = ""
         self._port = port
         self._say = say
         self._exits = ExitStack()
@@ -92,6 +95,11 @@ class Stack:
     def urls(self) -> dict[str, str]:
         """Where each process serves: the API, and metrics and health of every one."""
         return self._urls
+
+    @property
+    def dashboard(self) -> str:
+        """The address that signs in to the dashboard, once, within ten minutes of the start."""
+        return f"{self._urls[API]}{LINK_PATH}?token={self._link}"
 
     @property
     def key_file(self) -> Path:
@@ -156,6 +164,7 @@ class Stack:
             with translated(engine):
                 actor = local_user()
                 self.api_key = replace_key(engine, _KEY_NAME, Role.ADMIN, now_ms(), actor=actor)
+                self._link = make_link(engine, key_id(self.api_key) or "", now_ms())
         finally:
             engine.dispose()
         self.key_file.unlink(missing_ok=True)
