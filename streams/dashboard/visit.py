@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from streams.api.call.api_key import ApiKey
 from streams.api.problems import ProblemError
-from streams.dashboard.calls import Calls, query
+from streams.dashboard.calls import Calls, encoded
 from streams.dashboard.curl import curl
 from streams.dashboard.may import May
 from streams.dashboard.rendering import render, render_live
@@ -61,7 +61,7 @@ class Visit:
         """The address of this page with other parameters; None: without."""
         asked = self.request.query_params
         given: dict[str, Any] = {name: asked.getlist(name) for name in asked}
-        changed = query(given | changes)
+        changed = encoded(given | changes)
         return f"{self.request.url.path}?{changed}" if changed else self.request.url.path
 
     @property

@@ -50,7 +50,7 @@ async def redrive_one(visit: Visit) -> Response:
     """Send one again."""
     place = visit.request.path_params
     body: dict[str, Any] = {"letters": [f"{place['partition']}:{place['offset']}"]}
-    body |= {name: text for name, text in visit.typed("reason").items() if text}
+    body |= visit.typed("reason")
     try:
         found = await visit.calls.post(
             "/v1/dead-letters/redrive", body, visit.form.get("once")
@@ -103,10 +103,9 @@ async def _portions(
     """The answers to one call after another, until nothing is left or the time is up."""
     until = time.monotonic() + _WAIT_S
     answers: list[Document] = []
-    body: dict[str, Any] = {"class": kind, "dry_run": counts}
-    body |= {} if reason is None else {"reason": reason}
+    body: dict[str, Any] = {"class": kind, "dry_run": counts, "reason": reason}
     while not answers or (cursor is not None and time.monotonic() < until):
-        asked = body | ({} if cursor is None else {"cursor": cursor})
+        asked = body | {"cursor": cursor}
         once = None if counts else f"{visit.form.get('once', '')}-{len(answers)}"
         answers.append(await visit.calls.post("/v1/dead-letters/redrive", asked, once))
         cursor = answers[-1]["metadata"]["next_cursor"]

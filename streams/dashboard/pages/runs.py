@@ -90,7 +90,7 @@ async def start_again(visit: Visit) -> Response:
     """Run one run again."""
     run_id = visit.ulid("run_id")
     body: dict[str, Any] = {"run_id": run_id}
-    body |= {name: text for name, text in visit.typed("reason").items() if text}
+    body |= visit.typed("reason")
     try:
         found = await visit.calls.post("/v1/replays", body, visit.form.get("once"))
     except RefusedCallError as error:
