@@ -71,7 +71,7 @@ async def redrive_all(visit: Visit) -> Response:
         "redrive.html",
         HTTPStatus.OK if done.refused is None else done.refused.status,
         kind=kind,
-        problems=[] if done.refused is None else FormErrors.of(done.refused).rest(),
+        problems=[] if done.refused is None else [str(done.refused)],
         total=_total(done.answers),
         cursor=done.answers[0]["metadata"]["cursor"] if done.answers else None,
         left=done.left,
