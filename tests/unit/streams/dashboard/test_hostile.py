@@ -1,6 +1,7 @@
 """Names, reasons, events and fields that would like to be more than text."""
 
 import re
+from urllib.parse import quote
 
 import orjson
 import pytest
@@ -87,8 +88,9 @@ def test_planted_in_addresses(come: Come, text: str) -> None:
     """What an address says stands in fields, as it was, and nowhere as markup."""
     visit = come(Role.ADMIN)
     names = ("function_id", "event_id", "if", "status", "cursor", "actor", "after", "note", "next")
-    for path in (*LISTS, "/sign-in", f"/runs/{text}", f"/functions/{text}"):
-        answer = visit.get(path, params=dict.fromkeys(names, text))
+    for path in (*LISTS, "/sign-in", f"/runs/{quote(text)}", f"/functions/{quote(text)}"):
+        headers = {"Accept": "text/html"}
+        answer = visit.get(path, params=dict.fromkeys(names, text), headers=headers)
         assert answer.status_code < 500, path
         page = answer.text
         assert "<script>alert" not in page

@@ -212,7 +212,7 @@ def test_a_proxy(clean_environment: None, tmp_path: Path) -> None:
     with served(tmp_path, proxy_peers="10.0.0.0/8, 127.0.0.1", **PROXY) as api:
         visit = Visit(api)
         headers = {"X-Forwarded-User": "ann@example.com", "X-Forwarded-Groups": "staff, Operator"}
-        visit.client.headers |= headers
+        visit.client.headers.update(headers)
         assert "ann@example.com" in visit.page("/runs")
         answer = visit.submit("/functions/data-sync", "/functions/data-sync/pause", running="never")
         assert answer.status_code == 503  # nobody is there who could take it
@@ -228,9 +228,9 @@ def test_another_user_of_a_proxy(clean_environment: None, tmp_path: Path) -> Non
     """Who comes with the cookie of somebody else has their own session, with a role of their own."""
     with served(tmp_path, proxy_peers="127.0.0.1", **PROXY) as api:
         visit = Visit(api)
-        visit.client.headers |= {"X-Forwarded-User": "ann", "X-Forwarded-Groups": "admin"}
+        visit.client.headers.update({"X-Forwarded-User": "ann", "X-Forwarded-Groups": "admin"})
         assert "API keys" in visit.page("/runs")
-        visit.client.headers |= {"X-Forwarded-User": "bob", "X-Forwarded-Groups": "viewer"}
+        visit.client.headers.update({"X-Forwarded-User": "bob", "X-Forwarded-Groups": "viewer"})
         page = visit.page("/runs")
         assert "bob" in page
         assert "API keys" not in page
