@@ -6,7 +6,7 @@ escapes (`streams.printable`): names, reasons and events are written by anybody.
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, Final
+from typing import Any
 
 import orjson
 from jinja2 import Environment, PackageLoader, StrictUndefined
