@@ -62,7 +62,7 @@ class Codec(Generic[T]):
             raise CodecError(f"not a {self._kind}: {error}") from error
 
 
-COMMANDS: Final = Codec(records.CommandBatch, 3)
+COMMANDS: Final = Codec(records.CommandBatch, 4)
 FORWARDS: Final = Codec(tuple[records.Forward, ...], 2)
 EVENT_ROWS: Final = Codec(tables.EventRow, 3)
 RUN_ROWS: Final = Codec(tables.RunRow, 2)
@@ -74,7 +74,7 @@ HELD_ROWS: Final[Codec[held_rows.HeldRow]] = Codec(held_rows.HeldRow, 2)  # type
 CHECKPOINTS: Final = Codec(tables.Checkpoint, tables.CHECKPOINT_FORMAT, tables.CHECKPOINT_FORMAT)
 FAN_OUT_ROWS: Final = Codec(tables.FanOutRow, 2)
 WORK_ROWS: Final[Codec[tables.WorkRow]] = Codec(tables.WorkRow, 2)  # type: ignore[arg-type]  # a union of types
-REQUEST_ROWS: Final = Codec(tables.RequestRow, 2)
+REQUEST_ROWS: Final = Codec(tables.RequestRow, 3)
 
 # What each space of the changelog holds; rows of the others are no JSON of ours, or just there.
 _ROWS: Final[dict[int, Codec[Any] | None]] = {

@@ -221,7 +221,8 @@ class Resume(Struct, array_like=True, frozen=True, tag="resume"):
 class Replay(Struct, array_like=True, frozen=True, tag="replay"):
     """Run a function's runs again that were received between two times, both exclusive (S29).
 
-    Only runs in one of the `statuses`; with a `cancellation`, only runs that it cancelled.
+    Only runs in one of the `statuses`; with a `cancellation`, only runs that it cancelled; with a
+    `run`, only that one.
     """
 
     request: Request
@@ -232,6 +233,7 @@ class Replay(Struct, array_like=True, frozen=True, tag="replay"):
     cancellation: bytes = b""
     spread_ms: int = 0
     dry_run: bool = False
+    run: bytes = b""
 
 
 class Complete(Struct, array_like=True, frozen=True):

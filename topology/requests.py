@@ -81,7 +81,7 @@ class ResumeBody(Struct, frozen=True, kw_only=True):
 class ReplayBody(Struct, frozen=True, kw_only=True):
     """The body of `replay`; `function_id` is the slug, both times are exclusive, `spread` in ms.
 
-    With a `cancellation_id`, only runs that this cancellation cancelled.
+    With a `cancellation_id`, only runs that this cancellation cancelled; with a `run_id`, only that.
     """
 
     function_id: str
@@ -89,6 +89,7 @@ class ReplayBody(Struct, frozen=True, kw_only=True):
     to: int
     statuses: tuple[Literal["cancelled", "skipped", "failed"], ...]
     cancellation_id: str | None = None
+    run_id: str | None = None
     spread: int = 0
     name: str | None = None
     dry_run: bool = False

@@ -68,7 +68,7 @@ class Calls:
         Raises:
             RefusedCallError: it wasn't answered with success.
         """
-        return await self._send(ApiCall("GET", path, query(params)))
+        return await self._send(ApiCall("GET", path, encoded(params)))
 
     async def post(self, path: str, body: Document, once: str | None = None) -> Document:
         """The answer to a POST; `once` is its Idempotency-Key. Raises: as `get`."""
@@ -76,7 +76,7 @@ class Calls:
 
     async def delete(self, path: str, **params: Any) -> Document:
         """The answer to a DELETE. Raises: as `get`."""
-        return await self._send(ApiCall("DELETE", path, query(params)))
+        return await self._send(ApiCall("DELETE", path, encoded(params)))
 
     async def _send(self, call: ApiCall, once: str | None = None) -> Document:
         self.made.append(call)
@@ -90,16 +90,11 @@ class Calls:
         return answer
 
 
-def query(params: Params) -> str:
+def encoded(params: Params) -> str:
     """A query without the parameters that are None or empty."""
     given = {name: value for name, value in params.items() if value not in (None, "", [])}
     given = {name: _flag(value) for name, value in given.items()}
     return urlencode({name.rstrip("_"): value for name, value in given.items()}, doseq=True)
-
-
-def path_of(*parts: str) -> str:
-    """The path of a route of `/v1`, decoded; a part may hold anything."""
-    return "/v1/" + "/".join(parts)
 
 
 class _Exchange:

@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from streams.api.call.api_key import ApiKey
 from streams.api.problems import ProblemError
-from streams.dashboard.calls import Calls
+from streams.dashboard.calls import Calls, encoded
 from streams.dashboard.curl import curl
 from streams.dashboard.may import May
 from streams.dashboard.rendering import render, render_live
@@ -56,6 +56,13 @@ class Visit:
         """Path and query of this page."""
         url = self.request.url
         return f"{url.path}?{url.query}" if url.query else url.path
+
+    def address_with(self, **changes: str | None) -> str:
+        """The address of this page with other parameters; None: without."""
+        asked = self.request.query_params
+        given: dict[str, Any] = {name: asked.getlist(name) for name in asked}
+        changed = encoded(given | changes)
+        return f"{self.request.url.path}?{changed}" if changed else self.request.url.path
 
     @property
     def commands(self) -> list[str]:

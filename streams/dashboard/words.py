@@ -21,6 +21,7 @@ notes: Final = {
     "cancel_asked": "The cancel was asked for; the page shows when it is done.",
     "run_already_cancelled": "The run was cancelled already: nothing was changed.",
     "run_already_ended": "The run had ended already: nothing was changed.",
+    "run_not_replayable": "A run with this status can’t be started again: nothing was done.",
     "stopped": "It was asked to stop; what it has cancelled stays cancelled.",
     "paused": "The function was paused.",
     "resumed": "The function was resumed.",

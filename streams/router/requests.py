@@ -108,6 +108,7 @@ def _replay(request: Request, body: ReplayBody) -> Replay:
         _id(body.cancellation_id) if body.cancellation_id else b"",
         body.spread,
         body.dry_run,
+        _id(body.run_id) if body.run_id else b"",
     )
 
 

@@ -91,6 +91,19 @@ def test_s29_exactly_the_runs_of_one_cancellation() -> None:
     assert driver.progress(request)["replayed"] == 1
 
 
+def test_s29_one_run_alone() -> None:
+    """S29: a run is replayed without those that were received in the same millisecond."""
+    driver = Driver(FUNCTIONS)
+    now = driver.now + 10
+    runs = [driver.event("report/requested", at=now, reportId=f"r{n}") for n in range(3)]
+    driver.cancel_runs(SLUG)
+
+    request = replay(driver, run_id=original(driver, runs[1])["run_id"])
+
+    assert [len(replays(driver, run)) for run in runs] == [0, 1, 0]
+    assert driver.progress(request)["replayed"] == 1
+
+
 def test_s29_a_dry_run_counts() -> None:
     """S29: the count is known before anything starts."""
     driver = Driver(FUNCTIONS)

@@ -49,7 +49,7 @@ def measure(bench: Bench, runs: int = RUNS) -> dict[str, float]:
             service.wait_ready()
         headers = {"Authorization": f"Bearer {key}"}
         with httpx.Client(base_url=url, headers=headers, timeout=30) as client:
-            create = _timed(CREATES, lambda: _create(client))
+            create = timed(CREATES, lambda: _create(client))
             slowest = _list(client, runs)
     say("api", create_p50=round(percentile(create, 50), 1))
     return {"create_p99": round(percentile(create, 99), 1), "list_p99": round(slowest, 1)}
@@ -77,7 +77,7 @@ def _list(client: httpx.Client, runs: int) -> float:
         def page(filters: Callable[[], Params] = filters) -> None:
             _get(client, {"limit": "100", **_somewhere(chance, runs), **filters()})
 
-        waits = _timed(LISTS, page)
+        waits = timed(LISTS, page)
         p99 = percentile(waits, 99)
         say("list", filter=name, p50=round(percentile(waits, 50), 1), p99=round(p99, 1))
         slowest = max(slowest, p99)
@@ -101,16 +101,16 @@ def _somewhere(chance: random.Random, runs: int) -> Params:
     if chance.random() < 0.5:
         return {}
     before = chance.randint(first, last)
-    return {"received_before": _instant(before)}
+    return {"received_before": instant(before)}
 
 
-def _instant(ms: int) -> str:
+def instant(ms: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(ms // 1_000)) + f".{ms % 1_000:03d}Z"
 
 
 def _create(client: httpx.Client) -> None:
     body: dict[str, Any] = {"app_id": "bench", "function_id": "generate-report"}
-    body |= {"started_before": _instant(now_ms() - _DAY_MS)}
+    body |= {"started_before": instant(now_ms() - _DAY_MS)}
     client.post("/v1/cancellations", json=body | {"if": "event.data.x == 1"}).raise_for_status()
 
 
@@ -118,7 +118,7 @@ def _get(client: httpx.Client, params: Params) -> None:
     client.get("/v1/runs", params=params).raise_for_status()
 
 
-def _timed(number: int, call: Callable[[], Any]) -> list[float]:
+def timed(number: int, call: Callable[[], Any]) -> list[float]:
     """The sorted waits of so many calls, in ms, after a few that don't count."""
     for _ in range(_WARM_UP):
         call()

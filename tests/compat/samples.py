@@ -7,6 +7,8 @@ with the kinds that changed. `FORMER` has what lies in the folders before the ne
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from streams import matching
 from topology import codec, held_rows, keys
 from topology.held_rows import FirstCancel, HeldCancel, HeldMatch, HeldUnlisten, HeldUpdate
@@ -71,6 +73,7 @@ _REQUEST: Final = Request(_KEY, "ada", "too long")
 _REPLAY: Final = Replay(
     *(_REQUEST, "reports-generate", 0, _NOW, ("cancelled", "failed"), _KEY, 600_000, False)
 )
+_REPLAY_ONE: Final = msgspec.structs.replace(_REPLAY, run=_RUN)
 _UPDATE: Final = Update(_RUN, b"", "failed", 2, "w1", "second", 0, ("ValueError", "no"))
 
 
@@ -82,7 +85,7 @@ class Sample(NamedTuple):
 
 
 SAMPLES: Final[dict[str, Sample]] = {
-    "v3/commands": Sample(
+    "v4/commands": Sample(
         codec.COMMANDS,
         CommandBatch(
             topics=(Topic("replayed", _TOPIC),),
@@ -98,7 +101,7 @@ SAMPLES: Final[dict[str, Sample]] = {
                         Cancel((Match(_KEY, 9, everywhere=True, dedupes=(60_000,)),)),
                         Pause(_REQUEST, "reports-generate", "later", 604_800_000),
                         Resume(_REQUEST, "reports-generate"),
-                        _REPLAY,
+                        _REPLAY_ONE,
                     ),
                     _IDENTITY,
                 ),
@@ -127,10 +130,10 @@ SAMPLES: Final[dict[str, Sample]] = {
             *(_NOW + 6, "w1", "second", ("ValueError", "no"), b'{"type":"event"}', True, _KEY),
         ),
     ),
-    "v2/request": Sample(
+    "v3/request": Sample(
         codec.REQUEST_ROWS,
         RequestRow(
-            *(_REPLAY, _NOW, "failed", True, _NOW + 1, False, _KEY, _NOW + 2),
+            *(_REPLAY_ONE, _NOW, "failed", True, _NOW + 1, False, _KEY, _NOW + 2),
             *(Counts(1, 2, 3, 4, 5, 6), (_RUN,), "why"),
         ),
     ),
@@ -153,6 +156,36 @@ SAMPLES: Final[dict[str, Sample]] = {
     "v4/checkpoint": Sample(codec.CHECKPOINTS, Checkpoint(_TOPIC, 70_000, _NOW)),
 }
 FORMER: Final[dict[str, Sample]] = {
+    "v3/commands": Sample(
+        codec.COMMANDS,
+        CommandBatch(
+            topics=(Topic("replayed", _TOPIC),),
+            definitions=(Definition("reports-generate", 7, b"{}"),),
+            entries=(
+                Entry(
+                    *(0, 3, 70_000, _NOW, _EVENT),
+                    (
+                        Register(0, _RUN, _KEY, (_LISTENER,), (), _NOW + 1, _KEY, _TOPIC),
+                        CancelRuns(_REQUEST, "reports-generate", 0, _NOW, "event.data.n > 1", True),
+                        StopCancellation(_REQUEST, _KEY),
+                        CancelRun(_REQUEST, _RUN),
+                        Cancel((Match(_KEY, 9, everywhere=True, dedupes=(60_000,)),)),
+                        Pause(_REQUEST, "reports-generate", "later", 604_800_000),
+                        Resume(_REQUEST, "reports-generate"),
+                        _REPLAY,
+                    ),
+                    _IDENTITY,
+                ),
+            ),
+        ),
+    ),
+    "v2/request": Sample(
+        codec.REQUEST_ROWS,
+        RequestRow(
+            *(_REPLAY, _NOW, "failed", True, _NOW + 1, False, _KEY, _NOW + 2),
+            *(Counts(1, 2, 3, 4, 5, 6), (_RUN,), "why"),
+        ),
+    ),
     "v2/commands": Sample(
         codec.COMMANDS,
         CommandBatch(

@@ -35,14 +35,17 @@ from streams.api.paging import Envelope, Page, envelope, page
 from streams.api.problems import FieldError, ProblemError, invalid
 from streams.api.progress import Progress, ReplayCounts, State, summed
 from streams.api.requests import RequestListing, find_with_progress, list_requests, read_body
+from streams.api.routes.runs import find, not_found
 from streams.api.undos import written_once
 from streams.functions.registry import Version
-from topology import requests
+from topology import keys, requests
 from topology.requests import CANCEL_RUNS, REPLAY
 
 PATH: Final = "/v1/replays"
 router = APIRouter(prefix=PATH, tags=["replays"], route_class=GuardedRoute)
 _RANGE: Final = ("function_id", "to", "from_", "statuses")
+# What may stand in place of a range.
+_WAYS: Final = ("cancellation_id", "run_id")
 
 
 class Replayable(StrEnum):
@@ -54,7 +57,7 @@ class Replayable(StrEnum):
 
 
 class ReplayBody(Body):
-    """Which runs to run again: by function, range and statuses, or those of one cancellation."""
+    """Which runs to run again: by function, range and statuses, those of a cancellation, or one."""
 
     model_config = example(
         cancellation_id="01HMRMPE5ZQ4AMNJ3S2N79QGRZ", spread="10m", reason="cancelled by mistake"
@@ -63,6 +66,9 @@ class ReplayBody(Body):
     # First, since what else is needed depends on it.
     cancellation_id: Ulid | None = Field(
         None, description="Replay exactly the runs that it cancelled, once."
+    )
+    run_id: Ulid | None = Field(
+        None, validate_default=True, description="Replay this run alone: a cancelled, skipped or failed one."
     )
     function_id: Slug | None = Field(
         None,
@@ -80,15 +86,17 @@ class ReplayBody(Body):
     name: Name | None = Field(None, description="For people.")
     reason: Reason | None = Field(None, description="Why.")
 
-    @field_validator(*_RANGE)
+    @field_validator("run_id", *_RANGE)
     @classmethod
     def _one_way(cls, value: object, info: ValidationInfo) -> object:
-        if "cancellation_id" not in info.data:  # wrong itself: who knows what was meant
+        ways = ("cancellation_id",) if info.field_name == "run_id" else _WAYS
+        if not info.data.keys() >= set(ways):  # one is wrong itself: who knows what was meant
             return value
-        if info.data["cancellation_id"] is None and value is None:
+        given = next((name for name in ways if info.data[name] is not None), None)
+        if given is not None and value is not None:
+            raise PydanticCustomError("conflict", "can't stand beside " + given)
+        if given is None and value is None and info.field_name != "run_id":
             raise PydanticCustomError("required", "is required")
-        if info.data["cancellation_id"] is not None and value is not None:
-            raise PydanticCustomError("conflict", "can't stand beside cancellation_id")
         return value
 
     @field_validator("from_")
@@ -111,6 +119,7 @@ class Replay(Answer):
     to: Time
     statuses: list[Replayable]
     cancellation_id: str | None
+    run_id: str | None
     spread: str | None
     dry_run: bool
     status: State
@@ -129,7 +138,7 @@ def create(body: ReplayBody, call: CurrentCall, service: CurrentService) -> Enve
 
     The runs of a cancellation are run again once: a second call gets 409 with the first `replay_id`.
     """
-    target = body.cancellation_id or body.function_id or ""
+    target = body.cancellation_id or body.run_id or body.function_id or ""
     call.about(target, reason=body.reason, dry_run=body.dry_run)
     record = _record(body, service)
     _check_spread(record.spread, service.catalogue.live(record.function_id))
@@ -166,6 +175,8 @@ def _record(body: ReplayBody, service: Service) -> requests.ReplayBody:
     """The body of the request's record."""
     if body.cancellation_id is not None:
         found = _cancelled_by(service, body.cancellation_id)
+    elif body.run_id is not None:
+        found = _one_run(service, body.run_id)
     else:
         assert body.function_id is not None
         assert body.from_ is not None
@@ -179,6 +190,7 @@ def _record(body: ReplayBody, service: Service) -> requests.ReplayBody:
     return msgspec.structs.replace(
         found,
         cancellation_id=body.cancellation_id,
+        run_id=body.run_id,
         spread=body.spread or 0,
         name=body.name,
         dry_run=body.dry_run,
@@ -209,6 +221,28 @@ def _cancelled_by(service: Service, cancellation_id: str) -> requests.ReplayBody
     )
 
 
+def _one_run(service: Service, run_id: str) -> requests.ReplayBody:
+    """The function of a run, and the bounds and the status by which it is found.
+
+    Raises:
+        ProblemError: 404, or 409 where runs of its status aren't started again.
+    """
+    with service.engine.connect() as connection:
+        row = find(connection, run_id)
+    if row is None:
+        raise not_found(run_id)
+    if row["status"] not in set(Replayable):
+        detail = f"The run is {row['status']}: cancelled, skipped and failed runs can be replayed"
+        raise ProblemError(HTTPStatus.CONFLICT, "run_not_replayable", detail)
+    received = keys.received_ms(keys.run_id_bytes(run_id))
+    return requests.ReplayBody(
+        function_id=row["function_id"],
+        from_=received - 1,
+        to=received + 1,
+        statuses=(row["status"],),
+    )
+
+
 def replay(row: Row, progress: Progress) -> Replay:
     """A replay from its request and progress."""
     body = read_body(row, requests.ReplayBody)
@@ -221,6 +255,7 @@ def replay(row: Row, progress: Progress) -> Replay:
         to=time_text(body.to),
         statuses=[Replayable(status) for status in body.statuses],
         cancellation_id=body.cancellation_id,
+        run_id=body.run_id,
         spread=durations.format_duration(body.spread) if body.spread else None,
         dry_run=body.dry_run,
         status=progress.state,

@@ -16,13 +16,15 @@ from ulid_transform import ulid_now
 from streams.api.fields import time_text
 from streams.api.problems import ProblemError
 from streams.clock import now_ms
-from streams.dashboard.calls import Document, RefusedCallError
+from streams.dashboard.calls import ApiCall, Document, RefusedCallError
+from streams.dashboard.curl import curl
 from streams.dashboard.fields import FormErrors, instant
 from streams.dashboard.routing import Pages
 from streams.dashboard.visit import ULID, Visit
 
 pages = Pages()
 PATH: Final = "/functions/{slug}/cancel"
+_ROUTE: Final = "/v1/cancellations"
 # Over so many runs, the function's name has to be typed.
 TYPED_OVER: Final = 1_000
 _TRIED: Final = 100
@@ -90,7 +92,7 @@ async def _count(visit: Visit, function: Document) -> Response:
         "dry_run": True,
     }
     try:
-        found = await visit.calls.post("/v1/cancellations", body, visit.form.get("once"))
+        found = await visit.calls.post(_ROUTE, body, visit.form.get("once"))
     except RefusedCallError as error:
         return _form(visit, function, typed, FormErrors.of(error), status=error.status)
     return visit.go(f"/functions/{function['function_id']}/cancel?count={found['data']['id']}")
@@ -102,18 +104,8 @@ async def _commit(visit: Visit, function: Document) -> Response:
     problem = _obstacle(visit, function, count)
     if problem is not None:
         return _confirm(visit, function, count, problem)
-    body = {
-        "app_id": count["app_id"],
-        "function_id": count["function_id"],
-        "started_after": count["started_after"],
-        "started_before": count["started_before"],
-        "if": count["if"],
-        "name": count["name"],
-        "reason": count["reason"],
-        "expected": count["counts"]["matched"],
-    }
     try:
-        found = await visit.calls.post("/v1/cancellations", body, visit.form.get("once"))
+        found = await visit.calls.post(_ROUTE, _body(count), visit.form.get("once"))
     except RefusedCallError as error:
         errors = FormErrors.of(error)
         return _confirm(visit, function, count, "; ".join(errors.rest()), error.status)
@@ -139,8 +131,15 @@ def _confirm(
         count=count,
         problem=problem,
         typed_over=TYPED_OVER,
+        command=curl(ApiCall("POST", _ROUTE, "", _body(count)), visit.origin),
         once=ulid_now(),
     )
+
+
+def _body(count: Document) -> Document:
+    """What cancels the runs of a count: the same range and expression, and the count itself."""
+    names = ("app_id", "function_id", "started_after", "started_before", "if", "name", "reason")
+    return {name: count[name] for name in names} | {"expected": count["counts"]["matched"]}
 
 
 def _obstacle(visit: Visit, function: Document, count: Document) -> str | None:

@@ -49,9 +49,8 @@ async def start_again(visit: Visit) -> Response:
     """Run again exactly what it cancelled; once."""
     id_ = visit.ulid("cancellation_id")
     body: dict[str, Any] = {"cancellation_id": id_} | visit.typed("reason", "spread")
-    given = {name: value for name, value in body.items() if value is not None}
     try:
-        found = await visit.calls.post("/v1/replays", given, visit.form.get("once"))
+        found = await visit.calls.post("/v1/replays", body, visit.form.get("once"))
     except RefusedCallError as error:
         if error.status not in {HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY}:
             raise

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from streams.dashboard.visit import Visit
 
 pages = Pages()
 PATH: Final = "/dead-letters"
+_ROUTE: Final = "/v1/dead-letters/redrive"
 # A page waits so long for portions; what is left by then comes with the next click.
 _WAIT_S: Final = 5.0
 
@@ -50,11 +52,9 @@ async def redrive_one(visit: Visit) -> Response:
     """Send one again."""
     place = visit.request.path_params
     body: dict[str, Any] = {"letters": [f"{place['partition']}:{place['offset']}"]}
-    body |= {name: text for name, text in visit.typed("reason").items() if text}
+    body |= visit.typed("reason")
     try:
-        found = await visit.calls.post(
-            "/v1/dead-letters/redrive", body, visit.form.get("once")
-        )
+        found = await visit.calls.post(_ROUTE, body, visit.form.get("once"))
     except RefusedCallError as error:
         return await _letter(visit, FormErrors.of(error))
     note = "redriven" if found["data"]["sent"] else "not_redriven"
@@ -66,51 +66,51 @@ async def redrive_all(visit: Visit) -> Response:
     """Count those of a reason; or send again exactly what was counted."""
     kind = visit.form.get("class", "")
     counts = visit.form.get("step") != "commit"
-    cursor = visit.form.get("cursor") or None
-    reason = visit.typed("reason")["reason"]
-    try:
-        portions = await _portions(visit, kind, cursor, reason, counts=counts)
-    except RefusedCallError as error:
-        return visit.page(
-            "redrive.html",
-            error.status,
-            kind=kind,
-            errors=FormErrors.of(error),
-            total=None,
-            cursor=None,
-            left=None,
-            counts=counts,
-            reason=reason,
-            once=ulid_now(),
-        )
-    first, last = portions[0]["metadata"], portions[-1]["metadata"]
+    done = await _portions(visit, kind, counts=counts)
     return visit.page(
         "redrive.html",
+        HTTPStatus.OK if done.refused is None else done.refused.status,
         kind=kind,
-        errors=FormErrors(),
-        total=_total(portions),
-        cursor=first["cursor"],
-        left=last["next_cursor"],
+        problems=[] if done.refused is None else [str(done.refused)],
+        total=_total(done.answers),
+        cursor=done.answers[0]["metadata"]["cursor"] if done.answers else None,
+        left=done.left,
         counts=counts,
-        reason=reason,
+        reason=visit.form.get("reason", ""),
         once=ulid_now(),
     )
 
 
-async def _portions(
-    visit: Visit, kind: str, cursor: str | None, reason: str | None, *, counts: bool
-) -> list[Document]:
-    """The answers to one call after another, until nothing is left or the time is up."""
+@dataclass(slots=True)
+class _Portions:
+    """What was done in one request of a page.
+
+    Attributes:
+        answers: To the calls that went well.
+        left: The cursor of what wasn't looked at; None: nothing is left.
+        refused: The call that ended it, if one did.
+    """
+
+    left: str | None
+    answers: list[Document] = field(default_factory=list)
+    refused: RefusedCallError | None = None
+
+
+async def _portions(visit: Visit, kind: str, *, counts: bool) -> _Portions:
+    """One call after another, until nothing is left, one is refused, or the time is up."""
     until = time.monotonic() + _WAIT_S
-    answers: list[Document] = []
-    body: dict[str, Any] = {"class": kind, "dry_run": counts}
-    body |= {} if reason is None else {"reason": reason}
-    while not answers or (cursor is not None and time.monotonic() < until):
-        asked = body | ({} if cursor is None else {"cursor": cursor})
-        once = None if counts else f"{visit.form.get('once', '')}-{len(answers)}"
-        answers.append(await visit.calls.post("/v1/dead-letters/redrive", asked, once))
-        cursor = answers[-1]["metadata"]["next_cursor"]
-    return answers
+    done = _Portions(visit.form.get("cursor") or None)
+    body = {"class": kind, "dry_run": counts} | visit.typed("reason")
+    while not done.answers or (done.left is not None and time.monotonic() < until):
+        once = None if counts else f"{visit.form.get('once', '')}-{len(done.answers)}"
+        try:
+            answer = await visit.calls.post(_ROUTE, body | {"cursor": done.left}, once)
+        except RefusedCallError as error:
+            done.refused = error
+            break
+        done.answers.append(answer)
+        done.left = answer["metadata"]["next_cursor"]
+    return done
 
 
 def _total(portions: list[Document]) -> Mapping[str, Any]:

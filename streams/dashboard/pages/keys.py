@@ -25,8 +25,8 @@ async def list_(visit: Visit) -> Response:
 @pages.post("/keys")
 async def create(visit: Visit) -> Response:
     """Make a key; the answer is the only page that ever shows it."""
-    body = {"name": visit.form.get("name", ""), "role": visit.form.get("role", "")}
-    body |= {name: text for name, text in visit.typed("reason").items() if text}
+    body: Document = {"name": visit.form.get("name", ""), "role": visit.form.get("role", "")}
+    body |= visit.typed("reason")
     try:
         made = await visit.calls.post("/v1/keys", body, visit.form.get("once"))
     except RefusedCallError as error:

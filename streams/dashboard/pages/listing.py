@@ -1,19 +1,13 @@
 """What pages of lists share: the way to the next one, and counts by status."""
 
-from typing import Any
-
-from streams.dashboard.calls import Document, query
+from streams.dashboard.calls import Document
 from streams.dashboard.visit import Visit
 
 
 def next_page(visit: Visit, found: Document | None) -> str | None:
     """The address of the next page, with the same filter; None: there is none."""
     cursor = None if found is None else found["metadata"]["next_cursor"]
-    if cursor is None:
-        return None
-    asked = visit.request.query_params
-    given: dict[str, Any] = {name: asked.getlist(name) for name in asked}
-    return f"{visit.request.url.path}?{query(given | {'cursor': cursor})}"
+    return None if cursor is None else visit.address_with(cursor=cursor)
 
 
 def by_status(counts: list[Document]) -> dict[str, Document]:

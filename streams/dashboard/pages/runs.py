@@ -85,6 +85,21 @@ async def cancel(visit: Visit) -> Response:
     return visit.go(f"/runs/{run_id}?note=cancel_asked")
 
 
+@pages.post("/runs/{run_id}/start-again")
+async def start_again(visit: Visit) -> Response:
+    """Run one run again."""
+    run_id = visit.ulid("run_id")
+    body: dict[str, Any] = {"run_id": run_id}
+    body |= visit.typed("reason")
+    try:
+        found = await visit.calls.post("/v1/replays", body, visit.form.get("once"))
+    except RefusedCallError as error:
+        if error.status != HTTPStatus.CONFLICT:
+            raise
+        return visit.go(f"/runs/{run_id}?note={error.code}")
+    return visit.go(f"/replays/{found['data']['id']}")
+
+
 async def _rules(visit: Visit, run_id: str) -> list[Mapping[str, Any]] | None:
     """What the run waits for; None where its version is kept no more."""
     try:

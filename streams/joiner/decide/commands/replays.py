@@ -21,6 +21,8 @@ def decider(view: View, row: RequestRow, command: Replay, tally: Tally) -> Decid
 
     def decide(run_id: bytes, letter: bytes) -> int:
         tally.scanned += 1
+        if command.run not in {b"", run_id}:
+            return 0
         run = runs.load(view, run_id) if letter in wanted else None
         if run is None:
             return 0

@@ -8,7 +8,7 @@ from streams.api.undos import undo_id
 from streams.clock import now_ms
 from streams.database.engine import writing
 from streams.database.schema import UNDOS
-from tests.support.api import Api, add_cancellation
+from tests.support.api import Api, add_cancellation, add_runs, run_id, run_row
 
 ID = "01HMRMPE5ZQ4AMNJ3S2N79QGRZ"
 AT = 1_700_000_000_000
@@ -44,3 +44,39 @@ def test_an_undo_that_kafka_did_not_acknowledge_is_left_to_anybody(api: Api) -> 
         answer = api.post(PATH, {"cancellation_id": ID}, role=role)
         assert (answer.status_code, answer.json()["code"]) == (503, "kafka_unavailable")
     assert api.get(f"/v1/cancellations/{ID}")["data"]["replay_id"] is None
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [("completed", "run_not_replayable"), ("scheduled", "run_not_replayable")]
+)
+def test_a_run_that_is_not_started_again(api: Api, status: str, code: str) -> None:
+    """Neither what has gone well nor what goes on is."""
+    api.know()
+    add_runs(api.service, run_row(AT, status=status))
+    answer = api.post(PATH, {"run_id": run_id(AT)})
+    assert (answer.status_code, answer.json()["code"]) == (409, code)
+
+
+def test_a_run_that_is_not_there(api: Api) -> None:
+    """There is nothing to start again."""
+    answer = api.post(PATH, {"run_id": run_id(AT)})
+    assert (answer.status_code, answer.json()["code"]) == (404, "run_not_found")
+
+
+@pytest.mark.parametrize(
+    ("beside", "field"),
+    [({"cancellation_id": ID}, "/run_id"), ({"statuses": ["failed"]}, "/statuses"), ({"to": "2024-01-01T00:00:00Z"}, "/to")],
+)
+def test_one_way_of_several(api: Api, beside: dict[str, object], field: str) -> None:
+    """A run stands alone: beside it is neither a cancellation nor a range."""
+    answer = api.post(PATH, {"run_id": run_id(AT), **beside})
+    assert answer.status_code == 422
+    assert [one["pointer"] for one in answer.json()["errors"]] == [field]
+
+
+def test_no_way_at_all(api: Api) -> None:
+    """What is missing is a range, or what may stand in its place."""
+    answer = api.post(PATH, {})
+    assert answer.status_code == 422
+    pointers = {one["pointer"] for one in answer.json()["errors"]}
+    assert pointers == {"/function_id", "/to", "/from", "/statuses"}
