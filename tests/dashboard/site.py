@@ -28,7 +28,7 @@ from tests.support.deadline import eventually
 from tests.support.services import API, JOINER, READ_MODEL, ROUTER, Service
 from topology import topics
 
-PATIENCE_S: Final = 90
+PATIENCE_S: Final = 15
 Json = Any
 
 
@@ -45,10 +45,9 @@ class Site:
             partitions=2,
             state_dir=folder / "state",
         )
-        shared = {"STATE_DIR": str(self.settings.state_dir)}
+        self._folder = folder
         self.joiner, self.router, self.read_model, self.api = self._services = [
-            Service(role, self.settings, folder, extra=shared)
-            for role in (JOINER, ROUTER, READ_MODEL, API)
+            self._service(role) for role in (JOINER, ROUTER, READ_MODEL, API)
         ]
         self.url = self.api.url
         self._engine = open_database(self.settings)
@@ -79,6 +78,21 @@ class Site:
     def is_up(self, *services: Service) -> None:
         """Wait until processes are ready."""
         eventually(lambda: all(one.is_ready for one in services), PATIENCE_S)
+
+    @contextmanager
+    def another_api(self) -> Iterator[Service]:
+        """One more API on the same database, for the block."""
+        found = self._service(API, number=2)
+        found.start()
+        try:
+            self.is_up(found)
+            yield found
+        finally:
+            found.end()
+
+    def _service(self, role: str, number: int = 1) -> Service:
+        extra = {"STATE_DIR": str(self.settings.state_dir)}
+        return Service(role, self.settings, self._folder, number=number, extra=extra)
 
     @contextmanager
     def frozen(self, service: Service) -> Iterator[None]:

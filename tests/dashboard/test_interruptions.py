@@ -38,20 +38,21 @@ def test_the_api_restarts(site: Site, open_page: OpenPage) -> None:
     """Killed during a cancellation: the open page goes on by itself, with the same session."""
     work = site.work("restart")
     work.request(20)
-    page = open_page(site.url)
-    sign_in(page, site.key("restart", Role.OPERATOR)[1])
-    count(page, work.slug)
-    with site.frozen(site.joiner):
-        commit(page, 20)
-        is_live(page)
-        site.api.kill()
-        expect(page.locator("[data-live-state]")).to_have_text("Reconnecting…")
-        site.api.start()
-        site.is_up(site.api)
-        is_live(page)
-    shows(page, "Done", 20)
-    page.goto("/runs")
-    expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
+    with site.another_api() as api:
+        page = open_page(api.url)
+        sign_in(page, site.key("restart", Role.OPERATOR)[1])
+        count(page, work.slug)
+        with site.frozen(site.joiner):
+            commit(page, 20)
+            is_live(page)
+            api.kill()
+            expect(page.locator("[data-live-state]")).to_have_text("Reconnecting…")
+            api.start()
+            site.is_up(api)
+            is_live(page)
+        shows(page, "Done", 20)
+        page.goto("/runs")
+        expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
 
 
 def test_the_read_model_is_behind(site: Site, open_page: OpenPage) -> None:
