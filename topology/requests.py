@@ -81,7 +81,7 @@ class ResumeBody(Struct, frozen=True, kw_only=True):
 class ReplayBody(Struct, frozen=True, kw_only=True):
     """The body of `replay`; `function_id` is the slug, both times are exclusive, `spread` in ms.
 
-    With a `cancellation_id`, only runs that this cancellation cancelled; with a `run_id`, only that.
+    With a `cancellation_id`, only runs that this cancellation cancelled; with a `run_id`, that one.
     """
 
     function_id: str

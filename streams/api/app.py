@@ -63,7 +63,7 @@ def create_app(service: Service) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     for kind in (ProblemError, RequestValidationError, HTTPException):
-        app.add_exception_handler(kind, _answer)
+        app.add_exception_handler(kind, as_document)
     app.mount(_ASSETS_URL, StaticFiles(directory=_ASSETS))
     app.add_api_route("/docs", _page, include_in_schema=False)
     app.add_middleware(Front, service=service)
@@ -71,7 +71,8 @@ def create_app(service: Service) -> FastAPI:
     return app
 
 
-async def _answer(request: Request, error: Exception) -> Response:
+async def as_document(request: Request, error: Exception) -> Response:
+    """An error as a problem."""
     problem = as_problem(error, request.url.path)
     assert problem is not None
     return problem.answer(request.url.path, request.state.http_id)

@@ -89,8 +89,8 @@ def _announce(stack: Stack, *, json: bool) -> None:
     bootstrap = stack.settings.kafka_bootstrap_servers
     if json:
         key = {"api_key": stack.api_key, "api_key_file": str(stack.key_file)}
-        served = {"urls": stack.urls, "dashboard": stack.dashboard}
-        json_out({"ready": True, "bootstrap": bootstrap, **served, **key})
+        urls = {"urls": stack.urls, "dashboard": stack.dashboard}
+        json_out({"ready": True, "bootstrap": bootstrap, **urls, **key})
     else:
         out(f"key={stack.api_key} (also in {stack.key_file})")
         served = "".join(f" {name}={url}" for name, url in stack.urls.items())

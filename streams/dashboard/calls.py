@@ -19,7 +19,7 @@ from streams.api.call.guard import VISITOR
 from streams.errors import CountermandError
 
 Document: TypeAlias = dict[str, Any]
-Params: TypeAlias = Mapping[str, str | int | bool | Sequence[str] | None]
+Param: TypeAlias = str | int | Sequence[str] | None
 _REFUSED: Final = 400
 
 
@@ -62,7 +62,7 @@ class Calls:
     visitor: ApiKey
     made: list[ApiCall] = field(default_factory=list)
 
-    async def get(self, path: str, **params: Any) -> Document:
+    async def get(self, path: str, **params: Param) -> Document:
         """The answer to a GET; parameters that are None aren't sent.
 
         Raises:
@@ -74,7 +74,7 @@ class Calls:
         """The answer to a POST; `once` is its Idempotency-Key. Raises: as `get`."""
         return await self._send(ApiCall("POST", path, "", body), once)
 
-    async def delete(self, path: str, **params: Any) -> Document:
+    async def delete(self, path: str, **params: Param) -> Document:
         """The answer to a DELETE. Raises: as `get`."""
         return await self._send(ApiCall("DELETE", path, encoded(params)))
 
@@ -90,11 +90,10 @@ class Calls:
         return answer
 
 
-def encoded(params: Params) -> str:
+def encoded(params: Mapping[str, Param]) -> str:
     """A query without the parameters that are None or empty."""
     given = {name: value for name, value in params.items() if value not in (None, "", [])}
-    given = {name: _flag(value) for name, value in given.items()}
-    return urlencode({name.rstrip("_"): value for name, value in given.items()}, doseq=True)
+    return urlencode({name: _flag(value) for name, value in given.items()}, doseq=True)
 
 
 class _Exchange:
@@ -147,5 +146,5 @@ def _untold(request: Request) -> dict[str, object]:
     return {UNTOLD: True} if UNTOLD in request.scope["state"] else {}
 
 
-def _flag(value: object) -> object:
+def _flag(value: Param) -> Param:
     return str(value).lower() if isinstance(value, bool) else value

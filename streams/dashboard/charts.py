@@ -57,9 +57,9 @@ class Chart:
     def svg(self) -> Markup:
         """The picture; for who doesn't see it, the table tells."""
         parts = [
-            Markup(
-                '<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">'
-            ).format(_WIDTH, _HEIGHT, self.title)
+            Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(
+                _WIDTH, _HEIGHT, self.title
+            )
         ]
         parts += [self._gap(place) for place in sorted(self.gaps)]
         parts += [self._grid(place) for place in range(_GRID + 1)]
@@ -113,9 +113,9 @@ class Chart:
             point = f"{self._x(place):.1f},{self._y(value):.1f}"
             path.append(f"L{point}" if pen_is_down else f"M{point}h1")
             pen_is_down = True
-        dashed = "" if number % 2 else ' class="dashed"'
-        return Markup('<g class="series-{}"><path{} d="{}"/></g>').format(
-            number, Markup(dashed), " ".join(path)
+        style = "solid" if number % 2 else "dashed"
+        return Markup('<g class="series-{}"><path class="{}" d="{}"/></g>').format(
+            number, style, " ".join(path)
         )
 
 

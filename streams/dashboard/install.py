@@ -1,13 +1,17 @@
 """Adds the pages to the API's app."""
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
 from starlette.routing import Route
 
+from streams.api.app import as_document
 from streams.api.call.service import Service
 from streams.dashboard import live, sign_in, static
 from streams.dashboard.guesses import Guesses
 from streams.dashboard.origin import Origin
 from streams.dashboard.pages import ALL
+from streams.dashboard.routing import answered
 
 
 def install(app: FastAPI) -> None:
@@ -15,6 +19,7 @@ def install(app: FastAPI) -> None:
     service: Service = app.state.service
     if not service.settings.dashboard:
         return
+    app.add_exception_handler(HTTPException, _no_page)
     app.state.origin = Origin.of(service.settings)
     app.state.guesses = Guesses()
     app.state.live = live.Hub(app)
@@ -24,3 +29,15 @@ def install(app: FastAPI) -> None:
         *sign_in.routes(),
         *(route for pages in ALL for route in pages.routes),
     ]
+
+
+async def _no_page(request: Request, error: Exception) -> Response:
+    """What is answered to who asks for what isn't there: a page to a browser, else a problem."""
+    is_browser = "text/html" in request.headers.get("accept", "")
+
+    async def refuse() -> Response:
+        raise error
+
+    if is_browser and not request.url.path.startswith("/v1"):
+        return await answered(request, refuse)
+    return await as_document(request, error)

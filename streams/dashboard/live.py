@@ -19,16 +19,16 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Message
 
+from streams.api.call.front import UNTOLD
 from streams.api.call.service import Service
 from streams.api.problems import ProblemError, unavailable
 from streams.dashboard.routing import answered, visitor_of
 from streams.dashboard.visit import LIVE
-from streams.api.call.front import UNTOLD
 from streams.database.schema import POSITIONS
 
 MOST: Final = 200
 _LOOK_S: Final = 1.0
-# Without a change a page is rendered again after so long: it may tell of what isn't in the database.
+# Without a change a page is rendered again after so long: it may tell of more than the database.
 _AGAIN_S: Final = 10.0
 _HEARTBEAT_S: Final = 15.0
 _HEADERS: Final = {"X-Accel-Buffering": "no"}

@@ -6,7 +6,7 @@ escapes (`streams.printable`): names, reasons and events are written by anybody.
 
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Any, Final
+from typing import Any
 
 import orjson
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -63,8 +63,14 @@ def _shown(value: object) -> object:
 
 
 def _typed(value: str | None) -> Markup:
-    """A value as its field holds it: with every character, or it would change by being sent."""
-    return escape(value or "")
+    """A value as its field holds it: with every character, or it would change by being sent.
+
+    What can't be seen is written by its number, so that it does nothing where the source is read.
+    """
+    text = str(escape(value or ""))
+    if text.isprintable():
+        return Markup(text)  # noqa: S704  # escaped above
+    return Markup("".join(one if one.isprintable() else f"&#{ord(one)};" for one in text))  # noqa: S704
 
 
 def _pretty(value: object) -> Markup:

@@ -9,7 +9,6 @@ from http import HTTPStatus
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl, quote
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
@@ -18,9 +17,9 @@ from streams.api.call.guard import read_body
 from streams.api.call.service import Service
 from streams.api.problems import ProblemError, as_problem
 from streams.dashboard.calls import Calls, RefusedCallError
+from streams.dashboard.may import May
 from streams.dashboard.origin import Origin
 from streams.dashboard.rendering import render
-from streams.dashboard.may import May
 from streams.dashboard.visit import Visit
 from streams.dashboard.visitors import Visitor, find_visitor
 from streams.settings import Settings
@@ -194,7 +193,7 @@ async def _behind(visit: Visit) -> str | None:
 def _check_host(request: Request) -> None:
     if not origin_of(request).serves(request.headers):
         detail = (
-            "The pages aren't served under this name: ask for the one in COUNTERMAND_PUBLIC_URL, or "
+            "The pages aren't served under this name: ask for that of COUNTERMAND_PUBLIC_URL, or "
             "set it to the address that browsers use"
         )
         raise ProblemError(HTTPStatus.MISDIRECTED_REQUEST, "other_host", detail)

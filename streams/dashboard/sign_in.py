@@ -23,7 +23,6 @@ from streams.dashboard.routing import (
     COOKIE,
     Pages,
     answered,
-    origin_of,
     read_form,
     set_session,
     visitor_of,

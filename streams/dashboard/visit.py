@@ -69,11 +69,11 @@ class Visit:
 
     @property
     def commands(self) -> list[str]:
-        """The calls that read this page, as commands; those that a shell can't be given are left out."""
+        """The calls that read this page as commands, but for those that no shell may be given."""
         commands = [curl(call, self.origin) for call in self.calls.made if call.method == "GET"]
         return [command for command in commands if command is not None]
 
-    def page(self, template: str, status: int = HTTPStatus.OK, **context: Any) -> Response:
+    def page(self, template: str, status: int = HTTPStatus.OK, **context: object) -> Response:
         """A page; only its live part where that is what is asked for."""
         known = {"visit": self, "may": self.may, "path": self.path} | context
         if self.request.scope["state"].get(LIVE):

@@ -52,9 +52,7 @@ async def find_visitor(service: Service, request: Request, token: str | None) ->
         return None
 
 
-async def _of_user(
-    service: Service, user: proxy.NamedUser, session: Session | None
-) -> Visitor:
+async def _of_user(service: Service, user: proxy.NamedUser, session: Session | None) -> Visitor:
     now = now_ms()
     caller = proxy.as_caller(user, now)
     if session is not None and (session.proxy_user, session.role) == (user.name, user.role):

@@ -155,7 +155,8 @@ def paused(pause: Mapping[str, Any]) -> str:
 
 def duration(seconds: float) -> str:
     """About how long, in its two largest units."""
-    rest, parts = max(round(seconds), 0), []
+    rest = max(round(seconds), 0)
+    parts: list[str] = []
     for size, unit in _UNITS:
         count, rest = divmod(rest, size)
         if count or (unit == "s" and not parts):

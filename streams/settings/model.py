@@ -200,13 +200,13 @@ class Settings(BaseSettings):
     public_url: PublicUrl = Field(
         None,
         description="Where browsers find the pages, such as `https://countermand.example.com`; "
-        "needed unless that is this machine. Writes must come from there, and `https` keeps cookies "
-        "to TLS.",
+        "needed unless that is this machine. Writes must come from there, and `https` keeps "
+        "cookies to TLS.",
     )
     proxy_peers: Networks = Field(
         (),
-        description="Addresses or networks, comma-separated, of the proxy that signs users in to the "
-        "pages. Empty: no proxy is trusted.",
+        description="Addresses or networks, comma-separated, of the proxy that signs users in to "
+        "the pages. Empty: no proxy is trusted.",
     )
     proxy_user_header: str | None = Field(
         None, description="The header in which that proxy names the user."

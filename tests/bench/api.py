@@ -105,6 +105,7 @@ def _somewhere(chance: random.Random, runs: int) -> Params:
 
 
 def instant(ms: int) -> str:
+    """A time (ms) as the API reads it."""
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(ms // 1_000)) + f".{ms % 1_000:03d}Z"
 
 

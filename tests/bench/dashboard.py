@@ -6,8 +6,8 @@ In SQLite are 1,000,000 runs of 1,000 functions, in Kafka 100,000 dead letters.
 - `search_p99_ms`: the slowest of CEL searches, among them one that nothing fits.
 - `kafka_p99_ms`: the slowest of the pages that ask Kafka.
 - `first_view_kib`: the overview with all that a browser loads for it.
-- `live_delay_p99_s`: from the commit of a change until a browser has the part that shows it, with 100
-  changes a second and 50 browsers; `live_core_percent`: what the API's process takes meanwhile.
+- `live_delay_p99_s`: from the commit of a change until a browser has the part that shows it, with
+  100 changes a second and 50 browsers; `live_core_percent`: what the API's process takes meanwhile.
 """
 
 import asyncio
@@ -181,9 +181,7 @@ async def _live(engine: Engine, url: str, cookie: str, pid: int) -> dict[str, fl
     async with httpx.AsyncClient(
         base_url=url, cookies={_COOKIE: cookie}, timeout=60, limits=limits
     ) as client:
-        looking = [
-            asyncio.create_task(_look(client, f"/functions/{_LIVE}", mine)) for mine in seen
-        ]
+        looking = [asyncio.create_task(_look(client, f"/functions/{_LIVE}", mine)) for mine in seen]
         looking += [
             asyncio.create_task(_look(client, pages[number % len(pages)], []))
             for number in range(BROWSERS - len(looking))
@@ -278,15 +276,16 @@ def _letters(app: Deployment) -> None:
     for number in range(LETTERS):
         kind = "rare" if number == LETTERS // 2 else "no_json"
         error = origin | {"class": kind, "offset": str(number), "message": "it is no JSON"}
-        about = {f"countermand.error.{name}": value for name, value in error.items()}
+        about = [(f"countermand.error.{name}", value.encode()) for name, value in error.items()]
         while producer.poll(0) or len(producer) > LETTERS // 2:
             producer.poll(0.1)
-        producer.produce(topic, b"{" * 200, headers=about)
+        producer.produce(topic, b"{" * 200, headers=list(about))
     producer.flush()
 
 
 def _function(number: int) -> Function:
-    trigger, rule = Trigger("report/requested"), CancelRule("report/cancelled", match="data.id")
+    trigger = Trigger(event="report/requested")
+    rule = CancelRule(event="report/cancelled", match="data.id")
     return Function(app="bench", id=f"f-{number}", triggers=(trigger,), cancel_on=(rule,))
 
 

@@ -2,7 +2,6 @@
 
 import html
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -38,11 +37,9 @@ class Visit:
         assert answer.status_code == 200, answer.text
         return answer.text
 
-    def send(
-        self, path: str, headers: Mapping[str, str] | None = None, **fields: str
-    ) -> httpx.Response:
+    def send(self, path: str, **fields: str) -> httpx.Response:
         """Send a form as a browser does from one of these pages, with these fields alone."""
-        return self.client.post(path, data=fields, headers={"Origin": self.api.url} | (headers or {}))
+        return self.client.post(path, data=fields, headers={"Origin": self.api.url})
 
     def submit(self, page: str, to: str, **fields: str) -> httpx.Response:
         """Send the form of a page that goes to an address, with its hidden fields."""

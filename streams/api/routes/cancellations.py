@@ -226,9 +226,7 @@ def list_(service: CurrentService, asked: Annotated[RequestListing, Query()]) ->
     ids = [row["request_id"] for row, _ in found]
     with service.engine.connect() as connection:
         replays = undone(connection, ids)
-    shown = [
-        cancellation(row, progress, replays.get(row["request_id"])) for row, progress in found
-    ]
+    shown = [cancellation(row, progress, replays.get(row["request_id"])) for row, progress in found]
     return page(shown, last_id)
 
 

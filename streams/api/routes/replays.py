@@ -68,7 +68,9 @@ class ReplayBody(Body):
         None, description="Replay exactly the runs that it cancelled, once."
     )
     run_id: Ulid | None = Field(
-        None, validate_default=True, description="Replay this run alone: a cancelled, skipped or failed one."
+        None,
+        validate_default=True,
+        description="Replay this run alone: a cancelled, skipped or failed one.",
     )
     function_id: Slug | None = Field(
         None,

@@ -76,7 +76,7 @@ async def _try(visit: Visit, function: Document) -> Response:
     try:
         tried = await _tried(visit, function["function_id"], typed["if"])
     except RefusedCallError as error:
-        return _form(visit, function, typed, FormErrors.of(error), status=error.status)
+        return _form(visit, function, typed, refused=error)
     return _form(visit, function, typed, tried=tried)
 
 
@@ -94,7 +94,7 @@ async def _count(visit: Visit, function: Document) -> Response:
     try:
         found = await visit.calls.post(_ROUTE, body, visit.form.get("once"))
     except RefusedCallError as error:
-        return _form(visit, function, typed, FormErrors.of(error), status=error.status)
+        return _form(visit, function, typed, refused=error)
     return visit.go(f"/functions/{function['function_id']}/cancel?count={found['data']['id']}")
 
 
@@ -151,7 +151,9 @@ def _obstacle(visit: Visit, function: Document, count: Document) -> str | None:
         return "There is nothing to cancel: no unfinished run is in the range"
     typed = visit.form.get("confirm", "").strip()
     if matched > TYPED_OVER and typed != function["function_id"]:
-        return f"To cancel more than {TYPED_OVER:,} runs, type the function's name as it stands here"
+        return (
+            f"To cancel more than {TYPED_OVER:,} runs, type the function's name as it stands here"
+        )
     return None
 
 
@@ -176,9 +178,7 @@ async def _tried(visit: Visit, slug: str, expression: str) -> Tried:
     if not runs:
         return Tried(0, 0, 0, [])
     oldest = runs[-1]["run_id"]
-    found = await visit.calls.get(
-        "/v1/runs", function_id=slug, limit=_TRIED, **{"if": expression}
-    )
+    found = await visit.calls.get("/v1/runs", function_id=slug, limit=_TRIED, **{"if": expression})
     matching = [run for run in found["data"] if run["run_id"] >= oldest]
     return Tried(len(matching), len(runs), found["metadata"]["failed"], matching[:10])
 
@@ -216,16 +216,17 @@ def _form(
     visit: Visit,
     function: Document,
     typed: Mapping[str, str],
-    errors: FormErrors | None = None,
+    *,
+    refused: RefusedCallError | None = None,
     tried: Tried | None = None,
-    status: int = HTTPStatus.OK,
 ) -> Response:
+    """The form; `refused`: with what was wrong with it, `tried`: with what it has found."""
     return visit.page(
         "cancel_many.html",
-        status,
+        HTTPStatus.OK if refused is None else refused.status,
         function=function,
         typed=typed,
-        errors=errors or FormErrors(),
+        errors=FormErrors() if refused is None else FormErrors.of(refused),
         tried=tried,
         ranges=RANGES,
         once=ulid_now(),

@@ -114,9 +114,7 @@ def _with_differences(
     ]
 
 
-def _differences(
-    before: Mapping[str, Any], after: Mapping[str, Any]
-) -> list[tuple[str, Any, Any]]:
+def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
     names = sorted(before.keys() | after.keys())
     return [
         (name, before.get(name), after.get(name))

@@ -16,4 +16,3 @@ async def plots(visit: Visit, function_id: str | None = None) -> tuple[Chart, ..
         "/v1/activity", function_id=function_id, after=begin, before=until
     )
     return charts(found["data"], begin, until)
-

@@ -20,7 +20,9 @@ def test_in_a_shell(text: str) -> None:
     shell = shutil.which("sh")
     assert shell is not None
     echo = command.replace("curl", "printf '%s\\n'", 1)
-    done = subprocess.run([shell, "-c", echo], env={"COUNTERMAND_API_KEY": "k"}, capture_output=True, check=True)
+    done = subprocess.run(
+        [shell, "-c", echo], env={"COUNTERMAND_API_KEY": "k"}, capture_output=True, check=True
+    )
     words = done.stdout.decode().split("\n")
     assert words[:-1] == [
         "-H",

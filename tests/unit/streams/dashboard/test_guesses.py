@@ -2,7 +2,6 @@
 
 import asyncio
 
-
 from streams.dashboard.guesses import LONGEST_S, WAITING, Guesses
 
 

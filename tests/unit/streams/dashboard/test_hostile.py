@@ -1,6 +1,7 @@
 """Names, reasons, events and fields that would like to be more than text."""
 
 import re
+from urllib.parse import quote
 
 import orjson
 import pytest
@@ -51,7 +52,12 @@ def looks_safe(page: str) -> None:
 def test_planted_in_rows(come: Come, api: Api, text: str) -> None:
     """Wherever it was written, it is shown as what it is."""
     event = {"name": text, "id": text, "data": {text: text}}
-    cause = {"type": text, "reason": text, "requested_by": text, "event": {"name": text, "id": text}}
+    cause = {
+        "type": text,
+        "reason": text,
+        "requested_by": text,
+        "event": {"name": text, "id": text},
+    }
     add_runs(
         api.service,
         run_row(
@@ -87,8 +93,9 @@ def test_planted_in_addresses(come: Come, text: str) -> None:
     """What an address says stands in fields, as it was, and nowhere as markup."""
     visit = come(Role.ADMIN)
     names = ("function_id", "event_id", "if", "status", "cursor", "actor", "after", "note", "next")
-    for path in (*LISTS, "/sign-in", f"/runs/{text}", f"/functions/{text}"):
-        answer = visit.get(path, params=dict.fromkeys(names, text))
+    for path in (*LISTS, "/sign-in", f"/runs/{quote(text)}", f"/functions/{quote(text)}"):
+        headers = {"Accept": "text/html"}
+        answer = visit.get(path, params=dict.fromkeys(names, text), headers=headers)
         assert answer.status_code < 500, path
         page = answer.text
         assert "<script>alert" not in page
@@ -102,14 +109,30 @@ def admin(come: Come) -> Visit:
     return come(Role.ADMIN)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
 @given(data=st.data())
 def test_any_fields(admin: Visit, data: st.DataObject) -> None:
     """Whatever a form says, it is answered; only Kafka's absence is a 503, and nothing is a 500."""
     names = ("step", "range", "started_after", "started_before", "if", "name", "reason", "count")
     more = ("confirm", "once", "running", "after", "from", "to", "spread", "role", "key", "token")
-    values = st.text(max_size=40) | st.sampled_from(PLANTED) | st.sampled_from(
-        ("count", "commit", "try", "1h", "between", "never", "later", "2026-01-01T00:00", "admin")
+    values = (
+        st.text(max_size=40)
+        | st.sampled_from(PLANTED)
+        | st.sampled_from(
+            (
+                "count",
+                "commit",
+                "try",
+                "1h",
+                "between",
+                "never",
+                "later",
+                "2026-01-01T00:00",
+                "admin",
+            )
+        )
     )
     fields = data.draw(st.dictionaries(st.sampled_from(names + more), values, max_size=6))
     encodable = {name: value.encode("utf-8", "replace").decode() for name, value in fields.items()}
@@ -136,7 +159,7 @@ def test_other_kinds_of_forms(come: Come) -> None:
     visit = come(Role.ADMIN)
     headers = {"Origin": visit.api.url}
     for more in ({"json": {"csrf": visit.token}}, {"files": {"a": b"x"}}):
-        answer = visit.client.post("/functions/data-sync/pause", headers=headers, **more)  # type: ignore[arg-type]
+        answer = visit.client.post("/functions/data-sync/pause", headers=headers, **more)
         assert answer.status_code == 415
 
 

@@ -43,7 +43,7 @@ def events(answer: httpx.Response) -> Iterator[tuple[str, str]]:
 
 
 def test_a_change(come: Come, api: Api) -> None:
-    """Who looks at a list sees what comes; who comes back with the newest state isn't sent it again."""
+    """Who looks at a list sees what comes; who has the newest state isn't sent it again."""
     add_runs(api.service, run_row(1_000, 1))
     visit = come(Role.VIEWER)
     with visit.client.stream("GET", "/live", params={"page": "/runs?status=Scheduled"}) as answer:

@@ -65,9 +65,7 @@ def add_progress(api: Api, request_id: str, state: str = "done", **counts: Any) 
                 "sample": "[]",
                 "updated_at": 1_000,
             }
-            connection.execute(
-                insert(PROGRESS).values(row | dict.fromkeys(names, 0) | given)
-            )
+            connection.execute(insert(PROGRESS).values(row | dict.fromkeys(names, 0) | given))
 
 
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR, Role.ADMIN])
@@ -126,7 +124,9 @@ def test_runs(come: Come, api: Api) -> None:
     second = visit.page(more.replace("&amp;", "&"))
     assert second.count('href="/runs/0') == 10
     assert "status=Scheduled" in more
-    ended = visit.page("/runs?ended_after=1970-01-01T00:00:05.999&ended_before=1970-01-01T00:00:06.001")
+    ended = visit.page(
+        "/runs?ended_after=1970-01-01T00:00:05.999&ended_before=1970-01-01T00:00:06.001"
+    )
     assert re.findall(r'href="/runs/(\w+)"', ended) == [run_id(5_000, 99)]
 
 
@@ -175,12 +175,20 @@ def test_a_cancelled_run(come: Come, api: Api) -> None:
     """It is cancelling until its worker has left it; the cause leads to where it came from."""
     cause = {
         "type": "event",
-        "event": {"id": "c-1", "name": "report/cancelled", "topic": "t", "partition": 3, "offset": 9},
+        "event": {
+            "id": "c-1",
+            "name": "report/cancelled",
+            "topic": "t",
+            "partition": 3,
+            "offset": 9,
+        },
         "rule": {"index": 0, "version": 3, "expression": "event.data.id == async.data.id"},
     }
     row = run_row(1_000, 1, status="cancelled", started_at=1_500, ended_at=2_000, worker="w")
     row["cause"] = orjson.dumps(cause).decode()
-    add_runs(api.service, row, run_row(1_000, 2) | row | {"run_id": run_id(1_000, 2), "stopped_at": 3})
+    add_runs(
+        api.service, row, run_row(1_000, 2) | row | {"run_id": run_id(1_000, 2), "stopped_at": 3}
+    )
     visit = come(Role.VIEWER)
     page = visit.page(f"/runs/{run_id(1_000, 1)}")
     assert "Cancelling" in page
@@ -200,7 +208,12 @@ def test_no_such_thing(come: Come, path: str) -> None:
 def test_a_function(come: Come) -> None:
     """Its rules, and whether they are looked up or scan."""
     page = come(Role.OPERATOR).page("/functions/reports-generate")
-    for text in ("report/cancelled", "by key", "Version 0", 'action="/functions/reports-generate/pause"'):
+    for text in (
+        "report/cancelled",
+        "by key",
+        "Version 0",
+        'action="/functions/reports-generate/pause"',
+    ):
         assert text in page
 
 

@@ -119,8 +119,8 @@ def test_a_link(come: Come, api: Api) -> None:
     engine = api.service.engine
     token = sessions.make_link(engine, api.keys[Role.ADMIN][0].id, now_ms())
     visit = come()
-    for _ in range(2):
-        fields = visit.hidden(f"/sign-in/link?token={token}", "/sign-in/link")
+    visit.page(f"/sign-in/link?token={token}")
+    fields = visit.hidden(f"/sign-in/link?token={token}", "/sign-in/link")
     assert visit.send("/sign-in/link", **fields).headers["location"] == "/"
     assert "a-admin" in visit.page("/functions")
     answer = come().send("/sign-in/link", **fields)
@@ -180,7 +180,7 @@ def test_fetch_metadata_alone(come: Come) -> None:
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "[::1"])
 def test_other_names(come: Come, host: str) -> None:
-    """A name that somebody points at this machine isn't answered with pages; the API doesn't mind."""
+    """A name that somebody points at this machine gets no pages; the API doesn't mind."""
     visit = come(Role.VIEWER)
     answer = visit.get("/runs", headers={"Host": host})
     assert answer.status_code in {400, 421}
@@ -212,7 +212,7 @@ def test_a_proxy(clean_environment: None, tmp_path: Path) -> None:
     with served(tmp_path, proxy_peers="10.0.0.0/8, 127.0.0.1", **PROXY) as api:
         visit = Visit(api)
         headers = {"X-Forwarded-User": "ann@example.com", "X-Forwarded-Groups": "staff, Operator"}
-        visit.client.headers |= headers
+        visit.client.headers.update(headers)
         assert "ann@example.com" in visit.page("/runs")
         answer = visit.submit("/functions/data-sync", "/functions/data-sync/pause", running="never")
         assert answer.status_code == 503  # nobody is there who could take it
@@ -225,12 +225,12 @@ def test_a_proxy(clean_environment: None, tmp_path: Path) -> None:
 
 
 def test_another_user_of_a_proxy(clean_environment: None, tmp_path: Path) -> None:
-    """Who comes with the cookie of somebody else has their own session, with a role of their own."""
+    """Who comes with somebody else's cookie has their own session, with their own role."""
     with served(tmp_path, proxy_peers="127.0.0.1", **PROXY) as api:
         visit = Visit(api)
-        visit.client.headers |= {"X-Forwarded-User": "ann", "X-Forwarded-Groups": "admin"}
+        visit.client.headers.update({"X-Forwarded-User": "ann", "X-Forwarded-Groups": "admin"})
         assert "API keys" in visit.page("/runs")
-        visit.client.headers |= {"X-Forwarded-User": "bob", "X-Forwarded-Groups": "viewer"}
+        visit.client.headers.update({"X-Forwarded-User": "bob", "X-Forwarded-Groups": "viewer"})
         page = visit.page("/runs")
         assert "bob" in page
         assert "API keys" not in page
@@ -266,7 +266,9 @@ def test_read_only(clean_environment: None, tmp_path: Path) -> None:
     """Nothing that writes is offered, and what is sent all the same is refused; but the way out."""
     with served(tmp_path, dashboard_read_only=True) as api:
         visit = Visit(api, Role.ADMIN)
-        assert "Pause" not in visit.page("/functions/data-sync").replace("data-pause hidden>Pause", "")
+        assert "Pause" not in visit.page("/functions/data-sync").replace(
+            "data-pause hidden>Pause", ""
+        )
         answer = visit.send("/functions/data-sync/pause", csrf=visit.token, running="never")
         assert answer.status_code == 403
         assert "read-only" in answer.text

@@ -65,7 +65,11 @@ def test_a_run_that_is_not_there(api: Api) -> None:
 
 @pytest.mark.parametrize(
     ("beside", "field"),
-    [({"cancellation_id": ID}, "/run_id"), ({"statuses": ["failed"]}, "/statuses"), ({"to": "2024-01-01T00:00:00Z"}, "/to")],
+    [
+        ({"cancellation_id": ID}, "/run_id"),
+        ({"statuses": ["failed"]}, "/statuses"),
+        ({"to": "2024-01-01T00:00:00Z"}, "/to"),
+    ],
 )
 def test_one_way_of_several(api: Api, beside: dict[str, object], field: str) -> None:
     """A run stands alone: beside it is neither a cancellation nor a range."""
