@@ -13,7 +13,7 @@ chaos_seconds := $(call from_command_line,SECONDS,100)
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-15s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: setup
 setup: ## Create .venv from the locked requirements (done again only when they change)
@@ -33,11 +33,17 @@ example: setup ## Run the report app with all that it needs until Ctrl-C (PORT=8
 
 .PHONY: test
 test: setup ## Run all tests but those of pages, four files at a time (each side starts a local Kafka)
-	@$(PY) -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder --ignore tests/e2e
+	@$(PY) -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder \
+		--ignore tests/e2e --ignore tests/dashboard
 
 .PHONY: test-e2e
 test-e2e: setup ## Run the tests that use the report app in a real Chromium
 	@$(PY) -m pytest tests/e2e
+
+.PHONY: test-dashboard
+test-dashboard: setup ## Run the tests that use the dashboard in a real Chromium
+	@bash deploy/axe.sh
+	@$(PY) -m pytest tests/dashboard
 
 .PHONY: check
 check: lint types ## Lint, check types, and run the fast tests
@@ -87,5 +93,5 @@ lock: setup ## Resolve the locked, hashed requirements anew
 
 .PHONY: clean
 clean: ## Remove .venv and every cache in the checkout
-	@rm -rf .venv .venv-peers build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .venv-peers tests/dashboard/axe/node_modules build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs Debian's Chromium, in which tests look at the report app's pages, where it is missing.
+# Installs Debian's Chromium, in which tests look at pages, where it is missing.
 set -euo pipefail
 
 if command -v chromium >/dev/null; then

@@ -22,24 +22,31 @@ class FieldProblem:
 
 @dataclass(frozen=True, slots=True)
 class FormErrors:
-    """What is wrong with a form, by field; `general` is about none of them."""
+    """What is wrong with a form.
+
+    Attributes:
+        fields: By field.
+        general: What is about none of them.
+        status: What the call was answered with; None: nothing is wrong.
+    """
 
     fields: Mapping[str, list[FieldProblem]] = field(default_factory=dict)
     general: str | None = None
+    status: int | None = None
 
     @classmethod
     def of(cls, error: RefusedCallError) -> "FormErrors":
         """The errors of a refused call; its fields have the names of the API's.
 
         Raises:
-            RefusedCallError: it is no fault of the form.
+            RefusedCallError: neither changing the form helps, nor sending it again.
         """
-        if error.status not in {400, 404, 409, 413, 422}:
+        if error.status not in {400, 404, 409, 413, 422, 503}:
             raise error
         fields: dict[str, list[FieldProblem]] = defaultdict(list)
         for found in error.problem.get("errors", ()):
             fields[_name(found)].append(FieldProblem(found["detail"], found.get("position")))
-        return cls(dict(fields), None if fields else str(error))
+        return cls(dict(fields), None if fields else str(error), error.status)
 
     def __bool__(self) -> bool:
         """Whether something is wrong."""

@@ -34,6 +34,7 @@ _HEARTBEAT_S: Final = 15.0
 _HEADERS: Final = {"X-Accel-Buffering": "no"}
 _HEARTBEAT: Final = b": still here\n\n"
 _ENDED: Final = b"event: ended\ndata:\n\n"
+_SIGNED_OUT: Final = b"event: ended\ndata: Signed out\n\n"
 _NOT_PAGES: Final = ("/v1", "/live", "/static", "/docs", "/metrics", "/healthz", "/sign-in")
 
 
@@ -130,11 +131,15 @@ class _Watch:
         self._publish()
 
     async def _render(self) -> None:
-        request = next(iter(self.watchers.values()))
-        status, html = await _page(self._app, request, self._page)
-        if status != HTTPStatus.OK:
+        # Who was signed out meanwhile goes by themselves; the others still look on.
+        for request in list(self.watchers.values()):
+            status, html = await _page(self._app, request, self._page)
+            if status == HTTPStatus.OK:
+                break
+        else:
             self.is_over = True
-        elif html != self.html:
+            return
+        if html != self.html:
             self.html = html
             self.version = hashlib.sha256(html.encode()).hexdigest()[:16]
             self._publish()
@@ -150,7 +155,8 @@ async def serve(request: Request) -> Response:
     async def start() -> Response:
         visitor = await visitor_of(request)
         if visitor is None:
-            raise ProblemError(HTTPStatus.UNAUTHORIZED, "signed_out", "You are signed out")
+            # No refusal: after one, a browser can't tell why.
+            return Response(_SIGNED_OUT, media_type="text/event-stream")
         page = request.query_params.get("page", "")
         if not page.startswith("/") or page.startswith(_NOT_PAGES) or not page.isascii():
             raise ProblemError(HTTPStatus.NOT_FOUND, "page_not_found", "There is no such page")
@@ -169,7 +175,10 @@ async def _changes(hub: Hub, request: Request, page: str, role: str) -> AsyncIte
     told_at = time.monotonic()
     try:
         while not request.app.state.stopping.is_set():
-            if watch.is_over or await visitor_of(request) is None:
+            if await visitor_of(request) is None:
+                yield _SIGNED_OUT
+                return
+            if watch.is_over:
                 yield _ENDED
                 return
             if watch.html is not None and watch.version != seen:

@@ -45,6 +45,11 @@ class Origin:
         """The origin by which a browser came, once `serves` has said yes."""
         return self.public or f"http://{headers.get('host', '')}"
 
+    def own(self, url: str, headers: Headers) -> str | None:
+        """Path and query of an address, if it is one of these pages."""
+        begin = self.of_request(headers)
+        return url.removeprefix(begin) if url.startswith(f"{begin}/") else None
+
     def wrote(self, headers: Headers) -> bool:
         """Whether a write comes from one of these pages; a browser says so in one of two ways."""
         origin = headers.get("origin")

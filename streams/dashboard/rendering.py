@@ -4,7 +4,7 @@ Every text is escaped for HTML, and what would steer a terminal or turn a line a
 escapes (`streams.printable`): names, reasons and events are written by anybody.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -22,9 +22,14 @@ def render(template: str, context: Mapping[str, Any]) -> str:
 
 
 def render_live(template: str, context: Mapping[str, Any]) -> str:
-    """The part of a page that changes while one looks at it: its block `live`."""
+    """What changes of a page while one looks at it: its block `live`, after what `behind` tells."""
+    parts = (("base.html", "behind"), (template, "live"))
+    return "".join(text for name, block in parts for text in _block(name, block, context))
+
+
+def _block(template: str, name: str, context: Mapping[str, Any]) -> Iterator[str]:
     found = _environment().get_template(template)
-    return "".join(found.blocks["live"](found.new_context(dict(context))))
+    return found.blocks[name](found.new_context(dict(context)))
 
 
 @cache

@@ -93,10 +93,21 @@ def error_page(
         "problem": problem,
         "request_id": problem.get("request_id") or request.scope["state"].get("http_id"),
         "path": request.url.path,
+        "back": _way_back(request),
         "may": None,
     }
     headers = {} if retry_after is None else {"Retry-After": retry_after}
     return HTMLResponse(render("error.html", context), status, headers)
+
+
+def _way_back(request: Request) -> str | None:
+    """Where to try again: the address itself, or the page whose form was sent; None: unknown."""
+    if request.method == "GET":
+        url = request.url
+        found: str | None = f"{url.path}?{url.query}" if url.query else url.path
+    else:
+        found = origin_of(request).own(request.headers.get("referer", ""), request.headers)
+    return None if found is None else "/" + found.lstrip("/\\")  # never another site
 
 
 async def read_form(request: Request) -> dict[str, str]:
@@ -157,6 +168,7 @@ async def _visited(request: Request, handler: Handler, *, writes: bool) -> Respo
         may=May.of(visitor.caller, read_only=settings.dashboard_read_only),
         calls=Calls(request, visitor.caller),
         origin=origin_of(request).of_request(request.headers),
+        path=request.url.path,
     )
     if request.method == "POST":
         visit.form = await read_form(request)

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
+from ulid_transform import ulid_now
 
 from streams.api.call.api_key import ApiKey
 from streams.api.problems import ProblemError
@@ -34,6 +35,7 @@ class Visit:
         calls: The calls that the page makes.
         origin: Scheme and host of these pages.
         form: The fields of a form that was sent; the last value of each.
+        path: Where the page is found; a form may be sent elsewhere, and answered by it.
         behind: Up to which time the read model shows what happened, where that isn't now.
     """
 
@@ -43,6 +45,7 @@ class Visit:
     may: May
     calls: Calls
     origin: str
+    path: str
     form: Mapping[str, str] = field(default_factory=dict)
     behind: str | None = None
 
@@ -54,15 +57,15 @@ class Visit:
     @property
     def address(self) -> str:
         """Path and query of this page."""
-        url = self.request.url
-        return f"{url.path}?{url.query}" if url.query else url.path
+        query = self.request.url.query
+        return f"{self.path}?{query}" if query else self.path
 
     def address_with(self, **changes: str | None) -> str:
         """The address of this page with other parameters; None: without."""
         asked = self.request.query_params
         given: dict[str, Any] = {name: asked.getlist(name) for name in asked}
         changed = encoded(given | changes)
-        return f"{self.request.url.path}?{changed}" if changed else self.request.url.path
+        return f"{self.path}?{changed}" if changed else self.path
 
     @property
     def commands(self) -> list[str]:
@@ -72,7 +75,7 @@ class Visit:
 
     def page(self, template: str, status: int = HTTPStatus.OK, **context: object) -> Response:
         """A page; only its live part where that is what is asked for."""
-        known = {"visit": self, "may": self.may, "path": self.request.url.path} | context
+        known = {"visit": self, "may": self.may, "path": self.path} | context
         if self.request.scope["state"].get(LIVE):
             return HTMLResponse(render_live(template, known), status)
         return HTMLResponse(render(template, known), status)
@@ -84,6 +87,14 @@ class Visit:
     def typed(self, *names: str) -> dict[str, str | None]:
         """Fields of the form without spaces around; None for what is empty."""
         return {name: self.form.get(name, "").strip() or None for name in names}
+
+    def once(self, refused: int | None = None) -> str:
+        """The Idempotency-Key of a form, by the status of the answer that it was refused with.
+
+        After a 503 nobody knows whether Kafka has the call: it keeps its key, and is sent once.
+        """
+        sent = self.form.get("once")
+        return sent if sent and refused == HTTPStatus.SERVICE_UNAVAILABLE else ulid_now()
 
     def ulid(self, name: str) -> str:
         """A part of the path that must be an id of a run, a cancellation or a replay.

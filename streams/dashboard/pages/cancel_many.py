@@ -107,8 +107,8 @@ async def _commit(visit: Visit, function: Document) -> Response:
     try:
         found = await visit.calls.post(_ROUTE, _body(count), visit.form.get("once"))
     except RefusedCallError as error:
-        errors = FormErrors.of(error)
-        return _confirm(visit, function, count, "; ".join(errors.rest()), error.status)
+        problem = "; ".join(FormErrors.of(error).rest())
+        return _confirm(visit, function, count, problem, error.status)
     return visit.go(f"/cancellations/{found['data']['id']}")
 
 
@@ -132,7 +132,7 @@ def _confirm(
         problem=problem,
         typed_over=TYPED_OVER,
         command=curl(ApiCall("POST", _ROUTE, "", _body(count)), visit.origin),
-        once=ulid_now(),
+        once=visit.once(status),
     )
 
 

@@ -4,9 +4,9 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from starlette.responses import Response
-from ulid_transform import ulid_now
 
 from streams.dashboard.calls import Document, RefusedCallError
+from streams.dashboard.fields import FormErrors
 from streams.dashboard.pages.listing import next_page
 from streams.dashboard.progress import Pace, pace
 from streams.dashboard.routing import Pages
@@ -52,14 +52,14 @@ async def start_again(visit: Visit) -> Response:
     try:
         found = await visit.calls.post("/v1/replays", body, visit.form.get("once"))
     except RefusedCallError as error:
-        if error.status not in {HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY}:
-            raise
         return await _page(visit, error)
     return visit.go(f"/replays/{found['data']['id']}")
 
 
 async def _page(visit: Visit, refused: RefusedCallError | None = None) -> Response:
     id_ = visit.ulid("cancellation_id")
+    visit.path = f"/cancellations/{id_}"
+    errors = FormErrors() if refused is None else FormErrors.of(refused)
     answer = await visit.calls.get(f"/v1/cancellations/{id_}")
     found: Document = answer["data"]
     outcome = visit.query.get("outcome", _OUTCOMES[0])
@@ -70,7 +70,7 @@ async def _page(visit: Visit, refused: RefusedCallError | None = None) -> Respon
         )
     return visit.page(
         "cancellation.html",
-        HTTPStatus.OK if refused is None else refused.status,
+        errors.status or HTTPStatus.OK,
         cancellation=found,
         metadata=answer["metadata"],
         pace=_pace(found, answer["metadata"]["fetched_at"]),
@@ -78,10 +78,11 @@ async def _page(visit: Visit, refused: RefusedCallError | None = None) -> Respon
         outcome=outcome,
         outcomes=_OUTCOMES,
         begun=await _begun(visit, found),
-        refused=refused,
+        errors=errors,
+        undone_by=None if refused is None else refused.problem.get("replay_id"),
         next=None if runs is None else next_page(visit, runs),
         note=visit.query.get("note"),
-        once=ulid_now(),
+        once=visit.once(errors.status),
     )
 
 

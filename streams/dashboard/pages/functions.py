@@ -5,7 +5,6 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from starlette.responses import Response
-from ulid_transform import ulid_now
 
 from streams.dashboard.calls import Document, RefusedCallError
 from streams.dashboard.fields import FormErrors, instant
@@ -83,13 +82,14 @@ async def _page(
     replay_errors: FormErrors | None = None,
 ) -> Response:
     slug = visit.request.path_params["slug"]
+    visit.path = f"/functions/{slug}"
     answer = await visit.calls.get(f"/v1/functions/{slug}", deleted=True)
     function: Document = answer["data"]
     counts = await visit.calls.get("/v1/runs/counts", function_id=slug)
-    wrong = pause_errors or replay_errors
+    status = (pause_errors or replay_errors or FormErrors()).status
     return visit.page(
         "function.html",
-        HTTPStatus.UNPROCESSABLE_ENTITY if wrong else HTTPStatus.OK,
+        status or HTTPStatus.OK,
         function=function,
         metadata=answer["metadata"],
         counts=by_status(counts["data"]),
@@ -99,7 +99,7 @@ async def _page(
         typed=visit.form,
         replayable=REPLAYABLE,
         note=visit.query.get("note"),
-        once=ulid_now(),
+        once=visit.once(status),
     )
 
 

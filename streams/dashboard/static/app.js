@@ -41,9 +41,11 @@ document.addEventListener("click", async (event) => {
 function show(html) {
   const fresh = document.createElement("template");
   fresh.innerHTML = html;
+  const behind = fresh.content.querySelector(".stale");
+  document.querySelector("[data-behind]").replaceChildren(...(behind ? [behind] : []));
   const status = fresh.content.querySelector("[data-status]")?.dataset.status;
   if (live.dataset.liveReload && status && status !== live.dataset.liveReload) {
-    location.reload();
+    location.assign(live.dataset.live);
     return;
   }
   const focused = live.contains(document.activeElement) ? pathOf(document.activeElement) : null;
@@ -78,9 +80,14 @@ function watch() {
   stream = new EventSource(`/live?page=${encodeURIComponent(live.dataset.live)}`);
   stream.onopen = () => tell("Live", true);
   stream.onmessage = (message) => { tell("Live", true); show(message.data); };
-  stream.onerror = () => tell("Reconnecting…", false);
-  // Signed out, or the page is no more: loading it tells which.
-  stream.addEventListener("ended", () => { unwatch(); tell("Ended: load the page again", false); });
+  stream.onerror = () => {
+    tell("Reconnecting…", false);
+    if (stream.readyState !== EventSource.CLOSED) return;
+    // After a refusal a browser doesn't try again by itself; a server that has just started may refuse.
+    unwatch();
+    setTimeout(watch, 5000);
+  };
+  stream.addEventListener("ended", (event) => { unwatch(); tell(event.data || "Ended: load the page again", false); });
 }
 
 function unwatch() {

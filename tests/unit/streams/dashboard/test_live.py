@@ -16,6 +16,7 @@ from streams.database.engine import writing
 from streams.database.schema import POSITIONS
 from streams.settings import Settings
 from tests.support.api import Api, add_runs, open_api, run_id, run_row
+from tests.support.deadline import eventually
 from tests.support.visiting import Visit
 from tests.unit.streams.dashboard.conftest import Come
 
@@ -87,6 +88,27 @@ def test_a_revoked_key(come: Come, api: Api) -> None:
         assert list(found) == []
 
 
+def test_others_look_on(come: Come, api: Api) -> None:
+    """Who shares a page with somebody whose key is revoked goes on to see what comes."""
+    first, second = come(Role.VIEWER), come()
+    key, text = keys.create_key(api.service.engine, "b", Role.VIEWER, now_ms(), actor=None)
+    second.send("/sign-in", key=text)
+    asked = {"params": {"page": "/runs"}}
+    with (
+        first.client.stream("GET", "/live", **asked) as one,
+        second.client.stream("GET", "/live", **asked) as other,
+    ):
+        changes = events(other)
+        assert next(events(one))
+        assert next(changes)
+        keys.revoke_key(api.service.engine, api.keys[Role.VIEWER][0].id, now_ms(), actor=None)
+        eventually(lambda: first.get("/runs").status_code == 303)
+        add_runs(api.service, run_row(1_000, 7))
+        move(api, 7)
+        _, html = next(changes)
+        assert run_id(1_000, 7) in html
+
+
 @pytest.mark.parametrize(
     "page", ["", "runs", "/v1/runs", "/live?page=/", "//evil.example", "/nothing", "/runs/ü"]
 )
@@ -101,8 +123,9 @@ def test_what_is_no_page(come: Come, page: str) -> None:
 
 
 def test_signed_out(come: Come) -> None:
-    """Nobody looks without a session."""
-    assert come().get("/live", params={"page": "/runs"}).status_code == 401
+    """Nobody looks without a session; the browser is told so, and asks no more."""
+    answer = come().get("/live", params={"page": "/runs"})
+    assert answer.text == "event: ended\ndata: Signed out\n\n"
 
 
 def test_the_server_stops(settings: Settings) -> None:

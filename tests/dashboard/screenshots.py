@@ -1,0 +1,88 @@
+"""Takes the pictures of `docs/dashboard.md`: ``python -m tests.dashboard.screenshots``."""
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from playwright.sync_api import Browser, Page, expect
+
+from streams.broker import LocalBroker
+from tests.dashboard.scene import PAGES, Scene
+from tests.dashboard.site import PATIENCE_S, Site
+from tests.repo import tree
+from tests.support.browser import chromium
+
+IMAGES: Final = tree.ROOT / "docs/images"
+LARGEST_BYTES: Final = 150_000
+_WIDTH: Final = 1_100
+_TALLEST: Final = 1_000
+# Those of `PAGES` that the guide shows.
+SHOWN: Final = (
+    "sign-in",
+    "overview",
+    "runs",
+    "run",
+    "run-cancelled",
+    "functions",
+    "function",
+    "cancel",
+    "cancel-count",
+    "cancellations",
+    "cancellation",
+    "replays",
+    "replay",
+    "audit",
+    "keys",
+)
+DARK: Final = "overview"
+
+
+def main() -> int:
+    """Play the scene, and take a picture of each page of the guide."""
+    expect.set_options(timeout=PATIENCE_S * 1000)
+    with (
+        tempfile.TemporaryDirectory(prefix="countermand-screenshots-") as folder,
+        LocalBroker() as broker,
+        Site(broker.bootstrap_servers, Path(folder)) as site,
+        chromium() as browser,
+    ):
+        scene = Scene(site)
+        page = _open(browser, site)
+        _take(page, scene, "sign-in")
+        scene.act(page)
+        # What was counted is committed later: until then its page offers that.
+        _take(page, scene, "cancel")
+        _take(page, scene, "cancel-count")
+        scene.commit(page)
+        for name in SHOWN:
+            if name not in {"sign-in", "cancel", "cancel-count"}:
+                _take(page, scene, name)
+        dark = _open(browser, site, color_scheme="dark")
+        dark.context.add_cookies(page.context.cookies())  # type: ignore[arg-type]  # as they come
+        _take(dark, scene, DARK, "-dark")
+    return 0
+
+
+def _open(browser: Browser, site: Site, **options: str) -> Page:
+    size = {"width": _WIDTH, "height": _TALLEST}
+    return browser.new_page(
+        base_url=site.url, viewport=size, reduced_motion="reduce", **options
+    )
+
+
+def _take(page: Page, scene: Scene, name: str, suffix: str = "") -> None:
+    page.goto(scene.path(name))
+    PAGES[name].act(page)
+    page.evaluate("scrollTo(0, 0)")
+    path = IMAGES / f"dashboard-{name}{suffix}.png"
+    tall = page.evaluate("document.documentElement.scrollHeight")
+    clip = {"x": 0, "y": 0, "width": _WIDTH, "height": min(tall, _TALLEST)}
+    page.screenshot(path=path, animations="disabled", clip=clip)
+    size = path.stat().st_size
+    assert size < LARGEST_BYTES, f"{path} has {size} bytes"
+    print(f"{path.relative_to(tree.ROOT)}: {size} bytes", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

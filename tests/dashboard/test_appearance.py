@@ -1,0 +1,90 @@
+"""How every page looks: to axe-core, in light and dark, on narrow screens, and to the keyboard."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Browser, Page, StorageState, expect
+
+from tests.dashboard.barriers import open_details, too_wide, violations, without_outline
+from tests.dashboard.scene import PAGES, Scene
+from tests.dashboard.visits import is_live
+
+OpenPage = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def signed_in(browser: Browser, scene: Scene) -> StorageState:
+    """The session of somebody who has done something on every page."""
+    context = browser.new_context(base_url=scene.site.url)
+    page = context.new_page()
+    scene.act(page)
+    scene.commit(page)
+    state = context.storage_state()
+    context.close()
+    return state
+
+
+@pytest.fixture(params=PAGES)
+def name(request: pytest.FixtureRequest) -> str:
+    """Every page."""
+    found: str = request.param
+    return found
+
+
+@pytest.fixture
+def show(
+    open_page: OpenPage, scene: Scene, signed_in: StorageState, name: str
+) -> Callable[..., Page]:
+    """Shows the page."""
+
+    def one(**options: object) -> Page:
+        shown = PAGES[name]
+        session = {"storage_state": signed_in} if shown.signed_in else {}
+        page = open_page(scene.site.url, **session, **options)
+        page.goto(scene.path(name))
+        shown.act(page)
+        open_details(page)
+        return page
+
+    return one
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_barriers(show: Callable[..., Page], scheme: str) -> None:
+    """axe-core finds none; and what has the focus is seen to have it."""
+    page = show(color_scheme=scheme)
+    assert violations(page) == []
+    assert without_outline(page) == []
+
+
+@pytest.mark.parametrize(("width", "scale"), [(360, 1), (640, 2)])
+def test_no_sideways_scrolling(show: Callable[..., Page], width: int, scale: float) -> None:
+    """Neither on a phone, nor on a screen of 1,280 px at 200 %."""
+    page = show(viewport={"width": width, "height": 800}, device_scale_factor=scale)
+    assert too_wide(page) == []
+
+
+def test_less_motion(open_page: OpenPage, scene: Scene, signed_in: StorageState) -> None:
+    """Nothing moves for who asks for that."""
+    for motion, moves in (("no-preference", True), ("reduce", False)):
+        page = open_page(scene.site.url, storage_state=signed_in, reduced_motion=motion)
+        page.goto("/")
+        is_live(page)
+        style = "(one) => getComputedStyle(one, '::before').animationName"
+        assert (page.locator("[data-live-state]").evaluate(style) != "none") is moves
+
+
+def test_copy(open_page: OpenPage, scene: Scene, signed_in: StorageState) -> None:
+    """An id is copied with one click, and so is the call behind a page."""
+    permissions = ["clipboard-read", "clipboard-write"]
+    page = open_page(scene.site.url, storage_state=signed_in, permissions=permissions)
+    page.goto(scene.path("run"))
+    page.get_by_role("button", name=f"Copy {scene.ids['waiting']}").first.click()
+    expect(page.locator("#said")).to_have_text("Copied")
+    assert page.evaluate("navigator.clipboard.readText()") == scene.ids["waiting"]
+    page.get_by_text("The same with curl").click()
+    page.locator(".command .copy").first.click()
+    expect(page.locator(".command .copy").first).to_have_text("Copied")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.startswith("curl ")
+    assert f"/v1/runs/{scene.ids['waiting']}" in copied
