@@ -25,12 +25,14 @@ from streams.api.routes import (
     keys,
     read_model,
     replays,
+    run_counts,
     run_rules,
     runs,
 )
 
 ROUTERS: Final = (
     cancellations.router,
+    run_counts.router,
     runs.router,
     run_rules.router,
     functions.router,

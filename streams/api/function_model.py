@@ -9,6 +9,7 @@ from sqlalchemy import Connection, RowMapping, select
 from streams import durations
 from streams.api.fields import Answer, Json, Row, Time, time_text
 from streams.api.progress import CancelCounts, Progress, State
+from streams.api.run_counts import Counted
 from streams.database.schema import REQUESTS
 from streams.functions.changes import Difference, RuleReport, rule_reports
 from streams.functions.definition import as_document
@@ -72,6 +73,7 @@ class FunctionSummary(Answer):
     valid_from: Time
     definition: dict[str, Json]
     paused: bool
+    unfinished: Counted = Field(description="Its unfinished runs, counted up to 10,000.")
 
 
 class FunctionDetail(FunctionSummary):
@@ -110,7 +112,7 @@ def find_pause(connection: Connection, slug: str) -> RowMapping | None:
     return None if row is None or row["type"] == requests.RESUME else row
 
 
-def summary(version: Version, pause_row: RowMapping | None) -> dict[str, Any]:
+def summary(version: Version, pause_row: RowMapping | None, unfinished: Counted) -> dict[str, Any]:
     """The fields of a function as it is now."""
     function = version.compiled.function
     return {
@@ -121,6 +123,7 @@ def summary(version: Version, pause_row: RowMapping | None) -> dict[str, Any]:
         "valid_from": time_text(version.compiled.valid_from),
         "definition": as_document(function),
         "paused": pause_row is not None,
+        "unfinished": unfinished,
     }
 
 

@@ -1,5 +1,6 @@
 """How many runs there are, counted in indexes alone, and no further than somebody waits for."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from pydantic import Field
@@ -7,9 +8,12 @@ from sqlalchemy import Connection, func, literal, select, union_all
 
 from streams.api.fields import Answer
 from streams.database.schema import RUNS
-from topology.statuses import Status
+from topology.statuses import UNFINISHED, Status
 
 MOST_COUNTED: Final = 100_000
+# Of one of many functions, which are counted together.
+MOST_UNFINISHED: Final = 10_000
+_UNFINISHED: Final = tuple(sorted(status.value for status in UNFINISHED))
 
 
 class Counted(Answer):
@@ -38,6 +42,21 @@ def count_by_status(
         each.append(select(literal(status.value).label("status"), number).select_from(some))
     found = {row.status: row.number for row in connection.execute(union_all(*each))}
     return {status: counted(found[status.value], most) for status in Status}
+
+
+def count_unfinished(
+    connection: Connection, function_ids: Sequence[str], most: int = MOST_UNFINISHED
+) -> dict[str, Counted]:
+    """The number of unfinished runs of each of these functions, counted up to `most`."""
+    if not function_ids:
+        return {}
+    slugs = (select(literal(function_id).label("slug")) for function_id in function_ids)
+    asked = union_all(*slugs).subquery()
+    of_it = (RUNS.c.function_id == asked.c.slug, RUNS.c.status.in_(_UNFINISHED))
+    some = select(RUNS.c.run_id).where(*of_it).limit(most + 1).correlate(asked).subquery()
+    number = select(func.count()).select_from(some).scalar_subquery()
+    rows = connection.execute(select(asked.c.slug, number.label("number")))
+    return {row.slug: counted(row.number, most) for row in rows}
 
 
 def count_begun(connection: Connection, cancellation_id: str) -> tuple[int, int]:

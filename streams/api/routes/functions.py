@@ -45,6 +45,7 @@ from streams.api.paging import (
 )
 from streams.api.problems import FieldError, ProblemError, invalid, unavailable
 from streams.api.progress import read_progress, summed
+from streams.api.run_counts import count_unfinished
 from streams.errors import DefinitionError, NotFoundError, RefusedError, RegistryError
 from streams.functions.definition import read_function
 from streams.functions.writer import apply_functions, delete_function, plan_functions
@@ -115,7 +116,10 @@ def list_(service: CurrentService, asked: Annotated[SlugListing, Query()]) -> Pa
     slugs = rest[: asked.limit]
     with service.engine.connect() as connection:
         pauses = {slug: find_pause(connection, slug) for slug in slugs}
-    found = [FunctionSummary(**summary(newest[slug], pauses[slug])) for slug in slugs]
+        unfinished = count_unfinished(connection, slugs)
+    found = [
+        FunctionSummary(**summary(newest[slug], pauses[slug], unfinished[slug])) for slug in slugs
+    ]
     return page(found, slugs[-1] if len(rest) > asked.limit else None)
 
 
@@ -130,6 +134,7 @@ def get(
     partitions = service.partitions.get()
     with service.engine.connect() as connection:
         row = find_pause(connection, slug)
+        unfinished = count_unfinished(connection, [slug])[slug]
         found = None
         if row is not None:
             ids = [row["request_id"]]
@@ -137,7 +142,7 @@ def get(
             found = pause_answer(row, progress[row["request_id"]])
     return envelope(
         FunctionDetail(
-            **summary(newest, row),
+            **summary(newest, row, unfinished),
             rules=rules(newest.compiled.function),
             versions=[version_answer(version) for version in reversed(versions)],
             pause=found,

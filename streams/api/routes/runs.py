@@ -19,7 +19,6 @@ from streams.api.call.roles import Role
 from streams.api.call.service import CurrentService, Service
 from streams.api.fields import (
     Answer,
-    Body,
     EventId,
     Expression,
     Instant,
@@ -36,11 +35,9 @@ from streams.api.paging import (
     PageMetadata,
     UlidListing,
     encode_cursor,
-    envelope,
     written,
 )
 from streams.api.problems import ProblemError
-from streams.api.run_counts import Counted, count_by_status
 from streams.api.run_model import Run, run_fields
 from streams.api.run_search import Filters, search
 from streams.clock import now_ms
@@ -107,18 +104,6 @@ def _lower(value: object) -> object:
     return value
 
 
-class CountOptions(Body):
-    """Which runs to count."""
-
-    function_id: Slug | None = Field(default=None, description="The function's slug.")
-
-
-class StatusCount(Counted):
-    """The number of runs of one status."""
-
-    status: str = Field(description="As a run shows it.")
-
-
 class RunListing(UlidListing):
     """Which runs to list."""
 
@@ -170,22 +155,6 @@ async def list_(
     return await service.searches.take(request, read)
 
 
-@router.get("/runs/counts", **operation("countRuns", Role.VIEWER, 400))
-def count(
-    service: CurrentService, asked: Annotated[CountOptions, Query()]
-) -> Envelope[list[StatusCount]]:
-    """How many runs there are in each status, counted up to 100,000 each."""
-    with service.engine.connect() as connection:
-        found = count_by_status(connection, asked.function_id)
-    return envelope(
-        [
-            StatusCount(status=status.capitalize(), **number.model_dump())
-            for status, number in found.items()
-        ]
-    )
-
-
-# After the routes with a name in its place.
 @router.get(
     "/runs/{run_id}", response_model=Envelope[Run], **operation("getRun", Role.VIEWER, 400, 404)
 )

@@ -148,6 +148,13 @@ def test_functions_are_shown(api: Api) -> None:
     (rule,) = found["rules"]
     assert (rule["indexed"], rule["keys"]) == (True, [["data.id"]])
     assert (found["paused"], found["pause"]) == (False, None)
+    assert found["unfinished"] == {"count": 0, "capped": False}
+    add_runs(api.service, run_row(1, 1), run_row(1, 2), run_row(1, 3, status="failed"))
+    listed = {one["function_id"]: one["unfinished"] for one in api.get("/v1/functions")["data"]}
+    assert listed == {
+        "data-sync": {"count": 0, "capped": False},
+        "reports-generate": {"count": 2, "capped": False},
+    }
     assert len(found["versions"]) == 1
     assert api.call("GET", "/v1/functions/reports-nix").status_code == 404
 

@@ -15,6 +15,7 @@ from tests.support.api import run_row
 from topology.statuses import Status
 
 ID = "01HMRMPE5ZQ4AMNJ3S2N79QGRZ"
+pytest_plugins = ["tests.support.postgres"]
 AT = 1_700_000_000_000
 
 
@@ -66,6 +67,39 @@ def test_statuses_are_counted_in_their_index(
     """However many runs there are."""
     looks = plan(engine, lambda connection: run_counts.count_by_status(connection, function_id))
     assert looks == [f"SEARCH runs USING COVERING INDEX {index}"] * len(Status)
+
+
+def test_unfinished_runs_are_counted_up_to_a_bound(
+    clean_environment: None, database_url: str
+) -> None:
+    """Of each function that is asked for, on both databases."""
+    engine = open_database(load(database_url=database_url))
+    with writing(engine) as connection:
+        rows = [
+            run_row(AT, n, function_id=f"a-{n % 3}", status=status.value)
+            for n, status in enumerate([*Status] * 3)
+        ]
+        connection.execute(insert(RUNS), rows)
+    with engine.connect() as connection:
+        asked = ["a-2", "a-0", "a-none"]
+        found = {
+            most: run_counts.count_unfinished(connection, asked, most) for most in (2, 3, 10_000)
+        }
+        assert run_counts.count_unfinished(connection, []) == {}
+    engine.dispose()
+    none = run_counts.Counted(count=0, capped=False)
+    all_three = run_counts.Counted(count=3, capped=False)
+    assert found[3] == found[10_000] == {"a-2": all_three, "a-0": all_three, "a-none": none}
+    some = run_counts.Counted(count=2, capped=True)
+    assert found[2] == {"a-2": some, "a-0": some, "a-none": none}
+
+
+def test_unfinished_runs_are_counted_in_their_index(engine: Engine) -> None:
+    """For each function of a page."""
+    slugs = ["a-b", "c-d"]
+    looks = plan(engine, lambda connection: run_counts.count_unfinished(connection, slugs))
+    index = "runs_by_function_status (function_id=? AND status=?)"
+    assert looks == [f"SEARCH runs USING COVERING INDEX {index}"]
 
 
 def test_begun_runs_are_counted_in_their_index(engine: Engine) -> None:

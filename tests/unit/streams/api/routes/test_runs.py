@@ -93,6 +93,8 @@ def test_runs_are_counted_by_status(api: Api) -> None:
         {"status": "Running", "count": 1, "capped": False}
     ]
     assert api.call("GET", "/v1/runs/counts?functionid=x").status_code == 400
+    answer = api.call("DELETE", "/v1/runs/counts")
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET")
 
 
 def test_an_unknown_run(api: Api) -> None:
