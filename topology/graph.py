@@ -35,8 +35,9 @@ OPERATORS: Final = Stage(
 )
 API: Final = Stage(
     name="API",
-    reads=(topics.FUNCTIONS,),
-    writes=(topics.REQUESTS, topics.FUNCTIONS, topics.EVENTS),
+    reads=(topics.FUNCTIONS, topics.DEAD_LETTERS),
+    # What `dead-letters redrive` writes, too.
+    writes=(topics.FUNCTIONS, topics.EVENTS, topics.CANCELS, *topics.ROUTED),
 )
 READ_MODEL: Final = Stage(
     name="read model",

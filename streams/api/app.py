@@ -19,6 +19,7 @@ from streams.api.problems import ProblemError, as_problem
 from streams.api.routes import (
     audit,
     cancellations,
+    dead_letters,
     events,
     functions,
     health,
@@ -38,6 +39,7 @@ ROUTERS: Final = (
     functions.router,
     replays.router,
     events.router,
+    dead_letters.router,
     audit.router,
     keys.router,
     read_model.router,

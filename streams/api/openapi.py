@@ -28,6 +28,7 @@ TAGS: Final = (
     {"name": "functions", "description": "Definitions; pause and resume."},
     {"name": "replays", "description": "Run cancelled, skipped or failed runs again."},
     {"name": "events", "description": "Produce events."},
+    {"name": "dead letters", "description": "Records that could not be taken; send them again."},
     {"name": "audit", "description": "Who did what."},
     {"name": "keys", "description": "Who may call."},
     {"name": "read model", "description": "How old the copy of Kafka is that is shown."},

@@ -16,14 +16,14 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from streams import logs
-from streams.errors import CountermandError, UnreachableError
+from streams.errors import CountermandError, KafkaRefusedError, UnreachableError
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 2
 _TYPE: Final = "urn:countermand:problem:"
 # Where Inngest answers 400 to a wrong field; everywhere else it is 422.
 _BAD_REQUEST_PREFIXES: Final = ("/v1/cancellations", "/v1/runs")
-_RESERVED: Final = {"from_": "from", "if_": "if"}
+_RESERVED: Final = {"from_": "from", "if_": "if", "class_": "class"}
 # As nginx logs it.
 _CALLER_GONE: Final = 499
 _HTTP_CODES: Final = {
@@ -109,6 +109,12 @@ def unavailable(code: str, detail: str) -> ProblemError:
     return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, code, detail, headers=headers)
 
 
+def kafka_problem(error: UnreachableError | KafkaRefusedError, detail: str) -> ProblemError:
+    """The problem of what Kafka didn't do."""
+    refused = isinstance(error, KafkaRefusedError)
+    return unavailable("kafka_refused" if refused else "kafka_unavailable", detail)
+
+
 def caller_gone() -> ProblemError:
     """The problem of a caller who went; nobody sees it but the log and the audit trail."""
     detail = "The caller went before the call was answered"
@@ -123,8 +129,8 @@ def as_problem(error: Exception, path: str) -> ProblemError | None:
         return invalid(path, [_field_error(found) for found in error.errors()])
     if isinstance(error, HTTPException):
         return _of_framework(error)
-    if isinstance(error, UnreachableError):
-        return unavailable("kafka_unavailable", str(error))
+    if isinstance(error, UnreachableError | KafkaRefusedError):
+        return kafka_problem(error, str(error))
     if isinstance(error, OperationalError | InterfaceError | PoolTimeoutError) or _is_lost(error):
         _tell(error)
         return unavailable("database_unavailable", "The database doesn't answer: try again")

@@ -1,6 +1,7 @@
 """`countermand dead-letters`: list records that could not be processed, and send them again."""
 
 from collections import Counter
+from collections.abc import Sequence
 from itertools import islice
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from streams.cli.console import confirm, json_out, out, progress, say, table
 from streams.cli.settings import load_settings
 from streams.durations import format_instant
 from streams.errors import NotFoundError, RefusedError
-from streams.kafka.dead_letters import Letter, Wanted, read_letters, why_not
+from streams.kafka.dead_letters import Letter, Wanted, plan, read_letters
 from streams.kafka.dead_letters import redrive as send_again
 from streams.kafka.producers import Sender
 from streams.settings import Settings
@@ -81,22 +82,22 @@ def redrive(
     missing = wanted.positions - {letter.position for letter in letters}
     if missing:
         raise NotFoundError(f"No such dead letter: {', '.join(sorted(missing))}")
-    skipped = {letter.position: why_not(letter, settings) for letter in letters}
-    ready = [letter for letter in letters if skipped[letter.position] is None]
-    for letter in (refused for refused in letters if refused not in ready):
-        say(f"skipped {letter.position} (from {letter.origin}): {skipped[letter.position]}")
-    targets = Counter(letter.error["topic"] for letter in ready)
-    if ready and not dry_run:
-        _ask(targets, yes=yes)
-        _send(settings, ready)
-    sent = 0 if dry_run else len(ready)
+    planned = plan(letters, settings)
+    for letter in letters:
+        if letter.position in planned.skipped:
+            why = planned.skipped[letter.position]
+            say(f"skipped {letter.position} (from {letter.origin}): {why}")
+    if planned.ready and not dry_run:
+        _ask(planned.targets, yes=yes)
+        _send(settings, planned.ready)
+    sent, skipped = 0 if dry_run else len(planned.ready), len(planned.skipped)
     if json:
-        result = {"found": len(letters), "sent": sent, "skipped": len(letters) - len(ready)}
-        json_out({**result, "topics": dict(targets), "dry_run": dry_run})
+        result = {"found": len(letters), "sent": sent, "skipped": skipped}
+        json_out({**result, "topics": dict(planned.targets), "dry_run": dry_run})
         return
-    for name, count in sorted(targets.items()):
+    for name, count in sorted(planned.targets.items()):
         out(f"{'would send' if dry_run else 'sent'} {count} to {name}")
-    say(f"{sent} sent, {len(letters) - len(ready)} skipped; they stay listed until they expire")
+    say(f"{sent} sent, {skipped} skipped; they stay listed until they expire")
 
 
 def _ask(targets: Counter[str], *, yes: bool) -> None:
@@ -105,7 +106,7 @@ def _ask(targets: Counter[str], *, yes: bool) -> None:
         raise RefusedError(f"Nothing was sent ({what} wait): add --yes to go ahead")
 
 
-def _send(settings: Settings, letters: list["Letter"]) -> None:
+def _send(settings: Settings, letters: Sequence[Letter]) -> None:
 
     with Sender(settings) as sender, progress(unit="records") as bar:
         for letter in bar.track(letters, description="sending"):

@@ -146,10 +146,10 @@ def story(run: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]:
         yield None, "its worker hasn’t left it yet"
 
 
-def at_most(counts: Mapping[str, Any], name: str) -> str:
+def capped(counted: Mapping[str, Any]) -> str:
     """A count that ends at a limit."""
-    count: int = counts[name]["count"]
-    return f"over {count:,}" if counts[name]["capped"] else f"{count:,}"
+    count: int = counted["count"]
+    return f"over {count:,}" if counted["capped"] else f"{count:,}"
 
 
 def paused(pause: Mapping[str, Any]) -> str:

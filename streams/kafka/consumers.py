@@ -2,13 +2,14 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol, cast
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from streams.errors import NotFoundError
 from streams.kafka import clients, codes
-from streams.kafka.admin import TIMEOUT_S, unreachable
+from streams.kafka.admin import REACH_TIMEOUT_S, TIMEOUT_S, unreachable
 from streams.settings import Settings
 
 # The leader is just changing, or the topic is so new that not every broker knows it.
@@ -94,16 +95,57 @@ def fetch(consumer: Consumer, most: int, wait_s: float, gather_s: float = 0.0) -
     return cast("list[Fetched]", [first, *consumer.consume(most - 1, gather_s)])
 
 
-def bounds(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
+def partitions_of(
+    consumer: Consumer, topic: str, within_s: float = REACH_TIMEOUT_S
+) -> Sequence[int]:
+    """The partitions of a topic.
+
+    Raises:
+        NotFoundError: the topic is missing.
+        UnreachableError: the brokers don't answer.
+    """
+    try:
+        metadata = consumer.list_topics(topic, timeout=within_s).topics[topic]
+    except KafkaException as error:
+        raise unreachable(error) from error
+    if metadata.error is not None:
+        raise NotFoundError(f"Topic {topic} is missing. Run: countermand topics create")
+    return sorted(metadata.partitions)
+
+
+def is_end(message: Message) -> bool:
+    """Whether a message says that a partition is read to its end."""
+    error = message.error()
+    return error is not None and error.code() == codes.END
+
+
+def is_record(message: Message) -> bool:
+    """Whether a message is a record: not the end of a partition, nor trouble that passes.
+
+    Raises:
+        UnreachableError: the message is another error.
+    """
+    error = message.error()
+    if error is None:
+        return True
+    if is_end(message) or error.code() in PASSING:
+        return False
+    raise unreachable(KafkaException(error))
+
+
+def bounds(
+    consumer: Consumer, place: TopicPartition, within_s: float = TIMEOUT_S
+) -> tuple[int, int]:
     """The first offset of a partition and its end; a leader that is just changing gets time.
 
     Raises:
         UnreachableError: the brokers don't answer.
     """
-    end = time.monotonic() + TIMEOUT_S
+    end = time.monotonic() + within_s
     while True:
         try:
-            return consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)
+            left_s = max(_PAUSE_S, end - time.monotonic())
+            return consumer.get_watermark_offsets(place, timeout=left_s)
         except KafkaException as error:
             if error.args[0].code() not in UNSETTLED or time.monotonic() > end:
                 raise unreachable(error) from error

@@ -1,6 +1,7 @@
 """The topic `dead-letters`: records that a stage refused, and why; writing and reading them."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -83,19 +84,31 @@ class Letter:
         """Topic, partition and offset of the record that the letter stands for."""
         return ":".join(self.error.get(name, "?") for name in ("topic", "partition", "offset"))
 
+    @property
+    def size(self) -> int:
+        """How many bytes it takes in Kafka, about."""
+        error = sum(map(len, self.error.values()))
+        return _length(self.key) + _length(self.value) + _size(self.headers) + error
+
 
 @dataclass(frozen=True)
 class Wanted:
-    """A filter of letters; no positions, or None, stand for all."""
+    """A filter of letters; no positions, or None, stand for all; times are ms, and exclusive."""
 
     positions: frozenset[str] = frozenset()
     stage: str | None = None
     kind: str | None = None
     topic: str | None = None
+    after: int | None = None
+    before: int | None = None
 
     def holds(self, letter: Letter) -> bool:
         """Whether the filter lets a letter pass."""
         if self.positions and letter.position not in self.positions:
+            return False
+        if self.after is not None and letter.time <= self.after:
+            return False
+        if self.before is not None and letter.time >= self.before:
             return False
         asked = {"stage": self.stage, "class": self.kind, "topic": self.topic}
         return all(
@@ -146,6 +159,31 @@ def why_not(letter: Letter, settings: Settings) -> str | None:
     return None
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What sending letters again means.
+
+    Attributes:
+        ready: The letters that can be sent.
+        skipped: Why others can't, by position.
+    """
+
+    ready: Sequence[Letter]
+    skipped: Mapping[str, str]
+
+    @property
+    def targets(self) -> Counter[str]:
+        """How many letters go to which topic."""
+        return Counter(letter.error["topic"] for letter in self.ready)
+
+
+def plan(letters: Sequence[Letter], settings: Settings) -> Plan:
+    """Which letters can be sent again."""
+    reasons = {letter.position: why_not(letter, settings) for letter in letters}
+    ready = [letter for letter in letters if reasons[letter.position] is None]
+    return Plan(ready, {name: why for name, why in reasons.items() if why is not None})
+
+
 def redrive(letter: Letter, sender: Sender) -> None:
     """Send the record that a letter stands for to its topic again."""
     sender.send(letter.error["topic"], letter.value, key=letter.key, headers=letter.headers)
@@ -166,7 +204,7 @@ def _error(origin: Origin, stage: str, kind: str, message: str) -> Headers:
     ]
 
 
-def _size(headers: Headers) -> int:
+def _size(headers: Sequence[tuple[str, bytes | None]]) -> int:
     return sum(len(name.encode()) + _length(value) + _HEADER_BYTES for name, value in headers)
 
 

@@ -36,8 +36,8 @@ class Sender:
         KafkaRefusedError: a broker refuses a record.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        """Prepare a producer; it connects with the first record."""
+    def __init__(self, settings: Settings, delivery_s: float = _DELIVERY_S) -> None:
+        """Prepare a producer; it connects with the first record, and gives one up after so long."""
         self._settings = settings
         self._failure: CountermandError | None = None
         self._known: set[str] = set()
@@ -46,7 +46,9 @@ class Sender:
         self._producer = idempotent_producer(
             clients.librdkafka(settings, log_level=0),
             linger_ms=5,
-            delivery_timeout_ms=int(_DELIVERY_S * 1000),
+            delivery_timeout_ms=int(delivery_s * 1000),
+            # What is on its way is given up with its request.
+            request_timeout_ms=int(delivery_s * 1000) - 500,
             compression_type="lz4",
         )
 

@@ -4,12 +4,11 @@ import time
 from collections.abc import Callable, Container, Iterator
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 
-from streams.errors import NotFoundError
-from streams.kafka import clients, codes
-from streams.kafka.admin import REACH_TIMEOUT_S, unreachable
-from streams.kafka.consumers import PASSING, bounds, follower
+from streams.kafka import clients
+from streams.kafka.consumers import bounds, follower, is_record, partitions_of
+from streams.kafka.ranges import RangeReader
 from streams.settings import Settings
 
 _POLL_S: Final = 0.2
@@ -44,7 +43,7 @@ def follow(
         last = time.monotonic()
         while idle_seconds is None or time.monotonic() - last < idle_seconds:
             message = consumer.poll(_POLL_S)
-            if message is not None and _is_record(message):
+            if message is not None and is_record(message):
                 yield message
                 last = time.monotonic()
     finally:
@@ -60,7 +59,7 @@ def count_partitions(settings: Settings, topic: str) -> int:
     """
     consumer = _consumer(settings)
     try:
-        return len(_partitions(consumer, topic))
+        return len(partitions_of(consumer, topic))
     finally:
         consumer.close()
 
@@ -74,19 +73,8 @@ def read_all(
         NotFoundError: the topic is missing.
         UnreachableError: the brokers don't answer.
     """
-    consumer = _consumer(settings)
-    try:
-        open_partitions = _assign(consumer, topic, from_beginning=True, only=only)
-        while open_partitions:
-            message = consumer.poll(_POLL_S)
-            if message is None:
-                continue
-            if _is_record(message):
-                yield message
-            elif _is_end(message):
-                open_partitions.discard(message.partition() or 0)
-    finally:
-        consumer.close()
+    with RangeReader(settings, topic) as reader:
+        yield from reader.read(reader.bounds(only))
 
 
 def _consumer(settings: Settings) -> Consumer:
@@ -94,42 +82,9 @@ def _consumer(settings: Settings) -> Consumer:
     return follower(client, f"{settings.application_id}-cli")
 
 
-def _assign(
-    consumer: Consumer, topic: str, *, from_beginning: bool, only: Container[int] | None = None
-) -> set[int]:
-    partitions = [one for one in _partitions(consumer, topic) if only is None or one in only]
+def _assign(consumer: Consumer, topic: str, *, from_beginning: bool) -> None:
     starts = []
-    for partition in partitions:
+    for partition in partitions_of(consumer, topic):
         low, high = bounds(consumer, TopicPartition(topic, partition))
         starts.append(TopicPartition(topic, partition, low if from_beginning else high))
     consumer.assign(starts)
-    return set(partitions)
-
-
-def _partitions(consumer: Consumer, topic: str) -> list[int]:
-    try:
-        metadata = consumer.list_topics(topic, timeout=REACH_TIMEOUT_S).topics[topic]
-    except KafkaException as error:
-        raise unreachable(error) from error
-    if metadata.error is not None:
-        raise NotFoundError(f"Topic {topic} is missing. Run: countermand topics create")
-    return sorted(metadata.partitions)
-
-
-def _is_end(message: Message) -> bool:
-    error = message.error()
-    return error is not None and error.code() == codes.END
-
-
-def _is_record(message: Message) -> bool:
-    """Whether a message is a record: not the end of a partition, nor trouble that passes.
-
-    Raises:
-        UnreachableError: the message is another error.
-    """
-    error = message.error()
-    if error is None:
-        return True
-    if _is_end(message) or error.code() in PASSING:
-        return False
-    raise unreachable(KafkaException(error))

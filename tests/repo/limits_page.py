@@ -6,56 +6,22 @@
 import sys
 from typing import Final, NamedTuple
 
-from streams.api import protocol, run_search
+from streams.api import letter_model, protocol, run_search
 from streams.api.call import service, turns
+from streams.api.routes import dead_letters
+from streams.kafka import letter_search
 from streams.matching import budget
 from streams.matching import limits as of_expressions
 from streams.settings import Settings
+from tests.repo import limits_text
 from topology import limits
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
 MS: Final = 1_000_000  # units of `budget`
 _PATIENCE: Final = protocol.USUAL
+_LETTERS: Final = letter_search.USUAL
 _CONNECTIONS: Final = Settings.model_fields["api_connections"].default
-
-_INTRODUCTION: Final = """\
-# Limits
-
-No rule, event or request takes more than its share: of one evaluation, of one transaction, of
-memory. The numbers stand in `topology/limits.py`, `streams/matching/limits.py` and, of connections,
-`streams/api/protocol.py`; this page is written by `python -m tests.repo.limits_page`. What each
-group of people can cost at most: [security](security.md).
-"""
-_END: Final = """\
-## How an evaluation is charged
-An evaluation has a budget of {budget} million units; a unit is about a nanosecond of the machine
-of the benchmarks (two hyperthreads of a server). Each node of the expression weighs {step}, each
-item of a list that a macro walks {item} and the nodes of the macro's body, two values compared
-{compared}, an error that `&&`, `||` or a macro goes on after {error}. What is made weighs more
-than its time, so that a budget is used up by some 8 MiB of new values. The first list that an
-evaluation walks weighs a fifth: one look at each item of the largest event fits into the budget,
-a second one for each item doesn't. A macro inside another is charged for each item around it, and
-in full: "any item of any list" has room for some 30,000 items. Timestamps and durations are
-evaluated by celpy, whose steps weigh {reference} times as much, and which walks lists of at most
-{reference_items} items. The whole table: `streams/matching/budget.py`.
-
-Everything that depends on the events is charged before it is done, by counts and sizes alone, so
-the same expression and the same events always end alike. At the end of the budget the whole
-evaluation has no answer; no `||`, `&&` or macro goes on after it (S37). `make bench ONLY=budget`
-measures each weight's worst case.
-
-## How a transaction is shared
-| kind of work | bytes written and sent | evaluation |
-|---|---|---|
-{shares}
-
-Each kind stops after the decision that uses its share up, and goes on in the next transaction.
-One decision writes at most {decision} MiB, and all of one record's commands in one partition at
-most {entry} MiB, which routers check; so a transaction has at most {transaction} MiB, asserted
-when `topology/limits.py` is imported. Rows of long work have their turns in the order in
-which they came; a slice has at most {decisions} decisions, over as many rows as that takes.
-"""
 
 
 class Limit(NamedTuple):
@@ -322,6 +288,31 @@ GROUPS: Final[dict[str, list[Limit]]] = {
             "the page ends early, with a cursor; the next lot",
             "unit/streams/api/test_run_search.py::test_a_call_holds_a_page_and_a_lot",
         ),
+        Limit(
+            "calls that read dead letters, at once",
+            f"{turns.AT_ONCE}; the others wait for {turns.WAIT_S:.0f} s",
+            "503 `searches_busy`",
+            "unit/streams/api/routes/test_dead_letters.py"
+            "::test_every_other_call_is_answered_beside_reads_from_kafka",
+        ),
+        Limit(
+            "dead letters that such a call looks at; their bytes",
+            f"{_count(_LETTERS.letters)}; {_bytes(_LETTERS.bytes)} and a round of reading",
+            "the page ends early, with a cursor",
+            "broker/test_dead_letters_api.py::test_a_page_ends_early",
+        ),
+        Limit(
+            "its time with Kafka",
+            f"{service.KAFKA_WITHIN_S:.0f} s",
+            "the page ends early, with a cursor; without a letter 503 `kafka_unavailable`",
+            "broker/test_dead_letters_api.py::test_a_call_without_time_says_so",
+        ),
+        Limit(
+            "letters that a redrive sends: of a class, by their places",
+            f"{_count(dead_letters.MOST_SENT)}, {letter_model.MOST_NAMED}",
+            "a cursor goes on; 422",
+            "broker/test_dead_letters_api.py::test_many_are_sent_in_portions",
+        ),
     ],
     "On disk": [
         Limit(
@@ -455,7 +446,7 @@ GROUPS: Final[dict[str, list[Limit]]] = {
 
 def page() -> str:
     """The text of `docs/limits.md`."""
-    parts = [_INTRODUCTION]
+    parts = [limits_text.INTRODUCTION]
     for title, rows in GROUPS.items():
         lines = ["| what | at most | beyond | shown by |", "|---|---|---|---|"]
         lines += [
@@ -469,7 +460,7 @@ def page() -> str:
         "input": limits.INPUT_ALLOWANCE,
     }
     parts.append(
-        _END.format(
+        limits_text.END.format(
             budget=of_expressions.EVALUATION_BUDGET // MS,
             step=budget.STEP,
             item=budget.ITEM,

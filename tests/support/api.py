@@ -16,7 +16,7 @@ from streams import dashboard
 from streams.api.app import create_app
 from streams.api.call.keys import create_key
 from streams.api.call.roles import Role
-from streams.api.call.service import BODY_WITHIN_S, DECIDED_WITHIN_S, Service
+from streams.api.call.service import BODY_WITHIN_S, DECIDED_WITHIN_S, KAFKA_WITHIN_S, Service
 from streams.api.call.turns import WAIT_S, Turns
 from streams.api.process import listening, open_service, server
 from streams.api.protocol import USUAL, Doors, Patience
@@ -111,6 +111,7 @@ def open_api(  # noqa: PLR0913  # each is one independent property of a server
     patience: Patience = USUAL,
     decided_within_s: float = DECIDED_WITHIN_S,
     body_within_s: float = BODY_WITHIN_S,
+    kafka_within_s: float = KAFKA_WITHIN_S,
     knows_count: bool = True,
     turn_within_s: float = WAIT_S,
 ) -> Iterator[Api]:
@@ -124,8 +125,10 @@ def open_api(  # noqa: PLR0913  # each is one independent property of a server
         patient = dataclasses.replace(
             service,
             searches=Turns(wait_s=turn_within_s),
+            letters=Turns(wait_s=turn_within_s),
             decided_within_s=decided_within_s,
             body_within_s=body_within_s,
+            kafka_within_s=kafka_within_s,
         )
         app = create_app(patient)
         dashboard.install(app)

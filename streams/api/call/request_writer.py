@@ -6,11 +6,11 @@ from sqlalchemy import Engine
 from streams.api.call import audit_rows
 from streams.api.call.call import Call
 from streams.api.fields import Row
-from streams.api.problems import unavailable
+from streams.api.problems import kafka_problem
 from streams.api.producer import AckedProducer, Outgoing
 from streams.database.engine import writing
 from streams.database.schema import REQUESTS
-from streams.errors import KafkaRefusedError, UnreachableError
+from streams.errors import UnreachableError
 from streams.read_model.rows import request_row
 from streams.settings import Settings
 from topology import topics
@@ -53,9 +53,7 @@ class RequestWriter:
         try:
             return self._producer.send(records)
         except UnreachableError as error:
-            raise unavailable("kafka_unavailable", _unacknowledged(error)) from error
-        except KafkaRefusedError as error:
-            raise unavailable("kafka_refused", str(error)) from error
+            raise kafka_problem(error, _unacknowledged(error)) from error
 
 
 def request_record(call: Call, body: msgspec.Struct) -> bytes:

@@ -17,6 +17,7 @@ from streams.settings import Settings
 
 DECIDED_WITHIN_S: Final = 2.0
 BODY_WITHIN_S: Final = 60.0
+KAFKA_WITHIN_S: Final = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,10 @@ class Service:
     metrics: Metrics
     health: Health
     searches: Turns = field(default_factory=Turns)
+    letters: Turns = field(default_factory=Turns)  # of reads from Kafka
     decided_within_s: float = DECIDED_WITHIN_S  # a call waits so long for the joiner, then: 202
     body_within_s: float = BODY_WITHIN_S  # a body that takes longer is refused
+    kafka_within_s: float = KAFKA_WITHIN_S  # a call reads from Kafka for so long at most
 
 
 async def current_service(request: Request) -> Service:

@@ -17,6 +17,6 @@ def settings(clean_environment: None, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def api(settings: Settings) -> Iterator[Api]:
-    """The API on that file."""
-    with open_api(settings) as found:
+    """The API on that file; it waits for Kafka no longer than a test may."""
+    with open_api(settings, kafka_within_s=0.5) as found:
         yield found

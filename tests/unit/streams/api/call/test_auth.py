@@ -47,6 +47,10 @@ NEEDED = {
     "GET /v1/replays": Role.VIEWER,
     "GET /v1/replays/{replay_id}": Role.VIEWER,
     "POST /v1/events": Role.SENDER,
+    "GET /v1/dead-letters": Role.VIEWER,
+    "GET /v1/dead-letters/classes": Role.VIEWER,
+    "GET /v1/dead-letters/{partition}/{offset}": Role.VIEWER,
+    "POST /v1/dead-letters/redrive": Role.OPERATOR,
     "GET /v1/audit": Role.ADMIN,
     "GET /v1/keys": Role.ADMIN,
     "POST /v1/keys": Role.ADMIN,
@@ -75,6 +79,7 @@ def call(api: Api, route: str, header: str | None) -> int:
     headers = {} if header is None else {"Authorization": header}
     body = {"json": {"nonsense": True}} if method in {"POST", "PUT"} else {}
     path = path.replace("{slug}", "no-function").replace("{key_id}", "no-key")
+    path = path.replace("{partition}/{offset}", "x/x")
     return api.call(method, path, role=None, headers=headers, **body).status_code
 
 
