@@ -66,8 +66,8 @@ def test_a_pause_is_refused(come: Come) -> None:
 def test_the_way_back(come: Come, api: Api, came_from: str, leads_to: str | None) -> None:
     """A refused form leads back to its page, and never to another site."""
     visit = come(Role.OPERATOR)
-    headers = {"Referer": came_from.format(url=api.url)}
-    answer = visit.send("/runs/x/cancel", headers, csrf="old")
+    visit.client.headers["Referer"] = came_from.format(url=api.url)
+    answer = visit.send("/runs/x/cancel", csrf="old")
     assert answer.status_code == 403
     found = re.findall(r'href="([^"]*)">Try again', answer.text)
     assert found == ([] if leads_to is None else [leads_to])
