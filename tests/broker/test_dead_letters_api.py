@@ -4,6 +4,7 @@ All tests share the topics: each has classes of its own for its letters.
 """
 
 import base64
+import html
 import itertools
 from collections import Counter
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ from streams.settings import Settings, load
 from tests.support.api import Api, open_api
 from tests.support.broker import unique_name
 from tests.support.deadline import eventually
+from tests.support.visiting import Visit
 from topology import topics
 from topology.records import EVALUATION_BUDGET
 
@@ -433,3 +435,40 @@ def test_a_call_without_time_says_so(settings: Settings) -> None:
             newest(reader, Wanted(), ranges, 10, show=value_in)
         with pytest.raises(UnreachableError, match=topic):
             portion(reader, Wanted(), ranges, 10, show=value_in)
+
+
+def test_the_pages_of_a_class(api: Api, settings: Settings, writer: Writer) -> None:
+    """What was counted is sent again, and nothing that came later."""
+    numbers = writer.write("a_page", 3)
+    visit = Visit(api, Role.OPERATOR)
+    assert "/dead-letters?class=a_page" in visit.page("/dead-letters")
+    page = visit.page("/dead-letters?class=a_page")
+    for number in numbers:
+        assert f"/dead-letters/{writer.place(number).replace(':', '/')}" in page
+    counted = visit.send("/dead-letters/redrive", csrf=visit.token, **{"class": "a_page"})
+    assert "Send 3 letters again" in counted.text
+    later = writer.write("a_page", 1)
+    fields = visit.hidden_in(counted.text, "/dead-letters/redrive")
+    done = visit.send("/dead-letters/redrive", step="commit", **fields)
+    visit.close()
+    assert ">3</span> were sent again" in done.text
+    known = {value_of(number) for number in numbers + later}
+    assert {value: count for value, count in sent(settings).items() if value in known} == {
+        value_of(number): 1 for number in numbers
+    }
+
+
+def test_the_page_of_a_letter(api: Api, settings: Settings, writer: Writer) -> None:
+    """Its bytes, its error, and the way to send it again; a viewer is offered none."""
+    (number,) = writer.write("another_page", 1)
+    path = f"/dead-letters/{writer.place(number).replace(':', '/')}"
+    viewer, operator = Visit(api, Role.VIEWER), Visit(api, Role.OPERATOR)
+    page = viewer.page(path)
+    for text in ("another_page", "why", html.escape(value_of(number))):
+        assert text in page
+    assert f"{path}/redrive" not in page
+    answer = operator.submit(path, f"{path}/redrive")
+    assert (answer.status_code, answer.headers["location"]) == (303, f"{path}?note=redriven")
+    viewer.close()
+    operator.close()
+    assert sent(settings)[value_of(number)] == 1

@@ -47,7 +47,10 @@ class Visit:
 
     def hidden(self, page: str, to: str) -> dict[str, str]:
         """The hidden fields of the form of a page that goes to an address."""
-        text = self.page(page)
+        return self.hidden_in(self.page(page), to)
+
+    def hidden_in(self, text: str, to: str) -> dict[str, str]:
+        """The same, of a page that was an answer."""
         address = html.escape(to, quote=True)
         begin = text.index(f'action="{address}"')
         found = _FIELD.findall(text[begin : text.index("</form>", begin)])
