@@ -13,6 +13,7 @@ class May:
     operate: bool
     administer: bool
     read_audit: bool
+    read_system: bool
 
     @classmethod
     def of(cls, caller: ApiKey, *, read_only: bool) -> "May":
@@ -24,4 +25,5 @@ class May:
             operate=writes and Role.OPERATOR in covers,
             administer=writes and Role.ADMIN in covers,
             read_audit=Role.ADMIN in covers,
+            read_system=Role.OPERATOR in covers,
         )

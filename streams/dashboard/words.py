@@ -37,6 +37,13 @@ causes: Final = {
     "finish_timeout": "its time limit to finish",
     "pause": "a pause of its function",
 }
+kinds: Final = {
+    "router": "Routers",
+    "joiner": "Joiners",
+    "read_model": "Read model",
+    "worker": "Workers",
+    "cleanup": "Cleanups",
+}
 counting: Final = {
     "queued": "Counting…",
     "running": "Counting…",
@@ -84,7 +91,8 @@ def pages(may: May) -> tuple[tuple[str, str], ...]:
         ("/dead-letters", "Dead letters"),
     )
     admins = (("/audit", "Audit"), ("/keys", "API keys")) if may.read_audit else ()
-    return (*found, *admins, ("/system", "System"))
+    operators = (("/system", "System"),) if may.read_system else ()
+    return (*found, *admins, *operators)
 
 
 def is_here(path: str, address: str) -> bool:
@@ -182,9 +190,9 @@ def percent(part: float, whole: float) -> int:
     return int(100 * part / whole) if whole else 100
 
 
-def plural(count: int, one: str) -> str:
+def plural(count: int, one: str, many: str | None = None) -> str:
     """A count with its noun: `1 run`, `2 runs`."""
-    return f"{count:,} {one}" if count == 1 else f"{count:,} {one}s"
+    return f"{count:,} {one}" if count == 1 else f"{count:,} {many or one + 's'}"
 
 
 def marked(text: str, position: int) -> str:

@@ -12,6 +12,7 @@ from streams.dashboard.pages import (
     overview,
     replays,
     runs,
+    system,
 )
 
 ALL: Final = (
@@ -24,4 +25,5 @@ ALL: Final = (
     dead_letters.pages,
     audit.pages,
     keys.pages,
+    system.pages,
 )
