@@ -54,7 +54,7 @@ class FieldError:
 class ProblemError(CountermandError):
     """A refusal or failure to answer with, raised by any function that serves a call."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # each is one independent part of the answer
         self,
         status: int,
         code: str,

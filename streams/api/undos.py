@@ -95,7 +95,7 @@ def already_replayed(id_: str) -> ProblemError:
 
 def _is_held(row: Row[tuple[object, ...]], now: int) -> bool:
     """Whether a call has written an undo, or is about to."""
-    return row.done or now - row.since < LEASE_MS
+    return bool(row.done or now - row.since < LEASE_MS)
 
 
 def _note(engine: Engine, which: ColumnElement[bool], **values: object) -> None:

@@ -123,7 +123,7 @@ def summary(found: Document) -> str:
         words.append(f"{counts['already_ended']:,} had ended before")
     if counts["failed"]:
         words.append(f"{counts['failed']:,} left alone, since the expression had no answer")
-    if found["expected"] not in (None, counts["matched"]) and found["status"] == "done":
+    if found.get("expected") not in (None, counts["matched"]) and found["status"] == "done":
         words.append(f"{found['expected']:,} had been counted before")
     return ", ".join(words)
 

@@ -136,6 +136,8 @@ class _Watch:
             status, html = await _page(self._app, request, self._page)
             if status == HTTPStatus.OK:
                 break
+            if status == HTTPStatus.SERVICE_UNAVAILABLE:
+                return  # Kafka or the database is away: what is shown stays, and is looked at again
         else:
             self.is_over = True
             return

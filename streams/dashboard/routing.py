@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from streams import logs
 from streams.api.call.guard import read_body
 from streams.api.call.service import Service
 from streams.api.problems import ProblemError, as_problem
@@ -23,6 +24,8 @@ from streams.dashboard.rendering import render
 from streams.dashboard.visit import Visit
 from streams.dashboard.visitors import Visitor, find_visitor
 from streams.settings import Settings
+
+log = logs.get(__name__)
 
 Handler: TypeAlias = Callable[[Visit], Awaitable[Response]]
 COOKIE: Final = "countermand_session"
@@ -70,10 +73,12 @@ async def answered(request: Request, serve: Callable[[], Awaitable[Response]]) -
         answer = await serve()
     except RefusedCallError as error:
         answer = error_page(request, error.status, error.problem, error.retry_after)
-    except Exception as error:
+    except Exception as error:  # a browser is answered with a page, whatever it is
         problem = as_problem(error, request.url.path)
         if problem is None:
-            raise
+            http_id = request.scope["state"]["http_id"]
+            log.exception("A page failed", request_id=http_id, path=request.url.path)
+            problem = _defect()
         document = {"code": problem.code, "detail": problem.detail}
         after = problem.headers.get("Retry-After")
         answer = error_page(request, problem.status, document, after)
@@ -188,6 +193,11 @@ async def _behind(visit: Visit) -> str | None:
     found = (await Calls(visit.request, visit.caller).get("/v1/read-model"))["data"]
     as_of: str | None = found["as_of"]
     return as_of if found["behind_s"] is not None and found["behind_s"] > _BEHIND_S else None
+
+
+def _defect() -> ProblemError:
+    detail = "This is a defect of Countermand; the log has more, under the request's id"
+    return ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", detail)
 
 
 def _check_host(request: Request) -> None:

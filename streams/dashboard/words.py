@@ -57,6 +57,7 @@ _TARGETS: Final = {
     "resumeFunction": "/functions/{}",
     "applyFunction": "/functions/{}",
 }
+_MADE: Final = {"createCancellation": "/cancellations/{}", "createReplay": "/replays/{}"}
 _TITLES: Final = {
     "kafka_unavailable": "Kafka doesn’t answer",
     "database_unavailable": "The database doesn’t answer",
@@ -95,6 +96,13 @@ def target_page(entry: Mapping[str, Any]) -> str | None:
     """The page of what an entry of the audit trail is about; None: there is none."""
     page = _TARGETS.get(entry["action"])
     return None if page is None or not entry["target"] else page.format(quote(entry["target"]))
+
+
+def made_page(entry: Mapping[str, Any]) -> str | None:
+    """The page of what an entry of the audit trail has made; None: there is none."""
+    page = _MADE.get(entry["action"])
+    is_there = entry["outcome"] == "done" and entry["request_id"]
+    return page.format(entry["request_id"]) if page and is_there else None
 
 
 def when(text: str | None) -> Markup:

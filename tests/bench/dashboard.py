@@ -13,6 +13,7 @@ In SQLite are 1,000,000 runs of 1,000 functions, in Kafka 100,000 dead letters.
 import asyncio
 import random
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
@@ -46,6 +47,7 @@ BROWSERS: Final = 50
 CHANGES_PER_S: Final = 100
 LIVE_S: Final = 30
 _AT_ONCE: Final = 20_000
+_SETTLE_S: Final = 3.0
 _SEED: Final = 7
 _COOKIE: Final = "countermand_session"
 _LIVE: Final = "bench-live"
@@ -186,11 +188,11 @@ async def _live(engine: Engine, url: str, cookie: str, pid: int) -> dict[str, fl
             asyncio.create_task(_look(client, pages[number % len(pages)], []))
             for number in range(BROWSERS - len(looking))
         ]
-        await asyncio.sleep(3)
+        await asyncio.wait(looking, timeout=_SETTLE_S)
         began = _cpu_s(pid)
         committed = await asyncio.to_thread(_change, engine)
         used = _cpu_s(pid) - began
-        await asyncio.sleep(3)
+        await asyncio.wait(looking, timeout=_SETTLE_S)
         for task in looking:
             task.cancel()
         ended = await asyncio.gather(*looking, return_exceptions=True)
@@ -220,9 +222,10 @@ def _change(engine: Engine) -> list[float]:
     """Register a run every so often, as the read model does; when each was committed."""
     statements = Statements(engine.dialect.name).steps
     committed = []
+    pause = threading.Event()
     began = time.monotonic()
     for number in range(CHANGES_PER_S * LIVE_S):
-        time.sleep(max(began + number / CHANGES_PER_S - time.monotonic(), 0))
+        pause.wait(max(began + number / CHANGES_PER_S - time.monotonic(), 0))
         batch = Batch()
         change = read_model.scheduled(RUNS + number) | {"function_id": _LIVE, "at": now_ms()}
         batch.add_run(Record(None, read_model.encoded(change), 0))

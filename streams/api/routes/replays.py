@@ -1,6 +1,6 @@
 """`/v1/replays`: run cancelled, skipped or failed runs again."""
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Annotated, Final
@@ -138,7 +138,7 @@ class Replay(Answer):
 def create(body: ReplayBody, call: CurrentCall, service: CurrentService) -> Envelope[Replay]:
     """Run cancelled, skipped or failed runs again, each once per replay, as fresh runs.
 
-    The runs of a cancellation are run again once: a second call gets 409 with the first `replay_id`.
+    The runs of a cancellation are run again once: a second call gets 409 with `replay_id`.
     """
     target = body.cancellation_id or body.run_id or body.function_id or ""
     call.about(target, reason=body.reason, dry_run=body.dry_run)
@@ -146,7 +146,9 @@ def create(body: ReplayBody, call: CurrentCall, service: CurrentService) -> Enve
     _check_spread(record.spread, service.catalogue.live(record.function_id))
     begun = summed([], service.partitions.get())  # a call that has written is never a 503
     undoes = None if body.dry_run else body.cancellation_id
-    once = nullcontext() if undoes is None else written_once(service.engine, call, undoes)
+    once: AbstractContextManager[None] = nullcontext()
+    if undoes is not None:
+        once = written_once(service.engine, call, undoes)
     with once:
         row = service.writer.write(call, call.id, record)
     return envelope(replay(row, begun))

@@ -1,6 +1,7 @@
 """Replays: a list, and one with its progress."""
 
 from starlette.responses import Response
+from ulid_transform import ulid_now
 
 from streams.dashboard.calls import Document
 from streams.dashboard.pages.listing import next_page
@@ -36,4 +37,5 @@ async def show(visit: Visit) -> Response:
         pace=pace(found["status"], found["counts"]["replayed"], None, found["created_at"], now),
         runs=runs,
         next=next_page(visit, runs),
+        once=ulid_now(),
     )

@@ -79,7 +79,7 @@ PATHS = (
     f"/v1/runs?event_id={quote(TEXT)}",
     f"/v1/runs/{run_id(AT, 1)}",
     "/v1/runs/counts",
-    "/v1/runs?ended_after=0001-01-01T00:00:00Z&ended_before=9999-12-31T23:59:59.999Z",
+    "/v1/runs?ended_after=1970-01-02T00:00:00Z&ended_before=9999-12-31T23:59:59.999Z",
     f"/v1/events/{quote(TEXT)}/runs",
     "/v1/cancellations",
     f"/v1/cancellations/{run_id(AT)}",

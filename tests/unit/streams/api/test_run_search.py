@@ -138,7 +138,7 @@ def test_ends_are_bounded_to_the_ms(engine: Engine) -> None:
 
 
 def test_a_run_that_a_clock_ahead_received_is_found_by_its_end(engine: Engine) -> None:
-    """A run's received time is a broker's, its end is told by a joiner: they may differ a little."""
+    """Its received time is a broker's, its end a joiner's: the two may differ a little."""
     ahead = AT + 1_000_000
     with writing(engine) as connection:
         row = run_row(ahead, NUMBER, status="completed", ended_at=ahead - 4_000)

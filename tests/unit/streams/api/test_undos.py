@@ -42,10 +42,12 @@ def reserve(engine: Engine, owner: str, now: int = NOW) -> str | None:
         with writing(engine) as connection:
             undos.reserve(connection, UNDO, owner, now)
     except ProblemError as refused:
-        assert (refused.status, refused.code) == (409, "already_replayed")
-        assert refused.members["replay_id"] in refused.detail
-        return refused.members["replay_id"]
-    return None
+        found = refused
+    else:
+        return None
+    assert (found.status, found.code) == (409, "already_replayed")
+    assert found.members["replay_id"] in found.detail
+    return found.members["replay_id"]
 
 
 def written(engine: Engine, owner: str, error: Exception | None = None) -> str:

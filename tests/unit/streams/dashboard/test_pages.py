@@ -332,6 +332,22 @@ def test_a_replay(come: Come, api: Api) -> None:
     assert id_ in come(Role.VIEWER).page("/replays")
 
 
+def test_a_count_of_a_replay(come: Come, api: Api) -> None:
+    """What was counted can be started again as it was asked for."""
+    id_ = run_id(2_000_000_000_000)
+    add_request(api, "replay", id_, reason="mended", body={"dry_run": True})
+    add_progress(api, id_, matched=4)
+    visit = come(Role.OPERATOR)
+    fields = visit.hidden(f"/replays/{id_}", "/functions/reports-generate/replay")
+    assert {name: fields[name] for name in ("from", "to", "status_cancelled", "reason")} == {
+        "from": "1970-01-01T00:00:01.000Z",
+        "to": "1970-01-01T00:00:02.000Z",
+        "status_cancelled": "yes",
+        "reason": "mended",
+    }
+    assert "Start 4 runs again" in visit.page(f"/replays/{id_}")
+
+
 def test_keys(come: Come) -> None:
     """A key is shown once; a reload of the page makes no second one."""
     visit = come(Role.ADMIN)

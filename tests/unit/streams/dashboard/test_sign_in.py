@@ -92,7 +92,7 @@ def test_a_revoked_key(come: Come) -> None:
     visit.page("/runs")
     key = visit.api.keys[Role.VIEWER][0]
     keys.revoke_key(visit.api.service.engine, key.id, now_ms(), actor=None)
-    eventually(lambda: visit.get("/runs").status_code == 303)
+    assert eventually(lambda: visit.get("/runs").status_code == 303)
 
 
 def test_twelve_hours(api: Api) -> None:
