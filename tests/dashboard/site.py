@@ -28,7 +28,7 @@ from tests.support.deadline import eventually
 from tests.support.services import API, JOINER, READ_MODEL, ROUTER, Service
 from topology import topics
 
-PATIENCE_S: Final = 15
+PATIENCE_S: Final = 90
 Json = Any
 
 
@@ -59,7 +59,7 @@ class Site:
             for service in self._services:
                 service.start()
             self.is_up(*self._services)
-            self._client.headers["Authorization"] = f"Bearer {self.key('tests', Role.ADMIN)[1]}"
+            self._client.headers["Authorization"] = f"Bearer {self.key('deploys', Role.ADMIN)[1]}"
         except BaseException:
             self.close()
             raise

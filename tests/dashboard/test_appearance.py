@@ -25,43 +25,30 @@ def signed_in(browser: Browser, scene: Scene) -> StorageState:
 
 
 @pytest.fixture(params=PAGES)
-def name(request: pytest.FixtureRequest) -> str:
-    """Every page."""
-    found: str = request.param
-    return found
+def page(
+    request: pytest.FixtureRequest, open_page: OpenPage, scene: Scene, signed_in: StorageState
+) -> Page:
+    """Every page, with all that is folded open."""
+    shown = PAGES[request.param]
+    session = {"storage_state": signed_in} if shown.signed_in else {}
+    page = open_page(scene.site.url, **session)
+    page.goto(scene.path(request.param))
+    shown.act(page)
+    open_details(page)
+    return page
 
 
-@pytest.fixture
-def show(
-    open_page: OpenPage, scene: Scene, signed_in: StorageState, name: str
-) -> Callable[..., Page]:
-    """Shows the page."""
-
-    def one(**options: object) -> Page:
-        shown = PAGES[name]
-        session = {"storage_state": signed_in} if shown.signed_in else {}
-        page = open_page(scene.site.url, **session, **options)
-        page.goto(scene.path(name))
-        shown.act(page)
-        open_details(page)
-        return page
-
-    return one
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_barriers(show: Callable[..., Page], scheme: str) -> None:
-    """axe-core finds none; and what has the focus is seen to have it."""
-    page = show(color_scheme=scheme)
+def test_no_barriers(page: Page) -> None:
+    """axe-core finds none in light and dark; what has the focus shows it; nothing scrolls sideways."""
+    page.emulate_media(color_scheme="light")
+    assert violations(page) == []
+    page.emulate_media(color_scheme="dark")
     assert violations(page) == []
     assert without_outline(page) == []
-
-
-@pytest.mark.parametrize(("width", "scale"), [(360, 1), (640, 2)])
-def test_no_sideways_scrolling(show: Callable[..., Page], width: int, scale: float) -> None:
-    """Neither on a phone, nor on a screen of 1,280 px at 200 %."""
-    page = show(viewport={"width": width, "height": 800}, device_scale_factor=scale)
-    assert too_wide(page) == []
+    # A phone, and a screen of 1,280 px at 200 %, where as much fits as on 640 px.
+    for width in (360, 640):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert too_wide(page) == []
 
 
 def test_less_motion(open_page: OpenPage, scene: Scene, signed_in: StorageState) -> None:

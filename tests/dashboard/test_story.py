@@ -120,7 +120,7 @@ def _see_who_did_what(site: Site, open_page: OpenPage, ann: str, bo: str) -> Non
     page.get_by_role("button", name="Search").click()
     expect(rows).to_have_count(1)
     expect(rows).to_contain_text("createReplay")
-    expect(rows).to_contain_text("started_again")
+    expect(rows).to_contain_text("already_replayed")
 
 
 def test_without_scripts(site: Site, open_page: OpenPage) -> None:
