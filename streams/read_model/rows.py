@@ -47,6 +47,14 @@ class _Event(Struct):
     name: str
 
 
+class _CauseEvent(Struct):
+    received: Time | None = None
+
+
+class _Cause(Struct):
+    event: _CauseEvent | None = None
+
+
 class _Run(Struct):
     run_id: _Id
     function_id: str
@@ -97,6 +105,7 @@ class _Failure(Struct):
 
 _runs: Final = Decoder(_Run)
 _events: Final = Decoder(_Event)
+_causes: Final = Decoder(_Cause)
 _progress: Final = Decoder(_Progress)
 _failures: Final = Decoder(_Failure)
 
@@ -134,7 +143,7 @@ def run_row(value: bytes) -> Row:
             _text(run.worker),
             _text(run.last_step),
             _json(run.error),
-            _json(run.cause),
+            _cause(run.cause),
             run.cancellation_id,
             run.replay_of,
             run.replay_id,
@@ -235,6 +244,14 @@ def _function(kind: str, body: Raw) -> str | None:
 def _json(raw: Raw) -> str | None:
     data = bytes(raw)
     return None if data == _NULL else data.decode()
+
+
+def _cause(raw: Raw) -> str | None:
+    """A cause as it came, with fields that readers can rely on."""
+    text = _json(raw)
+    if text is not None:
+        _causes.decode(raw)
+    return text
 
 
 def _text(text: str | None) -> str | None:

@@ -91,6 +91,7 @@ def test_no_text_holds_a_nul() -> None:
         encoded({"run_id": "x"}),
         encoded(records.run(1, seq="1")),
         encoded(records.run(1, event={"name": "n"})),
+        encoded(records.cancelled(1, cause={"event": {"received": "soon"}})),
         encoded(records.run(1)).replace(b"report/requested", b"\xff\xfe"),
     ],
 )
