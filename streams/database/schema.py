@@ -4,7 +4,8 @@ There are two kinds of tables:
 
 - `READ_MODEL`: a copy of the topics `runs`, `requests` and `request-progress`, with the offsets up
   to which they are copied. A rebuild drops these tables and reads Kafka again.
-- `KEPT`: API keys, idempotency keys and the audit trail, which are stored nowhere else.
+- `KEPT`: API keys, idempotency keys, the audit trail and what was counted, which are stored nowhere
+  else.
 
 Times are ms since 1970, ids of runs and requests are ULIDs as text, JSON is text as received.
 """
@@ -181,5 +182,30 @@ AUDIT: Final = Table(
     Index("audit_by_actor", "actor", "id"),
 )
 
+# How many changes of runs each minute had, by function and kind (`database.activity`); rows without
+# a function are of all functions together. `minute` is the time at which it begins.
+ACTIVITY: Final = Table(
+    "activity",
+    METADATA,
+    Column("function_id", String(200), primary_key=True),
+    Column("minute", BigInteger, primary_key=True),
+    Column("kind", String(32), primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    Index("activity_by_age", "minute"),
+    sqlite_with_rowid=False,
+)
+
+# Up to which offset each partition of `runs` is counted in `activity` where `positions` are behind
+# that, since the topic is read once more.
+COUNTED: Final = Table(
+    "counted",
+    METADATA,
+    Column("topic", String(249), primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("topic_id", String(32), nullable=False),
+    Column("next_offset", BigInteger, nullable=False),
+    Column("as_of", BigInteger, nullable=False),
+)
+
 READ_MODEL: Final = (RUNS, REQUESTS, PROGRESS, FAILURES, POSITIONS)
-KEPT: Final = (API_KEYS, IDEMPOTENCY_KEYS, AUDIT)
+KEPT: Final = (API_KEYS, IDEMPOTENCY_KEYS, AUDIT, ACTIVITY, COUNTED)

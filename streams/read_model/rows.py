@@ -47,12 +47,20 @@ class _Event(Struct):
     name: str
 
 
-class _CauseEvent(Struct):
+class CauseEvent(Struct):
+    """What is known of the event that cancelled a run: when its record was received (ms)."""
+
     received: Time | None = None
 
 
-class _Cause(Struct):
-    event: _CauseEvent | None = None
+class Cause(Struct):
+    """Why a run was cancelled."""
+
+    type: str = ""
+    event: CauseEvent | None = None
+
+
+_NO_CAUSE: Final = Cause()
 
 
 class _Run(Struct):
@@ -105,13 +113,13 @@ class _Failure(Struct):
 
 _runs: Final = Decoder(_Run)
 _events: Final = Decoder(_Event)
-_causes: Final = Decoder(_Cause)
+_causes: Final = Decoder(Cause)
 _progress: Final = Decoder(_Progress)
 _failures: Final = Decoder(_Failure)
 
 
-def run_row(value: bytes) -> Row:
-    """The row of a record of `runs`.
+def run_row(value: bytes) -> tuple[Row, Cause]:
+    """The row of a record of `runs`, and why the run was cancelled, if it was.
 
     Raises:
         CodecError: the bytes are not such a record.
@@ -119,7 +127,8 @@ def run_row(value: bytes) -> Row:
     try:
         run = _runs.decode(value)
         event = _events.decode(run.event)
-        return (
+        cause = _json(run.cause)
+        row = (
             run.run_id,
             run.function_id,
             run.app_id,
@@ -143,11 +152,12 @@ def run_row(value: bytes) -> Row:
             _text(run.worker),
             _text(run.last_step),
             _json(run.error),
-            _cause(run.cause),
+            cause,
             run.cancellation_id,
             run.replay_of,
             run.replay_id,
         )
+        return row, _NO_CAUSE if cause is None else _causes.decode(run.cause)
     except (*codec.UNREADABLE, ValueError) as error:
         raise CodecError(f"not a run: {error}") from error
 
@@ -244,14 +254,6 @@ def _function(kind: str, body: Raw) -> str | None:
 def _json(raw: Raw) -> str | None:
     data = bytes(raw)
     return None if data == _NULL else data.decode()
-
-
-def _cause(raw: Raw) -> str | None:
-    """A cause as it came, with fields that readers can rely on."""
-    text = _json(raw)
-    if text is not None:
-        _causes.decode(raw)
-    return text
 
 
 def _text(text: str | None) -> str | None:

@@ -14,7 +14,7 @@ from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.sql.dml import UpdateBase
 
 from streams.database.engine import SQLITE
-from streams.database.schema import FAILURES, POSITIONS, PROGRESS, REQUESTS, RUNS
+from streams.database.schema import ACTIVITY, FAILURES, POSITIONS, PROGRESS, REQUESTS, RUNS
 from streams.read_model.batch import Step
 
 # Columns that keep the values with which a run was registered.
@@ -53,6 +53,7 @@ class Statements:
             Step.SET_PROGRESS: self._set(PROGRESS),
             Step.REMOVE_FAILURE: self._remove(FAILURES),
             Step.SET_FAILURE: self._set(FAILURES),
+            Step.COUNT: self._count(),
         }
         self.move = self._move()
 
@@ -74,6 +75,13 @@ class Statements:
             index_elements=["run_id"], set_=changes, where=insert.excluded.seq > RUNS.c.seq
         )
         return self._text(change, RUNS.c.keys())
+
+    def _count(self) -> str:
+        insert = self._insert(ACTIVITY)
+        more = {"count": ACTIVITY.c.count + insert.excluded.count}
+        keys = ACTIVITY.primary_key.columns.keys()
+        count = insert.on_conflict_do_update(index_elements=keys, set_=more)
+        return self._text(count, ACTIVITY.c.keys())
 
     def _remove(self, table: Table) -> str:
         keys = list(table.primary_key.columns)

@@ -104,6 +104,7 @@ def cancelled(number: int) -> dict[str, Any]:
             "partition": 0,
             "offset": number,
             "ts": at,
+            "received": at - number % 500,
         },
         "rule": {
             "index": 0,
