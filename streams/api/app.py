@@ -15,7 +15,17 @@ from streams.api import openapi
 from streams.api.call.front import Front
 from streams.api.call.service import Service
 from streams.api.problems import ProblemError, as_problem
-from streams.api.routes import audit, cancellations, events, functions, health, keys, replays, runs
+from streams.api.routes import (
+    activity,
+    audit,
+    cancellations,
+    events,
+    functions,
+    health,
+    keys,
+    replays,
+    runs,
+)
 
 ROUTERS: Final = (
     cancellations.router,
@@ -23,6 +33,7 @@ ROUTERS: Final = (
     functions.router,
     replays.router,
     events.router,
+    activity.router,
     audit.router,
     keys.router,
     health.router,

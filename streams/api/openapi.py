@@ -28,6 +28,7 @@ TAGS: Final = (
     {"name": "functions", "description": "Definitions; pause and resume."},
     {"name": "replays", "description": "Run cancelled, skipped or failed runs again."},
     {"name": "events", "description": "Produce events."},
+    {"name": "activity", "description": "How many runs were scheduled, started and ended when."},
     {"name": "audit", "description": "Who did what."},
     {"name": "keys", "description": "Who may call."},
     {"name": "health", "description": "For orchestrators and Prometheus; without a key."},

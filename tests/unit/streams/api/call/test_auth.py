@@ -44,6 +44,7 @@ NEEDED = {
     "GET /v1/replays": Role.VIEWER,
     "GET /v1/replays/{replay_id}": Role.VIEWER,
     "POST /v1/events": Role.SENDER,
+    "GET /v1/activity": Role.VIEWER,
     "GET /v1/audit": Role.ADMIN,
     "GET /v1/keys": Role.ADMIN,
     "POST /v1/keys": Role.ADMIN,
