@@ -1,11 +1,15 @@
 """Counts changes of runs by minute, function and kind; without SQL."""
 
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from typing import Final
 
 from streams.database.activity import (
+    BY_EVENT,
     CANCELS,
     ENDS,
     EVERY_FUNCTION,
+    INCOMPLETE,
     OTHER_CANCELS,
     SCHEDULED,
     STARTED,
@@ -24,59 +28,63 @@ _SEQ: Final = _COLUMNS.index("seq")
 _ATTEMPT: Final = _COLUMNS.index("attempt")
 _AT: Final = _COLUMNS.index("changed_at")
 _FIRST: Final = 1
-# Plain texts and tuples made once: every record that is copied is looked at.
+# Plain texts: every record that is copied is looked at.
 _CANCELLED: Final = Status.CANCELLED.value
 _RUNNING: Final = Status.RUNNING.value
-_NOTHING: Final = ()
-_SCHEDULED: Final = (SCHEDULED,)
-_STARTED: Final = (STARTED,)
-_ENDED: Final = {kind: (kind,) for kind in ENDS}
+_ENDS: Final = {kind: kind for kind in ENDS}
 
 
-def kinds(row: Row, cause: Cause, written: int) -> tuple[str, ...]:
-    """What counts of a record of `runs`, given by its row; `written` is the record's time (ms).
+def kind_of(row: Row, cause: Cause, written: int) -> str | None:
+    """What a record of `runs` counts as, given by its row; `written` is the record's time (ms).
 
     A record without a status before is a run's first one, or repeats what was told already.
     """
     status, before = row[_STATUS], row[_BEFORE]
     if before is None:
-        return _SCHEDULED if row[_SEQ] == _FIRST else _NOTHING
+        return SCHEDULED if row[_SEQ] == _FIRST else None
     if status == before:
-        return _NOTHING
+        return None
     if status == _CANCELLED:
-        return _cancelled(cause, written)
+        return _cancel(cause, written)
     if status == _RUNNING:
-        return _STARTED if row[_ATTEMPT] == _FIRST else _NOTHING
-    return _ENDED.get(status, _NOTHING)
+        return STARTED if row[_ATTEMPT] == _FIRST else None
+    return _ENDS.get(status)
 
 
-def _cancelled(cause: Cause, written: int) -> tuple[str, ...]:
-    kind = CANCELS.get(cause.type, OTHER_CANCELS)
-    if cause.event is None or cause.event.received is None:
-        return (kind,)
-    return kind, latency(written - cause.event.received)
+def _cancel(cause: Cause, written: int) -> str:
+    event = cause.event
+    if cause.type == BY_EVENT and event is not None and event.received is not None:
+        return latency(written - event.received)
+    return CANCELS.get(cause.type, OTHER_CANCELS)
 
 
 class Activity:
     """The counts of some records."""
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[int, str, str], int] = {}
+        # The function of each change, by minute and kind: counting them together is cheaper.
+        self._functions: defaultdict[tuple[int, str], list[str]] = defaultdict(list)
+        self._doubtful: set[int] = set()
 
     def add(self, row: Row, cause: Cause, written: int) -> None:
         """Count a record of `runs`, in the minute in which its run changed."""
-        counts = self._counts
-        for kind in kinds(row, cause, written):
-            key = (row[_AT] // MINUTE_MS, row[_FUNCTION], kind)
-            counts[key] = counts.get(key, 0) + 1
+        kind = kind_of(row, cause, written)
+        if kind is not None:
+            self._functions[row[_AT] // MINUTE_MS, kind].append(row[_FUNCTION])
+
+    def doubt(self, minutes: Iterable[int]) -> None:
+        """Mark minutes (ms) of which changes may be missing."""
+        self._doubtful.update(minutes)
 
     def rows(self) -> list[Row]:
-        """The rows to add: for each function, and for all together; by their keys."""
-        counts = dict(self._counts)
-        for (minute, _, kind), number in self._counts.items():
-            key = (minute, EVERY_FUNCTION, kind)
-            counts[key] = counts.get(key, 0) + number
-        return sorted(
-            (function, minute * MINUTE_MS, kind, number)
-            for (minute, function, kind), number in counts.items()
-        )
+        """The rows to add: marks, then for all functions together and for each; in one order.
+
+        Processes that write the same rows in one order don't wait for each other in a circle.
+        """
+        rows: list[Row] = [(at, EVERY_FUNCTION, INCOMPLETE, 1) for at in sorted(self._doubtful)]
+        for minute, kind in sorted(self._functions):
+            functions = self._functions[minute, kind]
+            at, counts = minute * MINUTE_MS, Counter(functions)
+            rows.append((at, EVERY_FUNCTION, kind, len(functions)))
+            rows += [(at, function, kind, counts[function]) for function in sorted(counts)]
+        return rows

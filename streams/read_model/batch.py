@@ -1,6 +1,6 @@
 """Gathers the changes of the records of some ms: of each run and request only the last counts."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Final, NamedTuple, TypeAlias
 
@@ -80,6 +80,10 @@ class Batch:
         before = self._runs.get(row[0])
         if before is None or before[_SEQ] < row[_SEQ]:
             self._runs[row[0]] = row
+
+    def doubt(self, minutes: Iterable[int]) -> None:
+        """Mark minutes, given by the times (ms) at which they begin, as counted incompletely."""
+        self._activity.doubt(minutes)
 
     def add_request(self, record: Record) -> None:
         """Take a record of `requests`.

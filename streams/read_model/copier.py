@@ -19,10 +19,11 @@ from sqlalchemy import Engine
 
 from streams.clock import now_ms
 from streams.kafka.admin import TopicState
-from streams.read_model import brokers
+from streams.read_model import brokers, counted
 from streams.read_model.batch import Batch, Record, Steps, adders
 from streams.read_model.figures import Figures
-from streams.read_model.positions import Move, Position, Positions
+from streams.read_model.position import Move, Moves, Position
+from streams.read_model.positions import Positions
 from streams.read_model.source import Intake, Source
 from streams.read_model.writer import MovedError, Writer
 from streams.settings import Settings
@@ -142,7 +143,7 @@ class Copier:
                 self._figures.dropped()
                 self._source.halt()
 
-    def _gather(self, intake: Intake) -> tuple[Batch, dict[TopicPlace, Move]]:
+    def _gather(self, intake: Intake) -> tuple[Batch, Moves]:
         """Gather the rows of a read and the moves of positions, in memory.
 
         Raises:
@@ -164,7 +165,9 @@ class Copier:
             )
         for place, end in intake.ends.items():
             cursors[place].reached = max(cursors[place].reached, end)
-        return batch, {place: cursors[place].move() for place in touched}
+        moves = {place: cursors[place].move() for place in touched}
+        batch.doubt(counted.doubtful(moves, self._positions.counted, now))
+        return batch, moves
 
     def _take(self, topic: str, record: Record, batch: Batch) -> None:
         try:
@@ -172,7 +175,7 @@ class Copier:
         except CodecError as error:
             self._figures.refused(topic, error)
 
-    def _write(self, moves: Mapping[TopicPlace, Move], steps: Steps) -> None:
+    def _write(self, moves: Moves, steps: Steps) -> None:
         began = time.perf_counter()
         ids = {name: state.id.hex() for name, state in self.topics.items()}
         refused = self._writer.write(moves, steps, ids)

@@ -5,20 +5,17 @@ is counted to. When positions are forgotten, the table `counted` keeps that: wha
 isn't counted once more.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select
 
 from streams.database.activity import EVERY_FUNCTION, INCOMPLETE
 from streams.database.engine import add_missing
 from streams.database.schema import ACTIVITY, COUNTED
-from topology.limits import MINUTE_MS
+from streams.read_model.position import Moves
+from topology.limits import MINUTE_MS, UNCOMPACTED_MS
 from topology.topics import TopicPlace
-
-# Of what is read later than this after it was written, Kafka may have compacted changes away: it
-# compacts segments that are full or a week old.
-_SOON_MS: Final = 10 * MINUTE_MS
 
 
 def remember(connection: Connection, forgotten: Sequence[Row[Any]]) -> None:
@@ -54,9 +51,22 @@ def begin(  # noqa: PLR0913, PLR0917  # what is known of a topic
         if end:
             as_of = 0 if row is None else max(row.as_of, read.get(place, 0))
             missing_from = min(missing_from, as_of)
-    if now - missing_from > _SOON_MS:
-        _mark(connection, max(missing_from, now - kept_ms), now)
+    if now - missing_from > UNCOMPACTED_MS:
+        minutes = _minutes(max(missing_from, now - kept_ms), now)
+        mark = {"function_id": EVERY_FUNCTION, "kind": INCOMPLETE, "count": 1}
+        add_missing(connection, ACTIVITY, [mark | {"minute": minute} for minute in minutes])
     return counted
+
+
+def doubtful(moves: Moves, counted: Mapping[TopicPlace, int], now: int) -> Iterator[int]:
+    """The minutes of which changes may be missing if the records between these positions are read.
+
+    That is so if they were written long ago: Kafka may have compacted some away meanwhile.
+    """
+    for place, (before, after) in moves.items():
+        old = max(before.next_offset, counted.get(place, after.next_offset))
+        if after.next_offset > old and now - before.as_of > UNCOMPACTED_MS:
+            yield from _minutes(before.as_of, after.as_of)
 
 
 def _counted_to(row: Row[Any] | None, topic_id: str) -> int:
@@ -76,8 +86,7 @@ def _set(connection: Connection, place: TopicPlace, topic_id: str, to: int, as_o
     connection.execute(insert(COUNTED), [values])
 
 
-def _mark(connection: Connection, since: int, until: int) -> None:
-    first = since - since % MINUTE_MS
-    mark = {"function_id": EVERY_FUNCTION, "kind": INCOMPLETE, "count": 1}
-    minutes = range(first, until + 1, MINUTE_MS)
-    add_missing(connection, ACTIVITY, [mark | {"minute": minute} for minute in minutes])
+def _minutes(since: int, until: int) -> range:
+    """The minutes of changes that were written then; some changed a little earlier."""
+    first = max(0, since - UNCOMPACTED_MS)
+    return range(first - first % MINUTE_MS, until + 1, MINUTE_MS)

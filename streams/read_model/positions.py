@@ -10,7 +10,7 @@ A topic is read from its beginning, and its old rows are dropped, in two cases:
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from sqlalchemy import Connection, Engine, Table, delete, select, text
 
@@ -28,6 +28,7 @@ from streams.database.schema import (
 )
 from streams.errors import DatabaseError
 from streams.read_model import counted
+from streams.read_model.position import Position
 from streams.settings import Settings
 from topology import topics
 from topology.topics import TopicPlace
@@ -52,20 +53,6 @@ class TopicNow:
 
     id: str
     forgets_after: int | None = None
-
-
-class Position(NamedTuple):
-    """The next offset to copy of a partition, and the time (ms) up to which all is copied."""
-
-    next_offset: int
-    as_of: int
-
-
-class Move(NamedTuple):
-    """A change of a position that is only made if the position is still `before`."""
-
-    before: Position
-    after: Position
 
 
 class Positions:

@@ -1,13 +1,13 @@
 """Deletes what is old in small portions, so that nobody waits: runs, requests, audit, activity."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from sqlalchemy import Engine, Select, delete, exists, select
+from sqlalchemy import Connection, Engine, Select, delete, exists, select
 
-from streams.database.activity import EVERY_FUNCTION
-from streams.database.engine import writing
+from streams.database.activity import EVERY_FUNCTION, TRIMMED
+from streams.database.engine import add_missing, writing
 from streams.database.schema import ACTIVITY, AUDIT, FAILURES, PROGRESS, REQUESTS, RUNS
 from streams.settings import Settings
 from topology.keys import lowest_id
@@ -72,8 +72,7 @@ class Retention:
                     connection.execute(delete(table).where(table.c.request_id.in_(requests)))
                 connection.execute(delete(AUDIT).where(AUDIT.c.id.in_(audited)))
                 connection.execute(delete(ACTIVITY).where(ACTIVITY.c.minute.in_(minutes)))
-                of_one = ACTIVITY.c.function_id != EVERY_FUNCTION
-                connection.execute(delete(ACTIVITY).where(ACTIVITY.c.minute.in_(spare), of_one))
+                _trim(connection, spare)
         else:
             self._next = self._monotonic() + _PAUSE_S
         return number
@@ -113,6 +112,15 @@ def _lost_progress(before: int) -> Select[tuple[str]]:
 def _old_audit(before: int) -> Select[tuple[str]]:
     """Audit rows of calls before a time, which their ids begin with."""
     return select(AUDIT.c.id).where(AUDIT.c.id < lowest_id(before)).order_by(AUDIT.c.id)
+
+
+def _trim(connection: Connection, minutes: Sequence[int]) -> None:
+    """Remove what single functions did in these minutes, and mark them."""
+    of_one = ACTIVITY.c.function_id != EVERY_FUNCTION
+    connection.execute(delete(ACTIVITY).where(ACTIVITY.c.minute.in_(minutes), of_one))
+    mark = {"function_id": EVERY_FUNCTION, "kind": TRIMMED, "count": 1}
+    if minutes:
+        add_missing(connection, ACTIVITY, [mark | {"minute": minute} for minute in minutes])
 
 
 def _old_activity(before: int) -> Select[tuple[int]]:

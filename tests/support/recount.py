@@ -23,33 +23,32 @@ def recount(values: Iterable[tuple[bytes | None, int]]) -> Counts:
         if value is not None:
             record = json.loads(value)
             minute = record["at"] // MINUTE_MS * MINUTE_MS
-            for kind in _kinds(record, written):
+            kind = _kind(record, written)
+            if kind is not None:
                 counts["", minute, kind] += 1
                 counts[record["function_id"], minute, kind] += 1
     return counts
 
 
-def _kinds(record: dict[str, object], written: int) -> list[str]:
+def _kind(record: dict[str, object], written: int) -> str | None:
     status, before = record["status"], record.get("status_before")
     if before is None and record["seq"] == 1:
-        return ["scheduled"]
+        return "scheduled"
     if before is None or status == before:
-        return []
+        return None
     if status == "running" and record["attempt"] == 1:
-        return ["started"]
+        return "started"
     if status == "cancelled":
         return _of_cancel(record.get("cause") or {}, written)  # type: ignore[arg-type]
-    return [str(status)] if status in ENDS else []
+    return str(status) if status in ENDS else None
 
 
-def _of_cancel(cause: dict[str, object], written: int) -> list[str]:
-    kind = cause.get("type")
-    kinds = [f"cancelled_{kind if kind in CAUSES else 'other'}"]
-    event = cause.get("event")
-    if isinstance(event, dict) and event.get("received") is not None:
+def _of_cancel(cause: dict[str, object], written: int) -> str:
+    kind, event = cause.get("type"), cause.get("event")
+    if kind == "event" and isinstance(event, dict) and event.get("received") is not None:
         took = written - event["received"]
-        kinds.append(f"latency_{next((b for b in BOUNDS if took <= b), 'more')}")
-    return kinds
+        return f"cancelled_event_{next((b for b in BOUNDS if took <= b), 'more')}"
+    return f"cancelled_{kind if kind in CAUSES else 'other'}"
 
 
 def counted(engine: Engine) -> Counts:

@@ -1,7 +1,7 @@
 """Changes of runs per minute, and how far they are counted."""
 
 from alembic import op
-from sqlalchemy import BigInteger, Column, Index, Integer, String
+from sqlalchemy import BigInteger, Column, Integer, String
 
 revision = "0002"
 down_revision = "0001"
@@ -11,11 +11,10 @@ def upgrade() -> None:
     """Make the tables."""
     op.create_table(
         "activity",
-        Column("function_id", String(200), primary_key=True),
         Column("minute", BigInteger, primary_key=True),
+        Column("function_id", String(200), primary_key=True),
         Column("kind", String(32), primary_key=True),
         Column("count", BigInteger, nullable=False),
-        Index("activity_by_age", "minute"),
         sqlite_with_rowid=False,
     )
     op.create_table(

@@ -135,14 +135,21 @@ def test_retention_is_a_setting(engine: Engine, settings: Settings) -> None:
 
 def put_activity(engine: Engine, *minutes: int, function: str = "f") -> None:
     """Insert a count of a function in each minute."""
-    put(engine, ACTIVITY, *((function, minute, "started", 1) for minute in minutes))
+    put(engine, ACTIVITY, *((minute, function, "started", 1) for minute in minutes))
 
 
 def activity(engine: Engine) -> list[tuple[str, int]]:
     """Function and minute of what is counted."""
+    counted = select(ACTIVITY.c.function_id, ACTIVITY.c.minute).where(ACTIVITY.c.kind == "started")
     with engine.connect() as connection:
-        rows = connection.execute(select(ACTIVITY.c.function_id, ACTIVITY.c.minute))
-        return sorted((row.function_id, row.minute) for row in rows)
+        return sorted((row.function_id, row.minute) for row in connection.execute(counted))
+
+
+def trimmed(engine: Engine) -> list[int]:
+    """The minutes that are marked since counts of single functions were removed."""
+    marked = select(ACTIVITY.c.minute).where(ACTIVITY.c.kind == "trimmed")
+    with engine.connect() as connection:
+        return sorted(connection.scalars(marked))
 
 
 def test_activity_goes_after_a_week(settings: Settings, engine: Engine) -> None:
@@ -156,9 +163,10 @@ def test_activity_goes_after_a_week(settings: Settings, engine: Engine) -> None:
 
 
 def test_too_much_activity_goes_sooner(settings: Settings, engine: Engine) -> None:
-    """The oldest of single functions; that of all together stays."""
+    """The oldest of single functions; that of all together stays, with a mark."""
     put_activity(engine, NOW - 4, NOW - 3, NOW - 2, NOW - 1)
     put_activity(engine, NOW - 4, NOW - 1, function="")
     retention = Retention(settings, engine, activity_rows=3)
     assert [retention.step(NOW) for _ in range(3)] == [1, 1, 0]
     assert activity(engine) == [("", NOW - 4), ("", NOW - 1), ("f", NOW - 2), ("f", NOW - 1)]
+    assert trimmed(engine) == [NOW - 4, NOW - 3]

@@ -21,8 +21,8 @@ RANGE = "after=2023-11-14T22:14:30Z&before=2023-11-14T22:16:00Z"
 
 def put(api: Api, *rows: tuple[str, int, str, int]) -> None:
     """Count: function, minute, kind, number."""
+    names = ("function_id", "minute", "kind", "count")
     with writing(api.service.engine) as connection:
-        names = ACTIVITY.c.keys()
         connection.execute(insert(ACTIVITY), [dict(zip(names, row, strict=True)) for row in rows])
 
 
@@ -42,15 +42,15 @@ def test_points_have_all_that_was_counted(
     with open_api(settings) as api:
         kinds = ["scheduled", "started", "completed", "failed", "skipped", "expired"]
         put(api, *(("", AT, kind, number) for number, kind in enumerate(kinds, 1)))
-        put(api, ("", AT, "cancelled_event", 100), ("", AT, "cancelled_pause", 7))
-        put(api, ("", AT, "latency_25", 98), ("", AT, "latency_more", 2))
+        put(api, ("", AT, "cancelled_event", 50), ("", AT, "cancelled_pause", 7))
+        put(api, ("", AT, "cancelled_event_25", 98), ("", AT, "cancelled_event_more", 2))
         put(api, ("", AT - MINUTE, "started", 1), ("", AT + 2 * MINUTE, "started", 1))
         put(api, ("", AT + MINUTE, "scheduled", 9), ("a-f", AT, "scheduled", 5))
         first, second = points(api, RANGE)
         assert first == {
             "at": "2023-11-14T22:14:00.000Z",
             **{kind: number for number, kind in enumerate(kinds, 1)},
-            "cancelled": {"event": 100, "pause": 7},
+            "cancelled": {"event": 150, "pause": 7},
             "cancel_latency": {"count": 100, "p50_ms": 25, "p99_ms": None},
             "complete": True,
         }
@@ -68,6 +68,16 @@ def test_a_minute_that_may_lack_something_says_so(api: Api) -> None:
     for step, complete in (("1m", [False, True]), ("2m", [False])):
         found = points(api, f"{RANGE}&function_id=a-f&step={step}")
         assert [one["complete"] for one in found] == complete
+
+
+def test_a_minute_that_was_trimmed_lacks_something_for_single_functions(api: Api) -> None:
+    """What all did together is still there; other functions' counts say nothing."""
+    put(api, ("", AT, "trimmed", 1), ("", AT, "started", 3), ("a-f", AT + MINUTE, "started", 3))
+    put(api, ("", AT + MINUTE, "started", 3), ("a-g", AT, "failed", 4))
+    for query, complete in (("", [True, True]), ("&function_id=a-f", [False, True])):
+        found = points(api, RANGE + query)
+        assert [one["complete"] for one in found] == complete
+        assert {one["failed"] for one in found} == {0}
 
 
 def test_without_a_range_it_is_the_last_hour(api: Api) -> None:
