@@ -63,17 +63,17 @@ class Codec(Generic[T]):
 
 
 COMMANDS: Final = Codec(records.CommandBatch, 4)
-FORWARDS: Final = Codec(tuple[records.Forward, ...], 2)
+FORWARDS: Final = Codec(tuple[records.Forward, ...], 3)
 EVENT_ROWS: Final = Codec(tables.EventRow, 3)
 RUN_ROWS: Final = Codec(tables.RunRow, 2)
 SOURCE_ROWS: Final = Codec(tables.SourceRow, 1)
 APPLIED_ROWS: Final = Codec(tables.AppliedRow, 2)
 LISTENER_ROWS: Final = Codec(tables.ListenerRow, 1)
-HELD_ROWS: Final[Codec[held_rows.HeldRow]] = Codec(held_rows.HeldRow, 2)  # type: ignore[arg-type]  # a union of types
+HELD_ROWS: Final[Codec[held_rows.HeldRow]] = Codec(held_rows.HeldRow, 3)  # type: ignore[arg-type]  # a union of types
 # Only the newest version is read: a disk of another format is wiped, and restored.
 CHECKPOINTS: Final = Codec(tables.Checkpoint, tables.CHECKPOINT_FORMAT, tables.CHECKPOINT_FORMAT)
-FAN_OUT_ROWS: Final = Codec(tables.FanOutRow, 2)
-WORK_ROWS: Final[Codec[tables.WorkRow]] = Codec(tables.WorkRow, 2)  # type: ignore[arg-type]  # a union of types
+FAN_OUT_ROWS: Final = Codec(tables.FanOutRow, 3)
+WORK_ROWS: Final[Codec[tables.WorkRow]] = Codec(tables.WorkRow, 3)  # type: ignore[arg-type]  # a union of types
 REQUEST_ROWS: Final = Codec(tables.RequestRow, 3)
 
 # What each space of the changelog holds; rows of the others are no JSON of ours, or just there.

@@ -19,6 +19,9 @@ EVENTS_PER_CALL: Final = 1_000
 ENVELOPE_BYTES: Final = 16 * 1024
 MESSAGE_BYTES: Final = 2 * 1024 * 1024
 
+# Records of `runs` aren't compacted before: whoever reads them sooner sees every change.
+UNCOMPACTED_MS: Final = 10 * MINUTE_MS
+
 # Functions.
 FUNCTION_BYTES: Final = 64 * 1024
 CANCEL_RULES: Final = 5

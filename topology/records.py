@@ -308,6 +308,7 @@ class CancelEvent(Struct, array_like=True, frozen=True):
     occurrence (S10). `at` is the event's own position. `triggers`: the event also starts a run of
     the same function, so positions decide where received times are equal. `identity` is the event's
     (empty from an older release). `firsts` are set where it is a repeat for rules with `dedupe`.
+    `at_received` is the received time of the record at `at` (0 from an older release).
     """
 
     received: int
@@ -317,6 +318,14 @@ class CancelEvent(Struct, array_like=True, frozen=True):
     triggers: bool = False
     identity: bytes = b""
     firsts: tuple[FirstOccurrence, ...] = ()
+    at_received: int = 0
+
+    @property
+    def own_received(self) -> int | None:
+        """The received time of the event's own record; None if an older release left it out."""
+        if self.at_received:
+            return self.at_received
+        return self.received if self.at == self.position else None
 
 
 class ForwardedMatch(Struct, array_like=True, frozen=True, tag="match"):

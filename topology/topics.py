@@ -134,6 +134,7 @@ RUNS: Final = TopicSpec(
     key="run id",
     content="every status change of every run",
     cleanup="compact",
+    extra={"min.compaction.lag.ms": str(limits.UNCOMPACTED_MS)},
 )
 STEPS: Final = TopicSpec(
     name="steps",

@@ -17,6 +17,7 @@ from streams.api.call.front import Front
 from streams.api.call.service import Service
 from streams.api.problems import ProblemError, as_problem
 from streams.api.routes import (
+    activity,
     audit,
     cancellations,
     dead_letters,
@@ -40,6 +41,7 @@ ROUTERS: Final = (
     replays.router,
     events.router,
     dead_letters.router,
+    activity.router,
     audit.router,
     keys.router,
     read_model.router,

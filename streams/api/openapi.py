@@ -29,6 +29,7 @@ TAGS: Final = (
     {"name": "replays", "description": "Run cancelled, skipped or failed runs again."},
     {"name": "events", "description": "Produce events."},
     {"name": "dead letters", "description": "Records that could not be taken; send them again."},
+    {"name": "activity", "description": "How many runs were scheduled, started and ended when."},
     {"name": "audit", "description": "Who did what."},
     {"name": "keys", "description": "Who may call."},
     {"name": "read model", "description": "How old the copy of Kafka is that is shown."},

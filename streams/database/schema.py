@@ -4,8 +4,8 @@ There are two kinds of tables:
 
 - `READ_MODEL`: a copy of the topics `runs`, `requests` and `request-progress`, with the offsets up
   to which they are copied. A rebuild drops these tables and reads Kafka again.
-- `KEPT`: API keys, idempotency keys, undos, the audit trail and who is signed in, which are stored
-  nowhere else.
+- `KEPT`: API keys, idempotency keys, undos, the audit trail, who is signed in and what was counted,
+  which are stored nowhere else.
 
 Times are ms since 1970, ids of runs and requests are ULIDs as text, JSON is text as received.
 """
@@ -217,5 +217,39 @@ SIGN_IN_LINKS: Final = Table(
     Column("created_at", BigInteger, nullable=False),
 )
 
+# How many changes of runs each minute had, by function and kind (`database.activity`); rows without
+# a function are of all functions together. `minute` is the time at which it begins; it leads the
+# key, so that what changes now lies close together.
+ACTIVITY: Final = Table(
+    "activity",
+    METADATA,
+    Column("minute", BigInteger, primary_key=True),
+    Column("function_id", String(200), primary_key=True),
+    Column("kind", String(32), primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Up to which offset each partition of `runs` is counted in `activity` where `positions` are behind
+# that, since the topic is read once more.
+COUNTED: Final = Table(
+    "counted",
+    METADATA,
+    Column("topic", String(249), primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("topic_id", String(32), nullable=False),
+    Column("next_offset", BigInteger, nullable=False),
+    Column("as_of", BigInteger, nullable=False),
+)
+
 READ_MODEL: Final = (RUNS, REQUESTS, PROGRESS, FAILURES, POSITIONS)
-KEPT: Final = (API_KEYS, IDEMPOTENCY_KEYS, UNDOS, AUDIT, SESSIONS, SIGN_IN_LINKS)
+KEPT: Final = (
+    API_KEYS,
+    IDEMPOTENCY_KEYS,
+    UNDOS,
+    AUDIT,
+    SESSIONS,
+    SIGN_IN_LINKS,
+    ACTIVITY,
+    COUNTED,
+)

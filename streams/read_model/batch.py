@@ -1,9 +1,10 @@
 """Gathers the changes of the records of some ms: of each run and request only the last counts."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Final, NamedTuple, TypeAlias
 
+from streams.read_model.activity import Activity
 from streams.read_model.rows import (
     Row,
     failure_row,
@@ -32,14 +33,19 @@ class Step(StrEnum):
     SET_PROGRESS = "set_progress"
     REMOVE_FAILURE = "remove_failure"
     SET_FAILURE = "set_failure"
+    COUNT = "count"
 
 
 class Record(NamedTuple):
-    """The parts of a record that matter here; `received` is its time in ms."""
+    """The parts of a record that matter here; `received` is its time in ms.
+
+    `is_counted`: it is read once more, and was counted as activity before.
+    """
 
     key: bytes | None
     value: bytes | None
     received: int
+    is_counted: bool = False
 
 
 Steps: TypeAlias = list[tuple[Step, list[Row]]]
@@ -55,6 +61,7 @@ class Batch:
         self._requests: dict[str, Row] = {}
         self._progress: dict[Row, Row | None] = {}
         self._failures: dict[Row, Row | None] = {}
+        self._activity = Activity()
 
     def add_run(self, record: Record) -> None:
         """Take a record of `runs`.
@@ -67,10 +74,16 @@ class Batch:
             self._runs[run_id] = None
             self._removed.add(run_id)
             return
-        row = run_row(record.value)
+        row, cause = run_row(record.value)
+        if not record.is_counted:
+            self._activity.add(row, cause, record.received)
         before = self._runs.get(row[0])
         if before is None or before[_SEQ] < row[_SEQ]:
             self._runs[row[0]] = row
+
+    def doubt(self, minutes: Iterable[int]) -> None:
+        """Mark minutes, given by the times (ms) at which they begin, as counted incompletely."""
+        self._activity.doubt(minutes)
 
     def add_request(self, record: Record) -> None:
         """Take a record of `requests`.
@@ -111,6 +124,7 @@ class Batch:
             Step.SET_PROGRESS: [row for row in self._progress.values() if row is not None],
             Step.REMOVE_FAILURE: [key for key, row in self._failures.items() if row is None],
             Step.SET_FAILURE: [row for row in self._failures.values() if row is not None],
+            Step.COUNT: self._activity.rows(),
         }
         return [(step, rows[step]) for step in Step if rows[step]]
 

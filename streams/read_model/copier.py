@@ -19,11 +19,11 @@ from sqlalchemy import Engine
 
 from streams.clock import now_ms
 from streams.kafka.admin import TopicState
-from streams.kafka.consumers import Fetched
-from streams.read_model import brokers
+from streams.read_model import brokers, counted
 from streams.read_model.batch import Batch, Record, Steps, adders
 from streams.read_model.figures import Figures
-from streams.read_model.positions import Move, Position, Positions
+from streams.read_model.position import Move, Moves, Position
+from streams.read_model.positions import Positions
 from streams.read_model.source import Intake, Source
 from streams.read_model.writer import MovedError, Writer
 from streams.settings import Settings
@@ -42,11 +42,13 @@ class _Cursor:
         position: Its position in the database.
         reached: The offset up to which it was read, also past markers of transactions.
         as_of: The time (ms) up to which it was read.
+        counted: The offset up to which its changes are counted as activity.
     """
 
     position: Position
     reached: int
     as_of: int
+    counted: int
 
     def move(self) -> Move:
         """The move of the position to where reading is."""
@@ -89,7 +91,12 @@ class Copier:
         topics = {name: brokers.topic_now(state) for name, state in self.topics.items()}
         positions = self._positions.start(brokers.ends(self._admin, places), topics, now_ms())
         self._cursors = {
-            place: _Cursor(position, position.next_offset, position.as_of)
+            place: _Cursor(
+                position,
+                position.next_offset,
+                position.as_of,
+                self._positions.counted.get(place, 0),
+            )
             for place, position in positions.items()
         }
         self._source.start({place: position.next_offset for place, position in positions.items()})
@@ -136,7 +143,7 @@ class Copier:
                 self._figures.dropped()
                 self._source.halt()
 
-    def _gather(self, intake: Intake) -> tuple[Batch, dict[TopicPlace, Move]]:
+    def _gather(self, intake: Intake) -> tuple[Batch, Moves]:
         """Gather the rows of a read and the moves of positions, in memory.
 
         Raises:
@@ -152,18 +159,23 @@ class Copier:
             if cursor.as_of < received <= now:
                 cursor.as_of = received
             touched.add(place)
-            self._take(message, place[0], received, batch)
+            is_counted = offset < cursor.counted
+            self._take(
+                place[0], Record(message.key(), message.value(), received, is_counted), batch
+            )
         for place, end in intake.ends.items():
             cursors[place].reached = max(cursors[place].reached, end)
-        return batch, {place: cursors[place].move() for place in touched}
+        moves = {place: cursors[place].move() for place in touched}
+        batch.doubt(counted.doubtful(moves, self._positions.counted, now))
+        return batch, moves
 
-    def _take(self, message: Fetched, topic: str, received: int, batch: Batch) -> None:
+    def _take(self, topic: str, record: Record, batch: Batch) -> None:
         try:
-            self._adders[topic](batch, Record(message.key(), message.value(), received))
+            self._adders[topic](batch, record)
         except CodecError as error:
             self._figures.refused(topic, error)
 
-    def _write(self, moves: Mapping[TopicPlace, Move], steps: Steps) -> None:
+    def _write(self, moves: Moves, steps: Steps) -> None:
         began = time.perf_counter()
         ids = {name: state.id.hex() for name, state in self.topics.items()}
         refused = self._writer.write(moves, steps, ids)

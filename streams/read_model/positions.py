@@ -10,14 +10,25 @@ A topic is read from its beginning, and its old rows are dropped, in two cases:
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from sqlalchemy import Connection, Engine, Table, delete, select, text
 
 from streams import logs
 from streams.database.engine import POSTGRESQL, add_missing, writing
-from streams.database.schema import FAILURES, POSITIONS, PROGRESS, READ_MODEL, REQUESTS, RUNS
+from streams.database.schema import (
+    ACTIVITY,
+    COUNTED,
+    FAILURES,
+    POSITIONS,
+    PROGRESS,
+    READ_MODEL,
+    REQUESTS,
+    RUNS,
+)
 from streams.errors import DatabaseError
+from streams.read_model import counted
+from streams.read_model.position import Position
 from streams.settings import Settings
 from topology import topics
 from topology.topics import TopicPlace
@@ -44,28 +55,21 @@ class TopicNow:
     forgets_after: int | None = None
 
 
-class Position(NamedTuple):
-    """The next offset to copy of a partition, and the time (ms) up to which all is copied."""
-
-    next_offset: int
-    as_of: int
-
-
-class Move(NamedTuple):
-    """A change of a position that is only made if the position is still `before`."""
-
-    before: Position
-    after: Position
-
-
 class Positions:
-    """The table `positions`: a row for each partition that was ever read."""
+    """The table `positions`: a row for each partition that was ever read.
+
+    Attributes:
+        counted: Up to which offsets `runs` is counted as activity, as it was at the last `start`.
+    """
 
     def __init__(self, settings: Settings, engine: Engine) -> None:
         """The positions of the topics that these settings name."""
         self._engine = engine
         prefix = settings.topic_prefix
         self._tables = {prefix + name: tables for name, tables in _TABLES.items()}
+        self._runs = settings.topic(topics.RUNS)
+        self._kept_ms = int(settings.retention_activity.total_seconds() * 1_000)
+        self.counted: dict[TopicPlace, int] = {}
 
     def start(
         self,
@@ -81,11 +85,18 @@ class Positions:
         with writing(self._engine) as connection:
             self._refuse_others(connection)
             for topic in sorted({topic for topic, _ in ends}):
-                reason = _worthless(_rows(connection, topic), ends, found[topic], now)
+                before = _rows(connection, topic)
+                reason = _worthless(before, ends, found[topic], now)
                 if reason is not None:
                     log.warning("A topic is read from its beginning", topic=topic, reason=reason)
                     self._forget(connection, topic)
                 _begin(connection, topic, ends, found[topic].id, now)
+                if topic == self._runs:
+                    ours = {place: end for place, end in ends.items() if place[0] == topic}
+                    read = {place: row.position.as_of for place, row in before.items()}
+                    self.counted = counted.begin(
+                        connection, (topic, found[topic].id), ours, read, now, self._kept_ms
+                    )
             return {
                 place: row.position
                 for topic in found
@@ -96,8 +107,15 @@ class Positions:
     def clear(self) -> None:
         """Forget everything that was copied."""
         with writing(self._engine) as connection:
+            # First, as whoever writes a batch does, so that nobody waits for each other.
+            topics_read = set(connection.scalars(select(POSITIONS.c.topic)))
+            for topic in sorted(topics_read):
+                self._forget_positions(connection, topic)
             for table in READ_MODEL:
                 _empty(connection, table)
+            if not topics_read <= set(self._tables):
+                for table in (ACTIVITY, COUNTED):
+                    _empty(connection, table)
 
     def _refuse_others(self, connection: Connection) -> None:
         others = POSITIONS.c.topic.not_in(self._tables)
@@ -110,9 +128,15 @@ class Positions:
             )
 
     def _forget(self, connection: Connection, topic: str) -> None:
-        connection.execute(delete(POSITIONS).where(POSITIONS.c.topic == topic))
+        self._forget_positions(connection, topic)
         for table in self._tables[topic]:
             _empty(connection, table)
+
+    def _forget_positions(self, connection: Connection, topic: str) -> None:
+        of_it = delete(POSITIONS).where(POSITIONS.c.topic == topic).returning(POSITIONS)
+        forgotten = connection.execute(of_it).all()
+        if topic == self._runs:
+            counted.remember(connection, forgotten)
 
 
 @dataclass(frozen=True)

@@ -1,28 +1,32 @@
-"""Deletes what is old in small portions, so that nobody waits: runs, requests, the audit trail."""
+"""Deletes what is old in small portions, so that nobody waits: runs, requests, audit, activity."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from sqlalchemy import Engine, Select, delete, exists, select
+from sqlalchemy import Connection, Engine, Select, delete, exists, select
 
-from streams.database.engine import writing
-from streams.database.schema import AUDIT, FAILURES, PROGRESS, REQUESTS, RUNS
+from streams.database.activity import EVERY_FUNCTION, TRIMMED
+from streams.database.engine import add_missing, writing
+from streams.database.schema import ACTIVITY, AUDIT, FAILURES, PROGRESS, REQUESTS, RUNS
 from streams.settings import Settings
 from topology.keys import lowest_id
 
 # More runs than end while the copier does one round.
 _MOST: Final = 1_000
 _PAUSE_S: Final = 60.0
+# Rows of `activity`, some 200 MB; a thousand functions at work fill them in hours.
+_ACTIVITY_ROWS: Final = 2_000_000
 # States of a request in a partition in which it isn't finished.
 _OPEN: Final = ("queued", "running")
 
 
 class Retention:
-    """Deletes ended runs, finished requests and audit rows once they are older than the settings.
+    """Deletes ended runs, finished requests, audit rows and activity once they are old.
 
     The age of a run counts from its end, that of a request from its receipt, and that of an audit
-    row from its call.
+    row from its call; the settings say how old they get. Where activity has too many rows, the
+    oldest minutes of single functions go, those of all functions together stay.
     """
 
     def __init__(
@@ -31,12 +35,18 @@ class Retention:
         engine: Engine,
         monotonic: Callable[[], float] = time.monotonic,
         most: int = _MOST,
+        activity_rows: int = _ACTIVITY_ROWS,
     ) -> None:
-        """Look at once, and then every minute; at most `most` of a kind are deleted at once."""
+        """Look at once, and then every minute; at most `most` of a kind are deleted at once.
+
+        Of activity it is a minute at once, if it is old or more than `activity_rows` are there.
+        """
         self._most = most
+        self._activity_rows = activity_rows
         self._engine = engine
         self._kept_ms = int(settings.retention_runs.total_seconds() * 1_000)
         self._audit_kept_ms = int(settings.retention_audit.total_seconds() * 1_000)
+        self._activity_kept_ms = int(settings.retention_activity.total_seconds() * 1_000)
         self._monotonic = monotonic
         self._next = monotonic()
 
@@ -52,20 +62,30 @@ class Retention:
         runs, requests = self._ids(_ended_runs(before)), self._ids(_over_requests(before))
         requests += self._ids(_lost_progress(before))
         audited = self._ids(_old_audit(now_ms - self._audit_kept_ms))
-        if runs or requests or audited:
+        minutes = self._minutes(_old_activity(now_ms - self._activity_kept_ms))
+        spare = self._minutes(_too_much_activity(self._activity_rows))
+        number = len(runs) + len(requests) + len(audited) + len(minutes) + len(spare)
+        if number:
             with writing(self._engine) as connection:
                 connection.execute(delete(RUNS).where(RUNS.c.run_id.in_(runs)))
                 for table in (FAILURES, PROGRESS, REQUESTS):
                     connection.execute(delete(table).where(table.c.request_id.in_(requests)))
                 connection.execute(delete(AUDIT).where(AUDIT.c.id.in_(audited)))
+                connection.execute(delete(ACTIVITY).where(ACTIVITY.c.minute.in_(minutes)))
+                _trim(connection, spare)
         else:
             self._next = self._monotonic() + _PAUSE_S
-        return len(runs) + len(requests) + len(audited)
+        return number
 
     def _ids(self, wanted: Select[tuple[str]]) -> list[str]:
         """The ids that a query finds; read before anything is locked."""
         with self._engine.connect() as connection:
             return list(connection.scalars(wanted.limit(self._most)))
+
+    def _minutes(self, wanted: Select[tuple[int]]) -> list[int]:
+        """The oldest minute that a query finds, if any."""
+        with self._engine.connect() as connection:
+            return list(connection.scalars(wanted.order_by(ACTIVITY.c.minute).limit(1)))
 
 
 def _ended_runs(before: int) -> Select[tuple[str]]:
@@ -92,3 +112,24 @@ def _lost_progress(before: int) -> Select[tuple[str]]:
 def _old_audit(before: int) -> Select[tuple[str]]:
     """Audit rows of calls before a time, which their ids begin with."""
     return select(AUDIT.c.id).where(AUDIT.c.id < lowest_id(before)).order_by(AUDIT.c.id)
+
+
+def _trim(connection: Connection, minutes: Sequence[int]) -> None:
+    """Remove what single functions did in these minutes, and mark them."""
+    of_one = ACTIVITY.c.function_id != EVERY_FUNCTION
+    connection.execute(delete(ACTIVITY).where(ACTIVITY.c.minute.in_(minutes), of_one))
+    mark = {"function_id": EVERY_FUNCTION, "kind": TRIMMED, "count": 1}
+    if minutes:
+        add_missing(connection, ACTIVITY, [mark | {"minute": minute} for minute in minutes])
+
+
+def _old_activity(before: int) -> Select[tuple[int]]:
+    return select(ACTIVITY.c.minute).where(ACTIVITY.c.minute < before)
+
+
+def _too_much_activity(rows: int) -> Select[tuple[int]]:
+    """Minutes of functions that lie behind the newest so many rows."""
+    by_age = select(ACTIVITY.c.minute).order_by(ACTIVITY.c.minute.desc())
+    oldest_kept = by_age.offset(rows).limit(1).scalar_subquery()
+    of_one = ACTIVITY.c.function_id != EVERY_FUNCTION
+    return select(ACTIVITY.c.minute).where(ACTIVITY.c.minute <= oldest_kept, of_one)

@@ -47,6 +47,22 @@ class _Event(Struct):
     name: str
 
 
+class CauseEvent(Struct):
+    """What is known of the event that cancelled a run: when its record was received (ms)."""
+
+    received: Time | None = None
+
+
+class Cause(Struct):
+    """Why a run was cancelled."""
+
+    type: str = ""
+    event: CauseEvent | None = None
+
+
+_NO_CAUSE: Final = Cause()
+
+
 class _Run(Struct):
     run_id: _Id
     function_id: str
@@ -97,12 +113,13 @@ class _Failure(Struct):
 
 _runs: Final = Decoder(_Run)
 _events: Final = Decoder(_Event)
+_causes: Final = Decoder(Cause)
 _progress: Final = Decoder(_Progress)
 _failures: Final = Decoder(_Failure)
 
 
-def run_row(value: bytes) -> Row:
-    """The row of a record of `runs`.
+def run_row(value: bytes) -> tuple[Row, Cause]:
+    """The row of a record of `runs`, and why the run was cancelled, if it was.
 
     Raises:
         CodecError: the bytes are not such a record.
@@ -110,7 +127,8 @@ def run_row(value: bytes) -> Row:
     try:
         run = _runs.decode(value)
         event = _events.decode(run.event)
-        return (
+        cause = _json(run.cause)
+        row = (
             run.run_id,
             run.function_id,
             run.app_id,
@@ -134,11 +152,12 @@ def run_row(value: bytes) -> Row:
             _text(run.worker),
             _text(run.last_step),
             _json(run.error),
-            _json(run.cause),
+            cause,
             run.cancellation_id,
             run.replay_of,
             run.replay_id,
         )
+        return row, _NO_CAUSE if cause is None else _causes.decode(run.cause)
     except (*codec.UNREADABLE, ValueError) as error:
         raise CodecError(f"not a run: {error}") from error
 

@@ -14,7 +14,7 @@ from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.sql.dml import UpdateBase
 
 from streams.database.engine import SQLITE
-from streams.database.schema import FAILURES, POSITIONS, PROGRESS, REQUESTS, RUNS
+from streams.database.schema import ACTIVITY, FAILURES, POSITIONS, PROGRESS, REQUESTS, RUNS
 from streams.read_model.batch import Step
 
 # Columns that keep the values with which a run was registered.
@@ -33,6 +33,10 @@ class Statements:
     Attributes:
         steps: The statement of each step.
         move: Moves a partition's position if it is still where it was; its values are `MOVED`.
+        more: For databases with one writer at a time, adds to a count that is there; its values are
+            those of a row, but the count first. With `add_count` for the other rows it does what
+            the step does, in a third of its time.
+        add_count: Adds a row of counts if it isn't there.
     """
 
     def __init__(self, database: str) -> None:
@@ -53,8 +57,11 @@ class Statements:
             Step.SET_PROGRESS: self._set(PROGRESS),
             Step.REMOVE_FAILURE: self._remove(FAILURES),
             Step.SET_FAILURE: self._set(FAILURES),
+            Step.COUNT: self._count(),
         }
         self.move = self._move()
+        self.more = self._more() if database == SQLITE else None
+        self.add_count = self._add(ACTIVITY)
 
     def _add(self, table: Table) -> str:
         return self._text(self._insert(table).on_conflict_do_nothing(), table.c.keys())
@@ -74,6 +81,19 @@ class Statements:
             index_elements=["run_id"], set_=changes, where=insert.excluded.seq > RUNS.c.seq
         )
         return self._text(change, RUNS.c.keys())
+
+    def _count(self) -> str:
+        insert = self._insert(ACTIVITY)
+        more = {"count": ACTIVITY.c.count + insert.excluded.count}
+        keys = ACTIVITY.primary_key.columns.keys()
+        count = insert.on_conflict_do_update(index_elements=keys, set_=more)
+        return self._text(count, ACTIVITY.c.keys())
+
+    def _more(self) -> str:
+        keys = list(ACTIVITY.primary_key.columns)
+        more = {"count": ACTIVITY.c.count + bindparam("more")}
+        change = update(ACTIVITY).where(*map(_is, keys)).values(more)
+        return self._text(change, ["more", *(key.name for key in keys)])
 
     def _remove(self, table: Table) -> str:
         keys = list(table.primary_key.columns)

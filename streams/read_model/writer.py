@@ -5,7 +5,6 @@ doesn't know yet. The slower one finds that a position has moved, and writes not
 """
 
 from collections.abc import Mapping
-from typing import TypeAlias
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, IntegrityError
@@ -13,12 +12,10 @@ from sqlalchemy.exc import DataError, IntegrityError
 from streams import crash, logs
 from streams.database.engine import writing
 from streams.read_model.batch import Step, Steps
-from streams.read_model.positions import Move
+from streams.read_model.position import Moves
 from streams.read_model.rows import Row
 from streams.read_model.statements import Statements
-from topology.topics import TopicPlace
 
-Moves: TypeAlias = Mapping[TopicPlace, Move]
 # Errors of a database, or of its driver, about values that don't fit a column.
 _REFUSALS = (DataError, IntegrityError, OverflowError, UnicodeError)
 log = logs.get(__name__)
@@ -57,9 +54,18 @@ class Writer:
         with writing(self._engine) as connection:
             self._move(connection, moved)
             for step, rows in steps:
-                connection.exec_driver_sql(self._statements.steps[step], rows)
+                if step is Step.COUNT and self._statements.more is not None:
+                    self._count(connection, self._statements.more, rows)
+                else:
+                    connection.exec_driver_sql(self._statements.steps[step], rows)
             crash.crash_at("read_model_before_commit")
         crash.crash_at("read_model_after_commit")
+
+    def _count(self, connection: Connection, more: str, rows: list[Row]) -> None:
+        """Add to the counts that are there, which most are, and then the other ones."""
+        values = [(number, minute, function, kind) for minute, function, kind, number in rows]
+        if connection.exec_driver_sql(more, values).rowcount < len(rows):
+            connection.exec_driver_sql(self._statements.add_count, rows)
 
     def _write_singly(self, moved: list[Row], steps: Steps) -> int:
         """Write row by row, without the refused rows; gives their number."""

@@ -176,6 +176,12 @@ class Settings(BaseSettings):
         description="How long the audit trail is kept; the read model removes what is older.",
     )
 
+    retention_activity: Duration = Field(
+        timedelta(days=7),
+        ge=timedelta(minutes=1),
+        description="How long the counts of runs per minute are kept.",
+    )
+
     api_host: str = Field("127.0.0.1", description="Where the API is served.")
     api_port: int = Field(8420, ge=0, le=65_535, description="Port of the API.")
     api_body_limit: int = Field(

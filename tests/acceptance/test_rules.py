@@ -219,7 +219,7 @@ def test_function_cancelled_says_what_why_and_how_far() -> None:
     }
     assert data["cause"]["event"] == {
         "id": cancel.id, "name": "report/cancelled", "topic": "cancels", "partition": 0,
-        "offset": cancel.offset, "ts": cancel.received,
+        "offset": cancel.offset, "ts": cancel.received, "received": cancel.received,
     }  # fmt: skip
     assert data["cause"]["rule"] == {
         "index": 0, "version": 0, "expression": "event.data.key == async.data.key",

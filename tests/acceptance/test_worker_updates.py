@@ -176,6 +176,17 @@ def test_s31_a_cancelled_run_never_starts(driver: Driver) -> None:
     assert "started_at" not in refused
 
 
+@pytest.mark.parametrize("delay_ms", [0, 3_600_000])
+def test_what_is_told_once_more_is_no_change(driver: Driver, delay_ms: int) -> None:
+    """Readers that count changes know a repeat by its status before, also of a first record."""
+    run = driver.event("report/requested", reportId="r1", ts=driver.now + delay_ms)
+    first = driver.run(run)
+    driver.update("running", first, worker="w1", attempt=first["attempt"] + 1)
+    again = driver.run(run)
+    assert "status_before" not in first
+    assert again == first | {"status_before": "scheduled"}
+
+
 def test_s31_updates_of_another_attempt_are_ignored(driver: Driver) -> None:
     """S31: a stalled worker's late completed doesn't end attempt 2 (trap 22)."""
     run = a_run(driver, "running")

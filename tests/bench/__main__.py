@@ -10,6 +10,7 @@ from tests.bench import (
     api,
     budget,
     bulk,
+    dashboard,
     doors,
     fan_out,
     latency,
@@ -32,6 +33,7 @@ PARTS: Final[Mapping[str, Callable[[Bench], Mapping[str, object]]]] = {
     "read_model": read_model.measure,
     "sdk": sdk.measure,
     "budget": budget.measure,
+    "dashboard": dashboard.measure,
 }
 
 

@@ -78,7 +78,7 @@ def measure(bench: Bench, runs: int = RUNS) -> Mapping[str, float]:
             found |= asyncio.run(_live(engine, url, cookie, service.pid))
         finally:
             engine.dispose()
-    return found | {"read_model_ratio": activity.ratio(bench)}
+    return found | {"read_model_ratio": activity.read_model_ratio(bench)}
 
 
 def _pages(client: httpx.Client, runs: int) -> dict[str, float]:

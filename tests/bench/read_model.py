@@ -28,7 +28,7 @@ from topology.topics import TopicPlace
 NUMBER: Final = 300_000
 # How many runs later a run ends.
 _PENDING: Final = 50_000
-_FUNCTIONS: Final = 20
+FUNCTIONS: Final = 20
 _RUNS_PER_MS: Final = 5
 # An hour ago: long ago, and runs would be deleted as soon as they ended.
 _FIRST_MS: Final = now_ms() - 3_600_000
@@ -40,28 +40,31 @@ _ALL_TOPICS: Final = 3
 def measure(bench: Bench, number: int = NUMBER) -> Mapping[str, int]:
     """Changes per second, of so many runs."""
     with bench.deployment() as app:
-        last = _preload(bench, app, number)
+        last = preload(bench, app, number)
         engine = open_database(app.settings)
         try:
-            service = app.read_model()
-            started = outputs.wait_assigned(
-                bench.broker,
-                app.settings.read_model_group,
-                _ALL_TOPICS * PARTITIONS,
-                service.check,
-            )
-
-            def complete() -> bool:
-                service.check()
-                return _holds(engine, last)
-
-            until(complete, "all changes are in the database", _WITHIN_S)
-            took = time.perf_counter() - started
-            app.close()
+            took = copy(bench, app, engine, last)
             _check(engine, number)
         finally:
             engine.dispose()
     return {"changes_per_s": round(2 * number / took)}
+
+
+def copy(bench: Bench, app: Deployment, engine: Engine, last: Mapping[TopicPlace, int]) -> float:
+    """The seconds that a process takes from its positions to these last offsets; it ends then."""
+    service = app.read_model()
+    started = outputs.wait_assigned(
+        bench.broker, app.settings.read_model_group, _ALL_TOPICS * PARTITIONS, service.check
+    )
+
+    def complete() -> bool:
+        service.check()
+        return _holds(engine, last)
+
+    until(complete, "all changes are in the database", _WITHIN_S)
+    took = time.perf_counter() - started
+    service.stop()
+    return took
 
 
 def run_id(number: int) -> str:
@@ -71,14 +74,14 @@ def run_id(number: int) -> str:
     return keys.run_id_text(keys.run_id(received, digest[:16], digest[16:]))
 
 
-def scheduled(number: int) -> dict[str, Any]:
+def scheduled(number: int, functions: int = FUNCTIONS) -> dict[str, Any]:
     """A run's first record, as the joiner writes it."""
     event = load.trigger(number, load.report_id(number)).value
     at = _FIRST_MS + number // _RUNS_PER_MS
     return {
         "v": 1,
         "run_id": run_id(number),
-        "function_id": f"bench-generate-report-{number % _FUNCTIONS}",
+        "function_id": f"bench-generate-report-{number % functions}",
         "app_id": "bench",
         "function_version": 1,
         "status": "scheduled",
@@ -92,7 +95,7 @@ def scheduled(number: int) -> dict[str, Any]:
     }
 
 
-def cancelled(number: int) -> dict[str, Any]:
+def cancelled(number: int, functions: int = FUNCTIONS) -> dict[str, Any]:
     """A run's last record."""
     at = _FIRST_MS + (number + _PENDING) // _RUNS_PER_MS
     cause = {
@@ -104,6 +107,7 @@ def cancelled(number: int) -> dict[str, Any]:
             "partition": 0,
             "offset": number,
             "ts": at,
+            "received": at - number % 500,
         },
         "rule": {
             "index": 0,
@@ -115,7 +119,7 @@ def cancelled(number: int) -> dict[str, Any]:
         "requested_by": None,
     }
     ended = {"status": "cancelled", "seq": 2, "dispatch": False, "at": at, "ended_at": at}
-    return scheduled(number) | ended | {"status_before": "scheduled", "cause": cause}
+    return scheduled(number, functions) | ended | {"status_before": "scheduled", "cause": cause}
 
 
 def encoded(change: dict[str, Any]) -> bytes:
@@ -123,18 +127,20 @@ def encoded(change: dict[str, Any]) -> bytes:
     return orjson.dumps(change)
 
 
-def changes(number: int) -> Iterator[dict[str, Any]]:
-    """All changes of so many runs."""
+def changes(number: int, functions: int = FUNCTIONS) -> Iterator[dict[str, Any]]:
+    """All changes of so many runs, of so many functions by turns."""
     pending: deque[int] = deque()
     for one in range(number):
-        yield scheduled(one)
+        yield scheduled(one, functions)
         pending.append(one)
         if len(pending) > _PENDING:
-            yield cancelled(pending.popleft())
-    yield from map(cancelled, pending)
+            yield cancelled(pending.popleft(), functions)
+    yield from (cancelled(one, functions) for one in pending)
 
 
-def _preload(bench: Bench, app: Deployment, number: int) -> dict[TopicPlace, int]:
+def preload(
+    bench: Bench, app: Deployment, number: int, functions: int = FUNCTIONS
+) -> dict[TopicPlace, int]:
     """Put the changes into `runs` as joiners do; the last offset of each partition."""
     last: dict[TopicPlace, int] = {}
 
@@ -148,7 +154,7 @@ def _preload(bench: Bench, app: Deployment, number: int) -> dict[TopicPlace, int
     )
     sender.init_transactions()
     topic = app.settings.topic(topics.RUNS)
-    for count, change in enumerate(changes(number)):
+    for count, change in enumerate(changes(number, functions)):
         if count % _TRANSACTION == 0:
             _commit(sender, count)
         key = change["run_id"]

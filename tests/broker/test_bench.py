@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import doors, fan_out, latency, pending, rates, read_model
+from tests.bench import activity, doors, fan_out, latency, pending, rates, read_model
 from tests.bench.bench import Bench
 from tests.bench.deployment import BenchError
 from tests.bench.load import Work
@@ -57,6 +57,11 @@ def test_fan_out_is_counted(bench: Bench) -> None:
 def test_changes_in_the_read_model_are_counted(bench: Bench) -> None:
     """Every run is in the database, with its last change."""
     assert read_model.measure(bench, 3_000)["changes_per_s"] > 0
+
+
+def test_changes_are_copied_with_and_without_counting(bench: Bench) -> None:
+    """By turns, each time all of them."""
+    assert activity.read_model_ratio(bench, 2_000, 1) > 0
 
 
 def test_waits_beside_searches_are_of_answered_calls(bench: Bench) -> None:

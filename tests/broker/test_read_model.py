@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from sqlalchemy import Engine, func, insert, select, text, update
 
 from streams.cli.exits import ExitCode
 from streams.clock import now_ms
+from streams.database.activity import LATENCIES
 from streams.database.engine import writing
 from streams.database.schema import API_KEYS, AUDIT, IDEMPOTENCY_KEYS, POSITIONS, RUNS
 from streams.health import Health
@@ -27,6 +29,7 @@ from tests.support.copying import PATIENCE_S, Copying
 from tests.support.deadline import eventually
 from tests.support.joining import Joining, ids
 from tests.support.postgres import PostgresServer
+from tests.support.recount import counted
 from tests.support.services import Service
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -87,6 +90,7 @@ def test_crashes_lose_and_repeat_nothing(copying: Copying) -> None:
         service.start()
     copying.put_some(2_000)
     copying.check_equal()
+    copying.check_counted()
     assert service.end() == 0
 
 
@@ -111,6 +115,7 @@ def test_two_at_once_and_one_that_is_given_up_write_nothing_twice(copying: Copyi
     await_ready(first, second)
     copying.put_some(1_000)
     copying.check_equal()
+    copying.check_counted()
 
 
 def test_a_read_model_that_was_fenced_joins_again(on_sqlite: Copying) -> None:
@@ -240,6 +245,12 @@ def test_what_joiners_write_becomes_rows(joining: Joining, tmp_path: Path) -> No
     service = copying.service()
     service.start()
     copying.check_equal()
+    copying.check_counted()
+    kinds: Counter[str] = Counter()
+    for (_, _, kind), number in counted(copying.engine).items():
+        kinds["latency" if kind in LATENCIES else kind] += number
+    # Each twice: for its function, and for all together.
+    assert kinds == {"scheduled": 120, "latency": 50}
     statuses = [row["status"] for row in copying.held()["runs"].values()]
     assert (statuses.count("cancelled"), statuses.count("scheduled")) == (25, 35)
     copying.close()
@@ -296,6 +307,7 @@ def test_a_rebuild_reads_everything_anew_and_keeps_the_rest(copying: Copying) ->
     service.start()
     copying.put_some(500)
     copying.check_equal()
+    copying.check_counted()
 
 
 def test_a_rebuild_beside_a_read_model_does_no_harm(copying: Copying) -> None:
@@ -310,6 +322,7 @@ def test_a_rebuild_beside_a_read_model_does_no_harm(copying: Copying) -> None:
     rebuild(other)
     copying.put_some(500)
     copying.check_equal()
+    copying.check_counted()
 
 
 def test_a_database_of_other_topics_is_refused(on_sqlite: Copying) -> None:
@@ -341,6 +354,7 @@ def test_runs_are_read_anew_after_a_long_absence(on_sqlite: Copying) -> None:
         connection.execute(text("UPDATE positions SET as_of = 1"))
     service.start()
     copying.check_equal()
+    copying.check_counted()
     assert "forgotten" not in copying.held()["runs"]
 
 

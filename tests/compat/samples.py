@@ -68,6 +68,7 @@ _REPEATED: Final = CancelEvent(
     *(_NOW, _POSITION, _EVENT, Position("cancels", _TOPIC, 0, 1), True, _IDENTITY),
     (FirstOccurrence(60_000, _NOW - 1, _POSITION),),
 )
+_LATEST: Final = msgspec.structs.replace(_REPEATED, at_received=_NOW + 3)
 _LISTENER: Final = Listener(_KEY, 4, _NOW + 86_400_000)
 _REQUEST: Final = Request(_KEY, "ada", "too long")
 _REPLAY: Final = Replay(
@@ -108,11 +109,11 @@ SAMPLES: Final[dict[str, Sample]] = {
             ),
         ),
     ),
-    "v2/forwards": Sample(
+    "v3/forwards": Sample(
         codec.FORWARDS,
         (
-            ForwardedMatch(_REPEATED, ((_RUN, 1), (_KEY, 0))),
-            ForwardedCancel(_REPEATED, (Match(_KEY, 1),)),
+            ForwardedMatch(_LATEST, ((_RUN, 1), (_KEY, 0))),
+            ForwardedCancel(_LATEST, (Match(_KEY, 1),)),
             Unlisten(_RUN, (_KEY,)),
         ),
     ),
@@ -140,6 +141,30 @@ SAMPLES: Final[dict[str, Sample]] = {
     "v1/source_row": Sample(codec.SOURCE_ROWS, SourceRow(70_000, _NOW)),
     "v2/applied_row": Sample(codec.APPLIED_ROWS, AppliedRow(9, 8, _NOW, _TOPIC, _KEY, 3, 12)),
     "v1/listener_row": Sample(codec.LISTENER_ROWS, ListenerRow(_NOW)),
+    "v3/held_cancel": Sample(codec.HELD_ROWS, HeldCancel(_LATEST, 600_000)),
+    "v3/held_match": Sample(codec.HELD_ROWS, HeldMatch(_LATEST, (0, 4))),
+    "v3/held_unlisten": Sample(codec.HELD_ROWS, HeldUnlisten((_KEY,))),
+    "v3/held_update": Sample(codec.HELD_ROWS, HeldUpdate(_NOW, _UPDATE)),
+    "v3/first_cancel": Sample(
+        codec.HELD_ROWS, FirstCancel((FirstOccurrence(60_000, _NOW - 1, _POSITION),))
+    ),
+    "v3/fan_out": Sample(codec.FAN_OUT_ROWS, FanOutRow(_LATEST, _KEY)),
+    "v3/meeting": Sample(codec.WORK_ROWS, MeetingRow(2, _KEY, (_RUN, _KEY), (_KEY,))),
+    "v3/delivery": Sample(codec.WORK_ROWS, DeliveryRow(_KEY, _RUN)),
+    "v3/postponed_cancel": Sample(
+        codec.WORK_ROWS, PostponedCancel(_LATEST, (Match(_KEY, 1), Match(_RUN, 0)), 3)
+    ),
+    "v4/checkpoint": Sample(codec.CHECKPOINTS, Checkpoint(_TOPIC, 70_000, _NOW)),
+}
+FORMER: Final[dict[str, Sample]] = {
+    "v2/forwards": Sample(
+        codec.FORWARDS,
+        (
+            ForwardedMatch(_REPEATED, ((_RUN, 1), (_KEY, 0))),
+            ForwardedCancel(_REPEATED, (Match(_KEY, 1),)),
+            Unlisten(_RUN, (_KEY,)),
+        ),
+    ),
     "v2/held_cancel": Sample(codec.HELD_ROWS, HeldCancel(_REPEATED, 600_000)),
     "v2/held_match": Sample(codec.HELD_ROWS, HeldMatch(_REPEATED, (0, 4))),
     "v2/held_unlisten": Sample(codec.HELD_ROWS, HeldUnlisten((_KEY,))),
@@ -153,9 +178,6 @@ SAMPLES: Final[dict[str, Sample]] = {
     "v2/postponed_cancel": Sample(
         codec.WORK_ROWS, PostponedCancel(_REPEATED, (Match(_KEY, 1), Match(_RUN, 0)), 3)
     ),
-    "v4/checkpoint": Sample(codec.CHECKPOINTS, Checkpoint(_TOPIC, 70_000, _NOW)),
-}
-FORMER: Final[dict[str, Sample]] = {
     "v3/commands": Sample(
         codec.COMMANDS,
         CommandBatch(

@@ -270,7 +270,7 @@ GROUPS: Final[dict[str, list[Limit]]] = {
             "unit/streams/api/test_protocol.py::test_an_answer_that_nobody_takes_ends",
         ),
         Limit(
-            "calls that list runs or the audit trail, at once",
+            "calls that list runs or the audit trail, or ask for activity, at once",
             f"{turns.AT_ONCE}; the others wait for {turns.WAIT_S:.0f} s",
             "503 `searches_busy`",
             "unit/streams/api/call/test_turns.py"

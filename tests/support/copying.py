@@ -17,6 +17,7 @@ from streams.kafka.topics import create_topics
 from streams.settings import Settings, load
 from tests.support import records
 from tests.support.deadline import eventually
+from tests.support.recount import counted, recount
 from tests.support.services import READ_MODEL, Service
 from tests.support.watch import Watch
 
@@ -170,6 +171,14 @@ class Copying:
                 if held[kind].get(key) != expected[kind].get(key)
             }
             raise AssertionError(f"{len(differing)}: {list(differing.items())[:3]}") from None
+
+    def check_counted(self) -> None:
+        """Wait until activity is what the records in Kafka say."""
+        read = [
+            (message.value(), message.timestamp()[1]) for message in self.watch.read_topic("runs")
+        ]
+        expected = recount(read)
+        eventually(lambda: counted(self.engine) == expected, PATIENCE_S)
 
     def _rows(self, table: Table) -> list[dict[str, Any]]:
         with self.engine.connect() as connection:

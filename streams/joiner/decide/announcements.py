@@ -34,7 +34,7 @@ def changed(  # noqa: PLR0913, PLR0917  # the parts of a run
     """Announce a run as it is now; `status_before` is the status that has changed, if it has."""
     dispatch = _JSON[row.dispatch and row.status == "scheduled"]
     state = f'"{row.status}","seq":{row.seq},"attempt":{row.attempt},"dispatch":{dispatch}'
-    rest = _changes(row, status_before) if row.seq > 1 else b"}"
+    rest = _changes(row, status_before) if row.seq > 1 or status_before else b"}"
     text, head = _head(run_id, event, app, f'{state},"at":{row.at}')
     _emit(view, text, event, head, rest)
 
@@ -165,7 +165,7 @@ def _emit(view: View, text: str, event: EventRow, head: str, rest: bytes) -> Non
 
 
 def _changes(row: RunRow, status_before: str | None) -> bytes:
-    """The end of a record: fields that a run has only after its first change."""
+    """The end of a record: fields that a run doesn't have when it is first announced."""
     text = f',"status_before":"{status_before}"' if status_before else ""
     if row.started_at:
         text += f',"started_at":{row.started_at}'

@@ -61,6 +61,7 @@ def _cancel(view: View, context: Context, command: Cancel) -> None:
         event=context.event,
         at=context.position,
         identity=context.identity,
+        at_received=context.received,
     )
     cancel_events.cancel(view, event, command.matches)
 

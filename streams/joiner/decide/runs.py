@@ -157,9 +157,9 @@ def write(view: View, run: Run, row: RunRow, compiled: CompiledFunction) -> None
 
 
 def announce(view: View, run: Run) -> None:
-    """Announce a run's current state once more."""
+    """Announce a run's current state once more: its status is that before, too."""
     app = view.function(run.event.slug, run.event.version).function.app
-    announcements.changed(view, run.id, run.event, run.row, None, app)
+    announcements.changed(view, run.id, run.event, run.row, run.row.status, app)
 
 
 def cancel(view: View, run: Run, kind: Cause, cause: bytes, cancellation: bytes = b"") -> None:

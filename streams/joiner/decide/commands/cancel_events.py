@@ -127,9 +127,9 @@ def decide_match(view: View, event: CancelEvent, run: Run, rule: int) -> None:
         _unanswered(view, run, rule, "its version can't be used")
         return
     if _matches(view, event, run, compiled.rules[rule]):
-        cause = _cause(view, event, run, compiled.rules[rule])
-        runs.cancel(view, run, Cause.EVENT, cause)
-        view.delayed(event.received)
+        runs.cancel(view, run, Cause.EVENT, _cause(view, event, run, compiled.rules[rule]))
+        if event.own_received is not None:
+            view.delayed(event.own_received)
 
 
 def _hold(view: View, event: CancelEvent, run_id: bytes, rule: int) -> None:
@@ -214,6 +214,7 @@ def _cause(view: View, event: CancelEvent, run: Run, rule: CompiledRule) -> byte
             "partition": event.at.partition,
             "offset": event.at.offset,
             "ts": parsed["ts"],
+            "received": event.own_received,
         },
         rule={
             "index": rule.index,

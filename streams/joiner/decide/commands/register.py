@@ -65,5 +65,6 @@ def _cancel_by_same_event(
         at=context.position,
         triggers=True,
         identity=context.identity,
+        at_received=context.received,
     )
     cancel_events.spread(view, cancel, command.cancels)

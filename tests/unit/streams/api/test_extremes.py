@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import insert
 
 from streams.database.engine import writing
-from streams.database.schema import AUDIT, FAILURES, PROGRESS, REQUESTS
+from streams.database.schema import ACTIVITY, AUDIT, FAILURES, PROGRESS, REQUESTS
 from streams.functions.definition import read_text
 from streams.functions.registry import Registry
 from tests.support.api import FUNCTIONS, Api, add_runs, run_id, run_row
@@ -50,7 +50,9 @@ def stored(api: Api, at: int) -> None:
     progress |= {"sample": json.dumps([TEXT]), "updated_at": at}
     audit: dict[str, Any] = {"api_key": TEXT, "actor": TEXT, "action": TEXT, "target": TEXT}
     audit |= {"id": ID, "at": at, "dry_run": False, "outcome": TEXT, "reason": TEXT}
+    count = {"function_id": "", "minute": at, "kind": TEXT[:32], "count": MOST}
     with writing(api.service.engine) as connection:
+        connection.execute(insert(ACTIVITY).values(count))
         for number, (kind, body) in enumerate(bodies.items()):
             id_ = run_id(AT, number)
             row = request | {"request_id": id_, "type": kind, "body": json.dumps(body)}
@@ -92,6 +94,8 @@ PATHS = (
     f"/v1/replays/{run_id(AT, 1)}",
     "/v1/functions",
     "/v1/functions/reports-generate",
+    "/v1/activity?after=1970-01-01T00:00:00.001Z&before=1974-01-01T00:00:00Z&step=1d",
+    "/v1/activity?after=9999-12-31T00:00:00Z&before=9999-12-31T23:59:59.999Z&step=1d",
     "/v1/audit",
     f"/v1/audit?target={quote(TEXT)}",
 )

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from streams.read_model.batch import Batch, Record, Step
+from streams.read_model.rows import Row
 from tests.support import records
 from tests.support.records import encoded, run_id
 from topology.codec import CodecError
@@ -15,12 +16,17 @@ def found(record: dict[str, Any] | None, key: str = "") -> Record:
     return Record(key.encode(), None if record is None else encoded(record), 5)
 
 
+def copied(batch: Batch) -> list[tuple[Step, list[Row]]]:
+    """What is done with rows of what was read; counts of activity aside."""
+    return [(step, rows) for step, rows in batch.steps() if step is not Step.COUNT]
+
+
 def of_runs(*changes: dict[str, Any] | int) -> dict[Step, list[str]]:
     """The ids of the runs by what is done with them; a number stands for a removal."""
     batch = Batch()
     for change in changes:
         batch.add_run(found(None, run_id(change)) if isinstance(change, int) else found(change))
-    return {step: [row[0] for row in rows] for step, rows in batch.steps()}
+    return {step: [row[0] for row in rows] for step, rows in copied(batch)}
 
 
 def test_a_run_that_changes_again_is_written_once() -> None:
@@ -28,7 +34,7 @@ def test_a_run_that_changes_again_is_written_once() -> None:
     batch = Batch()
     for seq, status in enumerate(("scheduled", "running", "completed"), start=1):
         batch.add_run(found(records.run(1, seq=seq, status=status)))
-    [(step, [row])] = batch.steps()
+    [(step, [row])] = copied(batch)
     assert (step, row[0], row[4], row[6]) == (Step.CHANGE_RUN, run_id(1), "completed", 3)
 
 
@@ -37,7 +43,7 @@ def test_an_older_change_does_not_count() -> None:
     batch = Batch()
     batch.add_run(found(records.run(1, seq=3)))
     batch.add_run(found(records.run(1, seq=2)))
-    [(_, [row])] = batch.steps()
+    [(_, [row])] = copied(batch)
     assert row[6] == 3
 
 
@@ -92,4 +98,4 @@ def test_a_refused_record_changes_nothing() -> None:
     for add in (batch.add_run, batch.add_request, batch.add_progress):
         with pytest.raises(CodecError):
             add(Record(b"", b"{", 5))
-    assert [(step, len(rows)) for step, rows in batch.steps()] == [(Step.ADD_RUN, 1)]
+    assert [(step, len(rows)) for step, rows in copied(batch)] == [(Step.ADD_RUN, 1)]

@@ -16,7 +16,8 @@ from streams.database.schema import (
 )
 from streams.errors import DatabaseError
 from streams.read_model.batch import Batch, Record
-from streams.read_model.positions import Move, Position, Positions, TopicNow
+from streams.read_model.position import Move, Position
+from streams.read_model.positions import Positions, TopicNow
 from streams.read_model.writer import Writer
 from streams.settings import Settings, load
 from tests.support import records

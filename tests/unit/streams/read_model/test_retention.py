@@ -9,7 +9,7 @@ from sqlalchemy import Engine, Table, insert, select
 from ulid_transform import ulid_at_time
 
 from streams.database.engine import writing
-from streams.database.schema import AUDIT, FAILURES, PROGRESS, REQUESTS, RUNS
+from streams.database.schema import ACTIVITY, AUDIT, FAILURES, PROGRESS, REQUESTS, RUNS
 from streams.read_model.retention import Retention
 from streams.read_model.rows import failure_row, progress_row, request_row, run_row
 from streams.settings import Settings, load
@@ -29,7 +29,7 @@ def put(engine: Engine, table: Table, *rows: tuple[Any, ...]) -> None:
 
 def ended(number: int, at: int | None) -> tuple[Any, ...]:
     """A run that ended then."""
-    return run_row(encoded(records.run(number, ended_at=at)))
+    return run_row(encoded(records.run(number, ended_at=at)))[0]
 
 
 def asked(number: int, received: int) -> tuple[Any, ...]:
@@ -131,3 +131,42 @@ def test_retention_is_a_setting(engine: Engine, settings: Settings) -> None:
     put(engine, RUNS, *(ended(number, NOW - age) for number, age in zip(count(), (59_000, 61_000))))
     assert Retention(short, engine).step(NOW) == 1
     assert ids(engine, RUNS) == [run_id(0)]
+
+
+def put_activity(engine: Engine, *minutes: int, function: str = "f") -> None:
+    """Insert a count of a function in each minute."""
+    put(engine, ACTIVITY, *((minute, function, "started", 1) for minute in minutes))
+
+
+def activity(engine: Engine) -> list[tuple[str, int]]:
+    """Function and minute of what is counted."""
+    counted = select(ACTIVITY.c.function_id, ACTIVITY.c.minute).where(ACTIVITY.c.kind == "started")
+    with engine.connect() as connection:
+        return sorted((row.function_id, row.minute) for row in connection.execute(counted))
+
+
+def trimmed(engine: Engine) -> list[int]:
+    """The minutes that are marked since counts of single functions were removed."""
+    marked = select(ACTIVITY.c.minute).where(ACTIVITY.c.kind == "trimmed")
+    with engine.connect() as connection:
+        return sorted(connection.scalars(marked))
+
+
+def test_activity_goes_after_a_week(settings: Settings, engine: Engine) -> None:
+    """A minute at a time."""
+    oldest = NOW - 7 * 86_400_000
+    put_activity(engine, 5, oldest - 1, oldest)
+    put_activity(engine, 5, function="")
+    retention = Retention(settings, engine)
+    assert [retention.step(NOW) for _ in range(3)] == [1, 1, 0]
+    assert activity(engine) == [("f", oldest)]
+
+
+def test_too_much_activity_goes_sooner(settings: Settings, engine: Engine) -> None:
+    """The oldest of single functions; that of all together stays, with a mark."""
+    put_activity(engine, NOW - 4, NOW - 3, NOW - 2, NOW - 1)
+    put_activity(engine, NOW - 4, NOW - 1, function="")
+    retention = Retention(settings, engine, activity_rows=3)
+    assert [retention.step(NOW) for _ in range(3)] == [1, 1, 0]
+    assert activity(engine) == [("", NOW - 4), ("", NOW - 1), ("f", NOW - 2), ("f", NOW - 1)]
+    assert trimmed(engine) == [NOW - 4, NOW - 3]

@@ -7,7 +7,8 @@ from sqlalchemy import Engine, Table, select
 
 from streams.database.schema import FAILURES, POSITIONS, PROGRESS, REQUESTS, RUNS
 from streams.read_model.batch import Batch, Record
-from streams.read_model.positions import Move, Position, Positions, TopicNow
+from streams.read_model.position import Move, Position
+from streams.read_model.positions import Positions, TopicNow
 from streams.read_model.writer import MovedError, Writer
 from streams.settings import Settings
 from tests.support import records

@@ -42,6 +42,7 @@ SLOW = {
     "/v1/events/e/runs": "runs",
     f"/v1/cancellations/{run_id(AT)}/runs": "requests",
     "/v1/audit": "audit",
+    "/v1/activity": "activity",
 }
 
 

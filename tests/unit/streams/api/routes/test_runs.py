@@ -1,5 +1,6 @@
 """What a run looks like, and what is known of it without asking anybody."""
 
+import json
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from streams.api.call.api_key import ApiKey
 from streams.api.call.call import Call
 from streams.api.call.roles import Role
+from streams.api.fields import Json
 from streams.api.routes.cancellations import CancellationRun, Outcome, cancellation_run
 from streams.api.routes.runs import RunPage, cancelled_fields
 from streams.api.run_model import Run
@@ -45,6 +47,23 @@ def test_a_run_is_as_documented(api: Api) -> None:
     row = dict.fromkeys(RUNS.c.keys()) | run_row(AT, 1)
     listed = cancellation_run(row, Outcome.CANCELLED, None)
     assert listed.keys() == CancellationRun.model_fields.keys()
+
+
+@pytest.mark.parametrize(
+    ("event", "shown"),
+    [
+        ({"id": 'c"1', "received": AT}, {"id": 'c"1', "received": "2023-11-14T22:13:20.000Z"}),
+        ({"received": None}, {"received": None}),
+        ({"id": "c1"}, {"id": "c1"}),
+        (None, None),
+    ],
+)
+def test_the_received_time_of_a_cancel_event(api: Api, event: Json, shown: Json) -> None:
+    """RFC 3339 as other times; joiners of older releases have not told it."""
+    rest = {"type": "event", "rule": {"index": 0, "expression": '"received":1'}}
+    cause = rest | {"event": event}
+    add_runs(api.service, run_row(AT, 1, **{**ENDED, "cause": json.dumps(cause)}))
+    assert api.get(f"/v1/runs/{run_id(AT, 1)}")["data"]["cause"] == rest | {"event": shown}
 
 
 @pytest.mark.parametrize("text", [run_id(AT, 1), run_id(AT, 1).lower()])
