@@ -10,7 +10,7 @@ _AXE: Final = Path(__file__).parent / "axe/node_modules/axe-core/axe.min.js"
 _LOOK: Final = "() => axe.run(document, {resultTypes: ['violations']})"
 # What can be reached by the Tab key and shows no outline then.
 _UNSEEN: Final = """
-() => [...document.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex]")]
+() => [...document.querySelectorAll("a, button, input, select, textarea, summary, [tabindex]")]
   .filter((one) => one.checkVisibility() && !one.disabled && one.tabIndex >= 0)
   .filter((one) => {
     one.focus({ focusVisible: true });
@@ -43,7 +43,7 @@ def violations(page: Page) -> list[str]:
 
 def open_details(page: Page) -> None:
     """Open whatever is folded."""
-    page.evaluate("() => document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    page.locator("details").evaluate_all("all => all.forEach((one) => { one.open = true; })")
 
 
 def without_outline(page: Page) -> list[str]:

@@ -6,8 +6,10 @@ A page that comes to the dashboard comes to `PAGES`: it is looked at in `test_ap
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final
 
+import orjson
 from playwright.sync_api import Page, expect
 
 from streams.api.call.roles import Role
@@ -49,6 +51,7 @@ class Shown:
     path: str
     act: Callable[[Page], None] = lambda _: None
     signed_in: bool = True
+    status: int = HTTPStatus.OK
 
 
 def _mistyped(page: Page) -> None:
@@ -63,6 +66,11 @@ def _tried(page: Page) -> None:
     expect(page.get_by_text("It is true for")).to_be_visible()
 
 
+def _redrive(page: Page) -> None:
+    page.get_by_role("button", name="Send all again…").first.click()
+    expect(page.get_by_text("can be sent again")).to_be_visible()
+
+
 def _key_made(page: Page) -> None:
     page.get_by_label("For whom").fill("grafana")
     page.get_by_role("button", name="Make a key").click()
@@ -75,7 +83,7 @@ PAGES: Final = {
     "overview": Shown("/"),
     "runs": Shown("/runs?status=Running&status=Cancelled&function_id=reports-monthly"),
     "runs-none": Shown("/runs?event_id=nobody"),
-    "runs-wrong": Shown("/runs?if=event.data.("),
+    "runs-wrong": Shown("/runs?if=event.data.(", status=HTTPStatus.BAD_REQUEST),
     "run": Shown("/runs/{waiting}"),
     "run-cancelled": Shown("/runs/{cancelled}"),
     "run-failed": Shown("/runs/{failed}"),
@@ -90,9 +98,13 @@ PAGES: Final = {
     "cancellation-again": Shown("/cancellations/{started_again}"),
     "replays": Shown("/replays"),
     "replay": Shown("/replays/{replay}"),
+    "dead-letters": Shown("/dead-letters"),
+    "dead-letters-none": Shown("/dead-letters?class=too_deep"),
+    "dead-letter": Shown("/dead-letters/{letter}"),
+    "redrive": Shown("/dead-letters", _redrive),
     "audit": Shown("/audit"),
     "keys": Shown("/keys", _key_made),
-    "not-found": Shown("/runs/0"),
+    "not-found": Shown("/runs/0", status=HTTPStatus.NOT_FOUND),
 }
 
 
@@ -108,6 +120,7 @@ class Scene:
         self._send()
         self._work()
         self._stop_some()
+        self._send_what_nobody_reads()
 
     def act(self, page: Page) -> None:
         """Let somebody cancel many, start some again, and count without cancelling."""
@@ -174,23 +187,22 @@ class Scene:
 
     def _tell(self, status: str, numbers: range, **fields: object) -> None:
         """Let workers say that runs have a status."""
-        self.site.tell(
-            *(
-                {
-                    "function_id": SLUG,
-                    "event_id": f"report-{number}",
-                    "status": status,
-                    "attempt": 1,
-                    "worker": _WORKERS[number % len(_WORKERS)],
-                    **fields,
-                }
-                for number in numbers
-            )
+        updates = (
+            {
+                "function_id": SLUG,
+                "event_id": f"report-{number}",
+                "status": status,
+                "attempt": 1,
+                "worker": _WORKERS[number % len(_WORKERS)],
+                **fields,
+            }
+            for number in numbers
         )
+        self.site.produce(topics.RUN_UPDATES, *map(orjson.dumps, updates))
         self._reaches(status.capitalize(), len(numbers))
 
     def _stop_some(self) -> None:
-        """Events cancel some; a function is paused; and what nobody can read becomes a letter."""
+        """Events cancel some; a function is paused."""
         site = self.site
         numbers = range(WRONG + 90, WRONG + 97)
         site.send(
@@ -206,6 +218,16 @@ class Scene:
         )
         site.send("reindex/scheduled", *({"data": {"shard": n}} for n in range(3)))
         self._reaches("Skipped", 3)
+
+    def _send_what_nobody_reads(self) -> None:
+        """Records that become dead letters."""
+        broken = b'{"name": "report/requested", "data": {"reportId": "r-7"'
+        nameless = b'{"data": {"reportId": "r-8", "account": "hooli"}}'
+        self.site.produce(topics.EVENTS, broken, nameless, nameless, b"\xff\xfe\x00")
+        self.site.produce(topics.RUN_UPDATES, b'{"status": "done", "run_id": "r-9", "attempt": 1}')
+        eventually(lambda: len(self.site.get("/v1/dead-letters")) == 5)
+        letter = self.site.get("/v1/dead-letters", **{"class": "not_json"})[0]
+        self.ids["letter"] = f"{letter['partition']}/{letter['offset']}"
 
     def _reaches(self, status: str, number: int) -> None:
         def look() -> bool:

@@ -34,6 +34,8 @@ SHOWN: Final = (
     "cancellation",
     "replays",
     "replay",
+    "dead-letters",
+    "dead-letter",
     "audit",
     "keys",
 )
@@ -46,7 +48,7 @@ def main() -> int:
     with (
         tempfile.TemporaryDirectory(prefix="countermand-screenshots-") as folder,
         LocalBroker() as broker,
-        Site(broker.bootstrap_servers, Path(folder)) as site,
+        Site(broker.bootstrap_servers, Path(folder), "countermand") as site,
         chromium() as browser,
     ):
         scene = Scene(site)
@@ -68,9 +70,7 @@ def main() -> int:
 
 def _open(browser: Browser, site: Site, **options: str) -> Page:
     size = {"width": _WIDTH, "height": max(_TALLEST, *_TALLER.values())}
-    return browser.new_page(
-        base_url=site.url, viewport=size, reduced_motion="reduce", **options
-    )
+    return browser.new_page(base_url=site.url, viewport=size, reduced_motion="reduce", **options)
 
 
 def _take(page: Page, scene: Scene, name: str, suffix: str = "") -> None:

@@ -1,4 +1,4 @@
-"""Countermand with its dashboard as processes, people with keys, and runs that real events start."""
+"""Countermand and its dashboard as processes, people with keys, runs that real events start."""
 
 import time
 from collections.abc import Iterator
@@ -35,9 +35,9 @@ Json = Any
 class Site:
     """Router, joiner, read model and API on one database; a context manager."""
 
-    def __init__(self, bootstrap: str, folder: Path) -> None:
-        """Nothing runs yet."""
-        name = unique_name("pages")
+    def __init__(self, bootstrap: str, folder: Path, name: str | None = None) -> None:
+        """Nothing runs yet; `name` is that of its topics and groups on the broker."""
+        name = name or unique_name("pages")
         self.settings = load(
             kafka_bootstrap_servers=bootstrap,
             topic_prefix=f"{name}.",
@@ -133,15 +133,13 @@ class Site:
 
     def send(self, name: str, *events: Json, topic: topics.TopicSpec = topics.EVENTS) -> None:
         """Send events of a name, of which the other fields are given."""
-        with Sender(self.settings) as sender:
-            for event in events:
-                sender.send(self.settings.topic(topic), orjson.dumps({"name": name, **event}))
+        self.produce(topic, *(orjson.dumps({"name": name, **event}) for event in events))
 
-    def tell(self, *updates: Json) -> None:
-        """Send what workers say of runs."""
+    def produce(self, topic: topics.TopicSpec, *values: bytes) -> None:
+        """Produce records."""
         with Sender(self.settings) as sender:
-            for update in updates:
-                sender.send(self.settings.topic(topics.RUN_UPDATES), orjson.dumps(update))
+            for value in values:
+                sender.send(self.settings.topic(topic), value)
 
     def work(self, name: str) -> "Work":
         """A function of one test alone, without runs."""
@@ -203,7 +201,7 @@ class Work:
 
 
 def later() -> str:
-    """A time that is now past, as a browser's field for times has it; nothing comes before it any more.
+    """A time that is past, as a browser's field for times has it; what comes now comes after it.
 
     It has three decimals, the last of which isn't 0: fields show such a time as it was typed.
     """

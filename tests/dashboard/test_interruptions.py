@@ -15,7 +15,7 @@ OpenPage = Callable[..., Page]
 
 
 def test_a_revoked_key(site: Site, open_page: OpenPage) -> None:
-    """Its session ends: the open page says so, its form is refused, another page asks to sign in."""
+    """Its session ends: open pages say so, forms are refused, other pages ask to sign in."""
     work = site.work("revoked")
     work.request(1)
     key, text = site.key("revoked", Role.OPERATOR)

@@ -10,8 +10,8 @@ from tests.dashboard.visits import figure, shows
 
 OpenPage = Callable[..., Page]
 _FAR = 100
-# Whether what has the focus is seen to have it: an outline, within what is shown. A part of a field,
-# as the calendar of a time, is marked by the browser.
+# Whether what has the focus is seen to have it: an outline, within what is shown. A part of a
+# field, as the calendar of a time, is marked by the browser.
 _IS_SEEN = """
 () => {
   const one = document.activeElement;

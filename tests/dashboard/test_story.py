@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from streams.api.call.roles import Role
-from tests.dashboard.site import Site, later
+from tests.dashboard.site import Site, Work, later
 from tests.dashboard.visits import (
     commit,
     count,
@@ -32,46 +32,55 @@ def test_cancel_a_range_and_start_it_again(site: Site, open_page: OpenPage) -> N
     work.request(160, batch="new")
     end = later()
     ann, bo = (unique_name(name) for name in ("ann", "bo"))
-    ann_key, _ = site.key(ann, Role.OPERATOR)
-
     page = open_page(site.url)
-    follow_link(page, site.link(ann_key))
+    follow_link(page, site.link(site.key(ann, Role.OPERATOR)[0]))
     page.get_by_role("link", name="Functions", exact=True).click()
     page.get_by_role("link", name=work.slug).click()
     page.get_by_role("link", name="Cancel many…").click()
-
-    # An error stands where it belongs, and what was typed stays.
-    page.get_by_label("After (UTC)").fill(begin)
-    page.get_by_label("Before (UTC)").fill(end)
-    expect(page.get_by_label("a range of its own:")).to_be_checked()
-    page.get_by_label("Only those for which").fill("event.data.n <")
-    page.get_by_label("Name (optional)").fill("The bad deploy")
-    page.get_by_role("button", name="Count", exact=True).click()
-    expect(page.get_by_label("Only those for which")).to_have_attribute("aria-invalid", "true")
-    expect(page.locator("#if-error")).to_be_visible()
-    expect(page.get_by_label("After (UTC)")).to_have_value(begin)
-    expect(page.get_by_label("Name (optional)")).to_have_value("The bad deploy")
-
-    expression = "event.data.n < 120"
-    page.get_by_label("Only those for which").fill(expression)
-    page.get_by_role("button", name="Try it on the last 100 runs").click()
-    expect(page.get_by_role("status").filter(has_text="It is true for")).to_contain_text(
-        "of the last 100 runs"
-    )
-    page.get_by_label("Reason (optional)").fill("It charges twice")
+    _say_which(page, begin, end)
     page.get_by_role("button", name="Count", exact=True).click()
     expect(page.get_by_role("heading", name="Counted", exact=True)).to_be_visible()
     expect(figure(page)).to_have_text("120")
     expect(page.locator(".sample li")).to_have_count(10)
     assert work.count("Cancelled") == 0
-
     with site.frozen(site.joiner):
         commit(page, 120)
         is_live(page)
         shows(page, "Queued", 0)
     shows(page, "Done", 120)
-    expect(page.get_by_role("main")).to_contain_text("The bad deploy")
-    expect(page.get_by_role("main")).to_contain_text("It charges twice")
+    for text in ("The bad deploy", "It charges twice"):
+        expect(page.get_by_role("main")).to_contain_text(text)
+    _are_cancelled(work)
+    other = open_page(site.url)
+    sign_in(other, site.key(bo, Role.OPERATOR)[1])
+    _start_again_once(page, other)
+    work.reaches("Scheduled", 200)
+    assert len(work.cancelled()) == 120
+    _see_who_did_what(site, open_page, ann, bo)
+
+
+def _say_which(page: Page, begin: str, end: str) -> None:
+    """Fill in the form; an error stands where it belongs, and what was typed stays."""
+    page.get_by_label("After (UTC)").fill(begin)
+    page.get_by_label("Before (UTC)").fill(end)
+    expect(page.get_by_label("a range of its own:")).to_be_checked()
+    expression = page.get_by_label("Only those for which")
+    expression.fill("event.data.n <")
+    page.get_by_label("Name (optional)").fill("The bad deploy")
+    page.get_by_role("button", name="Count", exact=True).click()
+    expect(expression).to_have_attribute("aria-invalid", "true")
+    expect(page.locator("#if-error")).to_be_visible()
+    expect(page.get_by_label("After (UTC)")).to_have_value(begin)
+    expect(page.get_by_label("Name (optional)")).to_have_value("The bad deploy")
+    expression.fill("event.data.n < 120")
+    page.get_by_role("button", name="Try it on the last 100 runs").click()
+    tried = page.get_by_role("status").filter(has_text="It is true for")
+    expect(tried).to_contain_text("of the last 100 runs")
+    page.get_by_label("Reason (optional)").fill("It charges twice")
+
+
+def _are_cancelled(work: Work) -> None:
+    """Exactly the 120, each with one event."""
     work.reaches("Cancelled", 120)
     assert work.count("Scheduled") == 80
     eventually(lambda: len(work.cancelled()) >= 120)
@@ -80,9 +89,9 @@ def test_cancel_a_range_and_start_it_again(site: Site, open_page: OpenPage) -> N
     assert all(one["event"]["data"]["batch"] == "new" for one in cancelled)
     assert {one["event"]["data"]["n"] for one in cancelled} == set(range(120))
 
-    # Another operator has had the page open for a while.
-    other = open_page(site.url)
-    sign_in(other, site.key(bo, Role.OPERATOR)[1])
+
+def _start_again_once(page: Page, other: Page) -> None:
+    """Who has had the page open for a while comes too late, and is led to the replay."""
     other.goto(page.url)
     expect(other.get_by_role("main")).to_contain_text("None of them had begun")
     start_again(page, 120)
@@ -93,10 +102,6 @@ def test_cancel_a_range_and_start_it_again(site: Site, open_page: OpenPage) -> N
     assert answer.value.status == 409
     other.get_by_role("alert").get_by_role("link", name="See that replay").click()
     assert other.url == page.url
-    work.reaches("Scheduled", 200)
-    assert len(work.cancelled()) == 120
-
-    _see_who_did_what(site, open_page, ann, bo)
 
 
 def _see_who_did_what(site: Site, open_page: OpenPage, ann: str, bo: str) -> None:

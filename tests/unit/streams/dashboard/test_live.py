@@ -91,7 +91,7 @@ def test_a_revoked_key(come: Come, api: Api) -> None:
 def test_others_look_on(come: Come, api: Api) -> None:
     """Who shares a page with somebody whose key is revoked goes on to see what comes."""
     first, second = come(Role.VIEWER), come()
-    key, text = keys.create_key(api.service.engine, "b", Role.VIEWER, now_ms(), actor=None)
+    _, text = keys.create_key(api.service.engine, "b", Role.VIEWER, now_ms(), actor=None)
     second.send("/sign-in", key=text)
     asked = {"params": {"page": "/runs"}}
     with (

@@ -1,4 +1,4 @@
-"""Pages that answer to a form which was refused: they are where they were, and keep what was sent."""
+"""Pages that answer to a form which was refused: where they are found, and what they keep."""
 
 import html
 import re
