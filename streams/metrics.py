@@ -7,7 +7,6 @@ costs more than the increment.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from time import perf_counter
 from typing import Final
 
@@ -22,6 +21,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from streams.versions import installed_version
 from topology.statuses import Cause, Status
 
 NAMESPACE: Final = "countermand"
@@ -297,11 +297,3 @@ class PartitionMetrics:
 def metrics_page(metrics: Metrics) -> tuple[bytes, str]:
     """The body and content type of `/metrics`."""
     return generate_latest(metrics.registry), CONTENT_TYPE_LATEST
-
-
-def installed_version() -> str:
-    """The installed version of Countermand, or `unknown` in a bare checkout."""
-    try:
-        return version("countermand")
-    except PackageNotFoundError:
-        return "unknown"

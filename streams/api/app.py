@@ -30,6 +30,7 @@ from streams.api.routes import (
     run_counts,
     run_rules,
     runs,
+    system,
 )
 
 ROUTERS: Final = (
@@ -45,6 +46,7 @@ ROUTERS: Final = (
     audit.router,
     keys.router,
     read_model.router,
+    system.router,
     health.router,
 )
 # The page's script and style come with a package: the networks of users may not reach a CDN.

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from streams.api.operations import SCHEME
-from streams.metrics import installed_version
+from streams.versions import installed_version
 
 VERSION: Final = installed_version()
 DESCRIPTION: Final = """\
@@ -33,6 +33,7 @@ TAGS: Final = (
     {"name": "audit", "description": "Who did what."},
     {"name": "keys", "description": "Who may call."},
     {"name": "read model", "description": "How old the copy of Kafka is that is shown."},
+    {"name": "system", "description": "Who is at work, on what, and how far behind."},
     {"name": "health", "description": "For orchestrators and Prometheus; without a key."},
 )
 _CAPITAL: Final = re.compile("[A-Z]")

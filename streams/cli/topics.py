@@ -8,8 +8,8 @@ from streams.cli import options
 from streams.cli.console import json_out, out, say
 from streams.cli.exits import ExitCode
 from streams.cli.settings import load_settings
-from streams.kafka.findings import Finding, grouped
-from streams.kafka.topics import TopicsReport, create_topics, inspect_topics
+from streams.kafka.findings import grouped
+from streams.kafka.topics import create_topics, inspect_topics
 
 app = typer.Typer(help="Make and check Kafka's topics.", no_args_is_help=True)
 Mend = Annotated[
@@ -59,7 +59,7 @@ def check(
     settings = load_settings(bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix)
     report = inspect_topics(settings)
     if json:
-        json_out(as_json(report))
+        json_out(report.as_json())
     else:
         for line in grouped(report.errors):
             out(f"error: {line}")
@@ -71,30 +71,3 @@ def check(
         )
     if report.errors:
         raise typer.Exit(ExitCode.TOPICS)
-
-
-def as_json(report: TopicsReport) -> dict[str, object]:
-    """The report as `--json` prints it."""
-    return {
-        "ok": not report.errors,
-        "partitions": report.partitions,
-        "event_bytes": report.event_bytes,
-        "topics": {
-            state.name: {
-                "id": state.id.hex(),
-                "partitions": state.partitions,
-                "replication_factor": state.replication_factor,
-            }
-            for state in report.topics.values()
-        },
-        "findings": [_finding(finding) for finding in report.findings],
-    }
-
-
-def _finding(finding: Finding) -> dict[str, str]:
-    return {
-        "topic": finding.topic,
-        "severity": finding.severity.value,
-        "problem": finding.problem,
-        "remedy": finding.remedy,
-    }

@@ -9,8 +9,10 @@ from aiokafka.client import AIOKafkaClient  # type: ignore[import-untyped]
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from streams.doctor.checks import Check, Result, Verdict
+from streams.errors import UnreachableError
 from streams.kafka import aiokafka_client, clients
 from streams.kafka.admin import admin_client, describe_topics, list_brokers
+from streams.kafka.deadline import NEVER, Deadline
 from streams.kafka.findings import grouped
 from streams.kafka.topics import inspect_topics
 from streams.settings import Settings
@@ -23,6 +25,7 @@ _PRODUCE: Final = 0
 # Releases by the highest version of the Produce request that they serve.
 _RELEASES: Final = {9: "2.4 to 3.6", 10: "3.7", 11: "3.8 or 3.9", 12: "4.0", 13: "4.1 or later"}
 _OLDEST_PRODUCE: Final = 9
+_TOO_OLD: Final = "older than 2.4"
 _PROBE_S: Final = 10.0
 _TIMESTAMP_APPEND: Final = 2
 _SKEW_WARNING_S: Final = 0.5
@@ -38,15 +41,28 @@ def broker(settings: Settings) -> Result:
 def protocol(settings: Settings) -> Result:
     """Whether the joiner's other client reaches the brokers, too, and which release they have."""
     try:
-        highest = asyncio.run(_highest_produce(settings))
-    except Exception as error:  # noqa: BLE001  # aiokafka raises much that has no common base
-        found = f"aiokafka can't connect: {type(error).__name__}: {error}"
+        found = release(settings)
+    except UnreachableError as error:
         remedy = "Check the COUNTERMAND_KAFKA_* settings: the joiner needs both clients"
-        return Result("version", Verdict.FAILED, found, remedy)
-    if highest < _OLDEST_PRODUCE:
-        return Result("version", Verdict.FAILED, "older than 2.4", "Use Kafka 3.9 or later")
-    release = _RELEASES.get(highest, "4.1 or later")
-    return Result("version", Verdict.OK, f"Kafka {release}, reached by aiokafka too")
+        return Result("version", Verdict.FAILED, str(error), remedy)
+    if found == _TOO_OLD:
+        return Result("version", Verdict.FAILED, found, "Use Kafka 3.9 or later")
+    return Result("version", Verdict.OK, f"Kafka {found}, reached by aiokafka too")
+
+
+def release(settings: Settings, deadline: Deadline = NEVER) -> str:
+    """The releases of Kafka of which a broker may be, such as `4.1 or later`.
+
+    Raises:
+        UnreachableError: the joiner's client can't connect.
+    """
+    within_s = deadline.seconds()
+    try:
+        highest = asyncio.run(asyncio.wait_for(_highest_produce(settings), within_s))
+    except Exception as error:  # aiokafka raises much that has no common base
+        found = f"aiokafka can't connect: {type(error).__name__}: {error}"
+        raise UnreachableError(found) from error
+    return _TOO_OLD if highest < _OLDEST_PRODUCE else _RELEASES.get(highest, "4.1 or later")
 
 
 def topics_exist(settings: Settings) -> Result:

@@ -4,19 +4,28 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection, Uuid
+from confluent_kafka import (
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+    Uuid,
+)
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its __all__
     AdminClient,
     ConfigResource,
+    OffsetSpec,
     ResourceType,
     TopicDescription,
 )
 
 from streams.errors import KafkaRefusedError, UnreachableError
 from streams.kafka import clients, codes
+from streams.kafka.deadline import NEVER, TIMEOUT_S, Deadline
 from streams.settings import Settings
+from topology.topics import TopicPlace
 
-TIMEOUT_S: Final = 15.0
 REACH_TIMEOUT_S: Final = 5.0
 _ABSENT: Final = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_EXCEPTION)
 
@@ -37,17 +46,30 @@ def admin_client(settings: Settings) -> AdminClient:
     return AdminClient(clients.librdkafka(settings, log_level=0))
 
 
-def list_brokers(admin: AdminClient) -> dict[int, str]:
+def list_brokers(admin: AdminClient, deadline: Deadline = NEVER) -> dict[int, str]:
     """The brokers of the cluster, `host:port` by id.
 
     Raises:
         UnreachableError: no broker answers.
     """
     try:
-        brokers = admin.list_topics(timeout=REACH_TIMEOUT_S).brokers
+        brokers = admin.list_topics(timeout=deadline.seconds(REACH_TIMEOUT_S)).brokers
     except KafkaException as error:
         raise unreachable(error) from error
     return {number: f"{broker.host}:{broker.port}" for number, broker in brokers.items()}
+
+
+def list_partitions(admin: AdminClient, deadline: Deadline = NEVER) -> frozenset[TopicPlace]:
+    """The partitions of all topics that this client may see.
+
+    Raises:
+        UnreachableError: no broker answers.
+    """
+    try:
+        found = admin.list_topics(timeout=deadline.seconds(REACH_TIMEOUT_S)).topics
+    except KafkaException as error:
+        raise unreachable(error) from error
+    return frozenset((name, number) for name, topic in found.items() for number in topic.partitions)
 
 
 def unreachable(error: KafkaException) -> UnreachableError | KafkaRefusedError:
@@ -61,15 +83,17 @@ def unreachable(error: KafkaException) -> UnreachableError | KafkaRefusedError:
     return KafkaRefusedError(f"Kafka refuses: {reason.str()}")
 
 
-def describe_topics(admin: AdminClient, names: Iterable[str]) -> dict[str, TopicState]:
+def describe_topics(
+    admin: AdminClient, names: Iterable[str], deadline: Deadline = NEVER
+) -> dict[str, TopicState]:
     """The topics of these names that exist, by name.
 
     Raises:
         UnreachableError: no broker answers.
     """
-    list_brokers(admin)  # otherwise an unreachable broker would cost a timeout per topic
-    described = _described(admin, names)
-    configs = _configs(admin, described)
+    list_brokers(admin, deadline)  # otherwise an unreachable broker would cost a timeout per topic
+    described = _described(admin, names, deadline)
+    configs = _configs(admin, described, deadline)
     return {
         name: TopicState(
             name=name,
@@ -92,7 +116,9 @@ def topic_ids(admin: AdminClient) -> frozenset[bytes]:
         names = admin.list_topics(timeout=TIMEOUT_S).topics
     except KafkaException as error:
         raise unreachable(error) from error
-    return frozenset(uuid_bytes(topic.topic_id) for topic in _described(admin, names).values())
+    return frozenset(
+        uuid_bytes(topic.topic_id) for topic in _described(admin, names, NEVER).values()
+    )
 
 
 def uuid_bytes(uuid: Uuid) -> bytes:
@@ -103,10 +129,40 @@ def uuid_bytes(uuid: Uuid) -> bytes:
     return b"".join((half % (1 << 64)).to_bytes(8, "big") for half in (high, low))
 
 
-def _described(admin: AdminClient, names: Iterable[str]) -> dict[str, TopicDescription]:
+def partition_ends(
+    admin: AdminClient, places: Iterable[TopicPlace], deadline: Deadline = NEVER
+) -> dict[TopicPlace, int]:
+    """The offsets at which the committed records of partitions end.
+
+    Raises:
+        UnreachableError: no broker answers.
+        KafkaRefusedError: the brokers refuse.
+    """
+    wanted = {TopicPartition(*place): OffsetSpec.latest() for place in places}  # type: ignore[no-untyped-call]
+    if not wanted:
+        return {}
+    futures = admin.list_offsets(
+        wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=deadline.seconds()
+    )
+    try:
+        results = {
+            (place.topic, place.partition): future.result() for place, future in futures.items()
+        }
+    except KafkaException as error:
+        raise unreachable(error) from error
+    # A broken connection leaves an end below 0, without any error.
+    if any(result.offset < 0 for result in results.values()):
+        raise UnreachableError("Kafka doesn't say where its partitions end")
+    return {place: result.offset for place, result in results.items()}
+
+
+def _described(
+    admin: AdminClient, names: Iterable[str], deadline: Deadline
+) -> dict[str, TopicDescription]:
     collection = TopicCollection(list(names))
+    futures = admin.describe_topics(collection, request_timeout=deadline.seconds())
     described = {}
-    for name, future in admin.describe_topics(collection, request_timeout=TIMEOUT_S).items():
+    for name, future in futures.items():
         try:
             described[name] = future.result()
         except KafkaException as error:
@@ -119,11 +175,13 @@ def _described(admin: AdminClient, names: Iterable[str]) -> dict[str, TopicDescr
     return described
 
 
-def _configs(admin: AdminClient, names: Iterable[str]) -> dict[str, dict[str, str]]:
+def _configs(
+    admin: AdminClient, names: Iterable[str], deadline: Deadline
+) -> dict[str, dict[str, str]]:
     resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
     if not resources:
         return {}
-    futures = admin.describe_configs(resources, request_timeout=TIMEOUT_S)
+    futures = admin.describe_configs(resources, request_timeout=deadline.seconds())
     try:
         return {
             resource.name: {name: entry.value for name, entry in future.result().items()}

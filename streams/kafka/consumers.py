@@ -9,7 +9,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from streams.errors import NotFoundError
 from streams.kafka import clients, codes
-from streams.kafka.admin import REACH_TIMEOUT_S, TIMEOUT_S, unreachable
+from streams.kafka.admin import REACH_TIMEOUT_S, unreachable
+from streams.kafka.deadline import TIMEOUT_S
 from streams.settings import Settings
 
 # The leader is just changing, or the topic is so new that not every broker knows it.

@@ -7,8 +7,9 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from streams.errors import UnreachableError
 from streams.kafka import clients, codes
-from streams.kafka.admin import TIMEOUT_S, unreachable
+from streams.kafka.admin import unreachable
 from streams.kafka.consumers import PASSING, Fetched, bounds, fetch, follower
+from streams.kafka.deadline import NEVER, Deadline
 from streams.settings import Settings
 from topology import codec, tables
 
@@ -18,7 +19,7 @@ _POLL_S: Final = 0.2
 _AT_ONCE: Final = 1_000
 
 
-def noted_count(settings: Settings, state: str) -> int:
+def noted_count(settings: Settings, state: str, deadline: Deadline = NEVER) -> int:
     """The shared partition count for which the rows in the topic `state` were made.
 
     0 if none is noted: nothing is applied yet, or a release did it that noted no count. Only the
@@ -32,10 +33,11 @@ def noted_count(settings: Settings, state: str) -> int:
     # At the end of the partition the brokers would wait for more.
     consumer = follower(client, f"{settings.application_id}-check", fetch_wait_max_ms=10)
     try:
-        low, end = bounds(consumer, TopicPartition(state, 0))
+        low, end = bounds(consumer, TopicPartition(state, 0), deadline.seconds())
         for tail in _TAILS:
             begin = max(low, end - tail)
-            noted = _last(consumer, TopicPartition(state, 0, begin)) if begin < end else 0
+            place = TopicPartition(state, 0, begin)
+            noted = _last(consumer, place, deadline.seconds()) if begin < end else 0
             if noted or begin == low:
                 return noted
         return 0
@@ -43,10 +45,10 @@ def noted_count(settings: Settings, state: str) -> int:
         consumer.close()
 
 
-def _last(consumer: Consumer, place: TopicPartition) -> int:
+def _last(consumer: Consumer, place: TopicPartition, within_s: float) -> int:
     """The count that was noted last in the records from a place on, or 0."""
     noted = 0
-    patience = time.monotonic() + TIMEOUT_S
+    patience = time.monotonic() + within_s
     consumer.assign([place])
     while time.monotonic() < patience:
         for message in fetch(consumer, _AT_ONCE, _POLL_S):

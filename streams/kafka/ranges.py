@@ -1,7 +1,6 @@
 """Reads ranges of a topic's partitions: committed records alone, and for some time only."""
 
 import math
-import time
 from collections.abc import Container, Iterator, Mapping
 from types import TracebackType
 from typing import Final, Self, TypeAlias
@@ -10,8 +9,9 @@ from confluent_kafka import KafkaException, Message, TopicPartition
 
 from streams.errors import UnreachableError
 from streams.kafka import clients
-from streams.kafka.admin import REACH_TIMEOUT_S, TIMEOUT_S, unreachable
+from streams.kafka.admin import REACH_TIMEOUT_S, unreachable
 from streams.kafka.consumers import bounds, follower, is_end, is_record, partitions_of
+from streams.kafka.deadline import Deadline
 from streams.settings import Settings
 
 # The first offset that is meant, and the one behind the last.
@@ -36,7 +36,7 @@ class RangeReader:
         self._paused: list[TopicPartition] = []
         self._topic = topic
         self._within_s = within_s
-        self._end = time.monotonic() + within_s
+        self._deadline = Deadline(within_s)
         self._consumer = follower(
             clients.librdkafka(settings, log_level=0),
             f"{settings.application_id}-cli",
@@ -54,9 +54,11 @@ class RangeReader:
             NotFoundError: the topic is missing.
             UnreachableError: the brokers don't answer.
         """
-        found = partitions_of(self._consumer, self._topic, self._seconds(REACH_TIMEOUT_S))
+        found = partitions_of(self._consumer, self._topic, self._deadline.seconds(REACH_TIMEOUT_S))
         asked = [one for one in found if only is None or one in only]
-        return {one: bounds(self._consumer, self._place(one), self._seconds()) for one in asked}
+        return {
+            one: bounds(self._consumer, self._place(one), self._deadline.seconds()) for one in asked
+        }
 
     def since(self, ms: int, ranges: Ranges) -> Ranges:
         """The ranges without what lies before each partition's first record of this time or later.
@@ -66,7 +68,7 @@ class RangeReader:
         """
         asked = [self._place(partition, ms) for partition in ranges]
         try:
-            found = self._consumer.offsets_for_times(asked, timeout=self._seconds())
+            found = self._consumer.offsets_for_times(asked, timeout=self._deadline.seconds())
         except KafkaException as error:
             raise unreachable(error) from error
         begins = {place.partition: place.offset for place in found}
@@ -88,7 +90,7 @@ class RangeReader:
         self.left = {one: (begin, end) for one, (begin, end) in ranges.items() if begin < end}
         self._consumer.assign([self._place(one, begin) for one, (begin, _) in self.left.items()])
         while self.left:
-            wait_s = min(_POLL_S, self._end - time.monotonic())
+            wait_s = min(_POLL_S, self._deadline.left_s)
             if wait_s <= 0:
                 return
             message = self._consumer.poll(wait_s)
@@ -137,14 +139,3 @@ class RangeReader:
 
     def _place(self, partition: int, offset: int = 0) -> TopicPartition:
         return TopicPartition(self._topic, partition, offset)
-
-    def _seconds(self, most: float = TIMEOUT_S) -> float:
-        """For how long to wait for an answer.
-
-        Raises:
-            UnreachableError: the time is over.
-        """
-        left_s = self._end - time.monotonic()
-        if left_s <= 0:
-            raise self.too_slow()
-        return min(most, left_s)

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its __all__
@@ -19,13 +19,13 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
 from streams import logs
 from streams.errors import KafkaRefusedError, TopicsError, UnreachableError
 from streams.kafka.admin import (
-    TIMEOUT_S,
     TopicState,
     admin_client,
     describe_topics,
     list_brokers,
     unreachable,
 )
+from streams.kafka.deadline import NEVER, TIMEOUT_S, Deadline
 from streams.kafka.findings import (
     Finding,
     Severity,
@@ -82,6 +82,31 @@ class TopicsReport:
         """Findings that a process starts with."""
         return tuple(f for f in self.findings if f.severity is Severity.WARNING)
 
+    def as_json(self) -> dict[str, Any]:
+        """The report as `topics check --json` and the API tell it."""
+        return {
+            "ok": not self.errors,
+            "partitions": self.partitions,
+            "event_bytes": self.event_bytes,
+            "topics": {
+                state.name: {
+                    "id": state.id.hex(),
+                    "partitions": state.partitions,
+                    "replication_factor": state.replication_factor,
+                }
+                for state in self.topics.values()
+            },
+            "findings": [
+                {
+                    "topic": finding.topic,
+                    "severity": finding.severity.value,
+                    "problem": finding.problem,
+                    "remedy": finding.remedy,
+                }
+                for finding in self.findings
+            ],
+        }
+
 
 @dataclass
 class Created:
@@ -129,25 +154,27 @@ def await_topics(settings: Settings, stop: threading.Event) -> TopicsReport:
             log.warning("No broker answers yet", error=str(error))
 
 
-def inspect_topics(settings: Settings) -> TopicsReport:
+def inspect_topics(settings: Settings, deadline: Deadline = NEVER) -> TopicsReport:
     """Compare the topics with what a process needs, and report every difference.
 
     Raises:
         UnreachableError: no broker answers.
     """
     specs = expected_topics(settings)
-    found = describe_topics(admin_client(settings), specs)
+    found = describe_topics(admin_client(settings), specs, deadline)
     shared = shared_count(found, specs)
     findings = find(found, specs, settings)
     if (state := settings.topic(topics.STATE)) in found:
-        findings += _compared_with_rows(settings, state, shared)
+        findings += _compared_with_rows(settings, state, shared, deadline)
     return TopicsReport(found, tuple(findings), event_limit(found, specs), shared)
 
 
-def _compared_with_rows(settings: Settings, state: str, shared: int) -> list[Finding]:
+def _compared_with_rows(
+    settings: Settings, state: str, shared: int, deadline: Deadline
+) -> list[Finding]:
     """What is wrong about the count that joiners have noted in the topic `state`."""
     try:
-        noted = noted_count(settings, state)
+        noted = noted_count(settings, state, deadline)
     except KafkaRefusedError as error:
         return [unknown_count(state, str(error))]
     return [other_count(state, noted, shared)] if noted not in {0, shared} else []

@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient
 from sqlalchemy import Engine
 
 from streams.clock import now_ms
-from streams.kafka.admin import TopicState
+from streams.kafka.admin import TopicState, partition_ends
 from streams.read_model import brokers, counted
 from streams.read_model.batch import Batch, Record, Steps, adders
 from streams.read_model.figures import Figures
@@ -89,7 +89,7 @@ class Copier:
         """
         self.topics = brokers.describe(self._admin, self._adders)
         topics = {name: brokers.topic_now(state) for name, state in self.topics.items()}
-        positions = self._positions.start(brokers.ends(self._admin, places), topics, now_ms())
+        positions = self._positions.start(partition_ends(self._admin, places), topics, now_ms())
         self._cursors = {
             place: _Cursor(
                 position,

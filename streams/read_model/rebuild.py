@@ -16,7 +16,8 @@ from streams.collector import rare_collections
 from streams.database.engine import open_database, translated
 from streams.errors import RefusedError, UnreachableError
 from streams.health import Health
-from streams.kafka.admin import admin_client
+from streams.kafka.admin import admin_client, partition_ends
+from streams.kafka.groups import describe_group
 from streams.kafka.topics import check_topics
 from streams.metrics import Metrics
 from streams.read_model import brokers
@@ -53,7 +54,7 @@ def rebuild(settings: Settings, told: Told = lambda _done, _of: None) -> Rebuilt
     """
     check_topics(settings)
     admin = admin_client(settings)
-    others = brokers.members(admin, settings.read_model_group)
+    others = len(describe_group(admin, settings.read_model_group).members)
     if others:
         raise RefusedError(
             f"{others} read model process(es) are at work on these topics: stop them first. One "
@@ -75,7 +76,7 @@ def _rebuild(settings: Settings, engine: Engine, told: Told) -> Rebuilt:
     places = [
         (name, partition) for name, topic in topics.items() for partition in range(topic.partitions)
     ]
-    ends = brokers.ends(admin, places)
+    ends = partition_ends(admin, places)
     Positions(settings, engine).clear()
     figures = Figures(settings, Metrics(), Health())
     source = Source(settings, logging.getLogger(f"{__name__}.kafka"), figures.metrics)

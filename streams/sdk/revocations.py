@@ -27,8 +27,9 @@ from streams.clock import now_ms
 from streams.durations import parse_duration
 from streams.errors import KafkaRefusedError, NotFoundError, UnreachableError
 from streams.kafka import clients, codes
-from streams.kafka.admin import REACH_TIMEOUT_S, TIMEOUT_S, unreachable
+from streams.kafka.admin import REACH_TIMEOUT_S, unreachable
 from streams.kafka.consumers import PASSING, UNSETTLED, follower
+from streams.kafka.deadline import TIMEOUT_S
 from streams.kafka.headers import headers_of
 from streams.sdk.cancelled_run import CancelledRun, read_cancelled
 from streams.settings import Settings, load

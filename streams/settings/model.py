@@ -333,6 +333,14 @@ class Settings(BaseSettings):
         """The consumer group of the read model; its offsets are in the database."""
         return f"{self.application_id}-read-model"
 
+    def worker_group(self, app: str) -> str:
+        """The consumer group of an app's workers."""
+        return f"{self.application_id}-worker-{app}"
+
+    def cleanup_group(self, app: str) -> str:
+        """The consumer group of an app's cleanups."""
+        return f"{self.application_id}-cleanup-{app}"
+
     def transactional_id(self, partition: int) -> str:
         """The transactional id of one partition's joiner."""
         return f"{self.joiner_group}-{partition}"

@@ -163,6 +163,33 @@ def deployment(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         found.close()
 
 
+def test_the_system_tells_of_each_process(deployment: Deployment) -> None:
+    """Each group's member, who has all of its partitions, and how far it is."""
+
+    def groups() -> Any:
+        found = deployment.call("GET", "/v1/system")
+        assert found["failed"] == []
+        told = {group["kind"]: group for group in found["groups"]}
+        for group in told.values():
+            [member] = group["members"]
+            assert (group["state"], member["partitions"]) == ("stable", len(group["partitions"]))
+            assert {one["member"] for one in group["partitions"]} == {member["id"]}
+        return told if is_read(told) else None
+
+    def is_read(told: Any) -> bool:
+        commands = [one["position"] for one in told["joiner"]["partitions"]]
+        return all(commands) and told["read_model"]["lag"] == 0
+
+    found = eventually(groups, PATIENCE_S)
+    names = {kind: {one["topic"] for one in found[kind]["partitions"]} for kind in found}
+    topic = deployment.settings.topic
+    assert names["joiner"] == {topic(topics.COMMANDS)}
+    assert names["read_model"] == {
+        topic(spec) for spec in (topics.RUNS, topics.REQUESTS, topics.REQUEST_PROGRESS)
+    }
+    assert names["router"] == set(deployment.settings.routed_topics)
+
+
 def cancellation(function: str, **more: Any) -> dict[str, Any]:
     """The body of a cancellation up to now."""
     return {"app_id": APP, "function_id": function, "started_before": time_text(now_ms())} | more

@@ -289,22 +289,23 @@ GROUPS: Final[dict[str, list[Limit]]] = {
             "unit/streams/api/test_run_search.py::test_a_call_holds_a_page_and_a_lot",
         ),
         Limit(
-            "calls that read dead letters, at once",
+            "calls that read from Kafka (dead letters, the system), at once",
             f"{turns.AT_ONCE}; the others wait for {turns.WAIT_S:.0f} s",
             "503 `searches_busy`",
             "unit/streams/api/routes/test_dead_letters.py"
             "::test_every_other_call_is_answered_beside_reads_from_kafka",
         ),
         Limit(
-            "dead letters that such a call looks at; their bytes",
+            "dead letters that a call looks at; their bytes",
             f"{_count(_LETTERS.letters)}; {_bytes(_LETTERS.bytes)} and a round of reading",
             "the page ends early, with a cursor",
             "broker/test_dead_letters_api.py::test_a_page_ends_early",
         ),
         Limit(
-            "its time with Kafka",
+            "time with Kafka of a call that reads from it",
             f"{service.KAFKA_WITHIN_S:.0f} s",
-            "the page ends early, with a cursor; without a letter 503 `kafka_unavailable`",
+            "the page ends early, with a cursor; a part of the system is named as failed; with "
+            "nothing to show 503 `kafka_unavailable`",
             "broker/test_dead_letters_api.py::test_a_call_without_time_says_so",
         ),
         Limit(

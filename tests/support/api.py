@@ -125,7 +125,7 @@ def open_api(  # noqa: PLR0913  # each is one independent property of a server
         patient = dataclasses.replace(
             service,
             searches=Turns(wait_s=turn_within_s),
-            letters=Turns(wait_s=turn_within_s),
+            kafka_reads=Turns(wait_s=turn_within_s),
             decided_within_s=decided_within_s,
             body_within_s=body_within_s,
             kafka_within_s=kafka_within_s,

@@ -33,7 +33,7 @@ class Service:
     metrics: Metrics
     health: Health
     searches: Turns = field(default_factory=Turns)
-    letters: Turns = field(default_factory=Turns)  # of reads from Kafka
+    kafka_reads: Turns = field(default_factory=Turns)
     decided_within_s: float = DECIDED_WITHIN_S  # a call waits so long for the joiner, then: 202
     body_within_s: float = BODY_WITHIN_S  # a body that takes longer is refused
     kafka_within_s: float = KAFKA_WITHIN_S  # a call reads from Kafka for so long at most

@@ -64,7 +64,7 @@ async def list_(
     request: Request, service: CurrentService, asked: Annotated[LetterListing, Query()]
 ) -> LetterPage:
     """Records that could not be taken, the newest first."""
-    return await service.letters.take(request, lambda: _list(service, asked))
+    return await service.kafka_reads.take(request, lambda: _list(service, asked))
 
 
 @router.get("/classes", **operation("countDeadLetters", Role.VIEWER, 422))
@@ -72,7 +72,7 @@ async def classes(
     request: Request, service: CurrentService, asked: Annotated[LetterFilter, Query()]
 ) -> ClassCounts:
     """How many there are of each class, in portions: add them up while there is a next one."""
-    return await service.letters.take(request, lambda: _classes(service, asked))
+    return await service.kafka_reads.take(request, lambda: _classes(service, asked))
 
 
 @router.get("/{partition}/{offset}", **operation("getDeadLetter", Role.VIEWER, 404, 422))
@@ -80,7 +80,7 @@ async def get(
     request: Request, partition: Partition, offset: Offset, service: CurrentService
 ) -> Envelope[WholeLetter]:
     """One dead letter, with the record's bytes and headers."""
-    return await service.letters.take(request, lambda: _get(service, partition, offset))
+    return await service.kafka_reads.take(request, lambda: _get(service, partition, offset))
 
 
 @router.post(
@@ -93,7 +93,7 @@ async def redrive(
     """Send records to their topics again: each at least once; letters stay until they expire."""
     target = ",".join(body.letters) if body.letters is not None else body.class_ or ""
     call.about(target, reason=body.reason, dry_run=body.dry_run)
-    return await service.letters.take(request, lambda: _redrive(body, call, service))
+    return await service.kafka_reads.take(request, lambda: _redrive(body, call, service))
 
 
 def _list(service: Service, asked: LetterListing) -> LetterPage:

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from streams.dashboard.calls import Document, RefusedCallError
 from streams.dashboard.fields import FormErrors, instant
 from streams.dashboard.pages.listing import by_status, next_page
+from streams.dashboard.pages.plots import plots
 from streams.dashboard.routing import Pages
 from streams.dashboard.visit import Visit
 
@@ -93,6 +94,7 @@ async def _page(
         function=function,
         metadata=answer["metadata"],
         counts=by_status(counts["data"]),
+        charts=await plots(visit, slug),
         versions=_with_differences(function["versions"]),
         pause_errors=pause_errors or FormErrors(),
         replay_errors=replay_errors or FormErrors(),

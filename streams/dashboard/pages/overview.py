@@ -3,6 +3,7 @@
 from starlette.responses import Response
 
 from streams.dashboard.pages.listing import by_status
+from streams.dashboard.pages.plots import plots
 from streams.dashboard.routing import Pages
 from streams.dashboard.visit import Visit
 
@@ -20,4 +21,5 @@ async def show(visit: Visit) -> Response:
         counts=by_status(counts["data"]),
         metadata=counts["metadata"],
         cancellations=cancellations["data"],
+        charts=await plots(visit),
     )

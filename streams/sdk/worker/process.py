@@ -160,10 +160,9 @@ class _Process:
             round(settings.worker_park_after.total_seconds() * 1000),
             settings.worker_overrun.total_seconds(),
         )
-        group = f"{settings.application_id}-{{}}-{app.id}"
         member = partial(GroupReader, settings, self._metrics)
-        reader = member(group.format("worker"), settings.topic(RUNS))
-        cleaner = member(group.format("cleanup"), settings.topic(CANCELLED))
+        reader = member(settings.worker_group(app.id), settings.topic(RUNS))
+        cleaner = member(settings.cleanup_group(app.id), settings.topic(CANCELLED))
         worker = Worker(updates, journal, history, bounds, self._figures, reader.done)
         ended = EndedRuns(updates, history, journal, reader.done)
         pool, stop_looking = Pool(None, "cleanup"), threading.Event()

@@ -48,4 +48,4 @@ def test_errors_about_no_field() -> None:
 def test_failures() -> None:
     """What is no fault of the form isn't told in it."""
     with pytest.raises(RefusedCallError):
-        FormErrors.of(RefusedCallError(503, {"detail": "away"}))
+        FormErrors.of(RefusedCallError(500, {"detail": "a defect"}))

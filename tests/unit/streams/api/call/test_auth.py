@@ -52,6 +52,7 @@ NEEDED = {
     "GET /v1/dead-letters/{partition}/{offset}": Role.VIEWER,
     "POST /v1/dead-letters/redrive": Role.OPERATOR,
     "GET /v1/activity": Role.VIEWER,
+    "GET /v1/system": Role.OPERATOR,
     "GET /v1/audit": Role.ADMIN,
     "GET /v1/keys": Role.ADMIN,
     "POST /v1/keys": Role.ADMIN,
