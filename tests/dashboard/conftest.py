@@ -1,6 +1,7 @@
 """The dashboard with every process behind it, and browsers in which people use it."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
@@ -47,7 +48,7 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
     failures: list[str] = []
     contexts = []
 
-    def open_one(url: str, *, scripts: bool = True, **options: object) -> Page:
+    def open_one(url: str, *, scripts: bool = True, **options: Any) -> Page:
         context = browser.new_context(base_url=url, java_script_enabled=scripts, **options)
         context.set_default_timeout(PATIENCE_S * 1000)
         contexts.append(context)

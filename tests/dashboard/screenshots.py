@@ -3,7 +3,7 @@
 import sys
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from playwright.sync_api import Browser, Page, expect
 
@@ -36,6 +36,7 @@ SHOWN: Final = (
     "replay",
     "dead-letters",
     "dead-letter",
+    "system",
     "audit",
     "keys",
 )
@@ -62,15 +63,19 @@ def main() -> int:
         for name in SHOWN:
             if name not in {"sign-in", "cancel", "cancel-count"}:
                 _take(page, scene, name)
-        dark = _open(browser, site, color_scheme="dark")
+        dark = _open(browser, site, "dark")
         dark.context.add_cookies(page.context.cookies())  # type: ignore[arg-type]  # as they come
         _take(dark, scene, DARK, "-dark")
     return 0
 
 
-def _open(browser: Browser, site: Site, **options: str) -> Page:
-    size = {"width": _WIDTH, "height": max(_TALLEST, *_TALLER.values())}
-    return browser.new_page(base_url=site.url, viewport=size, reduced_motion="reduce", **options)
+def _open(browser: Browser, site: Site, scheme: Literal["light", "dark"] = "light") -> Page:
+    return browser.new_page(
+        base_url=site.url,
+        viewport={"width": _WIDTH, "height": max(_TALLEST, *_TALLER.values())},
+        reduced_motion="reduce",
+        color_scheme=scheme,
+    )
 
 
 def _take(page: Page, scene: Scene, name: str, suffix: str = "") -> None:
@@ -79,8 +84,12 @@ def _take(page: Page, scene: Scene, name: str, suffix: str = "") -> None:
     page.evaluate("scrollTo(0, 0)")
     path = IMAGES / f"dashboard-{name}{suffix}.png"
     tall = page.evaluate("Math.ceil(document.body.getBoundingClientRect().bottom)")
-    clip = {"x": 0, "y": 0, "width": _WIDTH, "height": min(tall, _TALLER.get(name, _TALLEST))}
-    page.screenshot(path=path, animations="disabled", clip=clip)
+    height = min(tall, _TALLER.get(name, _TALLEST))
+    page.screenshot(
+        path=path,
+        animations="disabled",
+        clip={"x": 0, "y": 0, "width": _WIDTH, "height": height},
+    )
     size = path.stat().st_size
     assert size < LARGEST_BYTES, f"{path} has {size} bytes"
     print(f"{path.relative_to(tree.ROOT)}: {size} bytes", flush=True)

@@ -124,11 +124,10 @@ class Site:
         config = clients.librdkafka(self.settings, log_level=0)
         definitions = read_text(functions)
         applied = apply_functions(config, self.settings.topic(topics.FUNCTIONS), definitions)
-        for one in applied.differences:
-            eventually(lambda one=one: self.knows(one.slug), PATIENCE_S)
+        slugs = [one.slug for one in applied.differences]
+        eventually(lambda: all(map(self._knows, slugs)), PATIENCE_S)
 
-    def knows(self, slug: str) -> bool:
-        """Whether the API knows a function."""
+    def _knows(self, slug: str) -> bool:
         return self._client.get(f"/v1/functions/{slug}").is_success
 
     def send(self, name: str, *events: Json, topic: topics.TopicSpec = topics.EVENTS) -> None:
@@ -163,7 +162,7 @@ class Site:
     def records(self, topic: topics.TopicSpec) -> list[Json]:
         """All records of a topic."""
         found = read_all(self.settings, self.settings.topic(topic))
-        return [orjson.loads(message.value()) for message in found if message.value()]
+        return [orjson.loads(value) for message in found if (value := message.value())]
 
 
 class Work:

@@ -31,7 +31,7 @@ def count(page: Page, slug: str, expression: str = "", **fields: str) -> None:
 
 def commit(page: Page, runs: int) -> None:
     """Cancel what was counted."""
-    page.get_by_role("button", name=f"Cancel {runs} run").click()
+    page.get_by_role("button", name=f"Cancel {runs:,} run").click()
     page.wait_for_url("**/cancellations/*")
 
 
@@ -48,7 +48,7 @@ def shows(page: Page, status: str, number: int) -> None:
 
 def start_again(page: Page, runs: int) -> None:
     """Start what was cancelled again."""
-    page.get_by_role("button", name=f"Start {runs} run").click()
+    page.get_by_role("button", name=f"Start {runs:,} run").click()
 
 
 def is_live(page: Page) -> None:

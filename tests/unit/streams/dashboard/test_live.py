@@ -93,10 +93,10 @@ def test_others_look_on(come: Come, api: Api) -> None:
     first, second = come(Role.VIEWER), come()
     _, text = keys.create_key(api.service.engine, "b", Role.VIEWER, now_ms(), actor=None)
     second.send("/sign-in", key=text)
-    asked = {"params": {"page": "/runs"}}
+    asked = {"page": "/runs"}
     with (
-        first.client.stream("GET", "/live", **asked) as one,
-        second.client.stream("GET", "/live", **asked) as other,
+        first.client.stream("GET", "/live", params=asked) as one,
+        second.client.stream("GET", "/live", params=asked) as other,
     ):
         changes = events(other)
         assert next(events(one))
