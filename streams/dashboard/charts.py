@@ -7,13 +7,12 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
-_WIDTH: Final = 640
+_WIDTH: Final = 420
 _HEIGHT: Final = 180
-_LEFT: Final = 48
+_LEFT: Final = 44
 _BOTTOM: Final = 24
 _TOP: Final = 10
 _RIGHT: Final = 8
-_GRID: Final = 3
 _NICE: Final = (1, 2, 5, 10)
 
 
@@ -62,7 +61,7 @@ class Chart:
             )
         ]
         parts += [self._gap(place) for place in sorted(self.gaps)]
-        parts += [self._grid(place) for place in range(_GRID + 1)]
+        parts += [self._grid(value) for value in _grid_values(self.top)]
         parts += [self._time(place) for place in self._labelled()]
         parts += [self._line(number, line) for number, line in enumerate(self.series, 1)]
         return Markup().join([*parts, Markup("</svg>")])
@@ -90,8 +89,7 @@ class Chart:
             max(begin, _LEFT), _TOP, end - max(begin, _LEFT), _HEIGHT - _TOP - _BOTTOM
         )
 
-    def _grid(self, place: int) -> Markup:
-        value = self.top * place / _GRID
+    def _grid(self, value: float) -> Markup:
         y = self._y(value)
         return Markup(
             '<line class="axis" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>'
@@ -190,6 +188,12 @@ def _round_up(value: float) -> float:
     while value > size * _NICE[-1]:
         size *= 10
     return size * next(one for one in _NICE if value <= size * one)
+
+
+def _grid_values(top: float) -> list[float]:
+    """Where lines are drawn up to the upper edge: round values, whole ones where that is one."""
+    count = {"1": 1 if top == 1 else 2, "2": 2, "5": 5}[str(int(top))[0]]
+    return [top * place / count for place in range(count + 1)]
 
 
 def _short(value: float) -> str:

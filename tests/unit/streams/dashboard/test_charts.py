@@ -69,6 +69,21 @@ def test_the_upper_edge(most: float, top: float) -> None:
     assert min(heights) >= 10
 
 
+@pytest.mark.parametrize(
+    ("most", "labels"),
+    [
+        (1, ["0", "1"]),
+        (2, ["0", "1", "2"]),
+        (4_999, ["0", "1k", "2k", "3k", "4k", "5k"]),
+        (60_000, ["0", "50k", "100k"]),
+    ],
+)
+def test_the_lines_behind(most: float, labels: list[str]) -> None:
+    """They stand at round numbers."""
+    chart = Chart("t", "", ("a", "b"), frozenset(), (Series("s", (0, most)),))
+    assert re.findall(r'"end">([^<]+)<', str(chart.svg())) == labels
+
+
 def test_a_title_is_text() -> None:
     """What stands in a picture is escaped like all else."""
     chart = Chart('<b>"', "", ("a",), frozenset(), (Series("s", (1,)),))
