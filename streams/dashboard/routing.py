@@ -29,7 +29,7 @@ log = logs.get(__name__)
 
 Handler: TypeAlias = Callable[[Visit], Awaitable[Response]]
 COOKIE: Final = "countermand_session"
-_MOST_FIELDS: Final = 100
+MOST_FIELDS: Final = 100
 # The read model tells every few seconds how far it is.
 _BEHIND_S: Final = 15
 _FORM: Final = "application/x-www-form-urlencoded"
@@ -132,10 +132,10 @@ async def read_form(request: Request) -> dict[str, str]:
         )
     try:
         fields = parse_qsl(
-            body.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS
+            body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS
         )
     except ValueError:
-        detail = f"The form can't be read: it has at most {_MOST_FIELDS} fields, in UTF-8"
+        detail = f"The form can't be read: it has at most {MOST_FIELDS} fields, in UTF-8"
         raise ProblemError(HTTPStatus.BAD_REQUEST, "malformed_form", detail) from None
     # A browser ends lines as the protocols of old do.
     return {name: value.replace("\r\n", "\n") for name, value in fields}

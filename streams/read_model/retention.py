@@ -16,7 +16,7 @@ from topology.keys import lowest_id
 _MOST: Final = 1_000
 _PAUSE_S: Final = 60.0
 # Rows of `activity`, some 200 MB; a thousand functions at work fill them in hours.
-_ACTIVITY_ROWS: Final = 2_000_000
+ACTIVITY_ROWS: Final = 2_000_000
 # States of a request in a partition in which it isn't finished.
 _OPEN: Final = ("queued", "running")
 
@@ -35,7 +35,7 @@ class Retention:
         engine: Engine,
         monotonic: Callable[[], float] = time.monotonic,
         most: int = _MOST,
-        activity_rows: int = _ACTIVITY_ROWS,
+        activity_rows: int = ACTIVITY_ROWS,
     ) -> None:
         """Look at once, and then every minute; at most `most` of a kind are deleted at once.
 

@@ -4,7 +4,7 @@
 """
 
 import sys
-from typing import Final, NamedTuple
+from typing import Final
 
 from streams.api import letter_model, protocol, run_search
 from streams.api.call import service, turns
@@ -13,7 +13,8 @@ from streams.kafka import letter_search
 from streams.matching import budget
 from streams.matching import limits as of_expressions
 from streams.settings import Settings
-from tests.repo import limits_text
+from tests.repo import limits_of_pages, limits_text
+from tests.repo.limit import Limit
 from topology import limits
 
 KIB: Final = 1024
@@ -22,15 +23,6 @@ MS: Final = 1_000_000  # units of `budget`
 _PATIENCE: Final = protocol.USUAL
 _LETTERS: Final = letter_search.USUAL
 _CONNECTIONS: Final = Settings.model_fields["api_connections"].default
-
-
-class Limit(NamedTuple):
-    """One row: what is limited, to how much, what happens beyond, and the test that shows it."""
-
-    what: str
-    bound: str
-    beyond: str
-    test: str
 
 
 def _bytes(number: int) -> str:
@@ -442,6 +434,7 @@ GROUPS: Final[dict[str, list[Limit]]] = {
             "",
         ),
     ],
+    "The dashboard": limits_of_pages.ROWS,
 }
 
 

@@ -5,6 +5,7 @@ import ast
 import pytest
 
 from tests.repo import limits_page, tree
+from tests.repo.limit import Limit
 
 ROWS = [row for rows in limits_page.GROUPS.values() for row in rows]
 
@@ -15,7 +16,7 @@ def test_the_page_is_what_its_generator_writes() -> None:
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.test], ids=lambda row: row.what)
-def test_the_test_of_a_limit_is_there(row: limits_page.Limit) -> None:
+def test_the_test_of_a_limit_is_there(row: Limit) -> None:
     """A limit without a test is a wish."""
     path, _, name = row.test.partition("::")
     module = ast.parse((tree.ROOT / "tests" / path).read_text(encoding="utf-8"))
