@@ -15,10 +15,10 @@ from tests.support.browser import chromium
 
 IMAGES: Final = tree.ROOT / "docs/images"
 LARGEST_BYTES: Final = 150_000
-_WIDTH: Final = 1_000
-_TALLEST: Final = 900
+_WIDTH: Final = 1_100
+_TALLEST: Final = 850
 # These are shown to their ends.
-_TALLER: Final = {"cancel": 1_150, "cancel-count": 1_150}
+_TALLER: Final = {"cancel": 1_000, "cancel-count": 1_090}
 # Those of `PAGES` that the guide shows.
 SHOWN: Final = (
     "sign-in",
