@@ -8,7 +8,8 @@ from pydantic import Field
 from streams.api.fields import Answer, Body
 from streams.kafka.groups import Group, GroupMember
 from streams.settings import Settings
-from topology.topics import TopicPlace
+from topology import topics
+from topology.topics import TopicPlace, TopicSpec
 
 Kind = Literal["router", "joiner", "read_model", "worker", "cleanup"]
 
@@ -18,10 +19,11 @@ class SystemQuery(Body):
 
 
 class Known(NamedTuple):
-    """A group that Countermand's processes make."""
+    """A group of Countermand's processes; `topics`: those whose offsets it stores in Kafka."""
 
     name: str
     kind: Kind
+    topics: tuple[str, ...] = ()
     app: str | None = None
 
 
@@ -112,8 +114,8 @@ class FailedPart(Answer):
     """A part of the answer that is missing, and why."""
 
     part: str = Field(
-        description="`groups`, a group by its name, `read_model.positions`, `lag`, `topics`, "
-        "`versions.kafka` or `versions.database`."
+        description="`groups` (of apps), a group by its name, or its `.positions`, `lag`, "
+        "`topics`, `versions.kafka`, `versions.database`."
     )
     code: str
     detail: str
@@ -131,17 +133,17 @@ class System(Answer):
 
 def known_groups(names: Iterable[str], settings: Settings) -> Iterator[Known]:
     """The groups of Countermand's processes; those of apps are found among the `names` of all."""
-    yield Known(settings.router_group, "router")
-    yield Known(settings.joiner_group, "joiner")
-    yield Known(settings.read_model_group, "read_model")
-    prefixes: dict[Kind, str] = {
-        "worker": settings.worker_group(""),
-        "cleanup": settings.cleanup_group(""),
-    }
+    yield Known(settings.router_group, "router", settings.routed_topics)
+    yield Known(settings.joiner_group, "joiner", (settings.topic(topics.COMMANDS),))
+    yield Known(settings.read_model_group, "read_model")  # its offsets are in the database
+    of_apps: tuple[tuple[Kind, str, TopicSpec], ...] = (
+        ("worker", settings.worker_group(""), topics.RUNS),
+        ("cleanup", settings.cleanup_group(""), topics.CANCELLED),
+    )
     for name in names:
-        for kind, prefix in prefixes.items():
+        for kind, prefix, spec in of_apps:
             if name.startswith(prefix):
-                yield Known(name, kind, name.removeprefix(prefix))
+                yield Known(name, kind, (settings.topic(spec),), name.removeprefix(prefix))
 
 
 def group_of(

@@ -25,7 +25,7 @@ def api(
     log_format: options.LogFormat = None,
     log_level: options.LogLevel = None,
 ) -> None:
-    """Run the REST API and the dashboard; `countermand keys create` makes the keys for both."""
+    """Run the REST API and the dashboard; `countermand keys create` makes their keys."""
     settings = configured(
         api_host=host,
         api_port=port,

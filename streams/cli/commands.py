@@ -63,7 +63,7 @@ PROCESSES: Final = {
     "router": Command("router:router", "Run a router: events to commands."),
     "joiner": Command("joiner:joiner", "Run a joiner: commands to state and cancelled events."),
     "api": Command(
-        "api:api", "Run the REST API; `countermand keys create` makes the keys that it asks for."
+        "api:api", "Run the REST API and the dashboard; `countermand keys create` makes their keys."
     ),
     "worker": Command(
         "worker:worker", "Run a worker: it applies the app's functions and executes their runs."

@@ -15,9 +15,10 @@ OUT_OF_LOG: Final = KafkaError._AUTO_OFFSET_RESET
 WRONG_STATE: Final = KafkaError._STATE
 UNKNOWN_TOPIC: Final = KafkaError._UNKNOWN_TOPIC
 UNKNOWN_PARTITION: Final = KafkaError._UNKNOWN_PARTITION
+TIMED_OUT: Final = KafkaError._TIMED_OUT
 UNREACHABLE: Final = (
     KafkaError._TRANSPORT,
-    KafkaError._TIMED_OUT,
+    TIMED_OUT,
     KafkaError._ALL_BROKERS_DOWN,
     KafkaError._RESOLVE,
 )

@@ -1,17 +1,31 @@
 """Asks the brokers about consumer groups: who is in them, and how far they are."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its __all__
     AdminClient,
     ConsumerGroupDescription,
 )
 
+from streams.kafka import clients, codes
 from streams.kafka.admin import unreachable
+from streams.kafka.consumers import follower
 from streams.kafka.deadline import NEVER, Deadline
+from streams.settings import Settings
 from topology.topics import TopicPlace
+
+# A group's coordinator is just changing, or brokers that never had a group make its topic first.
+_PASSING: Final = (
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    codes.TIMED_OUT,
+)
+_QUESTION_S: Final = 3.0
+_PAUSE_S: Final = 0.2
 
 
 class GroupMember(NamedTuple):
@@ -25,20 +39,13 @@ class GroupMember(NamedTuple):
 
 
 class Group(NamedTuple):
-    """A group as its coordinator has it.
-
-    Attributes:
-        state: Kafka's word for it; `dead` where there is no such group.
-        members: The clients in it.
-        committed: The next offset to read, by partition.
-    """
+    """A group as its coordinator has it; `state`: Kafka's word, `dead` where there is none."""
 
     state: str
     members: tuple[GroupMember, ...]
-    committed: Mapping[TopicPlace, int]
 
 
-_NO_GROUP: Final = Group("dead", (), {})
+NO_GROUP: Final = Group("dead", ())
 
 
 def group_names(admin: AdminClient, deadline: Deadline = NEVER) -> list[str]:
@@ -58,36 +65,60 @@ def group_names(admin: AdminClient, deadline: Deadline = NEVER) -> list[str]:
 
 
 def describe_group(admin: AdminClient, name: str, deadline: Deadline = NEVER) -> Group:
-    """A group's members and committed offsets.
+    """A group and its members; a coordinator that is just changing gets time.
 
     Raises:
         UnreachableError: the brokers don't answer.
         KafkaRefusedError: the brokers refuse.
     """
-    asked = [ConsumerGroupTopicPartitions(name)]
+    patience = Deadline(deadline.seconds())
+    while True:
+        asked_s = patience.seconds(_QUESTION_S)
+        try:
+            described = admin.describe_consumer_groups([name], request_timeout=asked_s)
+            return _group(described[name].result())
+        except KafkaException as error:
+            code = error.args[0].code()
+            if code == KafkaError.GROUP_ID_NOT_FOUND:
+                return NO_GROUP
+            if code not in _PASSING or patience.left_s <= _PAUSE_S:
+                raise unreachable(error) from error
+        time.sleep(_PAUSE_S)
+
+
+def committed(
+    settings: Settings, group: str, places: Iterable[TopicPlace], deadline: Deadline = NEVER
+) -> dict[TopicPlace, int]:
+    """The next offsets that a group has stored, of those partitions where it has one.
+
+    Raises:
+        UnreachableError: the brokers don't answer.
+        KafkaRefusedError: the brokers refuse.
+    """
+    # It joins nothing. An admin client's question would end the process with a segmentation fault
+    # where a coordinator is just changing (librdkafka, issue 5040).
+    consumer = follower(clients.librdkafka(settings, log_level=0), group)
     try:
-        described = admin.describe_consumer_groups([name], request_timeout=deadline.seconds())
-        group: ConsumerGroupDescription = described[name].result()
-        listed = admin.list_consumer_group_offsets(asked, request_timeout=deadline.seconds())
-        offsets = listed[name].result().topic_partitions
+        asked = [TopicPartition(*place) for place in sorted(places)]
+        found = consumer.committed(asked, timeout=deadline.seconds())
     except KafkaException as error:
-        if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
-            return _NO_GROUP
         raise unreachable(error) from error
-    return Group(
-        state=group.state.name.lower(),
-        members=tuple(
-            GroupMember(
-                id=member.member_id,
-                client_id=member.client_id,
-                host=member.host.lstrip("/"),
-                instance_id=member.group_instance_id,
-                places=frozenset(
-                    (place.topic, place.partition) for place in member.assignment.topic_partitions
-                ),
-            )
-            for member in group.members
-        ),
-        # Below 0: nothing is committed.
-        committed={(one.topic, one.partition): one.offset for one in offsets if one.offset >= 0},
+    finally:
+        consumer.close()
+    return {(one.topic, one.partition): one.offset for one in found if one.offset >= 0}
+
+
+def _group(found: ConsumerGroupDescription) -> Group:
+    members = tuple(
+        GroupMember(
+            id=member.member_id,
+            client_id=member.client_id,
+            host=member.host.lstrip("/"),
+            instance_id=member.group_instance_id,
+            places=frozenset(
+                (place.topic, place.partition) for place in member.assignment.topic_partitions
+            ),
+        )
+        for member in found.members
     )
+    return Group(found.state.name.lower(), members)

@@ -117,7 +117,7 @@ def test_what_fails_is_named(api: Api, settings: Settings) -> None:
         connection.execute(text("DROP TABLE positions"))
     found = system(api)
     assert [(one["part"], one["code"]) for one in found["failed"]] == [
-        ("read_model.positions", "database_unavailable")
+        (f"{settings.read_model_group}.positions", "database_unavailable")
     ]
     assert found["topics"]["ok"]
     with open_api(settings.model_copy(update={"topic_prefix": "nobodys."})) as other:

@@ -18,36 +18,15 @@ from streams.broker import LocalBroker
 from streams.kafka import clients
 from streams.kafka.admin import admin_client
 from streams.settings import Settings
+from tests.support import secured
 from tests.support.deadline import eventually
 from tests.support.worker import PATIENCE_S, Backend, Shop, Worker
 from topology.topics import DEAD_LETTERS, RUN_UPDATES, STEPS, TopicSpec
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
 TIMEOUT_S = 60
-LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule required"
-USERS = 'username="admin" password="pw" user_admin="pw" user_worker="pw";'
-PROPERTIES = {
-    "listener.security.protocol.map": "BROKER:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
-    "sasl.enabled.mechanisms": "PLAIN",
-    "sasl.mechanism.inter.broker.protocol": "PLAIN",
-    "listener.name.broker.plain.sasl.jaas.config": f"{LOGIN} {USERS}",
-    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-    # The broker speaks to its own controller without a name.
-    "super.users": "User:admin;User:ANONYMOUS",
-    "allow.everyone.if.no.acl.found": "true",
+PROPERTIES = secured.properties("worker", allow_all=True) | {
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
-}
-AS_ADMIN = {
-    "security.protocol": "SASL_PLAINTEXT",
-    "sasl.mechanism": "PLAIN",
-    "sasl.username": "admin",
-    "sasl.password": "pw",
-}
-SECURITY = {
-    "kafka_security_protocol": "SASL_PLAINTEXT",
-    "kafka_sasl_mechanism": "PLAIN",
-    "kafka_sasl_username": "admin",
-    "kafka_sasl_password": "pw",
 }
 
 
@@ -102,13 +81,7 @@ class Rights:
         taken.result(TIMEOUT_S)
 
     def _give(self, spec: TopicSpec, operation: AclOperation) -> None:
-        binding = AclBinding(
-            ResourceType.TOPIC,
-            self._settings.topic(spec),
-            ResourcePatternType.LITERAL,
-            *("User:worker", "*", operation, AclPermissionType.ALLOW),
-        )
-        self._admin.create_acls([binding])[binding].result(TIMEOUT_S)
+        secured.give(self._admin, "worker", operation, self._settings.topic(spec))
 
     def _take(self, spec: TopicSpec, operation: AclOperation) -> None:
         given = AclBindingFilter(
@@ -147,9 +120,9 @@ class Rights:
 @pytest.fixture(scope="module")
 def backend(prepared_cache: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
     """Router and joiner, on a broker of their own with users and rights."""
-    with LocalBroker(properties=PROPERTIES, client=AS_ADMIN) as broker:
+    with LocalBroker(properties=PROPERTIES, client=secured.AS_ADMIN) as broker:
         folder = tmp_path_factory.mktemp("rights")
-        found = Backend(broker.bootstrap_servers, folder, **SECURITY)
+        found = Backend(broker.bootstrap_servers, folder, **secured.security(secured.ADMIN))
         try:
             found.start()
             yield found

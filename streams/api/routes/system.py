@@ -1,6 +1,7 @@
 """`/v1/system`: who is at work, how far behind, on which topics, settings and versions."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated, Final, TypeVar
 
 from confluent_kafka.admin import AdminClient
@@ -31,7 +32,7 @@ from streams.database.upgrade import schema_of
 from streams.doctor.kafka import release
 from streams.kafka.admin import admin_client, list_partitions, partition_ends
 from streams.kafka.deadline import Deadline
-from streams.kafka.groups import Group, describe_group, group_names
+from streams.kafka.groups import NO_GROUP, Group, committed, describe_group, group_names
 from streams.kafka.topics import inspect_topics
 from streams.settings.page import effective
 from streams.versions import versions
@@ -95,26 +96,32 @@ class _System:
 
     def _groups(self, there: frozenset[TopicPlace]) -> list[GroupOfProcesses]:
         names = self._part("groups", lambda: group_names(self._admin, self._deadline))
-        found: list[tuple[Known, Group]] = []
+        groups: dict[Known, Group] = {}
+        positions: dict[Known, Mapping[TopicPlace, int]] = {}
         for known in known_groups(names or (), self._settings):
-            group = self._part(known.name, lambda: self._group(known.name))  # noqa: B023  # called at once
+            ask = partial(describe_group, self._admin, known.name, self._deadline)
+            group = self._part(known.name, ask)
             if group is not None:
-                found.append((known, group))
-        copied = self._part("read_model.positions", self._copied) or {}
-        positions = {
-            known: copied if known.kind == "read_model" else group.committed
-            for known, group in found
-        }
-        owned = {place for _, group in found for one in group.members for place in one.places}
+                groups[known] = group
+                read = partial(self._positions, known, group, there)
+                positions[known] = self._part(f"{known.name}.positions", read) or {}
+        owned = {place for one in groups.values() for each in one.members for place in each.places}
         asked = there & owned.union(*positions.values())
         ends = self._part("lag", lambda: partition_ends(self._admin, asked, self._deadline)) or {}
-        return [group_of(known, group, positions[known], ends) for known, group in found]
+        return [group_of(known, groups[known], positions[known], ends) for known in groups]
 
-    def _group(self, name: str) -> Group:
-        return describe_group(self._admin, name, self._deadline)
+    def _positions(
+        self, known: Known, group: Group, there: frozenset[TopicPlace]
+    ) -> Mapping[TopicPlace, int]:
+        """How far a group is; the read model's positions are in the database alone."""
+        if known.kind == "read_model":
+            return self._copied()
+        if group.state == NO_GROUP.state:
+            return {}
+        places = [place for place in there if place[0] in known.topics]
+        return committed(self._settings, known.name, places, self._deadline)
 
     def _copied(self) -> Mapping[TopicPlace, int]:
-        """How far the read model is: its positions are in the database alone."""
         columns = (POSITIONS.c.topic, POSITIONS.c.partition, POSITIONS.c.next_offset)
         with self._service.engine.connect() as connection:
             rows = connection.execute(select(*columns))

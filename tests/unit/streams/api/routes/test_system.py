@@ -27,11 +27,11 @@ def test_groups_of_apps_are_found_by_their_names(settings: Settings) -> None:
         "other-worker-shop", "countermand-workers",
     ]  # fmt: skip
     assert list(known_groups(names, settings)) == [
-        Known("countermand-router", "router"),
-        Known("countermand-joiner", "joiner"),
+        Known("countermand-router", "router", settings.routed_topics),
+        Known("countermand-joiner", "joiner", ("countermand.commands",)),
         Known("countermand-read-model", "read_model"),
-        Known("countermand-cleanup-shop", "cleanup", "shop"),
-        Known("countermand-worker-my-app", "worker", "my-app"),
+        Known("countermand-cleanup-shop", "cleanup", ("countermand.cancelled",), "shop"),
+        Known("countermand-worker-my-app", "worker", ("countermand.runs",), "my-app"),
     ]
 
 
@@ -40,7 +40,7 @@ def test_lag_is_known_where_position_and_end_are() -> None:
     member = GroupMember("m", "c", "h", None, frozenset({("t", 0), ("t", 1)}))
     positions = {("t", 0): 7, ("t", 2): 5, ("gone", 0): 3}
     ends = {("t", 0): 10, ("t", 1): 4, ("t", 2): 4}
-    told = group_of(Known("g", "router"), Group("stable", (member,), {}), positions, ends)
+    told = group_of(Known("g", "router"), Group("stable", (member,)), positions, ends)
     assert [(one.topic, one.partition, one.member, one.lag) for one in told.partitions] == [
         ("gone", 0, None, None),
         ("t", 0, "m", 3),
