@@ -34,7 +34,7 @@ example: setup ## Run the report app with all that it needs until Ctrl-C (PORT=8
 .PHONY: test
 test: setup ## Run all tests but those of pages, four files at a time (each side starts a local Kafka)
 	@$(PY) -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder \
-		--ignore tests/e2e --ignore tests/dashboard
+		--ignore tests/e2e --ignore tests/dashboard -m "not long"
 
 .PHONY: test-e2e
 test-e2e: setup ## Run the tests that use the report app in a real Chromium
@@ -47,7 +47,7 @@ test-dashboard: setup ## Run the tests that use the dashboard in a real Chromium
 
 .PHONY: check
 check: lint types ## Lint, check types, and run the fast tests
-	@$(PY) -m pytest -m "not broker and not slow and not network"
+	@$(PY) -m pytest -m "not broker and not slow and not long and not network"
 
 .PHONY: format
 format: setup ## Format the code and apply safe fixes
@@ -66,6 +66,10 @@ types: setup ## Check types
 .PHONY: simulate
 simulate: setup ## Run the seeded simulation (SEED=n repeats one run)
 	@$(PY) -m tests.simulation $(seed_option)
+
+.PHONY: recount
+recount: setup ## Compare a million random changes of runs with what was counted of them
+	@$(PY) -m pytest -m long tests/properties/test_activity.py
 
 .PHONY: conformance
 conformance: setup ## Ask CEL's conformance suite, last line JSON (DATA=folder of its *.textproto files)

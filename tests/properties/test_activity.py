@@ -200,7 +200,7 @@ def test_activity_is_a_recount_of_the_records(seed: int, steps: list[tuple[str, 
     "number",
     [
         10_000,
-        pytest.param(1_000_000, marks=[pytest.mark.slow, pytest.mark.timeout(3_600)]),
+        pytest.param(1_000_000, marks=[pytest.mark.long, pytest.mark.timeout(3_600)]),
     ],
 )
 def test_many_changes_are_counted_as_well(number: int) -> None:
