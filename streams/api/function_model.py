@@ -1,10 +1,11 @@
 """Functions, their versions and pauses as the API shows them."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
 from pydantic import Field
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, RowMapping, func, select
 
 from streams import durations
 from streams.api.fields import Answer, Json, Row, Time, time_text
@@ -103,13 +104,15 @@ class AppliedFunction(Answer):
     applied: bool = Field(description="False in a dry run.")
 
 
-def find_pause(connection: Connection, slug: str) -> RowMapping | None:
-    """The row of the request that paused a function; None where it isn't paused."""
+def find_pauses(connection: Connection, slugs: Sequence[str]) -> dict[str, RowMapping]:
+    """The rows of the requests that paused some functions, by slug; without those not paused."""
+    newest_first = (REQUESTS.c.received_at.desc(), REQUESTS.c.request_id.desc())
+    rank = func.row_number().over(partition_by=REQUESTS.c.function_id, order_by=newest_first)
     kinds = REQUESTS.c.type.in_((requests.PAUSE, requests.RESUME))
-    query = select(REQUESTS).where(REQUESTS.c.function_id == slug, kinds)
-    newest = query.order_by(REQUESTS.c.received_at.desc(), REQUESTS.c.request_id.desc()).limit(1)
-    row = connection.execute(newest).mappings().one_or_none()
-    return None if row is None or row["type"] == requests.RESUME else row
+    of_them = REQUESTS.c.function_id.in_(slugs)
+    ranked = select(REQUESTS, rank.label("rank")).where(of_them, kinds).subquery()
+    newest = connection.execute(select(ranked).where(ranked.c.rank == 1)).mappings()
+    return {row["function_id"]: row for row in newest if row["type"] == requests.PAUSE}
 
 
 def summary(version: Version, pause_row: RowMapping | None, unfinished: Counted) -> dict[str, Any]:

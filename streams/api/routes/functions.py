@@ -28,7 +28,7 @@ from streams.api.function_model import (
     Pause,
     Running,
     applied,
-    find_pause,
+    find_pauses,
     pause_answer,
     rules,
     summary,
@@ -115,11 +115,10 @@ def list_(service: CurrentService, asked: Annotated[SlugListing, Query()]) -> Pa
     rest = [slug for slug in live if asked.cursor is None or slug > asked.cursor]
     slugs = rest[: asked.limit]
     with service.engine.connect() as connection:
-        pauses = {slug: find_pause(connection, slug) for slug in slugs}
+        pauses = find_pauses(connection, slugs)
         unfinished = count_unfinished(connection, slugs)
-    found = [
-        FunctionSummary(**summary(newest[slug], pauses[slug], unfinished[slug])) for slug in slugs
-    ]
+    shown = [summary(newest[slug], pauses.get(slug), unfinished[slug]) for slug in slugs]
+    found = [FunctionSummary(**fields) for fields in shown]
     return page(found, slugs[-1] if len(rest) > asked.limit else None)
 
 
@@ -133,7 +132,7 @@ def get(
     versions = service.catalogue.versions(slug)
     partitions = service.partitions.get()
     with service.engine.connect() as connection:
-        row = find_pause(connection, slug)
+        row = find_pauses(connection, [slug]).get(slug)
         unfinished = count_unfinished(connection, [slug])[slug]
         found = None
         if row is not None:
