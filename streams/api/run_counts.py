@@ -1,10 +1,20 @@
 """How many runs there are, counted in indexes alone, and no further than somebody waits for."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Final
 
 from pydantic import Field
-from sqlalchemy import Connection, func, literal, select, union_all
+from sqlalchemy import (
+    Connection,
+    Select,
+    String,
+    bindparam,
+    func,
+    literal,
+    select,
+    union_all,
+)
 
 from streams.api.fields import Answer
 from streams.database.schema import RUNS
@@ -50,13 +60,25 @@ def count_unfinished(
     """The number of unfinished runs of each of these functions, counted up to `most`."""
     if not function_ids:
         return {}
-    slugs = (select(literal(function_id).label("slug")) for function_id in function_ids)
+    given = {_slug(place): function_id for place, function_id in enumerate(function_ids)}
+    rows = connection.execute(_unfinished(len(function_ids), most), given)
+    return {row.slug: counted(row.number, most) for row in rows}
+
+
+@cache
+def _unfinished(functions: int, most: int) -> Select[tuple[str, int]]:
+    """The query about so many functions; to make it takes longer than to answer it."""
+    places = range(functions)
+    slugs = (select(bindparam(_slug(place), type_=String).label("slug")) for place in places)
     asked = union_all(*slugs).subquery()
     of_it = (RUNS.c.function_id == asked.c.slug, RUNS.c.status.in_(_UNFINISHED))
     some = select(RUNS.c.run_id).where(*of_it).limit(most + 1).correlate(asked).subquery()
     number = select(func.count()).select_from(some).scalar_subquery()
-    rows = connection.execute(select(asked.c.slug, number.label("number")))
-    return {row.slug: counted(row.number, most) for row in rows}
+    return select(asked.c.slug, number.label("number"))
+
+
+def _slug(place: int) -> str:
+    return f"slug_{place}"
 
 
 def count_begun(connection: Connection, cancellation_id: str) -> tuple[int, int]:
