@@ -1,5 +1,6 @@
 """Names, reasons, events and fields that would like to be more than text."""
 
+import html
 import re
 from urllib.parse import quote
 
@@ -9,10 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streams.api.call.roles import Role
-from tests.support.api import Api, add_runs, run_id, run_row
+from streams.functions.registry import Registry
+from tests.support.api import Api, add_runs, add_version, run_id, run_row
 from tests.support.visiting import Visit
 from tests.unit.streams.dashboard.conftest import Come
 from tests.unit.streams.dashboard.test_pages import CANCELLATION, add_progress, add_request
+from topology.records import Function, Trigger
 
 # Each would show if it stood on a page as it is.
 PLANTED = (
@@ -111,7 +114,7 @@ def admin(come: Come) -> Visit:
 
 
 @settings(
-    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+    max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
 )
 @given(data=st.data())
 def test_any_fields(admin: Visit, data: st.DataObject) -> None:
@@ -177,3 +180,17 @@ def test_a_large_event(come: Come, api: Api) -> None:
     event = {"name": "report/requested", "data": {"text": "x" * 500_000}}
     add_runs(api.service, run_row(1_000, 1, event=orjson.dumps(event).decode()))
     assert len(come(Role.VIEWER).page(f"/runs/{run_id(1_000, 1)}")) > 500_000
+
+
+def test_many_functions(come: Come, api: Api) -> None:
+    """Of 10,000 functions each is found, page by page or by its address."""
+    registry, trigger = Registry(), Trigger(event="x")
+    for number in range(10_000):
+        add_version(registry, Function(app="many", id=f"f-{number:05}", triggers=(trigger,)))
+    api.service.catalogue.show(registry, lambda: True)
+    visit = come(Role.ADMIN)
+    page = visit.page("/functions")
+    assert page.count('href="/functions/many-f-') == 100
+    (more,) = re.findall(r'href="([^"]*)" rel="next"', page)
+    assert "many-f-00100" in visit.page(html.unescape(more))
+    assert "many-f-09999" in visit.page("/functions/many-f-09999")
