@@ -1,4 +1,4 @@
-"""Runs Python's garbage collector rarely, for loops that make many objects and few cycles."""
+"""Runs Python's garbage collector rarely, for loops that make many objects and no cycles."""
 
 import gc
 from collections.abc import Iterator

@@ -20,7 +20,6 @@ from streams.api.call.service import Service
 from streams.api.catalogue import Catalogue
 from streams.api.producer import AckedProducer
 from streams.api.protocol import Doors, protocol_of
-from streams.collector import rare_collections
 from streams.database.engine import open_database
 from streams.errors import SettingsError, UnreachableError
 from streams.health import Check, Health, Kind
@@ -56,7 +55,6 @@ def run_api(settings: Settings, extend: Extend = lambda _: None) -> None:
     # Uvicorn raises its signal again once it has stopped: caught here, so that all is closed.
     with (
         stopped_by_signals(threading.Event()),
-        rare_collections(),
         open_service(settings, partitions) as service,
         listening(settings) as listener,
     ):
