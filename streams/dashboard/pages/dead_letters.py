@@ -63,9 +63,9 @@ async def redrive_one(visit: Visit) -> Response:
 
 @pages.post(PATH + "/redrive")
 async def redrive_all(visit: Visit) -> Response:
-    """Count those of a reason; or send again exactly what was counted."""
+    """Count those of a reason; or send again exactly what was counted, and nothing without that."""
     kind = visit.form.get("class", "")
-    counts = visit.form.get("step") != "commit"
+    counts = visit.form.get("step") != "commit" or not visit.form.get("cursor")
     done = await _portions(visit, kind, counts=counts)
     return visit.page(
         "redrive.html",
