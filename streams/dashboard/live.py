@@ -177,7 +177,9 @@ async def _changes(hub: Hub, request: Request, page: str, role: str) -> AsyncIte
     told_at = time.monotonic()
     try:
         while not request.app.state.stopping.is_set():
-            if await visitor_of(request) is None:
+            visitor = await visitor_of(request)
+            # A new one: the session that the stream began with has ended, for a proxy's user, too.
+            if visitor is None or visitor.is_new:
                 yield _SIGNED_OUT
                 return
             if watch.is_over:

@@ -3,6 +3,7 @@
 import re
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -13,9 +14,9 @@ from streams.api.call.roles import Role
 from streams.clock import now_ms
 from streams.dashboard import live
 from streams.database.engine import writing
-from streams.database.schema import POSITIONS
-from streams.settings import Settings
-from tests.support.api import Api, add_runs, open_api, run_id, run_row
+from streams.database.schema import POSITIONS, SESSIONS
+from streams.settings import Settings, load
+from tests.support.api import NOWHERE, Api, add_runs, open_api, run_id, run_row
 from tests.support.deadline import eventually
 from tests.support.visiting import Visit
 from tests.unit.streams.dashboard.conftest import Come
@@ -162,3 +163,25 @@ def test_too_many(come: Come, api: Api) -> None:
     hub.watching -= live.MOST
     with visit.client.stream("GET", "/live", params={"page": "/runs"}) as answer:
         assert answer.status_code == 200
+
+
+def test_the_session_of_a_proxys_user_ends(clean_environment: None, tmp_path: Path) -> None:
+    """The stream ends with it; no other session is begun each second."""
+    found = load(
+        kafka_bootstrap_servers=NOWHERE,
+        state_dir=tmp_path,
+        proxy_peers="127.0.0.1",
+        proxy_user_header="X-Forwarded-User",
+    )
+    with open_api(found) as api:
+        visit = Visit(api)
+        visit.client.headers["X-Forwarded-User"] = "ann"
+        visit.page("/runs")
+        with visit.client.stream("GET", "/live", params={"page": "/runs"}) as answer:
+            seen = events(answer)
+            next(seen)
+            with writing(api.service.engine) as connection:
+                connection.execute(SESSIONS.delete())
+            assert next(seen)[0] == "ended"
+            assert list(seen) == []
+        visit.close()
