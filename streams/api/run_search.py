@@ -2,7 +2,8 @@
 
 For several filters a database may pick a bad index. So one filter is chosen here that an index
 answers in the order of the list; its rows are tested for the other filters and the expression. A
-call ends after 10,000 rows, or when its evaluations have taken their share of time (S37).
+call ends after 10,000 rows, or when its evaluations have taken their share of time (S37). Only a
+range of ends in which few runs ended is answered out of order: their ids are read and sorted.
 
 Rows are looked at without what may be large in them. What passes is read whole in lots of so many
 characters of events, and a page ends after as many: whatever the events are, a call holds no more
@@ -30,7 +31,9 @@ from topology.statuses import ENDED
 
 MOST_SCANNED: Final = 10_000
 _CHUNK: Final = 500
-_EXACT: Final = ("function_id", "event_id", "cancellation_id", "replay_id")
+# Few runs have any one value of these.
+_NARROW: Final = ("event_id", "replay_id", "cancellation_id")
+_EXACT: Final = ("function_id", *_NARROW)
 _ENDED: Final = tuple(sorted(ENDED))
 # What is looked at of a row before it is read whole.
 _LOOK: Final = (
@@ -93,13 +96,13 @@ def search(
     most_scanned: int = MOST_SCANNED,
 ) -> Found:
     """The next runs that fit, the newest first; looks at no more than `most_scanned`."""
-    filters = _narrowed(filters)
     meter = Meter()
     evaluate = _evaluator(filters.expression, meter)
     page = _Page(limit)
     scanned = failed = 0
     last_id = None
-    for run_id, lot in islice(_looked_at(connection, filters, cursor, limit), most_scanned + 1):
+    looks = _looks(connection, filters, limit, cursor, most_scanned)
+    for run_id, lot in islice(_looked_at(connection, filters, looks, limit), most_scanned + 1):
         is_spent = scanned == most_scanned or meter.spent >= limits.SEARCH_COST
         if page.is_full or is_spent:
             return Found(page.rows, last_id, scanned, failed)
@@ -205,7 +208,7 @@ def _leading(filters: Filters) -> tuple[str, ...]:
     """The columns of the index that leads: that of the filter which few runs pass."""
     if filters.failed_in is not None:
         return ()
-    for name in ("event_id", "replay_id", "cancellation_id"):
+    for name in _NARROW:
         if getattr(filters, name) is not None:
             return (name,)
     leading = () if filters.function_id is None else ("function_id",)
@@ -249,11 +252,9 @@ def _fits_all(filters: Filters) -> bool:
 
 
 def _looked_at(
-    connection: Connection, filters: Filters, cursor: str | None, limit: int
+    connection: Connection, filters: Filters, looks: Iterable[RowMapping], limit: int
 ) -> Iterator[tuple[str, _Lot]]:
-    """The ids of the leading index, the newest first, each with its lot."""
-    # Where all that is looked at fits, one more than a page has tells whether another follows.
-    looks = _candidates(connection, filters, cursor, limit + 1 if _fits_all(filters) else _CHUNK)
+    """The ids of these rows, each with its lot."""
     most = limit if filters.expression is None else _CHUNK
     for lot in _lots(looks, connection, _test(filters), most):
         for run_id in lot.looked_at:
@@ -271,6 +272,51 @@ def _lots(
             lot = _Lot(connection, passes)
     if lot.looked_at:
         yield lot
+
+
+def _looks(
+    connection: Connection, filters: Filters, limit: int, cursor: str | None, most: int
+) -> Iterator[RowMapping]:
+    """A look at each row that may fit, the newest first."""
+    ended = _ended_between(connection, filters, most)
+    if ended is not None:
+        return _looks_at(connection, filters, ended, cursor)
+    filters = _narrowed(filters)
+    # Where all that is looked at fits, one more than a page has tells whether another follows.
+    return _candidates(connection, filters, cursor, limit + 1 if _fits_all(filters) else _CHUNK)
+
+
+def _ended_between(connection: Connection, filters: Filters, most: int) -> list[str] | None:
+    """The runs that ended in the range that is asked for, the newest first.
+
+    None where another filter leads, no range is asked for, or more than `most` ended in it.
+    """
+    leads = filters.failed_in or any(getattr(filters, name) is not None for name in _NARROW)
+    if leads or not _asks_for_ends(filters):
+        return None
+    query = select(RUNS.c.run_id).order_by(RUNS.c.ended_at).limit(most + 1)
+    if filters.ended_after is not None:
+        query = query.where(RUNS.c.ended_at > filters.ended_after)
+    if filters.ended_before is not None:
+        query = query.where(RUNS.c.ended_at < filters.ended_before)
+    ids = connection.execute(query).scalars().all()
+    return None if len(ids) > most else sorted(ids, reverse=True)
+
+
+def _looks_at(
+    connection: Connection, filters: Filters, ids: Iterable[str], cursor: str | None
+) -> Iterator[RowMapping]:
+    """A look at those of these runs that come after the cursor and may fit, in their order."""
+    query = select(*_LOOK).where(
+        *(RUNS.c[name] == value for name, value in _exact(filters).items()),
+        *received_between(filters.received_after, filters.received_before),
+    )
+    if filters.statuses:
+        query = query.where(RUNS.c.status.in_(filters.statuses))
+    rest = (run_id for run_id in ids if cursor is None or run_id < cursor)
+    while some := list(islice(rest, _CHUNK)):
+        chunk = query.where(RUNS.c.run_id.in_(some)).order_by(RUNS.c.run_id.desc())
+        yield from connection.execute(chunk).mappings()
 
 
 def _candidates(

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 import pytest
-from sqlalchemy import Engine, event, insert
+from sqlalchemy import Engine, event, insert, update
 
 from streams.api.run_search import Filters, search
 from streams.database.engine import open_database, writing
@@ -148,11 +148,27 @@ def test_a_run_that_a_clock_ahead_received_is_found_by_its_end(engine: Engine) -
 
 
 @pytest.mark.parametrize("further", [Filters(), Filters(function_id="a-x")], ids=("all", "one"))
-def test_ends_spare_what_has_none(engine: Engine, further: Filters) -> None:
-    """What hasn't ended, or was received after the range, isn't looked at."""
-    filters = dataclasses.replace(further, ended_before=AT - 4_990)
+def test_where_few_runs_ended_no_others_are_looked_at(engine: Engine, further: Filters) -> None:
+    """A range that few runs ended in is answered by its index, page by page."""
+    filters = dataclasses.replace(further, ended_after=AT + 50, ended_before=AT + 60)
+    wanted = [row for row in rows() if fits(row, filters)]
     with engine.connect() as connection:
-        found = search(connection, filters, 100, None)
+        first = search(connection, filters, 3, None, most_scanned=100)
+        second = search(connection, filters, 1_000, first.last_id, most_scanned=100)
+    found = [row["run_id"] for row in (*first.rows, *second.rows)]
+    assert found == sorted((row["run_id"] for row in wanted), reverse=True)
+    assert first.scanned + second.scanned == len(wanted) > 3
+    assert second.last_id is None
+
+
+@pytest.mark.parametrize("further", [Filters(), Filters(function_id="a-x")], ids=("all", "one"))
+def test_ends_spare_what_has_none(engine: Engine, further: Filters) -> None:
+    """In a long range, what hasn't ended, or was received after it, isn't looked at."""
+    filters = dataclasses.replace(
+        further, ended_before=AT - 4_990, expression="event.data.n == 1000000"
+    )
+    with writing(engine) as connection:
+        connection.execute(update(RUNS).where(RUNS.c.ended_at > 0).values(ended_at=AT - 5_000))
     wanted = [
         row
         for row in rows()
@@ -160,18 +176,13 @@ def test_ends_spare_what_has_none(engine: Engine, further: Filters) -> None:
         and row["scheduled_at"] < AT + 10
         and further.function_id in {None, row["function_id"]}
     ]
-    assert (found.rows, found.scanned) == ([], len(wanted))
-
-
-def test_a_range_in_which_nothing_ended_ends_a_call(engine: Engine) -> None:
-    """After the bound, with a cursor: rare matches keep nobody waiting."""
-    filters = Filters(ended_after=AT + 1_000)
+    looked_at, calls, cursor = 0, 0, None
     with engine.connect() as connection:
-        first = search(connection, filters, 10, None, most_scanned=50)
-        assert (first.rows, first.scanned) == ([], 50)
-        second = search(connection, filters, 10, first.last_id)
-    ended = sum(row["ended_at"] is not None for row in rows())
-    assert (second.rows, second.last_id, second.scanned) == ([], None, ended - 50)
+        while calls == 0 or cursor is not None:
+            found = search(connection, filters, 100, cursor, most_scanned=10)
+            assert (found.rows, found.scanned <= 10) == ([], True)
+            looked_at, calls, cursor = looked_at + found.scanned, calls + 1, found.last_id
+    assert looked_at == len(wanted)
 
 
 def test_a_call_looks_at_so_many_and_goes_on(engine: Engine) -> None:
