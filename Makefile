@@ -32,9 +32,13 @@ example: setup ## Run the report app with all that it needs until Ctrl-C (PORT=8
 	@$(PY) -m examples.report_app --port $(call from_command_line,PORT,8500)
 
 .PHONY: test
-test: setup ## Run all tests but those of pages, four files at a time (each side starts a local Kafka)
+test: setup ## Run all tests but those below, four files at a time (each side starts a local Kafka)
 	@$(PY) -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder \
-		--ignore tests/e2e --ignore tests/dashboard -m "not long"
+		--ignore tests/e2e --ignore tests/dashboard -m "not long and not soak"
+
+.PHONY: test-soak
+test-soak: setup ## Run the tests that kill, draw or measure for a minute or more each
+	@$(PY) -m pytest -m "soak and not long"
 
 .PHONY: test-e2e
 test-e2e: setup ## Run the tests that use the report app in a real Chromium

@@ -13,7 +13,7 @@ from tests.support.api import open_api
 from tests.support.broker import unique_name
 from tests.support.deadline import eventually
 
-pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.soak, pytest.mark.timeout(300)]
 SECONDS = 60
 CHECKS = (
     "not_a_server_error",

@@ -11,7 +11,7 @@ from tests.bench.load import Work
 from tests.bench.probe import Pace
 from tests.support.broker import unique_name
 
-pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.soak, pytest.mark.timeout(300)]
 
 WORK = Work(2_000)
 SLOW = Pace(100, 20, 1.0)

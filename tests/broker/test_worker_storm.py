@@ -18,7 +18,7 @@ from tests.support.worker import (
     check_steps,
 )
 
-pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.soak, pytest.mark.timeout(400)]
 RUNS = 500
 WORKERS = 3
 KILLS = 6
