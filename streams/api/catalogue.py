@@ -7,6 +7,7 @@ from typing import Final
 
 from streams import logs
 from streams.api.problems import ProblemError, unavailable
+from streams.collector import spare_what_lives
 from streams.errors import CountermandError
 from streams.functions.reader import RegistryReader
 from streams.functions.registry import Registry, Version
@@ -138,6 +139,8 @@ class Catalogue:
             position = reader.registry.position
             if reader.fresh and position != shown:
                 self.show(reader.registry, lambda: reader.fresh)
+                if shown < 0:
+                    spare_what_lives()
                 shown = position
             self._stop.wait(_LOOK_S)
 
