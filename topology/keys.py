@@ -63,8 +63,9 @@ def event_identity(source: str, name: str, event_id: str) -> bytes:
 
     Repeats of an event have one identity, and no other event has it.
     """
-    text = f"identity\0{len(source)}\0{len(name)}\0{source}{name}{event_id}"
-    return blake2b(text.encode(), digest_size=DIGEST_BYTES).digest()
+    seed = _identity_seed(source, name).copy()
+    seed.update(event_id.encode())
+    return seed.digest()
 
 
 def place_identity(topic_id: bytes, partition: int, offset: int) -> bytes:
@@ -155,6 +156,13 @@ def _framed(*parts: str) -> bytes:
     """Parts after their lengths, so that different lists of parts give different bytes."""
     encoded = [part.encode() for part in parts]
     return b"".join(len(part).to_bytes(4, "big") + part for part in encoded)
+
+
+@lru_cache(maxsize=4096)
+def _identity_seed(source: str, name: str) -> blake2b:
+    """The part of the hash that all events of a name and source share."""
+    text = f"identity\0{len(source)}\0{len(name)}\0{source}{name}"
+    return blake2b(text.encode(), digest_size=DIGEST_BYTES)
 
 
 @lru_cache(maxsize=4096)

@@ -270,8 +270,10 @@ def cancel_matchers(versions: Iterable[CompiledFunction]) -> dict[str, CancelMat
 def _key(keys: MatchKeys, values: matching.Values | None, meter: matching.Meter) -> bytes | None:
     if values is None:
         return None
-    if not _SIMPLE.issuperset(map(type, values)):
-        meter.check_total()
+    for value in values:
+        if type(value) not in _SIMPLE:
+            meter.check_total()
+            break
     try:
         data = matching.canonical(values)
     except EvaluationError:

@@ -217,7 +217,9 @@ def _size(draft: Draft) -> int:
     for command in draft.commands:
         size += _COMMAND_BYTES
         if type(command) is Register:
-            size += _KEY_BYTES * len(command.listeners) + _size_of(command.cancels)
+            size += _KEY_BYTES * len(command.listeners)
+            if command.cancels:
+                size += _size_of(command.cancels)
         elif type(command) is Cancel:
             size += _size_of(command.matches)
         elif type(command) is Listen:

@@ -79,7 +79,7 @@ class Pipeline:
 
     def feed(self, records: Iterable[Record], functions: Registry, now: int = TIME_END_MS) -> None:
         """Route records at a time (ms); those of one source must be in their order."""
-        add = self._batches.add
+        add, ways = self._batches.add, self._ways
         latest = min(now + limits.FUTURE_MS, TIME_END_MS - 1)
         routed_topics: list[str] = []
         ignored_topics: list[str] = []
@@ -87,7 +87,12 @@ class Pipeline:
             if not 0 <= record.received <= latest and (untimely := self._untimely(record)):
                 self._refuse(record, (untimely,))
                 continue
-            routed = self._routed(record, functions)
+            try:
+                routed = ways[record.topic](record, functions)
+            except Exception as error:  # one record must not stop a router (S38)
+                log.exception("A record can't be routed", **_place(record))
+                problem = f"{type(error).__name__}: {error}"
+                routed = rejected(Rejection("undecidable", problem))
             rejections = routed.rejections
             if routed.drafts:
                 refused = add(record, routed)
@@ -117,18 +122,6 @@ class Pipeline:
             f"its timestamp {record.received} lies over {hours} h ahead: the clock of its producer "
             "is wrong. Correct it, or set message.timestamp.type=LogAppendTime on the topic",
         )
-
-    def _routed(self, record: Record, functions: Registry) -> Routed:
-        try:
-            return self._ways[record.topic](record, functions)
-        except Exception as error:  # one record must not stop a router (S38)
-            log.exception(
-                "A record can't be routed",
-                topic=record.topic,
-                partition=record.partition,
-                offset=record.offset,
-            )
-            return rejected(Rejection("undecidable", f"{type(error).__name__}: {error}"))
 
     def refuse(self, record: Record, rejection: Rejection) -> None:
         """Send a record to the dead letters without routing it."""
@@ -166,6 +159,10 @@ class Pipeline:
             limit=self._message_limit,
         )
         self._dead_letters.append(letter)
+
+
+def _place(record: Record) -> dict[str, str | int]:
+    return {"topic": record.topic, "partition": record.partition, "offset": record.offset}
 
 
 def event_way(read: inputs.Reader, router: EventRouter) -> Way:

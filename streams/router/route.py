@@ -40,12 +40,13 @@ class EventRouter:
         ways = functions.routes(event.name, record.received)
         if not ways:
             return Routed()
-        routed = Routed(identity=self._identity(record, event))
+        routed = Routed({}, (), (), self._identity(record, event))
         self._meter.allow(limits.EVENT_COST)
         cancels: list[Match] = []
         for way in ways:
             try:
-                cancels += self._route(way, record, event, routed)
+                if matches := self._route(way, record, event, routed):
+                    cancels += matches
             except BudgetError as error:
                 _refuse(routed, way.slug, str(error))
         if cancels:
@@ -139,7 +140,7 @@ class EventRouter:
         identity = routed.identity if function.knows_identity else b""
         run_id = keys.run_id(received, home_key, event_key, replay_id + replay_of, identity)
         home = keys.partition_of_key(home_key, self._partitions)
-        dispatch_at = max(event.ts, due)
+        dispatch_at = due if due > event.ts else event.ts  # noqa: FURB136  # each run comes by here
         draft = routed.drafts.get(home)
         if draft is None:
             draft = routed.drafts[home] = Draft([], event.body, [])
