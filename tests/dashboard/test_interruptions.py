@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from streams.api.call.roles import Role
 from streams.broker import LocalBroker
@@ -12,6 +12,11 @@ from tests.dashboard.visits import commit, count, figure, is_live, shows, sign_i
 from tests.support.deadline import eventually
 
 OpenPage = Callable[..., Page]
+# While a page loads only the page before it can tell what it shows.
+_TELL_WHAT_IS_SAID = """() => new MutationObserver(() => setTimeout(() => fetch("/told", {
+    method: "POST", body: document.getElementById("said").textContent,
+}))).observe(document.documentElement, {attributeFilter: ["aria-busy"]})"""
+_SEND_TWICE = "form => { form.requestSubmit(); form.requestSubmit(); }"
 
 
 def test_a_revoked_key(site: Site, open_page: OpenPage) -> None:
@@ -32,6 +37,30 @@ def test_a_revoked_key(site: Site, open_page: OpenPage) -> None:
     other.goto("/runs")
     expect(other.get_by_label("API key")).to_be_visible()
     assert work.count("Scheduled") == 1
+
+
+def test_a_page_that_takes_its_time(site: Site, open_page: OpenPage) -> None:
+    """The page before it says that it loads; a second click sends nothing more."""
+    work = site.work("slow")
+    page = open_page(site.url)
+    sign_in(page, site.key("slow", Role.OPERATOR)[1])
+    page.goto(f"/functions/{work.slug}")
+    held: list[Route] = []
+    said: list[str | None] = []
+
+    def let_go(route: Route) -> None:
+        said.append(route.request.post_data)
+        route.fulfill()
+        held[0].continue_()
+
+    page.route("**/functions/*/pause", lambda route: held.append(route))  # noqa: PLW0108  # no builtin
+    page.route("**/told", let_go)
+    page.evaluate(_TELL_WHAT_IS_SAID)
+    page.locator("form[action$='/pause']").evaluate(_SEND_TWICE)
+    expect(page.get_by_text("Paused since")).to_be_visible()
+    assert said == ["Loading…"]
+    assert len(held) == 1
+    expect(page.locator("html")).not_to_have_attribute("aria-busy", "true")
 
 
 def test_the_api_restarts(site: Site, open_page: OpenPage) -> None:

@@ -139,4 +139,28 @@ for (const field of document.querySelectorAll("input[data-must-be]")) {
   check();
 }
 
+// A page that takes longer than a moment says so; a form that was sent isn't sent once more meanwhile.
+const moment = 400;
+const page = document.documentElement;
+let loading = null;
+
+function isHere() {
+  clearTimeout(loading);
+  page.removeAttribute("aria-busy");
+  said.textContent = "";
+  for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
+}
+
+addEventListener("beforeunload", () => {
+  clearTimeout(loading);
+  loading = setTimeout(() => { page.setAttribute("aria-busy", "true"); said.textContent = "Loading…"; }, moment);
+});
+addEventListener("submit", (event) => {
+  if (event.target.dataset.sent !== undefined) event.preventDefault();
+  event.target.dataset.sent = "";
+});
+// Also after a way back, and where a person gives up.
+addEventListener("pageshow", isHere);
+addEventListener("keydown", (event) => event.key === "Escape" && isHere());
+
 prepare(document);
