@@ -46,7 +46,7 @@ _POLL_S: Final = 0.05
 _START_S: Final = 60.0
 _PAUSE_S: Final = 1.0
 # People look these up later. Requests are kept as long as their progress.
-_OUTPUTS: Final = (
+OUTPUTS: Final = (
     topics.CANCELLED,
     topics.DEAD_LETTERS,
     topics.REQUESTS,
@@ -245,7 +245,7 @@ def topic_config(spec: TopicSpec, settings: Settings, factor: int) -> dict[str, 
     """The configuration that a topic is made with."""
     config = spec.config(factor)
     if "retention.ms" in config:
-        output = spec in _OUTPUTS
+        output = spec in OUTPUTS
         kept = settings.retention_outputs if output else settings.retention_inputs
         config["retention.ms"] = str(int(kept.total_seconds() * 1000))
     return config

@@ -1,7 +1,4 @@
-{{/*
-The environment of a process: the chart's own values as settings, then `settings`, then `extraEnv`.
-A process here is {root, component, name, own, worker?}; `own` are its values over `pods`.
-*/}}
+{{/* The environment of a process: the chart's own values as settings, then `settings`, then `extraEnv`. */}}
 
 {{- define "countermand.env" -}}
 {{- $root := .root -}}
@@ -75,6 +72,9 @@ A process here is {root, component, name, own, worker?}; `own` are its values ov
 {{- $own := default dict .own.kafka -}}
 {{- $sasl := hasPrefix "SASL" $kafka.securityProtocol -}}
 {{- $oauth := eq $kafka.sasl.mechanism "OAUTHBEARER" -}}
+{{- if and .root.Values.strimzi.users.enabled (ne .component "topics") -}}
+  {{- $own = dict "username" (include "countermand.name" .) "existingSecret" (include "countermand.name" .) -}}
+{{- end -}}
 {{- $found := dict -}}
 {{- if contains "SSL" $kafka.securityProtocol -}}
   {{- with $kafka.tls.caSecret }}{{ $_ := set $found "ca" . }}{{ end -}}
@@ -94,5 +94,8 @@ A process here is {root, component, name, own, worker?}; `own` are its values ov
 
 {{/* Where browsers find the dashboard. */}}
 {{- define "countermand.publicUrl" -}}
-{{ .Values.api.publicUrl }}
+{{- $ingress := .Values.api.ingress -}}
+{{- if or .Values.api.publicUrl (not $ingress.enabled) }}{{ .Values.api.publicUrl }}
+{{- else }}{{ ternary "https" "http" (not (empty $ingress.tlsSecret)) }}://{{ $ingress.host }}
+{{- end -}}
 {{- end -}}

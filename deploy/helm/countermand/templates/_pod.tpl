@@ -1,7 +1,4 @@
-{{/*
-Pods. A process is {root, component, name, worker?, own, args, startup}: its component and the end of its
-objects' names, its values over `pods`, the command's arguments, and the startup probe's path and seconds.
-*/}}
+{{/* Pods. What a process is: see _processes.tpl. */}}
 
 {{- define "countermand.image" -}}
 {{- $image := mergeOverwrite (deepCopy .root.Values.image) (default dict .own.image) -}}
@@ -82,7 +79,7 @@ objects' names, its values over `pods`, the command's arguments, and the startup
 {{- end }}
 {{- end -}}
 
-{{/* The template of a process's pods; `containers` are those beside it, `state` is the state volume. */}}
+{{/* The template of a process's pods. */}}
 {{- define "countermand.podTemplate" -}}
 metadata:
   labels:
@@ -145,7 +142,7 @@ topologySpreadConstraints:
 containers:
   {{- include "countermand.container" . | nindent 2 }}
   {{- range .beside }}
-  {{- include "countermand.container" . | nindent 2 }}
+  {{- include "countermand.container" (merge (dict "root" $.root) .) | nindent 2 }}
   {{- end }}
 volumes:
   - {name: tmp, emptyDir: {}}
@@ -175,55 +172,4 @@ volumes:
 {{- define "countermand.serviceAccount" -}}
 {{- $account := .own.serviceAccount -}}
 {{- if $account.create }}{{ default (include "countermand.name" .) $account.name }}{{ else }}{{ default "default" $account.name }}{{ end -}}
-{{- end -}}
-
-{{/* A Deployment with its account and its disruption budget. */}}
-{{- define "countermand.deployment" -}}
-apiVersion: apps/v1
-kind: Deployment
-metadata:
-  {{- include "countermand.metadata" . | nindent 2 }}
-spec:
-  replicas: {{ .own.replicas }}
-  strategy:
-    {{- toYaml (default (dict "type" "RollingUpdate" "rollingUpdate" (dict "maxSurge" 1 "maxUnavailable" 0)) .strategy) | nindent 4 }}
-  selector:
-    matchLabels:
-      {{- include "countermand.selector" . | nindent 6 }}
-  template:
-    {{- include "countermand.podTemplate" . | nindent 4 }}
-{{ include "countermand.around" . }}
-{{- end -}}
-
-{{/* What stands beside the workload of each process. */}}
-{{- define "countermand.around" -}}
-{{- if .own.serviceAccount.create }}
----
-apiVersion: v1
-kind: ServiceAccount
-metadata:
-  name: {{ include "countermand.serviceAccount" . }}
-  namespace: {{ .root.Release.Namespace }}
-  labels:
-    {{- include "countermand.labels" . | nindent 4 }}
-  {{- with .own.serviceAccount.annotations }}
-  annotations:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-automountServiceAccountToken: false
-{{- end }}
-{{- if .own.disruptionBudget.enabled }}
----
-apiVersion: policy/v1
-kind: PodDisruptionBudget
-metadata:
-  {{- include "countermand.metadata" . | nindent 2 }}
-spec:
-  maxUnavailable: {{ .own.disruptionBudget.maxUnavailable }}
-  # A pod that isn't ready doesn't keep a node from being drained.
-  unhealthyPodEvictionPolicy: AlwaysAllow
-  selector:
-    matchLabels:
-      {{- include "countermand.selector" . | nindent 6 }}
-{{- end }}
 {{- end -}}
