@@ -79,6 +79,7 @@ ADMINISTRATION: Final = {
     ),
     "version": Command("version:version", "Print the version, and those of what it stands on."),
     "topics": Command("topics:app", "Make and check Kafka's topics."),
+    "members": Command("members:app", "Who is in the groups of routers, joiners and read models."),
     "keys": Command("keys:app", "API keys: who may call the REST API."),
 }
 FUNCTIONS_AND_EVENTS: Final = {

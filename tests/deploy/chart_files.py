@@ -45,12 +45,14 @@ _HELM: Final = re.compile(
     r"|^ *annotations:\n(?: *#.*\n)?(?: *helm\.sh/.*\n)+",
     re.MULTILINE,
 )
-_MADE: Final = "# Made of the chart by `make chart`, for those without Helm: see docs/kubernetes.md.\n"
+_MADE: Final = (
+    "# Made of the chart by `make chart`, for those without Helm: see docs/kubernetes.md.\n"
+)
 _SOURCE: Final = re.compile(r"^# Source: .*\n", re.MULTILINE)
 
 
 def made() -> Iterator[tuple[Path, str]]:
-    """Each file that is made of others, relative to the root, and its text; later ones use earlier."""
+    """Each file that is made of others, by its place, and its text; later ones use earlier."""
     yield CHART / "README.md", _readme()
     yield CHART / "values.schema.json", _schema()
     yield CHART / "files/topics.yaml", _topics()
@@ -124,10 +126,10 @@ def _compact(value: Any, indent: str = "") -> str:
 
 
 def _topics() -> str:
-    lines = ["# The topics as `countermand topics create` makes them; retentions follow the settings."]
-    for spec in TOPICS:
-        lines.append(f"{spec.name}: {json.dumps(_topic(spec))}")
-    return "\n".join(lines) + "\n"
+    head = (
+        "# The topics as `countermand topics create` makes them; retentions follow the settings.\n"
+    )
+    return head + "".join(f"{spec.name}: {json.dumps(_topic(spec))}\n" for spec in TOPICS)
 
 
 def _topic(spec: TopicSpec) -> dict[str, Any]:
