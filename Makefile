@@ -99,6 +99,10 @@ docs-check: setup ## Run every sh block of README.md, docs/ and examples/
 lock: setup ## Resolve the locked, hashed requirements anew
 	@bash deploy/lock.sh
 
+.PHONY: chart
+chart: setup ## Write what is made of the chart and other files: its README and schema, copies, deploy/k8s
+	@$(PY) -m tests.deploy.chart_files
+
 .PHONY: clean
 clean: ## Remove .venv and every cache in the checkout
 	@rm -rf .venv .venv-peers tests/dashboard/axe/node_modules build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

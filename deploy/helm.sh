@@ -10,7 +10,8 @@ case "${1:-3}" in
   *) echo "helm: 3 or 4 is needed, not $1" >&2 && exit 2 ;;
 esac
 module="helm.sh/helm/v${version%%.*}"
-folder="${COUNTERMAND_TOOLS:-$HOME/.cache/countermand/tools}/helm-$version"
+tools="${COUNTERMAND_TOOLS:-$HOME/.cache/countermand/tools}"
+folder="$tools/helm-$version"
 
 build() { # into a folder
   local values="-s -w -X $module/internal/version.version=v$version" package
@@ -21,17 +22,18 @@ build() { # into a folder
   GOBIN="$1" CGO_ENABLED=0 go install -trimpath -ldflags "$values" "$module/cmd/helm@v$version"
 }
 
+mkdir -p "$tools"
+exec 9>"$folder.lock"
+flock 9 # several tests may ask at the same time
 if [[ ! -x "$folder/helm" ]]; then
   if ! command -v go >/dev/null; then
     echo "helm: Go is missing (1.21 or later), with which Helm $version is built" >&2
     exit 1
   fi
   echo "helm: building Helm $version (once; some minutes)" >&2
-  mkdir -p "${folder%/*}"
-  made="$(mktemp -d "$folder.XXXXXX")"
-  trap 'rm -rf "$made"' EXIT
-  build "$made" >&2
-  # Another process may have built it meanwhile.
-  mv -T "$made" "$folder" 2>/dev/null || [[ -x "$folder/helm" ]]
+  part="$(mktemp -d "$tools/helm.part.XXXXXX")"
+  trap 'rm -rf "$part"' EXIT
+  build "$part" >&2
+  mv -T "$part" "$folder" # at the end, so that an interrupted set-up is done again
 fi
 echo "$folder/helm"

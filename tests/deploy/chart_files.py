@@ -31,14 +31,13 @@ OWNED: Final = frozenset({
 # The command line's alone, and a name that no two processes may ever share: for `extraEnv`.
 ELSEWHERE: Final = frozenset({"api_url", "api_key", "worker_name"})
 K8S: Final = Path("deploy/k8s")
-COPIES: Final = {
-    "deploy/prometheus/rules.yaml": CHART / "files/rules.yaml",
-    "deploy/grafana/*.json": CHART / "files/grafana",
-}
+RULES: Final = "deploy/prometheus/rules.yaml"
+DASHBOARDS: Final = CHART / "files/grafana"
 _BEGIN: Final = "<!-- values -->\n"
 _WIDTH: Final = 110
 _KEY: Final = re.compile(r"^(?P<indent> *)(?P<key>[A-Za-z]\w*):(?P<rest>.*)$")
 _DESCRIPTION: Final = re.compile(r"^ *# -- (?P<text>.*)$")
+_FURTHER: Final = re.compile(r"^ *# (?P<text>.*)$")
 # What only Helm needs to know of an object.
 _HELM: Final = re.compile(
     r"^ *(?:helm\.sh/chart|app\.kubernetes\.io/managed-by): .*\n"
@@ -56,7 +55,7 @@ def made() -> Iterator[tuple[Path, str]]:
     yield CHART / "README.md", _readme()
     yield CHART / "values.schema.json", _schema()
     yield CHART / "files/topics.yaml", _topics()
-    yield from _copies()
+    yield from copies()
     yield K8S / "topics.yaml", _manifests("--show-only", "templates/topics.yaml")
     yield K8S / "countermand.yaml", _manifests("--no-hooks")
 
@@ -73,6 +72,8 @@ def values_table(text: str) -> Iterator[tuple[str, str, str]]:
     for line in text.splitlines():
         if found := _DESCRIPTION.match(line):
             description = found["text"]
+        elif description and (found := _FURTHER.match(line)):
+            description += f" {found['text']}"
         elif found := _KEY.match(line):
             indent = len(found["indent"])
             if described is not None and indent > described:
@@ -146,11 +147,11 @@ def _topic(spec: TopicSpec) -> dict[str, Any]:
     return topic | {"config": config}
 
 
-def _copies() -> Iterator[tuple[Path, str]]:
-    for pattern, target in COPIES.items():
-        for source in sorted(tree.ROOT.glob(pattern)):
-            copy = target if target.suffix else target / source.name
-            yield copy, source.read_text(encoding="utf-8")
+def copies() -> Iterator[tuple[Path, str]]:
+    """Alerts and dashboards, which Helm can't read outside of the chart: each copy and its text."""
+    for source in sorted((*tree.ROOT.glob(RULES), *tree.ROOT.glob("deploy/grafana/*.json"))):
+        folder = DASHBOARDS if source.suffix == ".json" else CHART / "files"
+        yield folder / source.name, source.read_text(encoding="utf-8")
 
 
 def _manifests(*options: str) -> str:

@@ -83,6 +83,7 @@ def test_exact_pins_are_the_locked_ones() -> None:
         "deploy/redis.sh",
         "deploy/chromium.sh",
         "deploy/axe.sh",
+        "deploy/helm.sh",
     ],
 )
 def test_scripts_stop_at_the_first_error(script: str) -> None:

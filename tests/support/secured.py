@@ -23,13 +23,13 @@ AS_ADMIN: Final = {
 """What a client of librdkafka needs."""
 
 
-def properties(user: str, *, allow_all: bool) -> dict[str, str]:
-    """The broker's properties: an admin who may do anything, and a user.
+def properties(*names: str, allow_all: bool) -> dict[str, str]:
+    """The broker's properties: an admin who may do anything, and users.
 
     With `allow_all` everybody has every right to what no rule speaks of.
     """
     login = "org.apache.kafka.common.security.plain.PlainLoginModule required"
-    users = "".join(f' user_{name}="{_PASSWORD}"' for name in (ADMIN, user))
+    users = "".join(f' user_{name}="{_PASSWORD}"' for name in (ADMIN, *names))
     return {
         "listener.security.protocol.map": "BROKER:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
         "sasl.enabled.mechanisms": "PLAIN",

@@ -42,8 +42,8 @@ per pod. Templates add `root`.
   {{- $processes = append $processes $api -}}
 {{- end -}}
 {{- range $name, $worker := .Values.workers -}}
-  {{- $processes = append $processes (dict "component" "worker" "name" (printf "worker-%s" $name)
-    "worker" $name "own" (mergeOverwrite (deepCopy $.Values.pods) (deepCopy $worker))
+  {{- $processes = append $processes (dict "component" "worker" "name" (printf "worker-%s" $name) "worker" $name
+    "own" (mergeOverwrite (deepCopy $.Values.pods) (dict "replicas" 1) (deepCopy $worker))
     "args" (list "worker" $worker.app) "startup" $started) -}}
 {{- end -}}
 {{- if include "countermand.topicsHook" . -}}
