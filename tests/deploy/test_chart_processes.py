@@ -186,7 +186,7 @@ def test_the_rights_are_enough(installed: Installation) -> None:
     def shown() -> set[str]:
         return {run["status"] for run in installed.get("/v1/runs")["data"]}
 
-    eventually(lambda: shown() == {"completed", "cancelled"}, PATIENCE_S)
+    eventually(lambda: shown() == {"Completed", "Cancelled"}, PATIENCE_S)
     function = {"app": "films", "id": "show", "triggers": [{"event": "film"}]}
     applied = installed.client.put("/v1/functions/films-show", json=function)
     assert applied.status_code == httpx.codes.OK, applied.text
