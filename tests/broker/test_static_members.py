@@ -21,6 +21,7 @@ from streams.settings import Settings, load
 from tests.support.broker import unique_name
 from tests.support.cli import json_of, run
 from tests.support.deadline import eventually
+from tests.support.joining import PATIENCE_S, Joining
 
 pytestmark = pytest.mark.broker
 GONE, STAYING = "joiner-1", "joiner-0"
@@ -123,3 +124,22 @@ def test_who_is_no_member_is_not_removed(settings: Settings, staying: Joined) ->
     assert "No group has a member joiner-9" in refused.stderr
     with pytest.raises(KafkaRefusedError, match="UnknownMemberId"):
         remove_static_members(settings, settings.joiner_group, ["joiner-9"])
+
+
+def test_a_joiner_that_is_removed_while_it_is_alive_joins_again(joining: Joining) -> None:
+    """A mistake costs a rebalance: it is another member of the same name, with all partitions."""
+    joiner = joining.joiner()
+    joiner.start()
+    joining.await_ready(joiner)
+
+    def member() -> str:
+        """The id of the one that has both partitions; empty where there is none."""
+        found = describe_group(joining.admin, joining.settings.joiner_group).members
+        return "".join(one.id for one in found if len(one.places) == 2)
+
+    before = eventually(member, PATIENCE_S)
+    removed = members(joining.settings, "remove", joiner.name)
+    assert removed.exit_code == ExitCode.OK, removed.output
+    eventually(lambda: member() not in {"", before}, PATIENCE_S)
+    joining.await_ready(joiner)
+    assert names(joining.settings) == {joiner.name}

@@ -13,7 +13,7 @@ from typing import Any, Final
 import yaml
 
 from streams.kafka.topics import OUTPUTS, topic_config
-from streams.settings import Settings, variable
+from streams.settings import Settings, load, variable
 from tests.deploy.helm import CHART, RELEASE, rendered
 from tests.repo import tree
 from topology.topics import TOPICS, Partitions, TopicSpec
@@ -135,7 +135,7 @@ def _topics() -> str:
 
 def _topic(spec: TopicSpec) -> dict[str, Any]:
     """A topic as the chart has it; its replicas, and its retention in ms, come from values."""
-    settings = Settings()
+    settings = load()
     config = topic_config(spec, settings, factor=1)
     topic: dict[str, Any] = {}
     if spec.partitions is Partitions.ONE:

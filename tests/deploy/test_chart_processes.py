@@ -4,6 +4,7 @@ Each process has its own user of Kafka, with what its KafkaUser has; brokers che
 """
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,9 @@ OPERATIONS = {
     "DescribeConfigs": AclOperation.DESCRIBE_CONFIGS,
 }
 DNS = 53
+HOOK = "topics"
+# What docs/kubernetes.md says that the hook's user needs.
+HOOKS_RIGHTS = (AclOperation.CREATE, AclOperation.DESCRIBE, AclOperation.DESCRIBE_CONFIGS)
 
 
 def user_of(process: str) -> str:
@@ -161,7 +165,7 @@ def installed(
     prepared_cache: None, postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Installation]:
     """An installation whose processes are all at work."""
-    properties = secured.properties(*map(user_of, PROCESSES), allow_all=False)
+    properties = secured.properties(*map(user_of, (*PROCESSES, HOOK)), allow_all=False)
     with LocalBroker(properties=properties, client=secured.AS_ADMIN) as broker:
         folder = tmp_path_factory.mktemp("installed")
         installation = Installation(broker, postgres.new_database(), folder)
@@ -196,6 +200,19 @@ def test_the_rights_are_enough(installed: Installation) -> None:
     assert installed.get("/v1/dead-letters")["data"] == []
     system = installed.get("/v1/system")["data"]
     assert (system["failed"], system["topics"]["findings"]) == ([], [])
+
+
+def test_the_hooks_rights_are_enough(installed: Installation) -> None:
+    """It makes topics with another prefix than those that are there."""
+    settings = installed.settings.model_copy(
+        update={"topic_prefix": "hook.", "kafka_sasl_username": user_of(HOOK)}
+    )
+    admin, prefixed = admin_client(installed.settings), ResourcePatternType.PREFIXED
+    for operation in (*HOOKS_RIGHTS, AclOperation.ALTER_CONFIGS):
+        secured.give(admin, user_of(HOOK), operation, settings.topic_prefix, pattern=prefixed)
+    assert len(create_topics(settings).created) == len(topics.TOPICS)
+    kept = settings.model_copy(update={"retention_inputs": timedelta(days=3)})
+    assert create_topics(kept, mend=True).mended
 
 
 def test_the_rights_are_no_more_than_the_topology_has() -> None:
@@ -242,7 +259,11 @@ def sockets(service: Service) -> tuple[set[int], set[int]]:
     """The ports that a process listens on, and the ports of others that it is connected to."""
     found = psutil.Process(service.pid).net_connections("inet")
     listening = {one.laddr.port for one in found if one.status == psutil.CONN_LISTEN}
-    connected = {one.raddr.port for one in found if one.raddr and one.laddr.port not in listening}
+    connected = {
+        one.raddr.port
+        for one in found
+        if one.status == psutil.CONN_ESTABLISHED and one.laddr.port not in listening
+    }
     return listening, connected
 
 

@@ -42,7 +42,8 @@ def definitions(version: str) -> Registry[Any]:
     """What the schemas of a version of Kubernetes refer to."""
     folder = CORE / f"v{version}.0-local-strict"
     shared = Resource.from_contents(read(folder / "_definitions.json"), DRAFT202012)
-    return Registry().with_resource("_definitions.json", shared)
+    registry: Registry[Any] = Registry().with_resource("_definitions.json", shared)
+    return registry
 
 
 @functools.cache
