@@ -100,6 +100,14 @@ def test_processes_have_probes(found: list[Object]) -> None:
             assert seconds >= (3600 if container["name"] == "joiner" else 120), name
 
 
+def test_an_api_answers_until_its_service_knows_that_it_ends(found: list[Object]) -> None:
+    """It alone is called by others, who come for a moment after its pod was told to end."""
+    for name, container in helm.containers(found):
+        if name.startswith("Pod"):
+            continue
+        assert ("lifecycle" in container) == (container["name"] == "api"), name
+
+
 def test_each_process_has_a_budget_for_drains(found: list[Object]) -> None:
     """A drain takes its pods one by one, and no pod that isn't ready stops it."""
     budgets = [one["spec"] for one in helm.of_kind(found, "PodDisruptionBudget").values()]

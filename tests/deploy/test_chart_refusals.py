@@ -45,6 +45,10 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"router": {"autoscaling": {"enabled": True, "minReplicas": 5, "maxReplicas": 4}}},
         ["router.autoscaling.minReplicas is more"],
     ),
+    "no router while nothing comes": (  # without one no time passes, and nothing times out
+        {"router": {"autoscaling": {"enabled": True, "minReplicas": 0}}},
+        ["/router/autoscaling/minReplicas"],
+    ),
     "scaling a worker by nothing": (
         {"workers": {"films": WORKER | {"autoscaling": {"enabled": True}}}},
         ["workers.films.appId is missing"],

@@ -57,11 +57,17 @@ def validator(version: str, api: str, kind: str) -> Draft202012Validator:
     return Draft202012Validator(schema, registry=definitions(version))
 
 
-def problems(one: Object, version: str) -> list[str]:
+def problems(one: Object, version: str) -> tuple[str, ...]:
     """What a cluster of that version would refuse about an object, or drop."""
+    return _problems(json.dumps(one), version)
+
+
+@functools.cache  # cases have many objects in common
+def _problems(text: str, version: str) -> tuple[str, ...]:
+    one: Object = json.loads(text)
     found = validator(version, one["apiVersion"], one["kind"]).iter_errors(one)
     where = f"{one['kind']} {one['metadata']['name']}"
-    return [f"{where} {error.json_path}: {error.message[:200]}" for error in found]
+    return tuple(f"{where} {error.json_path}: {error.message[:200]}" for error in found)
 
 
 @pytest.mark.parametrize("version", VERSIONS)

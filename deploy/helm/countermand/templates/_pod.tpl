@@ -31,6 +31,10 @@
     periodSeconds: 10
     timeoutSeconds: 5
     failureThreshold: 6
+  {{- if eq .component "api" }}
+  # Services hear a moment after the pod that it ends: until then calls still come.
+  lifecycle: {preStop: {exec: {command: [python3, -c, "import time; time.sleep(5)"]}}}
+  {{- end }}
   {{- end }}
   {{- with .own.resources }}
   resources:
