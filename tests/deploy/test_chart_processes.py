@@ -23,7 +23,10 @@ from streams.api.call.roles import Role
 from streams.broker import LocalBroker
 from streams.clock import now_ms
 from streams.database.engine import database_url, open_database
+from streams.errors import KafkaRefusedError
 from streams.kafka.admin import admin_client
+from streams.kafka.groups import describe_group
+from streams.kafka.static_members import remove_static_members
 from streams.kafka.topics import create_topics
 from streams.settings import Settings, load
 from tests.deploy import helm
@@ -200,6 +203,16 @@ def test_the_rights_are_enough(installed: Installation) -> None:
     assert installed.get("/v1/dead-letters")["data"] == []
     system = installed.get("/v1/system")["data"]
     assert (system["failed"], system["topics"]["findings"]) == ([], [])
+
+
+def test_a_joiners_user_may_remove_members(installed: Installation) -> None:
+    """As docs/kubernetes.md does it, in a joiner's pod: Kafka knows no such member, and says so."""
+    settings = installed.settings.model_copy(update={"kafka_sasl_username": user_of(JOINER)})
+    admin = admin_client(settings)
+    for group in (settings.router_group, settings.joiner_group, settings.read_model_group):
+        assert describe_group(admin, group).members
+    with pytest.raises(KafkaRefusedError, match="UnknownMemberId"):
+        remove_static_members(settings, settings.joiner_group, ["joiner-9"])
 
 
 def test_the_hooks_rights_are_enough(installed: Installation) -> None:
