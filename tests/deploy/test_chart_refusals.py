@@ -49,6 +49,14 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"router": {"autoscaling": {"enabled": True, "minReplicas": 0}}},
         ["/router/autoscaling/minReplicas"],
     ),
+    "scaling by a function that KEDA hasn't": (
+        {
+            "kafka": SECURED
+            | {"sasl": {"mechanism": "OAUTHBEARER"}, "oauth": {"callback": "msk:token"}},
+            "router": {"autoscaling": {"enabled": True}},
+        },
+        ["router.autoscaling needs kafka.oauth.tokenUrl"],
+    ),
     "scaling a worker by nothing": (
         {"workers": {"films": WORKER | {"autoscaling": {"enabled": True}}}},
         ["workers.films.appId is missing"],

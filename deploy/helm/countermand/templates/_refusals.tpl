@@ -20,6 +20,9 @@
     {{- if and (ne .component "api") (gt (int $scaling.maxReplicas) $partitions) -}}
       {{- fail (printf "%s.autoscaling.maxReplicas is %d, but only one works per partition, and topics.partitions is %d: use fewer" $where (int $scaling.maxReplicas) $partitions) -}}
     {{- end -}}
+    {{- if and (ne .component "api") $.Values.kafka.oauth.callback -}}
+      {{- fail (printf "%s.autoscaling needs kafka.oauth.tokenUrl: KEDA can't call kafka.oauth.callback" $where) -}}
+    {{- end -}}
     {{- if and (eq .component "worker") (not .own.appId) -}}
       {{- fail (printf "%s.appId is missing: autoscaling looks at the lag of that app's group. It is the id that the code gives to its App" $where) -}}
     {{- end -}}
