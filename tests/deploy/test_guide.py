@@ -3,6 +3,7 @@
 `make test-kubernetes` runs them as they are, on a cluster.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +58,31 @@ def test_what_they_name_is_what_the_chart_makes() -> None:
     service, port = re.findall(r"svc/(\S+) \d+:(\d+)", forward)[0]
     ports = helm.of_kind(found, "Service")[service]["spec"]["ports"]
     assert int(port) in {one["port"] for one in ports}
+
+
+def test_the_sizes_follow_from_the_measured_figures() -> None:
+    """Those of the last line of `make bench`, as README.md has it."""
+    readme = (tree.ROOT / "README.md").read_text(encoding="utf-8")
+    printed = re.search(r'^\{"events_per_s".*?^```$', readme, re.MULTILINE | re.DOTALL)
+    assert printed is not None
+    figures = json.loads(printed[0].removesuffix("```"))
+    pending, speed = figures["pending_1m"], figures["events_per_s"]
+    said = [
+        f"{pending['bytes_per_run']} bytes on disk per run",
+        f"{pending['joiner_rss_mib']} MiB of memory",
+        f"{round(pending['restore_runs_per_s'], -2):,} runs restored per second",
+        f"{pending['warm_restart_s']:.1f} s with the disk as it was",
+        f"| a joiner | {round(speed['joiner'], -2):,} events/s",
+        f"| a router | {round(speed['router'], -3):,} events/s",
+        f"| a read model | {round(figures['read_model']['changes_per_s'], -2):,} changes/s",
+    ]
+    for runs in (100_000, 1_000_000, 10_000_000):
+        small, large = (runs * (pending["bytes_per_run"] + event) / 1e9 for event in (300, 2_000))
+        seconds = runs / pending["restore_runs_per_s"]
+        restored = f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+        said.append(f"| {runs:,} | {small:.2g} GB | {large:.2g} GB | {restored} |")
+    words = " ".join((tree.ROOT / GUIDE).read_text(encoding="utf-8").split())
+    assert [one for one in said if one not in words] == []
 
 
 @pytest.fixture
