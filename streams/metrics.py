@@ -5,8 +5,11 @@ counted per record is bound to its labels once (`partition`, `source`), since lo
 costs more than the increment.
 """
 
+import math
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from time import perf_counter
 from typing import Final
 
@@ -36,6 +39,15 @@ API_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1
 # A stage's further reasons for dead letters share one series, so that no input grows the registry.
 _OTHER: Final = "other"
 _REASONS_PER_STAGE: Final = 50
+# What is counted rarely, by its label's values: shown from the start, since an alert on the first
+# one of a process needs the zero before it.
+_RARE: Final = {
+    "transactions_total": ("committed", "aborted", "fenced"),
+    "read_model_batches_total": ("written", "dropped"),
+    "read_model_refused_total": ("decode", "database"),
+    "api_connections_ended_total": ("too_many_connections", "gave_way"),
+    "worker_runs_ended_total": ("completed", "failed", "cancelled", "lost", "refused"),
+}
 # What the joiner's decisions count without a label, by the name in `View.count`.
 _DECISIONS: Final = {
     "repeated_events": "Trigger events that registered no run: an earlier occurrence had.",
@@ -57,8 +69,11 @@ _DECISIONS: Final = {
 class Metrics:
     """The metrics of one process; `registry` is the page that they are shown on."""
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        """Declare all metrics on `registry`, or on a new one that has the process's figures too."""
+    def __init__(self, registry: CollectorRegistry | None = None, *, process: str = "") -> None:
+        """Declare all metrics on `registry`, or on a new one that has the process's figures too.
+
+        `process` is the command that runs here, as `build_info` tells it.
+        """
         if registry is None:
             registry = CollectorRegistry()
             ProcessCollector(registry=registry)
@@ -72,11 +87,16 @@ class Metrics:
         self._declare_trouble()
         self._declare_calls()
         self._declare_worker()
-        info = Info("build", "Version of Countermand.", namespace=NAMESPACE, registry=registry)
-        info.info({"version": installed_version()})
+        self._declare_surroundings()
+        text = "Version of Countermand, and which of its processes this is."
+        info = Info("build", text, namespace=NAMESPACE, registry=registry)
+        info.info({"version": installed_version(), "process": process})
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(name, text, labels, namespace=NAMESPACE, registry=self.registry)
+        counter = Counter(name, text, labels, namespace=NAMESPACE, registry=self.registry)
+        for value in _RARE.get(name, ()):
+            counter.labels(value)
+        return counter
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(name, text, labels, namespace=NAMESPACE, registry=self.registry)
@@ -126,11 +146,20 @@ class Metrics:
             "lag_records", "Records not yet processed of what this process reads.", "topic",
             "partition",
         )  # fmt: skip
+        self.position = self._gauge(
+            "position_records", "Offset up to which this process has processed what it reads.",
+            "topic", "partition",
+        )  # fmt: skip
         self.watermark_age = self._gauge(
             "watermark_age_seconds", "Now less the partition's watermark.", "partition"
         )
         self.pending_runs = self._gauge(
             "pending_runs", "Unfinished runs whose home is the partition.", "partition"
+        )
+        self.unready = self._gauge(
+            "unready_seconds",
+            "How long the partition is already being restored, or stopped; 0 while it works.",
+            "partition",
         )
         self.restore_remaining = self._gauge(
             "restore_remaining_records",
@@ -211,6 +240,9 @@ class Metrics:
 
     def _declare_worker(self) -> None:
         self.worker_runs = self._gauge("worker_runs", "Runs that this worker holds.")
+        self.worker_most_runs = self._gauge(
+            "worker_most_runs", "Runs that this worker may hold: COUNTERMAND_WORKER_CONCURRENCY."
+        )
         self.worker_ended = self._counter(
             "worker_runs_ended_total",
             "Runs that left this worker; outcome is their status, lost or refused.",
@@ -223,6 +255,10 @@ class Metrics:
             "worker_overrunning_runs",
             "Cancelled runs whose step goes on for longer than COUNTERMAND_WORKER_OVERRUN.",
         )
+        self.worker_cancelling = self._gauge(
+            "worker_cancelling_seconds",
+            "How long the longest cancelled run of this worker hasn't stopped; 0: there is none.",
+        )
         self.worker_overruns = self._counter(
             "worker_overruns_total", "Runs that were ever among the overrunning ones."
         )
@@ -231,6 +267,25 @@ class Metrics:
             "Records that aren't what their topic holds, and were ignored.",
             "topic",
         )
+
+    def _declare_surroundings(self) -> None:
+        self.disk_size = self._gauge(
+            "disk_size_bytes", "Size of the file system that holds a folder.", "folder"
+        )
+        self.disk_free = self._gauge(
+            "disk_free_bytes", "What this process may still write to that file system.", "folder"
+        )
+        self.certificate_expiry = self._gauge(
+            "kafka_certificate_expiry_timestamp_seconds",
+            "Until when a certificate is valid that this process shows Kafka (client) or trusts "
+            "(ca), as it was read at the start.",
+            "certificate",
+        )
+
+    def watch_disk(self, folder: Path) -> None:
+        """Show how full the file system of a folder is whenever the page is asked for."""
+        self.disk_size.labels(str(folder)).set_function(lambda: _disk(folder)[0])
+        self.disk_free.labels(str(folder)).set_function(lambda: _disk(folder)[1])
 
     def api_call(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a call of the API; `route` is the path with the names of its parameters."""
@@ -241,13 +296,15 @@ class Metrics:
         """The metrics of one of the joiner's partitions."""
         return PartitionMetrics(self, str(partition))
 
-    def source(self, topic: str, partition: int) -> Gauge:
-        """The lag of a partition that this process reads."""
-        return self.lag.labels(topic, str(partition))
+    def source(self, topic: str, partition: int, *, position: int, lag: int) -> None:
+        """Show how far a partition that this process reads is processed, and what is left."""
+        self.position.labels(topic, str(partition)).set(position)
+        self.lag.labels(topic, str(partition)).set(lag)
 
     def forget_source(self, topic: str, partition: int) -> None:
-        """Remove the lag of a partition that this process no longer reads from the page."""
-        self.lag.remove_by_labels({"topic": topic, "partition": str(partition)})
+        """Remove a partition that this process no longer reads from the page."""
+        for gauge in (self.position, self.lag):
+            gauge.remove_by_labels({"topic": topic, "partition": str(partition)})
 
     def dead_letter(self, stage: str, reason: str) -> None:
         """Count a dead letter; after a stage's first 50 reasons, new ones count as `other`."""
@@ -275,6 +332,7 @@ class PartitionMetrics:
         self._gauges = (
             metrics.watermark_age,
             metrics.pending_runs,
+            metrics.unready,
             metrics.restore_remaining,
             metrics.restore_seconds,
             metrics.state_size,
@@ -283,6 +341,7 @@ class PartitionMetrics:
         self._partition = partition
         self.watermark_age = metrics.watermark_age.labels(partition)
         self.pending_runs = metrics.pending_runs.labels(partition)
+        self.unready = metrics.unready.labels(partition)
         self.restore_remaining = metrics.restore_remaining.labels(partition)
         self.restore_seconds = metrics.restore_seconds.labels(partition)
         self.state_size = metrics.state_size.labels(partition)
@@ -292,6 +351,15 @@ class PartitionMetrics:
         """Remove the partition's series from the page, since another process owns it now."""
         for gauge in self._gauges:
             gauge.remove_by_labels({"partition": self._partition})
+
+
+def _disk(folder: Path) -> tuple[float, float]:
+    """Size and free bytes of a folder's file system; not numbers while there is no such folder."""
+    try:
+        usage = shutil.disk_usage(folder)
+    except OSError:
+        return math.nan, math.nan
+    return usage.total, usage.free
 
 
 def metrics_page(metrics: Metrics) -> tuple[bytes, str]:

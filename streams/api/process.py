@@ -20,9 +20,10 @@ from streams.api.call.service import Service
 from streams.api.catalogue import Catalogue
 from streams.api.producer import AckedProducer
 from streams.api.protocol import Doors, protocol_of
-from streams.database.engine import open_database
+from streams.database.engine import open_database, watch_disk
 from streams.errors import SettingsError, UnreachableError
 from streams.health import Check, Health, Kind
+from streams.kafka.certificates import show_certificates
 from streams.kafka.topics import check_topics
 from streams.metrics import Metrics
 from streams.settings import Settings
@@ -97,7 +98,10 @@ def open_service(settings: Settings, partitions: int | None = None) -> Iterator[
 
     `partitions` is the count that topics share; None: Kafka is asked when it is needed.
     """
+    metrics = Metrics(process="api")
+    show_certificates(settings, metrics)
     engine = open_database(settings)
+    watch_disk(engine, metrics)
     producer = AckedProducer(settings)
     catalogue = Catalogue(settings)
     health = Health()
@@ -112,7 +116,7 @@ def open_service(settings: Settings, partitions: int | None = None) -> Iterator[
             authenticator=Authenticator(engine),
             writer=RequestWriter(settings, engine, producer),
             catalogue=catalogue,
-            metrics=Metrics(),
+            metrics=metrics,
             health=health,
         )
     finally:

@@ -21,6 +21,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from streams import private
 from streams.database.upgrade import upgrade
 from streams.errors import DatabaseError, SettingsError
+from streams.metrics import Metrics
 from streams.settings import Settings, variable
 
 SQLITE: Final = "sqlite"
@@ -93,6 +94,12 @@ def place(url: URL) -> str:
         return f"SQLite in {url.database}"
     port = f":{url.port}" if url.port else ""
     return f"PostgreSQL on {url.host or 'this machine'}{port}, database {url.database}"
+
+
+def watch_disk(engine: Engine, metrics: Metrics) -> None:
+    """Show how full the disk of an SQLite file is; PostgreSQL's is its own process's to show."""
+    if engine.url.get_backend_name() == SQLITE:
+        metrics.watch_disk(Path(str(engine.url.database)).parent)
 
 
 @contextmanager

@@ -30,6 +30,7 @@ from streams.joiner.store import Memory
 from streams.joiner.transaction import Transactions
 from streams.kafka import clients
 from streams.kafka.admin import admin_client, describe_topics, topic_ids
+from streams.kafka.certificates import show_certificates
 from streams.kafka.topics import await_topics
 from streams.kafka.transactional import producer_config
 from streams.metrics import Metrics
@@ -55,7 +56,9 @@ class Joiner:
         """
         report = await_topics(settings, threading.Event())
         self.settings = settings
-        self.metrics = Metrics()
+        self.metrics = Metrics(process="joiner")
+        self.metrics.watch_disk(settings.state_dir)
+        show_certificates(settings, self.metrics)
         self.health = Health()
         self.stalls = StallCheck(settings.stall_timeout.total_seconds())
         self.figures: dict[int, Figures] = {}
@@ -99,11 +102,9 @@ class Joiner:
         while True:
             await asyncio.sleep(_LOOK_S)
             for partition, figures in list(self.figures.items()):
-                lag = self.flow.lag(partition)
-                self.metrics.source(self._topics["commands"], partition).set(lag)
-                self.stalls.seen(
-                    partition, figures.applied.commands, lag if figures.is_ready else 0
-                )
+                lag, position = self.flow.lag(partition), figures.applied.commands + 1
+                self.metrics.source(self._topics["commands"], partition, position=position, lag=lag)
+                self.stalls.seen(partition, position, lag if figures.is_ready else 0)
             if loop.time() - refreshed > _REFRESH_S:
                 refreshed = loop.time()
                 await asyncio.to_thread(self._refresh_sources)

@@ -31,9 +31,17 @@ class Figures:
         self._gauges = metrics.partition(partition)
         self._started = monotonic()
         self._measured_at = 0.0
-        self.is_ready = False
+        self._unready_since: int | None = clock()
         self.problem: str | None = None
         self.applied = AppliedRow()
+        # Asked for with the page: a partition that commits nothing must not look young.
+        self._gauges.watermark_age.set_function(self._watermark_age_s)
+        self._gauges.unready.set_function(self._unready_s)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the partition is restored and at work."""
+        return self._unready_since is None
 
     def restoring(self, remaining: int) -> None:
         """`remaining` records of the changelog are still to be restored."""
@@ -42,7 +50,7 @@ class Figures:
     def starting(self) -> None:
         """The partition begins a life, at step 1 of the durable order."""
         self._started = monotonic()
-        self.is_ready = False
+        self._not_ready()
 
     def ready(self, applied: AppliedRow) -> None:
         """The partition is restored and takes commands."""
@@ -51,7 +59,7 @@ class Figures:
         self._gauges.restore_remaining.set(0)
         self._gauges.pending_runs.set(applied.pending)
         self.applied = applied
-        self.is_ready = True
+        self._unready_since = None
         self.problem = None
         log.info(
             "Partition is ready",
@@ -63,7 +71,7 @@ class Figures:
 
     def closed(self) -> None:
         """The partition's store and producer are closed."""
-        self.is_ready = False
+        self._not_ready()
 
     def gone(self) -> None:
         """Another process owns the partition now: remove its metrics."""
@@ -108,8 +116,6 @@ class Figures:
         metrics = self._metrics
         metrics.transactions.labels("committed").inc()
         self._gauges.pending_runs.set(applied.pending)
-        if applied.watermark:
-            self._gauges.watermark_age.set(max(0, self._clock() - applied.watermark) / 1000)
         for delay_ms in view.cancel_delays_ms:
             metrics.cancel_latency.observe(delay_ms / 1000)
         for kind, number in view.applied.items():
@@ -121,6 +127,18 @@ class Figures:
                 log.warning(
                     "A rule has no answer: it doesn't match", function=slug, rule=rule, error=error
                 )
+
+    def _not_ready(self) -> None:
+        if self._unready_since is None:
+            self._unready_since = self._clock()
+
+    def _unready_s(self) -> float:
+        since = self._unready_since
+        return 0.0 if since is None else max(0, self._clock() - since) / 1000
+
+    def _watermark_age_s(self) -> float:
+        watermark = self.applied.watermark
+        return max(0, self._clock() - watermark) / 1000 if watermark else 0.0
 
     def _count(self, name: tuple[str, ...], number: int) -> None:
         metrics = self._metrics

@@ -75,7 +75,7 @@ class Figures:
         lag = max(0, high - position)
         self._heard_at = time.monotonic()
         self._places.add(place)
-        self.metrics.source(*place).set(lag)
+        self.metrics.source(*place, position=position, lag=lag)
         self._stalls.seen(place, position, lag)
 
     def owned(self, places: Collection[TopicPlace]) -> None:

@@ -11,10 +11,11 @@ from sqlalchemy.exc import DBAPIError
 from streams import logs
 from streams.clock import now_ms
 from streams.collector import rare_collections
-from streams.database.engine import open_database, place
+from streams.database.engine import open_database, place, watch_disk
 from streams.errors import KafkaRefusedError, TopicRemadeError, UnreachableError
 from streams.health import Health
 from streams.kafka.admin import admin_client
+from streams.kafka.certificates import show_certificates
 from streams.kafka.probe import EndProbe, IdentityProbe
 from streams.kafka.topics import await_topics
 from streams.metrics import Metrics
@@ -43,7 +44,8 @@ def run_read_model(settings: Settings, stop: threading.Event | None = None) -> N
         CountermandError: the read model can't start.
     """
     stop = threading.Event() if stop is None else stop
-    metrics, health = Metrics(), Health()
+    metrics, health = Metrics(process="read-model"), Health()
+    show_certificates(settings, metrics)
     figures = Figures(settings, metrics, health)  # adds the health checks that the server shows
     with (
         stopped_by_signals(stop),
@@ -52,6 +54,7 @@ def run_read_model(settings: Settings, stop: threading.Event | None = None) -> N
     ):
         await_topics(settings, stop)
         engine = open_database(settings)
+        watch_disk(engine, metrics)
         log.info("Read model starts", database=place(engine.url), url=web.url)
         try:
             ReadModel(settings, engine, figures, stop).run()

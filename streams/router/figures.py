@@ -79,10 +79,11 @@ class Figures:
 
     def lag(self, place: TopicPlace, position: int | None, high: int) -> None:
         """Note how many records of a source are not yet routed: `high` is its end."""
-        lag = max(0, high - (position or 0))
+        position = position or 0
+        lag = max(0, high - position)
         self._places.add(place)
-        self.metrics.source(*place).set(lag)
-        self._stalls.seen(place, position or 0, lag)
+        self.metrics.source(*place, position=position, lag=lag)
+        self._stalls.seen(place, position, lag)
 
     def owned(self, places: Collection[TopicPlace]) -> None:
         """Watch these sources from now on; other routers have the rest."""

@@ -27,6 +27,7 @@ from streams.functions.reader import RegistryReader
 from streams.health import Health
 from streams.kafka import clients
 from streams.kafka.admin import admin_client
+from streams.kafka.certificates import show_certificates
 from streams.kafka.findings import LOG_APPEND_TIME
 from streams.kafka.probe import EndProbe, IdentityProbe
 from streams.kafka.topics import TopicsReport, await_topics
@@ -64,7 +65,8 @@ def run_router(settings: Settings, stop: threading.Event | None = None) -> None:
             not committed.
     """
     stop = threading.Event() if stop is None else stop
-    metrics, health = Metrics(), Health()
+    metrics, health = Metrics(process="router"), Health()
+    show_certificates(settings, metrics)
     figures = Figures(settings, metrics, health)  # adds the health checks that the server shows
     with (
         stopped_by_signals(stop),

@@ -22,6 +22,7 @@ from streams.functions.reader import RegistryReader
 from streams.functions.writer import apply_functions, plan_functions
 from streams.health import Health, Kind
 from streams.kafka import clients
+from streams.kafka.certificates import show_certificates
 from streams.kafka.dead_letters import Origin, dead_letter
 from streams.kafka.headers import headers_of
 from streams.kafka.topics import check_topics
@@ -78,7 +79,9 @@ def run_worker(
     show(plan_functions(config, topic, definitions))
     apply_functions(config, topic, definitions)
     _warn_of_unknown(config, topic, app)
-    metrics, health = Metrics(), Health()
+    metrics, health = Metrics(process="worker"), Health()
+    metrics.watch_disk(settings.state_dir)
+    show_certificates(settings, metrics)
     health.add(Kind.READY, _GROUPS, lambda: "the worker starts")
     with (
         WebServer(settings.web_host, settings.web_port, metrics, health) as web,
@@ -170,7 +173,7 @@ class _Process:
         config = clients.librdkafka(settings, log_level=0)
         calls = Calls(
             done=cleaner.done,
-            bury=partial(bury, settings, journal),
+            bury=partial(bury, settings, journal, self._figures),
             look_for=stopped_runs.look_for,
             leased=partial(leased_functions, config, settings.topic(FUNCTIONS)),
         )
@@ -311,7 +314,7 @@ class _Watched:
         return slug_of(headers) in self._cleaned
 
 
-async def bury(settings: Settings, journal: Journal, letter: Letter) -> None:
+async def bury(settings: Settings, journal: Journal, figures: Figures, letter: Letter) -> None:
     """Write the dead letter of a cleanup that failed for good.
 
     Raises:
@@ -320,12 +323,13 @@ async def bury(settings: Settings, journal: Journal, letter: Letter) -> None:
     run, value, _ = letter.cancellation
     topic, key = settings.topic(CANCELLED), run.run_id.encode()
     origin = Origin(topic, letter.partition, letter.offset, key, value)
+    kind = type(letter.error).__name__
 
     def written(limit: int) -> Outgoing:
         found = dead_letter(
             origin,
             stage="worker",
-            kind=type(letter.error).__name__,
+            kind=kind,
             message=shortened(text_of(letter.error)),
             limit=limit,
         )
@@ -336,6 +340,7 @@ async def bury(settings: Settings, journal: Journal, letter: Letter) -> None:
         await journal.write([written(limits.MESSAGE_BYTES)])
     except RecordRefusedError:
         await journal.write([written(0)])
+    figures.buried(kind)
 
 
 async def _goes_on(is_busy: Callable[[], bool]) -> bool:

@@ -73,6 +73,7 @@ class Worker:
         self._history = history
         self._bounds = bounds
         self._figures = figures
+        figures.may_hold(bounds.concurrency)
         self._done = done
         self._pool = Pool(bounds.concurrency, "function")
         self._loop = asyncio.get_running_loop()
@@ -352,16 +353,18 @@ class Worker:
                     run.lease_until = max(run.lease_until, sent + run.lease_s)
 
     def _look_for_overruns(self, now: float) -> None:
-        overrunning = 0
+        overrunning, longest = 0, 0.0
         for run in self.runs.values():
-            if run.cancelled_at and now - run.cancelled_at > self._bounds.overrun_s:
+            since_s = now - run.cancelled_at if run.cancelled_at else 0.0
+            longest = max(longest, since_s)
+            if since_s > self._bounds.overrun_s:
                 overrunning += 1
                 if not run.overran:
                     run.overran = True
                     step = run.execution.executing if run.execution else None
                     self._figures.overran()
                     log.warning("A cancelled run's step goes on", run_id=run.run_id, step=step)
-        self._figures.holds(len(self.runs), overrunning)
+        self._figures.holds(len(self.runs), overrunning, longest)
 
     def let_go(self) -> None:
         """Hand over all runs, at their next steps or in sleeps; claim none until `go_on`."""

@@ -1,5 +1,9 @@
 """Metrics: declared once, in base units, with bounded labels."""
 
+import math
+import shutil
+from pathlib import Path
+
 import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
@@ -68,11 +72,54 @@ def test_a_revoked_partition_leaves_the_page(metrics: Metrics) -> None:
 
 def test_lag_is_forgotten_with_its_source(metrics: Metrics) -> None:
     """The same for what a router reads."""
-    metrics.source("events", 0).set(9)
-    key = ("countermand_lag_records", (("partition", "0"), ("topic", "events")))
-    assert samples(metrics)[key] == 9
+    metrics.source("events", 0, position=4, lag=9)
+    labels = (("partition", "0"), ("topic", "events"))
+    assert samples(metrics)["countermand_lag_records", labels] == 9
+    assert samples(metrics)["countermand_position_records", labels] == 4
     metrics.forget_source("events", 0)
-    assert key not in samples(metrics)
+    assert labels not in {of for _, of in samples(metrics)}
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "value"),
+    [
+        ("transactions_total", "outcome", "fenced"),
+        ("read_model_batches_total", "outcome", "dropped"),
+        ("read_model_refused_total", "stage", "database"),
+        ("api_connections_ended_total", "reason", "too_many_connections"),
+        ("worker_runs_ended_total", "outcome", "lost"),
+    ],
+)
+def test_what_is_rare_is_on_the_page_from_the_start(
+    metrics: Metrics, name: str, label: str, value: str
+) -> None:
+    """`increase` sees the first one of a process only if there was a zero before."""
+    assert samples(metrics)[f"countermand_{name}", ((label, value),)] == 0
+
+
+def test_the_page_tells_which_process_it_is() -> None:
+    """Alerts and dashboards ask for it, whatever scrapers call the process."""
+    [labels] = [
+        dict(labels)
+        for name, labels in samples(Metrics(CollectorRegistry(), process="router"))
+        if name == "countermand_build_info"
+    ]
+    assert labels["process"] == "router"
+    assert labels["version"]
+
+
+def test_a_disk_is_measured_when_the_page_is_asked_for(metrics: Metrics, tmp_path: Path) -> None:
+    """A folder that is gone breaks nothing else on the page."""
+    folder = tmp_path / "state"
+    folder.mkdir()
+    metrics.watch_disk(folder)
+    key = (("folder", str(folder)),)
+    size, free = ("countermand_disk_size_bytes", key), ("countermand_disk_free_bytes", key)
+    assert samples(metrics)[size] == shutil.disk_usage(folder).total
+    assert 0 <= samples(metrics)[free] <= samples(metrics)[size]
+    folder.rmdir()
+    assert math.isnan(samples(metrics)[size])
+    assert math.isnan(samples(metrics)[free])
 
 
 def test_reasons_of_dead_letters_are_bounded(metrics: Metrics) -> None:

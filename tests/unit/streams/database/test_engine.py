@@ -14,10 +14,11 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, func, insert, inspect, select, text
 
 from streams.cli.exits import ExitCode, exit_code
+from streams.database.engine import SQLITE, open_database, place, watch_disk, writing
 from streams.database.engine import database_url as url_of
-from streams.database.engine import open_database, place, writing
 from streams.database.schema import AUDIT, METADATA, POSITIONS
 from streams.errors import DatabaseError, SettingsError
+from streams.metrics import Metrics
 from streams.settings import Settings, load
 from tests.support.postgres import PASSWORD, PostgresServer
 
@@ -233,3 +234,12 @@ def test_a_folder_that_was_chosen_stays_as_it_is(tmp_path: Path) -> None:
     assert _modes(tmp_path) == {tmp_path.name: "0o755", "a.db": "0o600"}
     open_database(load(state_dir=tmp_path)).dispose()
     assert _modes(tmp_path)[tmp_path.name] == "0o700"
+
+
+def test_the_disk_of_an_sqlite_file_is_watched(engine: Engine) -> None:
+    """PostgreSQL's is on another machine, or of another process here."""
+    metrics = Metrics()
+    watch_disk(engine, metrics)
+    folder = str(Path(str(engine.url.database)).parent)
+    size = metrics.registry.get_sample_value("countermand_disk_size_bytes", {"folder": folder})
+    assert (size is not None) == (engine.url.get_backend_name() == SQLITE)

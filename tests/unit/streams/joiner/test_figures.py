@@ -117,6 +117,41 @@ def test_repeated_and_refused_commands_are_not_applied(metrics: Metrics) -> None
     }
 
 
+def gauge(metrics: Metrics, name: str) -> float | None:
+    """What the page shows of partition 0."""
+    return metrics.registry.get_sample_value(f"countermand_{name}", {"partition": "0"})
+
+
+def test_a_watermark_ages_though_nothing_is_committed(metrics: Metrics) -> None:
+    """Without routers nothing comes that a partition could commit."""
+    now = [10_000]
+    figures = Figures(metrics, 0, lambda: now[0])
+    assert gauge(metrics, "watermark_age_seconds") == 0  # not known yet
+    figures.ready(AppliedRow(watermark=9_000))
+    assert gauge(metrics, "watermark_age_seconds") == 1
+    now[0] = 70_000
+    assert gauge(metrics, "watermark_age_seconds") == 61
+
+
+def test_a_partition_is_unready_until_it_is_restored_and_from_its_end_on(metrics: Metrics) -> None:
+    """However often it is tried meanwhile; once another process has it, it leaves the page."""
+    now = [10_000]
+    figures = Figures(metrics, 0, lambda: now[0])
+    for _ in range(3):
+        figures.starting()
+        now[0] += 1_000
+        figures.closed()
+    assert (gauge(metrics, "unready_seconds"), figures.is_ready) == (3, False)
+    figures.ready(AppliedRow())
+    now[0] += 1_000
+    assert (gauge(metrics, "unready_seconds"), figures.is_ready) == (0, True)
+    figures.closed()
+    now[0] += 2_000
+    assert (gauge(metrics, "unready_seconds"), figures.is_ready) == (2, False)
+    figures.gone()
+    assert gauge(metrics, "unready_seconds") is None
+
+
 @pytest.mark.parametrize("name", [("unheard_of",), ("runs_removed", "label"), ("runs",)])
 def test_an_unknown_name_raises(metrics: Metrics, name: tuple[str, ...]) -> None:
     """It is not counted as something else."""

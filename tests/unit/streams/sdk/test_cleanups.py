@@ -18,7 +18,10 @@ from streams.sdk import App, CancelledRun, Retries
 from streams.sdk.worker.cleanup import Calls, Cleanups, Effort, Letter
 from streams.sdk.worker.figures import Figures
 from streams.sdk.worker.ignored import Ignored
+from streams.sdk.worker.journal import Outgoing
+from streams.sdk.worker.process import bury
 from streams.sdk.worker.waiting import Cancellation
+from streams.settings import load
 from tests.support.claimed import a_while, run_id, until
 from topology import limits
 
@@ -434,3 +437,33 @@ def test_what_is_remembered_is_bounded() -> None:
     played(lambda run: called.append(run.run_id), play, EFFORT._replace(remembered=2))
     assert called.count(run_id(0)) == 2
     assert (called.count(run_id(1)), called.count(run_id(2))) == (1, 1)
+
+
+class Written:
+    """A journal that takes everything."""
+
+    def __init__(self) -> None:
+        self.records: list[Outgoing] = []
+
+    async def write(self, records: list[Outgoing]) -> None:
+        """Keep them."""
+        self.records += records
+
+
+def test_a_dead_letter_is_counted() -> None:
+    """As those of routers and joiners are, so that one alert is for all of them."""
+    journal, metrics = Written(), Metrics()
+
+    async def play(desk: Desk) -> None:
+        desk.read(message(0))
+        await desk.all_done(1)
+        [letter] = desk.letters
+        await bury(load(), journal, Figures(metrics), letter)  # type: ignore[arg-type]  # enough of one
+
+    def failing(_run: CancelledRun) -> None:
+        raise LookupError
+
+    played(failing, play)
+    assert [record.topic for record in journal.records] == ["countermand.dead-letters"]
+    labels = {"stage": "worker", "reason": "LookupError"}
+    assert metrics.registry.get_sample_value("countermand_dead_letters_total", labels) == 1

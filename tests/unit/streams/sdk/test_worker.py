@@ -244,6 +244,39 @@ def test_stopped_is_said_once_no_step_executes() -> None:
     assert stage.worker.runs == {}
 
 
+def test_the_longest_cancel_that_has_not_stopped_is_on_the_page() -> None:
+    """With how many runs there may be; once the run has stopped, it counts no more."""
+    started, end, shown = asyncio.Event(), asyncio.Event(), []
+
+    async def slow() -> None:
+        started.set()
+        await end.wait()
+
+    async def call(ctx: Context) -> None:
+        await ctx.step.run("slow", slow)
+
+    async def play(stage: Stage) -> None:
+        def page(name: str) -> float:
+            return stage.metrics.registry.get_sample_value(f"countermand_worker_{name}") or 0
+
+        tending = asyncio.ensure_future(stage.worker.tend())
+        stage.accept()
+        await started.wait()
+        stage.show(status="cancelled", cause={"type": "api"})
+        stage.worker.runs[stage.run.run_id].cancelled_at -= 90  # it was learned long ago
+        await until(lambda: page("cancelling_seconds"))
+        shown.extend([page("cancelling_seconds"), page("overrunning_runs"), page("most_runs")])
+        end.set()
+        await until(lambda: "stopped" in stage.journal.statuses)
+        stage.show(status="cancelled", stopped_at=7)
+        await until(lambda: page("cancelling_seconds") == 0)
+        tending.cancel()
+
+    played(call, play)
+    assert shown[0] >= 90
+    assert shown[1:] == [1, 2]
+
+
 def test_a_cancelled_run_is_not_handed_over() -> None:
     """A worker that stops says that the run has stopped, though its function never began."""
 
