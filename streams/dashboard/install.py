@@ -3,7 +3,6 @@
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import Route
 
 from streams.api.app import as_document
 from streams.api.call.service import Service
@@ -11,7 +10,7 @@ from streams.dashboard import live, sign_in, static
 from streams.dashboard.guesses import Guesses
 from streams.dashboard.origin import Origin
 from streams.dashboard.pages import ALL
-from streams.dashboard.routing import answered
+from streams.dashboard.routing import PageRoute, answered
 
 
 def install(app: FastAPI) -> None:
@@ -24,8 +23,8 @@ def install(app: FastAPI) -> None:
     app.state.guesses = Guesses()
     app.state.live = live.Hub(app)
     app.router.routes += [
-        Route("/static/{name}", static.serve, methods=["GET"]),
-        Route("/live", live.serve, methods=["GET"]),
+        PageRoute("/static/{name}", static.serve, methods=["GET"]),
+        PageRoute("/live", live.serve, methods=["GET"]),
         *sign_in.routes(),
         *(route for pages in ALL for route in pages.routes),
     ]

@@ -7,7 +7,6 @@ from typing import Final
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
-from starlette.routing import Route
 
 from streams.api.call.api_key import ApiKey
 from streams.api.call.auth import require
@@ -21,6 +20,7 @@ from streams.dashboard.guesses import Guesses
 from streams.dashboard.rendering import render
 from streams.dashboard.routing import (
     COOKIE,
+    PageRoute,
     Pages,
     answered,
     read_form,
@@ -36,13 +36,13 @@ _NO_KEY: Final = "-"
 pages = Pages()
 
 
-def routes() -> list[Route]:
+def routes() -> list[PageRoute]:
     """What is served to who isn't signed in, and the way out."""
     return [
-        Route(PATH, _form, methods=["GET"]),
-        Route(PATH, _sign_in, methods=["POST"]),
-        Route(LINK_PATH, _link, methods=["GET"]),
-        Route(LINK_PATH, _use_link, methods=["POST"]),
+        PageRoute(PATH, _form, methods=["GET"]),
+        PageRoute(PATH, _sign_in, methods=["POST"]),
+        PageRoute(LINK_PATH, _link, methods=["GET"]),
+        PageRoute(LINK_PATH, _use_link, methods=["POST"]),
         *pages.routes,
     ]
 

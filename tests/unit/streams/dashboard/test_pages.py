@@ -437,3 +437,15 @@ def test_no_inline_code(come: Come) -> None:
     for path in (*PAGES, *OF_ADMINS):
         page = visit.page(path)
         assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=", page), path
+
+
+def test_pages_are_counted_by_route(come: Come, api: Api) -> None:
+    """The live part above all, which lasts as long as its page: it is no slow call."""
+    visit = come(Role.VIEWER)
+    visit.get("/runs/somebody's")
+    visit.get("/live")
+    come().get("/sign-in")
+    page = visit.get("/metrics").text
+    counted = re.findall(r'^countermand_api_calls_total\{.*route="([^"]*)"', page, re.MULTILINE)
+    assert {"/runs/{run_id}", "/live", "/sign-in"} <= set(counted)
+    assert "somebody" not in page
