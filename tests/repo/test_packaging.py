@@ -84,6 +84,7 @@ def test_exact_pins_are_the_locked_ones() -> None:
         "deploy/chromium.sh",
         "deploy/axe.sh",
         "deploy/helm.sh",
+        "deploy/promtool.sh",
     ],
 )
 def test_scripts_stop_at_the_first_error(script: str) -> None:
