@@ -158,7 +158,7 @@ class Metrics:
         )
         self.unready = self._gauge(
             "unready_seconds",
-            "How long the partition is already being restored, or stopped; 0 while it works.",
+            "How long the partition has been in restore, or stopped again and again; 0: it works.",
             "partition",
         )
         self.restore_remaining = self._gauge(

@@ -10,12 +10,15 @@ from streams.clock import Clock, now_ms
 from streams.joiner.decide.view import View
 from streams.joiner.store import Store
 from streams.metrics import Metrics
+from topology import limits
 from topology.statuses import Cause, Status
 from topology.tables import AppliedRow
 
 log = logs.get(__name__)
 _errors = logs.Limiter()
 _MEASURE_S: Final = 5.0
+# A partition that has stopped, and works for so long, goes on.
+_LASTS_MS: Final = limits.MINUTE_MS
 
 
 class Figures:
@@ -31,17 +34,15 @@ class Figures:
         self._gauges = metrics.partition(partition)
         self._started = monotonic()
         self._measured_at = 0.0
-        self._unready_since: int | None = clock()
+        self._unready_since = clock()
+        self._ready_at = 0
+        self._has_stopped = False
+        self.is_ready = False
         self.problem: str | None = None
         self.applied = AppliedRow()
         # Asked for with the page: a partition that commits nothing must not look young.
         self._gauges.watermark_age.set_function(self._watermark_age_s)
         self._gauges.unready.set_function(self._unready_s)
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether the partition is restored and at work."""
-        return self._unready_since is None
 
     def restoring(self, remaining: int) -> None:
         """`remaining` records of the changelog are still to be restored."""
@@ -50,7 +51,7 @@ class Figures:
     def starting(self) -> None:
         """The partition begins a life, at step 1 of the durable order."""
         self._started = monotonic()
-        self._not_ready()
+        self.is_ready = False
 
     def ready(self, applied: AppliedRow) -> None:
         """The partition is restored and takes commands."""
@@ -59,7 +60,8 @@ class Figures:
         self._gauges.restore_remaining.set(0)
         self._gauges.pending_runs.set(applied.pending)
         self.applied = applied
-        self._unready_since = None
+        self._ready_at = self._clock()
+        self.is_ready = True
         self.problem = None
         log.info(
             "Partition is ready",
@@ -71,7 +73,9 @@ class Figures:
 
     def closed(self) -> None:
         """The partition's store and producer are closed."""
-        self._not_ready()
+        if self._is_at_work():
+            self._unready_since, self._has_stopped = self._clock(), False
+        self.is_ready = False
 
     def gone(self) -> None:
         """Another process owns the partition now: remove its metrics."""
@@ -80,6 +84,7 @@ class Figures:
     def stopped(self, problem: str) -> None:
         """The partition can't work for now, because of `problem`."""
         self.problem = problem
+        self._has_stopped = True
 
     def fenced(self) -> None:
         """A newer producer of the partition, or a timeout, fenced its producer."""
@@ -128,13 +133,13 @@ class Figures:
                     "A rule has no answer: it doesn't match", function=slug, rule=rule, error=error
                 )
 
-    def _not_ready(self) -> None:
-        if self._unready_since is None:
-            self._unready_since = self._clock()
+    def _is_at_work(self) -> bool:
+        """Whether it is ready, and won't stop at the same record again as soon as it meets it."""
+        lasts = self._clock() - self._ready_at >= _LASTS_MS
+        return self.is_ready and (lasts or not self._has_stopped)
 
     def _unready_s(self) -> float:
-        since = self._unready_since
-        return 0.0 if since is None else max(0, self._clock() - since) / 1000
+        return 0.0 if self._is_at_work() else max(0, self._clock() - self._unready_since) / 1000
 
     def _watermark_age_s(self) -> float:
         watermark = self.applied.watermark

@@ -136,6 +136,8 @@ def test_foreign_bytes_stop_one_partition_which_an_operator_lets_go_on(joining: 
 
     eventually(lambda: f"{place[0]}/0@{end}" in joiner.readiness, PATIENCE_S)
     assert "COUNTERMAND_SKIP_RECORDS" in joiner.readiness
+    assert joiner.metric('countermand_unready_seconds{partition="0"}') > 0
+    assert joiner.metric('countermand_unready_seconds{partition="1"}') == 0
     joining.feed.stop(*names)
     joining.await_applied(partitions=[1])
     there = {name for name in names if joining.home(name) == 1}

@@ -152,6 +152,29 @@ def test_a_partition_is_unready_until_it_is_restored_and_from_its_end_on(metrics
     assert gauge(metrics, "unready_seconds") is None
 
 
+def test_a_partition_that_stops_again_and_again_is_unready_all_the_time(metrics: Metrics) -> None:
+    """It is ready for a moment in each life, until it meets the record that it can't read."""
+    now = [10_000]
+    figures = Figures(metrics, 0, lambda: now[0])
+    figures.ready(AppliedRow())
+    for _ in range(10):
+        figures.closed()
+        figures.stopped("commands/0@7 can't be read")
+        now[0] += 30_000
+        figures.starting()
+        figures.ready(AppliedRow())
+        now[0] += 1_000
+    assert gauge(metrics, "unready_seconds") == 310
+    assert figures.is_ready
+    now[0] += 60_000  # somebody has told it to leave the record out
+    assert gauge(metrics, "unready_seconds") == 0
+    figures.closed()
+    now[0] += 2_000
+    assert gauge(metrics, "unready_seconds") == 2
+    figures.ready(AppliedRow())
+    assert gauge(metrics, "unready_seconds") == 0
+
+
 @pytest.mark.parametrize("name", [("unheard_of",), ("runs_removed", "label"), ("runs",)])
 def test_an_unknown_name_raises(metrics: Metrics, name: tuple[str, ...]) -> None:
     """It is not counted as something else."""
