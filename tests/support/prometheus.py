@@ -41,6 +41,7 @@ class Prometheus:
             f"--web.listen-address={self._address}",
         ]
         self._process = GuardedProcess(command, self._log)
+        self._client = httpx.Client(base_url=f"http://{self._address}/api/v1", timeout=30)
         return self
 
     def __exit__(
@@ -49,6 +50,7 @@ class Prometheus:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._client.close()
         self._process.stop()
 
     def rules(self) -> list[dict[str, Any]]:
@@ -72,7 +74,7 @@ class Prometheus:
         """What it answers; nothing while it starts."""
         assert self._process.wait(0) is None, self._log.read_text("utf-8")[-2_000:]
         try:
-            answer = httpx.get(f"http://{self._address}/api/v1/{what}", params=asked, timeout=30)
+            answer = self._client.get(what, params=asked)
         except httpx.TransportError:
             return {}
         if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
