@@ -1,6 +1,9 @@
 """Until when the certificates are valid that a process uses with Kafka.
 
 Clients read them once, when they are made: what counts is what the files held at the start.
+
+Only the end is read, by hand: the module `ssl` tells it of authorities alone, and the package
+cryptography, 17 MB, will refuse some that systems trust.
 """
 
 import base64
