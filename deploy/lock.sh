@@ -23,7 +23,7 @@ resolve() { # source file, output file, further options
 
 # The runtime is a subset of what is tested: same versions, so the larger file is resolved first.
 resolve pyproject.toml deploy/image/requirements-dev.lock --group build --extra local --extra examples --extra dev
-resolve pyproject.toml deploy/image/requirements.lock --group build --extra local \
+resolve pyproject.toml deploy/image/requirements.lock --group build \
   --constraint deploy/image/requirements-dev.lock
 # What the benchmarks compare with wants older clients than ours: an environment of its own.
 resolve tests/bench/peers/requirements.in tests/bench/peers/requirements.lock
