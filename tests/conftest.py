@@ -10,7 +10,12 @@ from tests.support import leftovers
 # Brokers of tests are young and many: what Java's second compiler would cost, none gets back.
 os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
 
-pytest_plugins = ["tests.support.broker", "tests.support.postgres", "tests.support.redis"]
+pytest_plugins = [
+    "tests.support.broker",
+    "tests.support.image",
+    "tests.support.postgres",
+    "tests.support.redis",
+]
 
 
 @pytest.fixture(autouse=True)

@@ -15,12 +15,15 @@ export BUILDAH_ISOLATION="${BUILDAH_ISOLATION:-chroot}"
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 
+# As in sysexits.h: not a mistake of the image, but of this machine.
+unavailable=69
+
 say() { printf 'image: %s\n' "$@" >&2; }
 
 install_packages() { # from Debian
   if [[ "$(id -u)" != 0 ]]; then
     say "$1 is missing. As root: apt-get install $*"
-    exit 1
+    exit "$unavailable"
   fi
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -qq >&2
@@ -105,7 +108,7 @@ if [[ -z "$builder" ]]; then
   install_packages podman runc
   builder="$(find_builder)"
 fi
-[[ -n "$builder" ]] || { say "none of docker, podman and buildah works here"; exit 1; }
+[[ -n "$builder" ]] || { say "none of docker, podman and buildah works here"; exit "$unavailable"; }
 base="$(find_base)"
 say "building $tag on $base with $builder"
 build "$base"
