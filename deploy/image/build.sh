@@ -103,6 +103,10 @@ save() {
   fi
 }
 
+tools="${COUNTERMAND_TOOLS:-$HOME/.cache/countermand/tools}"
+mkdir -p "$tools"
+exec 9>"$tools/image.lock"
+flock 9 # several tests may ask at the same time
 builder="$(find_builder)"
 if [[ -z "$builder" ]]; then
   install_packages podman runc

@@ -33,13 +33,15 @@ def model(*files: Path) -> dict[str, Any]:
         AssertionError: Docker Compose would refuse them; the message says why.
     """
     reader = subprocess.run(
-        ["bash", "deploy/compose-go.sh"], cwd=tree.ROOT, check=True, stdout=subprocess.PIPE, text=True
+        ["bash", "deploy/compose-go.sh"],
+        cwd=tree.ROOT,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
     ).stdout.strip()
     command = [reader, "--format", "json", *map(str, files)]
     # Paths are relative to the first file, as for Docker Compose.
-    read = subprocess.run(
-        command, cwd=files[0].parent, capture_output=True, text=True, check=False
-    )
+    read = subprocess.run(command, cwd=files[0].parent, capture_output=True, text=True, check=False)
     assert read.returncode == 0, read.stderr
     return dict(json.loads(read.stdout))
 
@@ -75,7 +77,7 @@ class Composition:
         self._engine = image.engine
         self._services = services
         self._project = unique_name("countermand")
-        self._images = {name: image.name for name in services} | {"kafka": kafka}
+        self._images = dict.fromkeys(services, image.name) | {"kafka": kafka}
         self._addresses: dict[str, str] = {}
 
     @property

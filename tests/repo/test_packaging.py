@@ -87,6 +87,7 @@ def test_exact_pins_are_the_locked_ones() -> None:
         "deploy/promtool.sh",
         "deploy/image/base.sh",
         "deploy/image/build.sh",
+        "deploy/compose-go.sh",
     ],
 )
 def test_scripts_stop_at_the_first_error(script: str) -> None:

@@ -3,7 +3,8 @@
 import json
 import os
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +13,9 @@ import pytest
 
 from tests.repo import tree
 
+VERSION: Final[str] = tomllib.loads((tree.ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
+    "project"
+]["version"]
 _ENGINES: Final = ("docker", "podman")
 # As build.sh ends where nothing can build an image, and this user may install nothing.
 _UNAVAILABLE: Final = 69
@@ -65,14 +69,10 @@ class Image:
     engine: Engine
     sbom: Path
 
-    def run(self, *command: str, entrypoint: str = "", options: Sequence[str] = ()) -> str:
+    def run(self, *command: str, entrypoint: str, stdin: str) -> str:
         """What a command prints in a hardened container of it; fails if the command does."""
-        chosen = ["--entrypoint", entrypoint] if entrypoint else []
-        return self.engine.call("run", "--rm", *HARDENED, *chosen, *options, self.name, *command)
-
-    def python(self, program: str) -> Any:  # whatever the program prints as JSON
-        """What a Python program prints in a container of it, read as JSON."""
-        return json.loads(self.run("-c", program, entrypoint="python3"))
+        chosen = ("--interactive", "--entrypoint", entrypoint)
+        return self.engine.call("run", "--rm", *HARDENED, *chosen, self.name, *command, stdin=stdin)
 
     def inspect(self) -> dict[str, Any]:
         """What the engine says of it."""
@@ -101,7 +101,7 @@ def _holds(engine: Engine, name: str) -> bool:
 
 
 @pytest.fixture(scope="session")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
+def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
     """The image of this checkout; skips where nothing can build or run one."""
     folder = tmp_path_factory.mktemp("image")
     sbom = folder / "sbom.json"
@@ -118,4 +118,4 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
         pytest.skip(built.stderr.strip())
     assert built.returncode == 0, built.stderr
     name = built.stdout.split()[-1]
-    yield Image(name, _engine(name, folder), sbom)
+    return Image(name, _engine(name, folder), sbom)
