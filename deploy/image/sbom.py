@@ -23,8 +23,7 @@ def _component(kind: str, name: str, version: str, url: str) -> dict[str, Any]:
 
 
 def _licences(found: metadata.PackageMetadata) -> list[dict[str, Any]]:
-    expression = found.get("License-Expression")
-    if expression:
+    for expression in found.get_all("License-Expression") or ():
         return [{"expression": expression}]
     classified = [
         each.rpartition(" :: ")[2]

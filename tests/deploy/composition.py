@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -97,7 +98,7 @@ class Composition:
                 self._await(other, wanted["condition"])
             self._start(name)
         for name in self.processes:
-            eventually(lambda name=name: self._is_healthy(name))
+            eventually(partial(self._is_healthy, name))
 
     def call(self, service: str, *command: str, check: bool = True) -> str:
         """What a command prints in the container of a service."""
@@ -137,7 +138,7 @@ class Composition:
 
     def _await(self, name: str, condition: str) -> None:
         if condition == "service_healthy":
-            eventually(lambda: self._is_healthy(name))
+            eventually(partial(self._is_healthy, name))
         else:
             assert condition == "service_completed_successfully", condition
             self._engine.call("wait", self._container(name))

@@ -1,10 +1,13 @@
 """The image's Dockerfile: what it is made of, and what it may not do."""
 
 import json
+import os
 import re
+import subprocess
 from typing import Final
 
 from tests.repo import tree
+from tests.support.image import UNAVAILABLE
 
 DOCKERFILE: Final = (tree.ROOT / "deploy/image/Dockerfile").read_text(encoding="utf-8")
 IGNORED: Final = (tree.ROOT / "deploy/image/Dockerfile.dockerignore").read_text(encoding="utf-8")
@@ -55,3 +58,17 @@ def test_nothing_that_must_survive_is_left_to_the_image() -> None:
     """It names its folder and declares no volume: chart and compose file say what keeps it."""
     assert _instructions("WORKDIR")[-1] == "/var/lib/countermand"
     assert _instructions("VOLUME") == []
+
+
+def test_a_machine_without_a_builder_is_told_apart() -> None:
+    """The script ends with a code of its own, so that tests are left out there and don't fail."""
+    built = subprocess.run(
+        ["bash", "deploy/image/build.sh"],
+        cwd=tree.ROOT,
+        env=os.environ | {"BUILDER": "no-such-builder"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (built.returncode, built.stdout) == (UNAVAILABLE, "")
+    assert built.stderr == "image: no builder works here, asked were: no-such-builder\n"

@@ -18,7 +18,7 @@ VERSION: Final[str] = tomllib.loads((tree.ROOT / "pyproject.toml").read_text(enc
 ]["version"]
 _ENGINES: Final = ("docker", "podman")
 # As build.sh ends where nothing can build an image, and this user may install nothing.
-_UNAVAILABLE: Final = 69
+UNAVAILABLE: Final = 69
 # As the chart and compose.yaml run it.
 HARDENED: Final = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges")
 # Of a machine that may not raise limits, and whose cgroups only the older runtime knows.
@@ -114,7 +114,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
         text=True,
         check=False,
     )
-    if built.returncode == _UNAVAILABLE:
+    if built.returncode == UNAVAILABLE:
         pytest.skip(built.stderr.strip())
     assert built.returncode == 0, built.stderr
     name = built.stdout.split()[-1]
