@@ -109,7 +109,7 @@ exec 9>"$tools/image.lock"
 flock 9 # several tests may ask at the same time
 builder="$(find_builder)"
 if [[ -z "$builder" && -z "${BUILDER:-}" ]]; then
-  install_packages podman runc
+  install_packages podman runc containernetworking-plugins
   builder="$(find_builder)"
 fi
 if [[ -z "$builder" ]]; then
