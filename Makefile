@@ -102,6 +102,7 @@ lock: setup ## Resolve the locked, hashed requirements anew
 .PHONY: chart
 chart: setup ## Write what is made of the chart and other files: its README and schema, copies, deploy/k8s
 	@$(PY) -m tests.deploy.chart_files
+
 .PHONY: image
 image: ## Build the image, and its bill of materials in dist/ (TAG=name:tag, BASE=image, ARCHIVE=file.tar)
 	@bash deploy/image/build.sh
