@@ -24,6 +24,9 @@ from tests.support.image import Engine, Image
 FOLDER: Final = tree.ROOT / "deploy/compose"
 COMPOSE: Final = FOLDER / "compose.yaml"
 OWN_KAFKA: Final = FOLDER / "own-kafka.yaml"
+KAFKA: Final = "kafka"
+# What every process has to end in order.
+GRACE_S: Final = 60
 _STAND_IN: Final = tree.ROOT / "tests/deploy/kafka"
 
 
@@ -70,7 +73,7 @@ class Composition:
     Args:
         image: The image of Countermand's own services.
         services: The services of a model, by name.
-        kafka: The image of the service `kafka`.
+        kafka: The image of the service of that name.
     """
 
     def __init__(self, image: Image, services: Mapping[str, Any], kafka: str) -> None:
@@ -78,7 +81,7 @@ class Composition:
         self._engine = image.engine
         self._services = services
         self._project = unique_name("countermand")
-        self._images = dict.fromkeys(services, image.name) | {"kafka": kafka}
+        self._images = dict.fromkeys(services, image.name) | {KAFKA: kafka}
         self._addresses: dict[str, str] = {}
 
     @property
@@ -105,10 +108,10 @@ class Composition:
         return self._engine.call("exec", self._container(service), *command, check=check)
 
     def stop(self) -> dict[str, int]:
-        """Tell each process to stop, as `docker compose stop` does, and give their exit codes."""
-        for name in reversed(self.processes):
-            grace = self._services[name]["stop_grace_period"].removesuffix("s")
-            self._engine.call("stop", "--time", _seconds(grace), self._container(name))
+        """Tell all processes to stop, Kafka last, and give their exit codes."""
+        for names in ([name for name in self.processes if name != KAFKA], [KAFKA]):
+            containers = [self._container(name) for name in names]
+            self._engine.call("stop", "--time", str(GRACE_S), *containers)
         return {name: self._exit_code(name) for name in self.processes}
 
     def down(self) -> None:
@@ -172,16 +175,11 @@ class Composition:
         return f"{source}:{mount['target']}{':ro' if mount.get('read_only') else ''}"
 
 
-def _seconds(duration: str) -> str:
-    minutes, _, seconds = duration.rpartition("m")
-    return str(60 * int(minutes or 0) + int(seconds or 0))
-
-
 @contextmanager
 def running(image: Image, files: tuple[Path, ...], folder: Path) -> Iterator[Composition]:
     """The containers of compose files, up and healthy; removed at the end."""
     services = model(*files)["services"]
-    kafka = kafka_image(image.engine, services["kafka"]["image"], image.name, folder)
+    kafka = kafka_image(image.engine, services[KAFKA]["image"], image.name, folder)
     composition = Composition(image, services, kafka)
     try:
         composition.up()

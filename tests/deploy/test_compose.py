@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 
 from streams.settings import Settings, variable
-from tests.deploy.composition import COMPOSE, FOLDER, OWN_KAFKA, model
+from tests.deploy.composition import COMPOSE, FOLDER, GRACE_S, OWN_KAFKA, model
 from tests.repo import tree
 from tests.support.image import VERSION
 
@@ -89,7 +89,7 @@ def test_services_that_last_are_looked_after(services: dict[str, Any]) -> None:
     for service in _lasting(services).values():
         assert service["healthcheck"]["test"][0] == "CMD"
         assert service["restart"] == "unless-stopped"
-        assert service["stop_grace_period"] in {"1m0s", "60s"}
+        assert service["stop_grace_period"] == f"{GRACE_S}s"
 
 
 def test_what_lasts_is_in_named_volumes(services: dict[str, Any]) -> None:
