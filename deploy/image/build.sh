@@ -103,7 +103,7 @@ save() { # under the name that a node gives to what is asked for without a regis
   fi
 }
 
-tools="${COUNTERMAND_TOOLS:-$HOME/.cache/countermand/tools}"
+tools="${COUNTERMAND_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/countermand}/tools"
 mkdir -p "$tools"
 exec 9>"$tools/image.lock"
 flock 9 # several tests may ask at the same time

@@ -27,8 +27,9 @@ in effect and where each came from. Written by `python -m streams.settings.page`
 |---|---|---|
 """
 _END: Final = """
-Read before settings are: `COUNTERMAND_CACHE_DIR` (where the local broker's files are kept; the
-user's cache folder by default) and `COUNTERMAND_CRASH_AT` (tests only: end at a named step).
+Read before settings are: `COUNTERMAND_CACHE_DIR` (where files of the local broker and
+tools of tests are kept; the user's cache folder by default) and `COUNTERMAND_CRASH_AT` (tests only:
+end at a named step).
 """
 
 
