@@ -1,4 +1,4 @@
-"""The `server.properties` of a single-node broker that only this machine can reach."""
+"""The `server.properties` of a single-node broker, which by default only this machine reaches."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,10 +39,11 @@ DEFAULTS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The two loopback ports of a node: for clients, and for its own controller."""
+    """Where a node listens: one port for clients, and one for its own controller."""
 
     broker: int
     controller: int
+    host: str = HOST
 
 
 def broker_properties(ports: Ports, log_dir: Path, overrides: Mapping[str, str]) -> dict[str, str]:
@@ -61,7 +62,7 @@ def render(properties: Mapping[str, str]) -> str:
 
 
 def _fixed(ports: Ports, log_dir: Path) -> dict[str, str]:
-    client, controller = f"{HOST}:{ports.broker}", f"{HOST}:{ports.controller}"
+    client, controller = f"{ports.host}:{ports.broker}", f"{ports.host}:{ports.controller}"
     return {
         "process.roles": "broker,controller",
         "node.id": "1",

@@ -30,7 +30,9 @@ class LocalBroker:
 
     Args:
         data_dir: Folder for the records, the configuration and `broker.log`.
-        port: Port on 127.0.0.1 for clients; a free one if None, the same after a restart.
+        port: Port for clients; a free one if None, the same after a restart.
+        host: Address of this machine to listen on, and by which clients find the broker. Whoever
+            reaches an address other than loopback can read and write everything.
         heap_mib: The most heap the JVM may take.
         properties: Kafka broker properties that win over `config.DEFAULTS`.
         client: Client properties to reach the broker with, if `properties` secures it.
@@ -43,13 +45,14 @@ class LocalBroker:
         data_dir: Path | None = None,
         port: int | None = None,
         *,
+        host: str = config.HOST,
         heap_mib: int = DEFAULT_HEAP_MIB,
         properties: Mapping[str, str] | None = None,
         client: Mapping[str, str] | None = None,
         jvm_options: Sequence[str] = (),
         start_timeout_s: float = DEFAULT_START_TIMEOUT_S,
     ) -> None:
-        self._ports = choose_ports(port)
+        self._ports = choose_ports(port, host)
         self._temporary = (
             tempfile.TemporaryDirectory(prefix="countermand-kafka-") if data_dir is None else None
         )
@@ -64,7 +67,7 @@ class LocalBroker:
     @property
     def bootstrap_servers(self) -> str:
         """The value of a client's `bootstrap.servers`."""
-        return f"{config.HOST}:{self._ports.broker}"
+        return f"{self._ports.host}:{self._ports.broker}"
 
     @property
     def log_path(self) -> Path:

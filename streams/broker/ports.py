@@ -1,4 +1,4 @@
-"""Free ports on the loopback interface."""
+"""Free ports of an address of this machine, by default the loopback interface's."""
 
 import random
 import socket
@@ -12,27 +12,27 @@ _LOWEST, _HIGHEST = 15_000, 30_000
 _TRIES = 200
 
 
-def choose_ports(broker_port: int | None) -> Ports:
+def choose_ports(broker_port: int | None, host: str = HOST) -> Ports:
     """`port`, or a free port if None, for clients; another free port for the controller."""
-    broker = broker_port if broker_port is not None else free_port()
-    return Ports(broker, free_port(taken=broker))
+    broker = broker_port if broker_port is not None else free_port(host=host)
+    return Ports(broker, free_port(taken=broker, host=host), host)
 
 
-def free_port(taken: int | None = None) -> int:
+def free_port(taken: int | None = None, host: str = HOST) -> int:
     """A port that nothing listens on now; another program may take it any time."""
     picker = random.SystemRandom()
     for _ in range(_TRIES):
         port = picker.randrange(_LOWEST, _HIGHEST)
-        if port != taken and _can_bind(port):
+        if port != taken and _can_bind(host, port):
             return port
-    message = f"No free port between {_LOWEST} and {_HIGHEST} on {HOST}; choose one with `port`"
+    message = f"No free port between {_LOWEST} and {_HIGHEST} on {host}; choose one with `port`"
     raise BrokerError(message)
 
 
-def _can_bind(port: int) -> bool:
+def _can_bind(host: str, port: int) -> bool:
     with socket.socket() as probe:
         try:
-            probe.bind((HOST, port))
+            probe.bind((host, port))
         except OSError:
             return False
     return True

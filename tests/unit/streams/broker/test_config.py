@@ -17,6 +17,15 @@ def test_only_this_machine_can_reach_the_broker() -> None:
     assert properties["advertised.listeners"] == "BROKER://127.0.0.1:19092"
 
 
+def test_an_address_of_the_machine_can_be_chosen_instead() -> None:
+    """Clients in other network namespaces, such as pods, find the node there and nowhere else."""
+    ports = choose_ports(19092, "127.0.0.2")
+    properties = config.broker_properties(ports, Path("/data"), {})
+    listeners = f"BROKER://127.0.0.2:19092,CONTROLLER://127.0.0.2:{ports.controller}"
+    assert properties["listeners"] == listeners
+    assert properties["advertised.listeners"] == "BROKER://127.0.0.2:19092"
+
+
 def test_the_promised_settings_hold_by_default() -> None:
     """Topics are made on purpose, messages may be large, groups start at once."""
     properties = config.broker_properties(PORTS, Path("/data"), {})
