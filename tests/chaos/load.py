@@ -18,13 +18,17 @@ _GLOBAL_EVERY_S: Final = 0.25
 
 
 class Load:
-    """Unkeyed records over all partitions; behind its rate it catches up."""
+    """Unkeyed records over all partitions; behind its rate it catches up.
+
+    After `finish` it can be started again, with further cells.
+    """
 
     def __init__(self, settings: Settings, seed: int, records_per_s: float) -> None:
         self.sent = 0
         self.error: str | None = None
         self._settings = settings
-        self._rng = Random(seed)
+        rng = Random(seed)
+        self._small, self._large = cells(rng), global_events(rng)
         self._rate = records_per_s
         self._waiting: list[tuple[float, int, Sending]] = []
         self._stop = threading.Event()
@@ -33,32 +37,34 @@ class Load:
                 settings, enable_idempotence=True, message_timeout_ms=0, linger_ms=5, log_level=0
             )
         )
-        self._thread = threading.Thread(target=self._run, name="load")
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin to produce."""
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._run, name="load")
         self._thread.start()
 
     def finish(self) -> None:
         """Send at once what waits still, and wait until the broker has all of it."""
         self._stop.set()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
         assert self._producer.flush(120) == 0, "the broker doesn't take the load"
         assert self.error is None, self.error
 
     def _run(self) -> None:
         started = monotonic()
-        small, large = cells(self._rng), global_events(self._rng)
         planned, globals_ = 0, 0
         while not self._stop.wait(_TICK_S):
             now = monotonic()
             while planned < self._rate * (now - started):
-                records = next(small)
+                records = next(self._small)
                 planned += len(records)
                 self._plan(now, records)
             while globals_ * _GLOBAL_EVERY_S < now - started:
                 globals_ += 1
-                self._plan(now, next(large))
+                self._plan(now, next(self._large))
             self._send(now)
         self._send(float("inf"))
 

@@ -13,7 +13,7 @@ from streams.functions.writer import apply_functions
 from streams.kafka import clients
 from streams.kafka.topics import create_topics
 from streams.settings import Settings, load
-from tests.chaos import audit
+from tests.chaos.audit import Audit
 from tests.chaos.faults import Faults
 from tests.chaos.fleet import Fleet
 from tests.chaos.load import Load
@@ -26,9 +26,8 @@ from topology import topics
 PARTITIONS: Final = 4
 RECORDS_PER_S: Final = 1_500
 _READY_S: Final = 120
-_QUIET_S: Final = 300
 # A busy machine must not make the broker believe that it is dead itself.
-_PATIENT: Final = {"broker.session.timeout.ms": "6000"}
+PATIENT: Final = {"broker.session.timeout.ms": "6000"}
 
 
 class Outcome(NamedTuple):
@@ -56,7 +55,7 @@ def run(seconds: float, seed: int, say: Callable[[str], None] = lambda _: None) 
     def tell(text: str) -> None:
         say(f"{monotonic() - started:6.1f} s  {text}")
 
-    with LocalBroker(folder / "kafka", properties=_PATIENT) as broker:
+    with LocalBroker(folder / "kafka", properties=PATIENT) as broker:
         settings = load(
             kafka_bootstrap_servers=broker.bootstrap_servers,
             topic_prefix="chaos.",
@@ -91,8 +90,11 @@ class _Run:
             exits.callback(worker.stop)
             self._torment(faults, seconds, seed)
             fleet.start()
-            goal, caught_up_s = self._await_quiet(watch, fleet)
-            findings = audit.check(watch, goal)
+            audit = Audit(watch, self._settings.topic_prefix)
+            ended = monotonic()
+            goal = audit.settle(fleet.look_after)
+            caught_up_s = monotonic() - ended
+            findings = audit.check(goal)
             codes = fleet.end()
         figures = {
             "expected": len(goal.cancelled),
@@ -102,7 +104,7 @@ class _Run:
             "wrong_runs": len(findings.wrong_runs),
             "cancelled": findings.seen,
             "runs": len(goal.runs),
-            "events": goal.events,
+            "events": goal.records,
             **{name: faults.happened[name] for name in ("kills", "kills_with_work", "zombies")},
             **{name: faults.happened[name] for name in ("pauses", "broker_restarts")},
             "exits": sum(len(one.exits) for one in fleet.services),
@@ -135,23 +137,6 @@ class _Run:
 
         eventually(ready, _READY_S)
         self._tell("two joiners and two routers are ready")
-
-    def _await_quiet(self, watch: Watch, fleet: Fleet) -> tuple[audit.Wanted, float]:
-        """Wait until all that was sent has had its effect, the worker's answers included."""
-        started = monotonic()
-
-        def quiet() -> bool:
-            fleet.look_after()
-            return watch.watermark() > last and watch.forwards_done()
-
-        goal = audit.wanted(watch, self._settings.topic_prefix)
-        last = goal.last_received
-        while True:
-            eventually(quiet, _QUIET_S)
-            before, last = last, audit.last_update(watch, last)
-            if last == before:
-                eventually(lambda: not watch.open_transactions("cancelled", "runs"), _QUIET_S)
-                return goal, monotonic() - started
 
 
 def _shortfalls(figures: Mapping[str, Any], seconds: float) -> list[str]:

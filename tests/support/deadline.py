@@ -12,7 +12,7 @@ T = TypeVar("T")
 _POLL_S = 0.02
 
 
-def eventually(look: Callable[[], T], within_s: float = 90.0) -> T:
+def eventually(look: Callable[[], T], within_s: float = 90.0, every_s: float = _POLL_S) -> T:
     """Look again and again until the answer is truthy; fail if none is in time.
 
     What is waited for must come and stay, whatever else happens: never a state that passes, nor a
@@ -22,7 +22,7 @@ def eventually(look: Callable[[], T], within_s: float = 90.0) -> T:
     pause = threading.Event()
     while not (found := look()):
         assert time.monotonic() < deadline, f"not within {within_s} s: {look}"
-        pause.wait(_POLL_S)
+        pause.wait(every_s)
     return found
 
 

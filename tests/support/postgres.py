@@ -29,12 +29,13 @@ _OPTIONS: Final = ("-c", "fsync=off", "-c", "max_connections=50")
 
 
 class PostgresServer:
-    """A cluster of its own in a temporary folder, on a free port of the loopback interface."""
+    """A cluster of its own in a temporary folder, on a free port of an address of this machine."""
 
-    def __init__(self) -> None:
-        """Make the cluster; `start` starts its server."""
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        """Make the cluster; `start` starts its server, which lets in all who reach `host`."""
         initdb = _command("initdb")
-        self._port = free_port()
+        self._host = host
+        self._port = free_port(host=host)
         self._folder = Path(tempfile.mkdtemp(prefix="countermand-postgres-"))
         self._process: GuardedProcess | None = None
         if os.geteuid() == 0:
@@ -42,10 +43,12 @@ class PostgresServer:
             os.chown(self._folder, account.pw_uid, account.pw_gid)
         options = ["-D", self._data, "-U", _USER, "-A", "trust", "-E", "UTF8", "--locale", "C"]
         subprocess.run([*initdb, *options, "--no-sync"], check=True, capture_output=True, cwd="/")
+        with Path(self._data, "pg_hba.conf").open("a") as rules:
+            rules.write("host all all all trust\n")
 
     def start(self) -> None:
         """Start the server, and wait until it answers."""
-        arguments = ("-D", self._data, "-k", str(self._folder), "-h", "127.0.0.1")
+        arguments = ("-D", self._data, "-k", str(self._folder), "-h", self._host)
         command = _command("postgres", *arguments, "-p", str(self._port), *_OPTIONS)
         self._process = GuardedProcess(
             command, self._folder / "log", remove_if_orphaned=self._folder
@@ -76,7 +79,7 @@ class PostgresServer:
         return str(self._folder / "data")
 
     def _url(self, database: str) -> str:
-        return f"postgresql://{_USER}:{PASSWORD}@127.0.0.1:{self._port}/{database}"
+        return f"postgresql://{_USER}:{PASSWORD}@{self._host}:{self._port}/{database}"
 
     def _answers(self) -> bool:
         try:
