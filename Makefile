@@ -49,6 +49,11 @@ test-dashboard: setup ## Run the tests that use the dashboard in a real Chromium
 	@bash deploy/axe.sh
 	@$(PY) -m pytest tests/dashboard
 
+.PHONY: test-kubernetes
+test-kubernetes: setup ## Kill the chart under load on a Kubernetes of this machine, last line JSON (as root)
+	@bash deploy/postgresql.sh
+	@bash tests/kubernetes/run.sh $(PY)
+
 .PHONY: check
 check: lint types ## Lint, check types, and run the fast tests
 	@$(PY) -m pytest -m "not broker and not slow and not long and not network"
