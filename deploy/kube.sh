@@ -6,7 +6,8 @@ cd -P "$(dirname "${BASH_SOURCE[0]}")/../tests/kubernetes/programs"
 
 version="$(sed -n 's|^\tk8s.io/kubernetes v||p' go.mod)"
 sources="$(find . -type f | sort | xargs cat | sha256sum | cut -c 1-12)"
-folder="${COUNTERMAND_TOOLS:-$HOME/.cache/countermand/tools}/kube-$version-$sources"
+tools="${COUNTERMAND_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/countermand}/tools"
+folder="$tools/kube-$version-$sources"
 
 build() { # into a folder
   local package=k8s.io/component-base/version minor="${version#*.}"
@@ -33,17 +34,18 @@ install_packages() {
 }
 
 install_packages
+mkdir -p "$tools"
+exec 9>"$folder.lock"
+flock 9 # another test may ask at the same time
 if [[ ! -x "$folder/kube" ]]; then
   if ! command -v go >/dev/null; then
     echo "kube: Go is missing (1.24 or later), with which Kubernetes $version is built" >&2
     exit 1
   fi
   echo "kube: building Kubernetes $version (once; 10 to 20 minutes)" >&2
-  mkdir -p "${folder%/*}"
-  made="$(mktemp -d "$folder.XXXXXX")"
-  trap 'rm -rf "$made"' EXIT
-  build "$made" >&2
-  # Another process may have built it meanwhile.
-  mv -T "$made" "$folder" 2>/dev/null || [[ -x "$folder/kube" ]]
+  rm -rf "$folder.part"
+  build "$folder.part" >&2
+  # Last, so that an interrupted build is done again.
+  mv "$folder.part" "$folder"
 fi
 echo "$folder"
