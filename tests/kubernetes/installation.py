@@ -17,7 +17,7 @@ URL: Final = f"http://{RELEASE}-api:8420"
 _VERSION: Final = str(yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"])
 # Of two processors: room for three joiners, and for those that come before others go. Joiners come
 # first, as an upgrade starts all processes at once, and partitions wait for joiners alone.
-_CPU: Final = {"router": "50m", "joiner": "400m", "api": "50m", "readModel": "50m"}
+_CPU: Final = {"router": "50m", "joiner": "500m", "api": "50m", "readModel": "50m"}
 
 
 def values() -> dict[str, Any]:
