@@ -74,6 +74,8 @@ class Audit:
         self._last = 0
         self._events: dict[str, Occurrence] = {}
         self._records = 0
+        # When the last word of a worker on the run of an event was received.
+        self._heard: dict[str, int] = {}
         self._runs: set[RunName] = set()
         self._cancelled: set[RunName] = set()
         self._ids: Counter[str] = Counter()
@@ -147,8 +149,12 @@ class Audit:
 
     def _last_update(self) -> int:
         """When the last record was received, updates included: the worker may still answer."""
-        received = [one.timestamp()[1] for one in self._read_on("run-updates")]
-        self._last = max([self._last, *received])
+        for message in self._read_on("run-updates"):
+            received = message.timestamp()[1]
+            self._last = max(self._last, received)
+            event_id = orjson.loads(message.value()).get("event_id")
+            if event_id is not None:
+                self._heard[event_id] = received
         return self._last
 
     def _wrong_runs(self, goal: Wanted) -> list[Any]:
@@ -157,10 +163,20 @@ class Audit:
         wrong: list[Any] = [(run, "not registered") for run in sorted(runs - stories.keys())]
         wrong += [(run, "nobody asked for it") for run in sorted(stories.keys() - runs)]
         for run in sorted(stories.keys() & runs):
-            fault = _fault(run, stories[run], cancelled=run in self._names)
+            fault = _fault(
+                run, stories[run], cancelled=run in self._names, ended=self._must_end(run)
+            )
             if fault:
                 wrong.append((run, stories[run], fault))
         return wrong
+
+    def _must_end(self, run: RunName) -> bool:
+        """Whether somebody ends a run: a cancel, or a word of its worker that came after its event.
+
+        A producer whose brokers are slow may send both before the event.
+        """
+        event = self._events[run[1]]
+        return run in self._cancelled or self._heard.get(run[1], 0) > event.received
 
     def _read_on(self, topic: str) -> Iterator[Any]:
         for partition in self._watch.partitions:
@@ -170,8 +186,11 @@ class Audit:
                 yield message
 
 
-def _fault(run: RunName, story: list[tuple[int, str]], *, cancelled: bool) -> str:
-    """What is wrong with the records of a run; empty where nothing is."""
+def _fault(run: RunName, story: list[tuple[int, str]], *, cancelled: bool, ended: bool) -> str:
+    """What is wrong with the records of a run; empty where nothing is.
+
+    `cancelled`: it is on `cancelled`; `ended`: it must have ended, if it is one of the racing ones.
+    """
     states = set(story)
     # A refused claim shows the newest record once more.
     if list(dict.fromkeys(story)) != sorted(states) or {seq for seq, _ in story} != set(
@@ -183,7 +202,7 @@ def _fault(run: RunName, story: list[tuple[int, str]], *, cancelled: bool) -> st
         return "but cancelled" if cancelled else "not on cancelled"
     if run[0] == WORK and end != "completed":
         return "the worker was never heard"
-    if run[0] == RACING and end not in ("cancelled", "completed"):
+    if run[0] == RACING and ended and end not in ("cancelled", "completed"):
         return "neither cancelled nor completed"
     return ""
 
