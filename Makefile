@@ -34,7 +34,7 @@ example: setup ## Run the report app with all that it needs until Ctrl-C (PORT=8
 .PHONY: test
 test: setup ## Run all tests but those below, four files at a time (each side starts a local Kafka)
 	@$(PY) -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder \
-		--ignore tests/e2e --ignore tests/dashboard -m "not long and not soak"
+		--ignore tests/e2e --ignore tests/dashboard --ignore tests/deploy -m "not long and not soak"
 
 .PHONY: test-soak
 test-soak: setup ## Run the tests that kill, draw or measure for a minute or more each
@@ -48,6 +48,10 @@ test-e2e: setup ## Run the tests that use the report app in a real Chromium
 test-dashboard: setup ## Run the tests that use the dashboard in a real Chromium
 	@bash deploy/axe.sh
 	@$(PY) -m pytest tests/dashboard
+
+.PHONY: test-deploy
+test-deploy: setup ## Run the tests of image, compose file, chart, alerts and dashboards (builds Helm and the image once)
+	@$(PY) -m pytest tests/deploy
 
 .PHONY: test-kubernetes
 test-kubernetes: setup ## Kill the chart under load on a Kubernetes of this machine, last line JSON (as root)
