@@ -298,7 +298,8 @@ def _ended_between(connection: Connection, filters: Filters, most: int) -> list[
     if filters.ended_after is not None:
         query = query.where(RUNS.c.ended_at > filters.ended_after)
     if filters.ended_before is not None:
-        query = query.where(RUNS.c.ended_at < filters.ended_before)
+        # A bound may lie one beyond what a database's integers hold.
+        query = query.where(RUNS.c.ended_at <= filters.ended_before - 1)
     ids = connection.execute(query).scalars().all()
     return None if len(ids) > most else sorted(ids, reverse=True)
 
