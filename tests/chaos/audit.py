@@ -154,7 +154,7 @@ class Audit:
             self._last = max(self._last, received)
             event_id = orjson.loads(message.value()).get("event_id")
             if event_id is not None:
-                self._heard[event_id] = received
+                self._heard[event_id] = max(self._heard.get(event_id, 0), received)
         return self._last
 
     def _wrong_runs(self, goal: Wanted) -> list[Any]:
