@@ -113,6 +113,7 @@ def test_settings_reach_the_processes_that_they_are_for() -> None:
     router, joiner = "Deployment jobs-router, router", "StatefulSet jobs-joiner, joiner"
     worker, api = "Deployment jobs-worker-reports, worker", "Deployment jobs-api, api"
     assert value(router, "SESSION_TIMEOUT") == "8s"
+    assert value(worker, "SESSION_TIMEOUT") == "10s"
     assert value(joiner, "SESSION_TIMEOUT") is None
     assert value(joiner, "ROCKSDB_MEMORY_MIB") == "512"
     assert value(worker, "WORKER_CONCURRENCY") == "20"

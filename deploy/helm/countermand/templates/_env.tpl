@@ -51,6 +51,9 @@
 {{- if and $root.Values.database.existingSecret (has .component (list "api" "read-model")) -}}
   {{- $_ := set $env "COUNTERMAND_DATABASE_URL_FILE" "/etc/countermand/database/url" -}}
 {{- end -}}
+{{- if has .component (list "router" "read-model" "worker") -}}
+  {{- $_ := set $env "COUNTERMAND_SESSION_TIMEOUT" $root.Values.sessionTimeout -}}
+{{- end -}}
 {{- range $name, $value := $root.Values.settings }}{{ $_ := set $env $name $value }}{{ end -}}
 {{- range $name, $value := .own.settings }}{{ $_ := set $env $name $value }}{{ end -}}
 {{- range $name, $value := $env }}
