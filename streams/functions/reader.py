@@ -138,7 +138,7 @@ class RegistryReader:
         if error.code() == codes.END:
             # Compaction may remove the last records, so only this shows that the end is reached.
             self._position = max(self._position, message.offset() or 0)
-        else:
+        elif error.code() != codes.NO_GROUP_RIGHT:
             self._refuse(error)
         return False
 

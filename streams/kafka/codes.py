@@ -35,6 +35,8 @@ NOT_ALLOWED: Final = (
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
 )
+# This client may not see the group that it is named after; who joins none reads on.
+NO_GROUP_RIGHT: Final = KafkaError.GROUP_AUTHORIZATION_FAILED
 # Records of a transaction were not delivered, for reasons that its commit doesn't tell.
 UNDELIVERED: Final = KafkaError._INCONSISTENT
 # A producer has given a record up before a broker acknowledged it.

@@ -13,8 +13,10 @@ from streams.kafka.admin import REACH_TIMEOUT_S, unreachable
 from streams.kafka.deadline import TIMEOUT_S
 from streams.settings import Settings
 
-# The leader is just changing, or the topic is so new that not every broker knows it.
+# The leader is just changing, or the topic is so new that not every broker knows it. Or a follower
+# lacks a right that only members need, which its brokers say at any time while it reads, or never.
 PASSING: Final = (
+    codes.NO_GROUP_RIGHT,
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
