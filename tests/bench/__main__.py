@@ -18,6 +18,7 @@ from tests.bench import (
     rates,
     read_model,
     sdk,
+    sessions,
 )
 from tests.bench.bench import Bench, local_bench
 from tests.bench.deployment import say
@@ -34,6 +35,7 @@ PARTS: Final[Mapping[str, Callable[[Bench], Mapping[str, object]]]] = {
     "sdk": sdk.measure,
     "budget": budget.measure,
     "dashboard": dashboard.measure,
+    "sessions": sessions.measure,
 }
 
 

@@ -182,9 +182,9 @@ class Deployment:
         """Where the joiner keeps RocksDB."""
         return self.settings.state_dir
 
-    def router(self) -> WebService:
-        """Start a router."""
-        return self._start("router")
+    def router(self, **more: str) -> WebService:
+        """Start a router; `more` are settings."""
+        return self._start("router", settings=more)
 
     def joiner(self) -> WebService:
         """Start a joiner."""

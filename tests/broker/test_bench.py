@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import activity, doors, fan_out, latency, pending, rates, read_model
+from tests.bench import activity, doors, fan_out, latency, pending, rates, read_model, sessions
 from tests.bench.bench import Bench
 from tests.bench.deployment import BenchError
 from tests.bench.load import Work
@@ -68,3 +68,10 @@ def test_waits_beside_searches_are_of_answered_calls(bench: Bench) -> None:
     """Probes and keys are answered as they should be, while runs are searched."""
     found = doors.measure(bench, 2_000, searchers=4, calls=10)
     assert all(figure > 0 for figure in found.values())
+
+
+def test_waits_for_a_frozen_router_are_seen(bench: Bench) -> None:
+    """An event waits as long as its router is frozen, where its session is longer."""
+    found = sessions.measure(bench, ["6s"], freezes_s=[2])
+    assert found["frozen_2s_6s"] >= 2
+    assert found["killed_6s"] >= 1
