@@ -140,6 +140,7 @@ class CompiledFunction:
         rules: Its cancel rules, in their order.
         trigger_names: The names of the events that may trigger it.
         knows_identity: Whether its level tells events by their identity, not by their ids alone.
+        waits_at_home: Whether each run has one listener at most: it is in the run's home.
     """
 
     __slots__ = (
@@ -153,6 +154,7 @@ class CompiledFunction:
         "trigger_names",
         "valid_from",
         "version",
+        "waits_at_home",
     )
 
     def __init__(self, definition: Definition, function: Function, valid_from: int) -> None:
@@ -166,6 +168,7 @@ class CompiledFunction:
             CompiledRule(self.slug, index, rule) for index, rule in enumerate(function.cancel_on)
         )
         self.trigger_names = frozenset(trigger.event for trigger in function.triggers)
+        self.waits_at_home = sum(max(1, len(rule.kinds)) for rule in self.rules) <= 1
         self._home_first = sorted(self.rules, key=lambda rule: rule.scan_key is not None)
         self._conditions = {
             name: _conditions(function.triggers, name) for name in self.trigger_names
@@ -173,6 +176,10 @@ class CompiledFunction:
 
     def __repr__(self) -> str:
         return f"CompiledFunction({self.slug!r}, version {self.version})"
+
+    def has_condition(self, event_name: str) -> bool:
+        """Whether only some events of a name that may trigger it do."""
+        return bool(self._conditions[event_name])
 
     def triggered_by(self, event: Event, meter: matching.Meter) -> bool:
         """Whether the event starts a run (S1).

@@ -54,11 +54,13 @@ class FunctionRoute:
         slug: The function.
         triggered: The version that they trigger if its `triggered_by` is true; None: none.
         cancels: What they may cancel, over all kept versions; None: nothing.
+        only_starts: Whether each of them starts a run that waits at home, and does nothing else.
     """
 
     slug: str
     triggered: CompiledFunction | None
     cancels: CancelMatcher | None
+    only_starts: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,11 +230,14 @@ class _Entry:
         if numbers not in self._routes:
             newest, matchers = valid[-1], cancel_matchers(valid)
             self._routes[numbers] = {
-                name: FunctionRoute(
-                    newest.slug,
-                    newest if name in newest.trigger_names else None,
-                    matchers.get(name),
-                )
+                name: _route(newest, name, matchers.get(name))
                 for name in sorted(newest.trigger_names | matchers.keys())
             }
         return self._routes[numbers]
+
+
+def _route(newest: CompiledFunction, name: str, cancels: CancelMatcher | None) -> FunctionRoute:
+    if name not in newest.trigger_names:
+        return FunctionRoute(newest.slug, None, cancels, only_starts=False)
+    plain = cancels is None and newest.waits_at_home and not newest.has_condition(name)
+    return FunctionRoute(newest.slug, newest, cancels, only_starts=plain)

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from streams.router.drafts import Draft, Routed
+from streams.router.drafts import Draft, Registration, Routed
 from streams.router.record import Record, Rejection
 from topology import codec, limits
 from topology.records import (
@@ -96,6 +96,17 @@ class Batches:
             self._add(record, partition, draft, routed.identity)
         return None
 
+    def register(self, record: Record, registration: Registration) -> bool:
+        """Take a registration; False if it is so large that it must be measured."""
+        definition, event = registration.definition, registration.event
+        size = _ENTRY_BYTES + _COMMAND_BYTES + len(event) + _KEY_BYTES * len(registration.listeners)
+        if size + limits.FUNCTION_BYTES > _LARGEST_ENTRY:
+            return False
+        batch = self._room(registration.partition, 1, size, (definition,))
+        command = registration.command(_number(batch, definition))
+        self._put(batch, record, event, (command,), registration.identity)
+        return True
+
     def take(self) -> tuple[list[Encoded], Counter[type[Command]]]:
         """The batches since the last call, in order, and their number of commands by type."""
         for partition, batch in self._open.items():
@@ -105,24 +116,37 @@ class Batches:
         return taken
 
     def _add(self, record: Record, partition: int, draft: Draft, identity: bytes) -> None:
+        batch = self._room(partition, len(draft.commands), draft.size, draft.definitions)
+        event = draft.event
+        self._put(batch, record, event, _numbered(batch, draft), identity if event else b"")
+
+    def _room(
+        self, partition: int, commands: int, size: int, definitions: Sequence[Definition]
+    ) -> _Open:
+        """The batch of a partition that takes so much more: the open one, or a new one."""
         batch = self._open.get(partition) or self._begin(partition)
-        commands: Sequence[Command] = draft.commands
-        definitions = draft.definitions
         # Most batches know one definition, and most entries have that one alone.
         known = not definitions or (len(definitions) == 1 and definitions[0] is batch.first)
-        size = draft.size if known else draft.size + _new_definitions(batch, definitions)
+        more = size if known else size + _new_definitions(batch, definitions)
         if batch.entries and (
-            batch.commands + len(commands) > limits.BATCH_COMMANDS
-            or batch.size + size > limits.BATCH_BYTES
+            batch.commands + commands > limits.BATCH_COMMANDS
+            or batch.size + more > limits.BATCH_BYTES
         ):
             self._close(partition, batch)
             batch = self._begin(partition)
-            known = not definitions
-            size = draft.size + _new_definitions(batch, definitions)
-        batch.commands += len(commands)
-        batch.size += size
-        if not known:
-            commands = _renumbered(batch, draft)
+            more = size + _new_definitions(batch, definitions)
+        batch.commands += commands
+        batch.size += more
+        return batch
+
+    def _put(
+        self,
+        batch: _Open,
+        record: Record,
+        event: bytes,
+        commands: tuple[Command, ...],
+        identity: bytes,
+    ) -> None:
         topic = batch.topics.get(record.topic)
         if topic is None:
             topic = batch.topics[record.topic] = len(batch.topics)
@@ -132,9 +156,9 @@ class Batches:
                 record.partition,
                 record.offset,
                 record.received,
-                draft.event,
-                tuple(commands),
-                identity if draft.event else b"",
+                event,
+                commands,
+                identity,
             )
         )
 
@@ -168,21 +192,26 @@ def progress_batch(progress: Sequence[Progress], topic_ids: Mapping[str, bytes])
     )
 
 
-def _renumbered(batch: _Open, draft: Draft) -> list[Command]:
+def _number(batch: _Open, definition: Definition) -> int:
+    """The number of a definition in a batch, which has it from now on."""
+    if definition is batch.first:
+        return 0
+    number = batch.numbers.setdefault(_identity(definition), len(batch.bodies))
+    if number == len(batch.bodies):
+        batch.bodies.append(definition)
+        batch.first = batch.bodies[0]
+    return number
+
+
+def _numbered(batch: _Open, draft: Draft) -> tuple[Command, ...]:
     """A draft's commands with the numbers that its definitions have in the batch."""
-    numbers = []
-    for definition in draft.definitions:
-        number = batch.numbers.setdefault(_identity(definition), len(batch.bodies))
-        if number == len(batch.bodies):
-            batch.bodies.append(definition)
-            batch.first = batch.bodies[0]
-        numbers.append(number)
-    return [
+    numbers = [_number(batch, definition) for definition in draft.definitions]
+    return tuple(
         _with_definition(command, numbers[command.definition])
         if type(command) is Register and numbers[command.definition] != command.definition
         else command
         for command in draft.commands
-    ]
+    )
 
 
 def _with_definition(command: Register, definition: int) -> Register:

@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from streams.router.record import Rejection
-from topology.records import Command, Definition
+from topology.records import Command, Definition, Listener, Register
 
 
 class Draft(Struct):
@@ -43,6 +43,32 @@ class Routed(Struct):
         if draft is None:
             draft = self.drafts[partition] = Draft()
         return draft
+
+
+class Registration(Struct, frozen=True):
+    """The output of a record that does one thing: start a run which waits in its home alone.
+
+    Most events do, so these few fields are all that is made of them. A function says whether its
+    runs wait like this (`CompiledFunction.waits_at_home`), and a route whether an event does
+    nothing else (`FunctionRoute.only_starts`).
+    """
+
+    partition: int
+    definition: Definition
+    run_id: bytes
+    event_key: bytes
+    listeners: tuple[Listener, ...]
+    event: bytes
+    identity: bytes
+
+    def command(self, definition: int) -> Register:
+        """The command, whose definition has this number in its batch or draft."""
+        return Register(definition, self.run_id, self.event_key, self.listeners)
+
+    def routed(self) -> Routed:
+        """The same as that of any record."""
+        draft = Draft([self.command(0)], self.event, [self.definition])
+        return Routed({self.partition: draft}, (), (), self.identity)
 
 
 def rejected(rejection: Rejection) -> Routed:

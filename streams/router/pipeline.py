@@ -14,7 +14,7 @@ from streams.functions.registry import Registry
 from streams.kafka.dead_letters import DeadLetter, Origin, dead_letter
 from streams.router import inputs
 from streams.router.batches import Batches, Encoded
-from streams.router.drafts import Routed, rejected
+from streams.router.drafts import Registration, Routed, rejected
 from streams.router.record import Event, Record, Rejection
 from streams.router.replayed import route_replayed
 from streams.router.requests import route_request
@@ -25,7 +25,7 @@ from topology import limits, topics
 from topology.keys import TIME_END_MS
 from topology.records import Command
 
-Way: TypeAlias = Callable[[Record, Registry], Routed]
+Way: TypeAlias = Callable[[Record, Registry], Routed | Registration]
 STAGE: Final = "router"
 
 log = logs.get(__name__)
@@ -79,35 +79,43 @@ class Pipeline:
 
     def feed(self, records: Iterable[Record], functions: Registry, now: int = TIME_END_MS) -> None:
         """Route records at a time (ms); those of one source must be in their order."""
-        add, ways = self._batches.add, self._ways
+        register = self._batches.register
         latest = min(now + limits.FUTURE_MS, TIME_END_MS - 1)
         routed_topics: list[str] = []
-        ignored_topics: list[str] = []
         for record in records:
             if not 0 <= record.received <= latest and (untimely := self._untimely(record)):
                 self._refuse(record, (untimely,))
                 continue
-            try:
-                routed = ways[record.topic](record, functions)
-            except Exception as error:  # one record must not stop a router (S38)
-                log.exception("A record can't be routed", **_place(record))
-                problem = f"{type(error).__name__}: {error}"
-                routed = rejected(Rejection("undecidable", problem))
-            rejections = routed.rejections
-            if routed.drafts:
-                refused = add(record, routed)
-                if refused is None:
+            routed = self._routed(record, functions)
+            if isinstance(routed, Registration):
+                if register(record, routed):
                     routed_topics.append(record.topic)
-                else:
-                    rejections = (refused,)
-            elif not rejections:
-                ignored_topics.append(record.topic)
-            if rejections:
-                self._refuse(record, rejections)
-            if routed.errors:
-                self._errors += routed.errors
+                    continue
+                routed = routed.routed()
+            self._take(record, routed)
         self._counts.routed.update(routed_topics)
-        self._counts.ignored.update(ignored_topics)
+
+    def _routed(self, record: Record, functions: Registry) -> Routed | Registration:
+        try:
+            return self._ways[record.topic](record, functions)
+        except Exception as error:  # one record must not stop a router (S38)
+            log.exception("A record can't be routed", **_place(record))
+            problem = f"{type(error).__name__}: {error}"
+            return rejected(Rejection("undecidable", problem))
+
+    def _take(self, record: Record, routed: Routed) -> None:
+        rejections = routed.rejections
+        if routed.drafts:
+            refused = self._batches.add(record, routed)
+            if refused is None:
+                self._counts.routed[record.topic] += 1
+            else:
+                rejections = (refused,)
+        elif not rejections:
+            self._counts.ignored[record.topic] += 1
+        if rejections:
+            self._refuse(record, rejections)
+        self._errors += routed.errors
 
     def _untimely(self, record: Record) -> Rejection | None:
         """Why the time of a record can't be used; None: a broker gave it, so it can."""
@@ -169,7 +177,7 @@ def event_way(read: inputs.Reader, router: EventRouter) -> Way:
     """The way of an input's records."""
     route = router.route
 
-    def way(record: Record, functions: Registry) -> Routed:
+    def way(record: Record, functions: Registry) -> Routed | Registration:
         event = read(record)
         if isinstance(event, Event):
             return route(record, event, functions)

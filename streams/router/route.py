@@ -10,7 +10,7 @@ from streams.errors import BudgetError, EvaluationError
 from streams.functions.compiled import CompiledFunction
 from streams.functions.registry import FunctionRoute, Registry
 from streams.matching import Meter
-from streams.router.drafts import Draft, Routed
+from streams.router.drafts import Draft, Registration, Routed
 from streams.router.record import Event, Record, Rejection, identity_of
 from topology import keys, limits
 from topology.records import EVALUATION_BUDGET, Cancel, Listen, Listener, Match, Register
@@ -35,11 +35,19 @@ class EventRouter:
         self._topic_ids = topic_ids
         self._meter = Meter()
 
-    def route(self, record: Record, event: Event, functions: Registry) -> Routed:
+    def route(self, record: Record, event: Event, functions: Registry) -> Routed | Registration:
         """The commands of one event, by partition."""
         ways = functions.routes(event.name, record.received)
         if not ways:
             return Routed()
+        if len(ways) == 1 and ways[0].only_starts:
+            registration = self._registration(ways[0].triggered, record, event)
+            if registration is not None:
+                return registration
+        return self.route_any(record, event, ways)
+
+    def route_any(self, record: Record, event: Event, ways: tuple[FunctionRoute, ...]) -> Routed:
+        """The commands of an event that may do anything to the functions of these ways."""
         routed = Routed({}, (), (), self._identity(record, event))
         self._meter.allow(limits.EVENT_COST)
         cancels: list[Match] = []
@@ -52,6 +60,44 @@ class EventRouter:
         if cancels:
             self._cancel(event, cancels, routed)
         return routed
+
+    def _registration(
+        self, function: CompiledFunction | None, record: Record, event: Event
+    ) -> Registration | None:
+        """What an event is to the one function that it triggers; None: that takes a closer look."""
+        if function is None or event.ts > record.received or event.name == self._cancelled_name:
+            return None
+        identity = self._identity(record, event)
+        self._meter.allow(limits.EVENT_COST)
+        try:
+            run_id, event_key, listeners = self._run(function, record, event, identity)
+        except BudgetError:
+            return None
+        home = keys.partition_of_run(run_id, self._partitions)
+        return Registration(
+            home, function.definition, run_id, event_key, listeners, event.body, identity
+        )
+
+    def _run(
+        self,
+        function: CompiledFunction,
+        record: Record,
+        event: Event,
+        identity: bytes,
+        replay: bytes = b"",
+    ) -> tuple[bytes, bytes, tuple[Listener, ...]]:
+        """A new run's id, its event key and its listeners.
+
+        Raises:
+            BudgetError: its match values are too large.
+        """
+        event_key = keys.event_key(function.slug, event.id)
+        listeners = function.listeners(event.document, record.received, self._meter)
+        indexed = bool(listeners) and function.rules[listeners[0].rule].scan_key is None
+        home_key = listeners[0].key if indexed else event_key
+        known = identity if function.knows_identity else b""
+        run_id = keys.run_id(record.received, home_key, event_key, replay, known)
+        return run_id, event_key, listeners
 
     def _identity(self, record: Record, event: Event) -> bytes:
         """What tells the event from all others, but not from its repeats."""
@@ -132,14 +178,10 @@ class EventRouter:
         """Register a run at its home, and let it listen at the partitions of its other keys."""
         received = record.received
         replay_of, replay_id, due = replay
-        event_key = keys.event_key(function.slug, event.id)
-        listeners = function.listeners(event.document, received, self._meter)
-        rules = function.rules
-        indexed = bool(listeners) and rules[listeners[0].rule].scan_key is None
-        home_key = listeners[0].key if indexed else event_key
-        identity = routed.identity if function.knows_identity else b""
-        run_id = keys.run_id(received, home_key, event_key, replay_id + replay_of, identity)
-        home = keys.partition_of_key(home_key, self._partitions)
+        run_id, event_key, listeners = self._run(
+            function, record, event, routed.identity, replay_id + replay_of
+        )
+        home = keys.partition_of_run(run_id, self._partitions)
         dispatch_at = due if due > event.ts else event.ts  # noqa: FURB136  # each run comes by here
         draft = routed.drafts.get(home)
         if draft is None:
@@ -159,6 +201,7 @@ class EventRouter:
         )
         draft.definitions.append(function.definition)
         if len(listeners) > 1:
+            rules = function.rules
             remote = [listener for listener in listeners if rules[listener.rule].scan_key is None]
             self._listen(run_id, home, remote, routed)
 

@@ -5,12 +5,13 @@ put together as text around the event's own bytes. Slugs, apps and topics have n
 JSON escapes; all else is encoded.
 """
 
+from functools import lru_cache
 from typing import Final
 
 import msgspec
 import orjson
 
-from streams.joiner.decide.view import Headers, View
+from streams.joiner.decide.view import Headers, Output, View
 from topology import keys
 from topology.records import CancelRun, Json, LongRequest
 from topology.requests import REQUEST_NAMES
@@ -22,10 +23,16 @@ _ERROR = b'{"name":"Error","message":"function cancelled","error":"function canc
 
 def scheduled(view: View, run_id: bytes, event: EventRow, app: str) -> None:
     """Announce a run as it was registered; `app` is its function's."""
+    view.send([registered(run_id, event, app)])
+
+
+def registered(run_id: bytes, event: EventRow, app: str) -> Output:
+    """The record of a run as it was registered."""
     dispatch = _JSON[not event.dispatch_at]
     state = f'"scheduled","seq":1,"attempt":1,"dispatch":{dispatch},"at":{event.received}'
     text, head = _head(run_id, event, app, state)
-    _emit(view, text, event, head, b"}")
+    value = b"".join((head.encode(), event.event, b"}"))
+    return Output("runs", text.encode(), value, [("function-id", event.slug)])
 
 
 def changed(  # noqa: PLR0913, PLR0917  # the parts of a run
@@ -42,9 +49,8 @@ def changed(  # noqa: PLR0913, PLR0917  # the parts of a run
 def cancelled(view: View, run_id: bytes, event: EventRow, before: RunRow, cause: bytes) -> None:
     """Send a run's one `function.cancelled`; `before` is its row until then, `cause` is JSON."""
     text = keys.run_id_text(run_id)
-    name = orjson.dumps(view.cancelled_name).decode()
     head = (
-        f'{{"v":1,"name":{name},"id":"{text}","ts":{view.now},"data":{{'
+        f'{{"v":1,"name":{_quoted(view.cancelled_name)},"id":"{text}","ts":{view.now},"data":{{'
         f'"function_id":"{event.slug}","run_id":"{text}","event":'
     )
     state = {
@@ -71,6 +77,11 @@ def cancelled(view: View, run_id: bytes, event: EventRow, before: RunRow, cause:
         ("ce_source", "countermand"),
     ]
     view.emit("cancelled", text.encode(), value, headers)
+
+
+@lru_cache(maxsize=1)
+def _quoted(text: str) -> str:
+    return orjson.dumps(text).decode()
 
 
 def progress(view: View, row: RequestRow) -> None:

@@ -78,28 +78,47 @@ def register(
 ) -> EventRow:
     """Write a new run; its derived rows are still to be made."""
     remote = remote_listeners(view, command, compiled)
-    event = EventRow(
+    due = dues.first_due(context.received, command.dispatch_at, compiled.function)
+    event = new_event(context, command, compiled, kept_identity(context, compiled), due, remote)
+    view.put(tables.event_row_key(command.run_id), codec.EVENT_ROWS.encode(event))
+    count_new(view, compiled, 1)
+    return event
+
+
+def new_event(  # noqa: PLR0913, PLR0917  # what a run is made of
+    context: Context,
+    command: Register,
+    compiled: CompiledFunction,
+    identity: bytes,
+    due: int,
+    remote: tuple[Listener, ...] = (),
+) -> EventRow:
+    """What never changes of a new run; its fields: see `EventRow`."""
+    listeners = command.listeners
+    if remote:
+        listeners = tuple(listener for listener in listeners if listener not in remote)
+    return EventRow(
         compiled.slug,
         compiled.version,
         context.received,
         context.position,
         command.event_key,
         context.event,
-        dues.first_due(context.received, command.dispatch_at, compiled.function),
-        tuple(listener for listener in command.listeners if listener not in remote)
-        if remote
-        else command.listeners,
+        due,
+        listeners,
         remote,
         command.dispatch_at,
         command.replay_of,
         command.replay_id,
-        kept_identity(context, compiled),
+        identity,
     )
-    view.put(tables.event_row_key(command.run_id), codec.EVENT_ROWS.encode(event))
-    view.pending += 1
-    view.runs_of[compiled.slug, compiled.version] += 1
-    view.count("runs", "scheduled")
-    return event
+
+
+def count_new(view: View, compiled: CompiledFunction, number: int) -> None:
+    """Count new runs of a function's version."""
+    view.pending += number
+    view.runs_of[compiled.slug, compiled.version] += number
+    view.counts["runs", "scheduled"] += number
 
 
 def kept_identity(context: Context, compiled: CompiledFunction) -> bytes:

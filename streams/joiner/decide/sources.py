@@ -38,6 +38,10 @@ class Sources:
         applied.changed = True
         return True
 
+    def is_applied(self, topic_id: bytes, partition: int, offset: int) -> bool:
+        """Whether a source's record was applied before."""
+        return offset <= self._applied(topic_id, partition).offset
+
     def complete(self, topics: tuple[Topic, ...], reports: tuple[Complete, ...]) -> None:
         """Note up to which offsets and times a router has nothing more to send."""
         for report in reports:

@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Final
 
 from streams.errors import StoreError
-from streams.joiner.decide import entries, forwarded, requests, slices, timers
+from streams.joiner.decide import entries, forwarded, plain, requests, slices, timers
 from streams.joiner.decide.poison import deciding_on
 from streams.joiner.decide.sources import Source
 from streams.joiner.decide.view import View
@@ -131,13 +131,23 @@ def _decide_from(view: View, record: Input, at: int, left: int) -> tuple[int, in
     try:
         while at < size and left > 0 and not view.is_full():
             view.number = 0
-            left -= decide(view, record, at)
-            at += 1
+            if done := _register_plain(view, record, at, left):
+                at, left = at + done, left - done
+            else:
+                left -= decide(view, record, at)
+                at += 1
     except (StoreError, UnknownLevelError):
         raise  # the disk fails, or this release is too old: not the command
     except Exception as error:  # one bad command must not stop a partition
         raise UndecidableError(record, (at, view.number), error) from error
     return at, left
+
+
+def _register_plain(view: View, record: Input, at: int, most: int) -> int:
+    """Register plain entries, of one command each; how many: none beside refused commands."""
+    if record.refused or not isinstance(record.body, CommandBatch):
+        return 0
+    return plain.register(view, record.body, at, most)
 
 
 def _decide_entry(view: View, record: Input, at: int) -> int:

@@ -22,6 +22,7 @@ from topology.tables import RequestRow
 _SCANNED: Final = tables.SCANNED_SPACES
 _HELD: Final = tables.HELD_SPACES
 _PREFIX: Final = tables.PREFIX
+_OUTPUT_BYTES: Final = 64
 Headers: TypeAlias = list[tuple[str, str | bytes | None]]
 
 
@@ -73,6 +74,11 @@ class Output(Struct, frozen=True):
     key: bytes | None
     value: bytes | None
     headers: Headers
+
+    @property
+    def size(self) -> int:
+        """The bytes that it takes, roughly."""
+        return len(self.value or b"") + _OUTPUT_BYTES
 
 
 class Refused(Struct, frozen=True):
@@ -161,6 +167,7 @@ class View:
         self._under: defaultdict[bytes, list[bytes]] = defaultdict(list)
         self._followed = set(_HELD)  # the spaces whose changed rows are in `_under`
         self._learned: dict[tuple[str, int], CompiledFunction] = {}
+        self._function: CompiledFunction | None = None  # the one that was asked for last
         self._parsed: Recent[bytes, Json] = Recent(limits.PARSED_BYTES)
         self.allow(self.bounds.input)
 
@@ -174,6 +181,10 @@ class View:
     def is_full(self, more_bytes: int = 0) -> bool:
         """Whether the share of this kind of work is used up, with `more_bytes` that will come."""
         return self.bytes + more_bytes >= self._bytes_until or self.meter.spent >= self._cost_until
+
+    def room(self) -> int:
+        """How many more bytes this kind of work may write and send; 0 if its share is used up."""
+        return 0 if self.meter.spent >= self._cost_until else self._bytes_until - self.bytes
 
     # Rows
 
@@ -195,6 +206,11 @@ class View:
         self.changed[key] = value
         self.bytes += len(key) + len(value or b"")
 
+    def put_many(self, rows: Mapping[bytes, bytes]) -> None:
+        """Write facts of a space that is never scanned."""
+        self.changed.update(rows)
+        self.bytes += sum(map(len, rows)) + sum(map(len, rows.values()))
+
     def derive(self, key: bytes, value: bytes | None) -> None:
         """Write a derived row, or delete it with None."""
         if key[0] in self._followed:
@@ -207,6 +223,13 @@ class View:
         self.derived.update(rows)
         for key in rows:
             if key[0] in followed:
+                self._under[key[_PREFIX]].append(key)
+
+    def derive_many(self, rows: Mapping[bytes, bytes]) -> None:
+        """Write derived rows of one space."""
+        self.derived.update(rows)
+        if rows and next(iter(rows))[0] in self._followed:
+            for key in rows:
                 self._under[key[_PREFIX]].append(key)
 
     def scan(self, prefix: bytes, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
@@ -300,7 +323,12 @@ class View:
 
     def function(self, slug: str, version: int) -> CompiledFunction:
         """A compiled version that a run of this partition was registered with."""
+        last = self._function
+        if last is None or last.slug != slug or last.version != version:
+            last = self._function = self._compiled(slug, version)
+        return last
 
+    def _compiled(self, slug: str, version: int) -> CompiledFunction:
         def body() -> bytes:
             row = self.get(tables.function_key(slug, version))
             assert row is not None, f"no version {version} of {slug} in this partition"
@@ -352,8 +380,13 @@ class View:
 
     def emit(self, topic: str, key: bytes, value: bytes | None, headers: Headers) -> None:
         """Send a record to this partition's number of a topic, with this transaction."""
-        self.outputs.append(Output(topic, key, value, headers))
-        self.bytes += len(value or b"") + 64
+        self.send([Output(topic, key, value, headers)])
+
+    def send(self, outputs: Iterable[Output]) -> None:
+        """Send records with this transaction."""
+        for output in outputs:
+            self.outputs.append(output)
+            self.bytes += output.size
 
     def forward(self, partition: int, command: Forward) -> None:
         """Send a command to the joiner of a partition, with this transaction."""

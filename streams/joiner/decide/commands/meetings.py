@@ -15,7 +15,7 @@ from streams.joiner.decide.runs import Run
 from streams.joiner.decide.view import View
 from topology import codec, limits, tables
 from topology.held_rows import HeldCancel, HeldMatch, HeldUpdate
-from topology.records import CancelRuns, Pause
+from topology.records import CancelRuns, Listener, Pause
 from topology.statuses import Status
 from topology.tables import EventRow, MeetingRow
 
@@ -46,7 +46,7 @@ class Agenda(NamedTuple):
 
 def agenda(view: View, run_id: bytes, event: EventRow) -> Agenda | None:
     """What a new run has to meet; usually nothing."""
-    if not view.requests and not _may_hold(view, run_id, event):
+    if not view.requests and not may_hold(view, run_id, event.event_key, event.listeners):
         return None
     most = view.bounds.met_at_once
     rows = chain(
@@ -118,10 +118,10 @@ def _steps(view: View, run: Run, row: MeetingRow) -> Iterator[MeetingRow]:
         yield MeetingRow(end)
 
 
-def _may_hold(view: View, run_id: bytes, event: EventRow) -> bool:
-    """Whether something may be held for a run; asked for every new run."""
-    prefixes = [_MATCHES + run_id, _UPDATES + event.event_key]
-    for listener in event.listeners:
+def may_hold(view: View, run_id: bytes, event_key: bytes, listeners: tuple[Listener, ...]) -> bool:
+    """Whether something may be held for a run with these listeners here; asked for each new run."""
+    prefixes = [_MATCHES + run_id, _UPDATES + event_key]
+    for listener in listeners:
         prefixes.append(_CANCELS + listener.key)  # noqa: PERF401  # mostly there is one
     return view.may_hold_any(prefixes)
 

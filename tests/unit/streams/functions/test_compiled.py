@@ -216,6 +216,28 @@ def test_indexed_listeners_come_first_and_keep_their_rule() -> None:
     assert [listener.rule for listener in function.listeners(placed(user=2), 0, Meter())] == [2, 0]
 
 
+@pytest.mark.parametrize(
+    ("rules", "alone"),
+    [
+        ([], True),
+        ([CancelRule(event="c", match="data.id")], True),
+        ([CancelRule(event="c", all_runs=True)], True),
+        (
+            [CancelRule(event="c", if_="event.data.a == async.data.a || event.id == async.id")],
+            False,
+        ),
+        ([CancelRule(event="c", match="data.id"), CancelRule(event="d", all_runs=True)], False),
+    ],
+)
+def test_runs_with_one_listener_at_most_wait_at_home(
+    rules: list[CancelRule], *, alone: bool
+) -> None:
+    """Their one listener decides their home, or waits there."""
+    function = compiled(*rules)
+    assert function.waits_at_home is alone
+    assert (len(function.listeners(placed(id=1, a=2), 0, Meter())) <= 1) is alone
+
+
 def test_a_timeout_bounds_the_listener() -> None:
     """S13: a rule listens for a time after the run's receipt, until an instant, or always."""
     function = compiled(

@@ -184,3 +184,29 @@ def test_news_shows_at_once() -> None:
     assert len(registry.routes("placed", later)) == 1
     registry.apply(1, 200, b"shop-bill/1", body(id_="bill"))
     assert len(registry.routes("placed", later)) == 2
+
+
+@pytest.mark.parametrize(
+    ("record", "name", "only"),
+    [
+        (body(match="data.id"), "placed", True),
+        (body(), "placed", True),
+        (body(match="data.id"), "dropped", False),
+        (body(trigger="dropped", match="data.id"), "dropped", False),
+        (
+            codec.encode_function(
+                Function(
+                    app="shop", id="ship", triggers=(Trigger(event="placed", if_="event.data.a"),)
+                )
+            ),
+            "placed",
+            False,
+        ),
+    ],
+)
+def test_a_route_says_whether_each_event_only_starts_a_run(
+    record: bytes, name: str, *, only: bool
+) -> None:
+    """It cancels nothing, nor asks a condition."""
+    [route] = registry_of((0, "shop-ship/1", record)).routes(name, DELAY)
+    assert route.only_starts is only

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from streams.router.batches import Batches, Encoded, Progress, progress_batch
-from streams.router.drafts import Draft, Routed
+from streams.router.drafts import Draft, Registration, Routed
 from streams.router.record import Record
 from topology import codec, limits
 from topology.records import (
@@ -222,3 +222,22 @@ def test_progress_is_one_batch_for_all() -> None:
         topics=(Topic("events", IDS["events"]), Topic("cancels", IDS["cancels"])),
         progress=(Complete(0, 0, 7, 100), Complete(1, 0, -1, 90), Complete(0, 1, 8, 0)),
     )
+
+
+def a_registration(event: bytes) -> Registration:
+    """A run of partition 5."""
+    return Registration(5, definition("f"), KEY, KEY, (Listener(KEY, 0, 0),), event, b"i" * 16)
+
+
+def test_a_registration_takes_the_bytes_of_its_output(batches: Batches) -> None:
+    """Whether it is put into a batch as it is, or as the output of any record."""
+    one, others = a_registration(b"{}"), Batches(IDS)
+    assert batches.register(record(7), one)
+    assert others.add(record(7), one.routed()) is None
+    assert batches.take() == others.take()
+
+
+def test_a_registration_that_may_be_too_large_is_left_to_be_measured(batches: Batches) -> None:
+    """Its true size is found where all outputs are."""
+    assert not batches.register(record(7), a_registration(b"e" * limits.MESSAGE_BYTES))
+    assert batches.take() == ([], Counter())

@@ -21,7 +21,8 @@ ALL = CancelRule(event="stopped", all_runs=True)
 def route(registry: Registry, record: Record, partitions: int = P) -> Routed:
     """What the router makes of a record."""
     router = EventRouter(partitions, "function.cancelled", {"events": bytes(16)})
-    return router.route(record, parsed(record), registry)
+    found = router.route(record, parsed(record), registry)
+    return found if isinstance(found, Routed) else found.routed()
 
 
 def match_key(event: str, path: str, value: object, function: str = SHIP) -> bytes:
