@@ -4,7 +4,6 @@ Every event comes through here, so cheap tests decide whether an expensive one i
 """
 
 import json
-import re
 from contextlib import suppress
 from typing import Any, Final
 
@@ -26,8 +25,10 @@ _LONGEST: Final = 20
 # orjson silently reads integers beyond 64 bits as doubles. All of them have at least 19 digits, and
 # few events have so many in a row; this search takes a quarter of the time of a pattern.
 _LONG_RUN: Final = b"0" * 19
-_LONG_NUMBER: Final = re.compile(rb"[\[:,\s]-?[0-9]{19}")  # text has a quote or letter before it
 _DIGITS_TO_ZERO: Final = bytes(ord("0") if chr(byte).isdecimal() else 32 for byte in range(256))
+# What may stand before a number; text has a quote or a letter before its digits.
+_BEFORE_NUMBER: Final = frozenset(b"[:, \t\n\r")
+_MINUS: Final = ord("-")
 _KINDS: Final = {
     dict: "object",
     list: "list",
@@ -58,8 +59,8 @@ def load(value: bytes | None, limit: int) -> Document:
         raise RejectedError("not_an_object", f"not a JSON object but a {kind_of(document)}")
     if len(value) > _NESTING_BYTES and value.count(b"[") + value.count(b"{") > NESTING:
         _check_nesting(document)
-    # The cheaper test first: ids of many digits are common, such numbers are not.
-    if _LONG_RUN in value.translate(_DIGITS_TO_ZERO) and _LONG_NUMBER.search(value):
+    zeros = value.translate(_DIGITS_TO_ZERO)
+    if _LONG_RUN in zeros and _has_long_number(value, zeros):
         _check_integers(value)
     return document
 
@@ -159,6 +160,17 @@ def kind_of(value: object) -> str:
 
 def _shown(value: object) -> str:
     return repr(value)[:64] if isinstance(value, str | int | float) else f"a {kind_of(value)}"
+
+
+def _has_long_number(value: bytes, zeros: bytes) -> bool:
+    """Whether so many digits stand where a number may; ids of many digits are common, it isn't."""
+    at = zeros.find(_LONG_RUN)
+    while at >= 0:
+        before = value[at - 1]  # a document begins with no digit
+        if before in _BEFORE_NUMBER or before == _MINUS:
+            return True
+        at = zeros.find(_LONG_RUN, zeros.find(b" ", at))
+    return False
 
 
 def _check_integers(value: bytes) -> None:

@@ -35,7 +35,8 @@ def register(view: View, context: Context, command: Register, definition: Defini
         if agenda.is_long:
             meetings.begin(view, command.run_id, event, agenda)
         else:
-            meetings.meet(view, runs.registered(view, command.run_id), agenda)
+            run = runs.listed(view, command.run_id, event, tables.REGISTERED)
+            meetings.meet(view, run, agenda)
         return
     view.count("repeated_events")
     if view.get(tables.event_row_key(command.run_id)) is None:
