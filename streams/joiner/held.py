@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from topology import limits
+from topology.tables import MET_SPACES
 
 _MASK: Final = limits.HELD_COUNTERS - 1
 _FULL: Final = 255
@@ -38,6 +39,10 @@ class HeldPrefixes:
             if spaces[prefix[0]] and counters[hash(prefix) & _MASK]:
                 return True
         return False
+
+    def spaces(self) -> frozenset[int]:
+        """The spaces that have held rows."""
+        return frozenset(space for space in MET_SPACES if self._spaces[space])
 
     def add(self, prefix: bytes) -> None:
         """Count one more row under a prefix."""

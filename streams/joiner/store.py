@@ -99,6 +99,7 @@ class Store:
         self._held = HeldPrefixes()
         self.may_hold = self._held.may_hold
         self.may_hold_any = self._held.may_hold_any  # asked so often that a call in between counts
+        self.held_spaces = self._held.spaces
         self._work: dict[bytes, None] = {}  # in the order of their turns
         self._requests: dict[bytes, RequestRow] = {}
         self._timers_from = tables.TIMERS

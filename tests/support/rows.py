@@ -49,6 +49,10 @@ class MemoryRows:
         """Whether a held row lies under one of some prefixes."""
         return any(map(self.may_hold, prefixes))
 
+    def held_spaces(self) -> frozenset[int]:
+        """The spaces that have held rows."""
+        return tables.MET_SPACES.intersection(key[0] for key in self.rows)
+
     def due(self, watermark: int, limit: int) -> list[bytes]:
         """Keys of timers that the watermark has passed, earliest first."""
         begin, end = bisect_left(self._keys, tables.TIMERS), tables.timers_until(watermark)

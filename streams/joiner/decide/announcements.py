@@ -5,14 +5,17 @@ put together as text around the event's own bytes. Slugs, apps and topics have n
 JSON escapes; all else is encoded.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
 import msgspec
 import orjson
 
+from streams.functions.compiled import CompiledFunction
 from streams.joiner.decide.view import Headers, Output, View
 from topology import keys
+from topology.keys import run_id_text
 from topology.records import CancelRun, Json, LongRequest
 from topology.requests import REQUEST_NAMES
 from topology.tables import Counts, EventRow, RequestRow, RunRow
@@ -23,16 +26,35 @@ _ERROR = b'{"name":"Error","message":"function cancelled","error":"function canc
 
 def scheduled(view: View, run_id: bytes, event: EventRow, app: str) -> None:
     """Announce a run as it was registered; `app` is its function's."""
-    view.send([registered(run_id, event, app)])
-
-
-def registered(run_id: bytes, event: EventRow, app: str) -> Output:
-    """The record of a run as it was registered."""
     dispatch = _JSON[not event.dispatch_at]
     state = f'"scheduled","seq":1,"attempt":1,"dispatch":{dispatch},"at":{event.received}'
     text, head = _head(run_id, event, app, state)
-    value = b"".join((head.encode(), event.event, b"}"))
-    return Output("runs", text.encode(), value, [("function-id", event.slug)])
+    _emit(view, text, event, head, b"}")
+
+
+def registrations(compiled: CompiledFunction) -> Callable[[bytes, EventRow], Output]:
+    """What makes the records of runs of a function's version that are dispatched at once.
+
+    The same as `scheduled` sends, with what all of them share made once.
+    """
+    slug, version, app = compiled.slug, compiled.version, compiled.function.app
+    function = (
+        f'","function_id":"{slug}","app_id":"{app}","function_version":{version},"status":'
+        '"scheduled","seq":1,"attempt":1,"dispatch":true,"at":'
+    )
+    headers: Headers = [("function-id", slug)]
+
+    def registered(run_id: bytes, event: EventRow) -> Output:
+        text, received, place = run_id_text(run_id), event.received, event.position
+        head = (
+            f'{{"v":1,"run_id":"{text}{function}{received},"scheduled_at":{received},'
+            f'"source":{{"topic":"{place.topic}","partition":{place.partition},'
+            f'"offset":{place.offset}}},"event":'
+        )
+        value = b"".join((head.encode(), event.event, b"}"))
+        return Output("runs", text.encode(), value, headers)
+
+    return registered
 
 
 def changed(  # noqa: PLR0913, PLR0917  # the parts of a run

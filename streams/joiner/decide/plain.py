@@ -13,9 +13,10 @@ from contextlib import suppress
 from streams.functions.compiled import CompiledFunction
 from streams.joiner.decide import announcements, derive, dues, runs
 from streams.joiner.decide.commands import meetings
-from streams.joiner.decide.view import Context, Output, View
+from streams.joiner.decide.view import Output, View
 from topology import codec, tables
-from topology.records import CommandBatch, Entry, Position, Register
+from topology.records import CommandBatch, Entry, Listener, Position, Register
+from topology.tables import EventRow
 
 
 def register(view: View, batch: CommandBatch, at: int, most: int) -> int:
@@ -27,21 +28,11 @@ def register(view: View, batch: CommandBatch, at: int, most: int) -> int:
     command = _plain(first)
     if command is None or view.requests or _is_applied(view, batch, first):
         return 0
-    definition = command.definition
-    new = _NewRuns(view, view.learn(batch.definitions[definition]))
-    room = view.room()
+    new = _NewRuns(view, view.learn(batch.definitions[command.definition]))
     with suppress(Exception):  # the usual way tells what is wrong with an entry
-        for entry in batch.entries[at : at + most]:
-            command = _plain(entry)
-            if command is None or command.definition != definition or new.bytes >= room:
-                break
-            topic = batch.topics[entry.topic]
-            position = Position(topic.name, topic.id, entry.partition, entry.offset)
-            context = Context(position, entry.received, entry.event, entry.identity)
-            if not new.add(context, command):
-                break
+        new.take(batch, at, most, command.definition)
     new.write()
-    return new.number
+    return len(new.outputs)
 
 
 def _is_applied(view: View, batch: CommandBatch, entry: Entry) -> bool:
@@ -51,11 +42,12 @@ def _is_applied(view: View, batch: CommandBatch, entry: Entry) -> bool:
 
 def _plain(entry: Entry) -> Register | None:
     """The one command of an entry that is a plain registration, as far as it says itself."""
-    if len(entry.commands) != 1:
+    commands = entry.commands
+    if len(commands) != 1:
         return None
-    command = entry.commands[0]
+    command = commands[0]
     if (
-        not isinstance(command, Register)
+        type(command) is not Register
         or len(command.listeners) > 1
         or command.cancels
         or command.dispatch_at
@@ -69,60 +61,70 @@ class _NewRuns:
     """New runs of a function's version: their records, and their rows by kind."""
 
     def __init__(self, view: View, compiled: CompiledFunction) -> None:
-        self.bytes = 0
+        self.outputs: list[Output] = []
         self._view = view
         self._compiled = compiled
-        # The first thing that happens to a run by itself comes so long after its receipt.
-        self._lead = dues.first_due(0, 0, compiled.function)
-        self._list = tables.by_function_prefix(compiled.slug)
+        self._bytes = 0
         self._events: dict[bytes, bytes] = {}
         self._timers: dict[bytes, bytes] = {}
         self._listed: dict[bytes, bytes] = {}
         self._listeners: dict[bytes, bytes] = {}
         self._occurrences: dict[bytes, bytes] = {}
-        self._outputs: list[Output] = []
 
-    @property
-    def number(self) -> int:
-        """How many runs there are."""
-        return len(self._outputs)
-
-    def add(self, context: Context, command: Register) -> bool:
-        """Take one more run, unless it meets something; what may raise comes before any change."""
-        view, compiled, run_id = self._view, self._compiled, command.run_id
-        identity = runs.kept_identity(context, compiled)
-        occurrence = derive.occurrences_key(command, run_id, identity)
-        if occurrence in self._occurrences or view.get(occurrence):
-            return False
-        if meetings.may_hold(view, run_id, command.event_key, command.listeners):
-            return False
-        due = context.received + self._lead
-        event = runs.new_event(context, command, compiled, identity, due)
-        key, row = tables.event_row_key(run_id), codec.EVENT_ROWS.encode(event)
-        timer = tables.timer_key(due, key)
-        waits = [tables.listener_key(one.key, run_id, one.rule) for one in command.listeners]
-        output = announcements.registered(run_id, event, compiled.function.app)
-        position = context.position
-        if not view.sources.advance(position.topic_id, position.partition, position.offset):
-            return False
-        self._events[key] = row
-        self._timers[timer] = b""
-        self._listed[self._list + run_id] = tables.REGISTERED
-        for listener in waits:
-            self._listeners[listener] = b""
-        self._occurrences[occurrence] = run_id
-        self._outputs.append(output)
-        self.bytes += len(key) + len(row) + output.size
-        return True
+    def take(self, batch: CommandBatch, at: int, most: int, definition: int) -> None:
+        """Take runs until one isn't plain; what may raise for one comes before what it changes."""
+        view, compiled, topics = self._view, self._compiled, batch.topics
+        slug, version, knows_identity = compiled.slug, compiled.version, compiled.knows_identity
+        events, timers, listed = self._events, self._timers, self._listed
+        waiting, occurrences, outputs = self._listeners, self._occurrences, self.outputs
+        get, advance, encode = view.get, view.sources.advance, codec.EVENT_ROWS.encode
+        spaces, room = view.held_spaces(), view.room()
+        # The first thing that happens to a run by itself comes so long after its receipt.
+        lead = dues.first_due(0, 0, compiled.function)
+        announce = announcements.registrations(compiled)
+        listed_under = tables.by_function_prefix(slug)
+        for entry in batch.entries[at : at + most]:
+            command = _plain(entry)
+            if command is None or command.definition != definition or self._bytes >= room:
+                return
+            run_id, event_key, listeners = command.run_id, command.event_key, command.listeners
+            identity = entry.identity if knows_identity else b""
+            occurrence = derive.occurrences_key(command, run_id, identity)
+            if occurrence in occurrences or get(occurrence):
+                return
+            if spaces and meetings.may_hold(view, spaces, run_id, event_key, listeners):
+                return
+            topic, received = topics[entry.topic], entry.received
+            position = Position(topic.name, topic.id, entry.partition, entry.offset)
+            due = received + lead
+            event = EventRow(
+                slug, version, received, position, event_key, entry.event, due, listeners, (), 0,
+                b"", b"", identity,
+            )  # fmt: skip
+            key, row, output = tables.event_row_key(run_id), encode(event), announce(run_id, event)
+            timer = tables.timer_key(due, key)
+            listener = _listener_key(listeners[0], run_id) if listeners else b""
+            if not advance(topic.id, entry.partition, entry.offset):
+                return
+            events[key] = row
+            timers[timer] = b""
+            listed[listed_under + run_id] = tables.REGISTERED
+            if listener:
+                waiting[listener] = b""
+            occurrences[occurrence] = run_id
+            outputs.append(output)
+            self._bytes += len(key) + len(row) + output.size
 
     def write(self) -> None:
         """Write the rows, and send the records."""
-        view, number = self._view, self.number
-        if not number:
-            return
-        view.put_many(self._events)
-        for rows in (self._timers, self._listed, self._listeners, self._occurrences):
-            view.derive_many(rows)
-        view.send(self._outputs)
-        runs.count_new(view, self._compiled, number)
-        view.applied[Register] += number
+        view, number = self._view, len(self.outputs)
+        if number:
+            view.register(self._events, self.outputs, self._bytes)
+            for rows in (self._timers, self._listed, self._listeners, self._occurrences):
+                view.derive_many(rows)
+            runs.count_new(view, self._compiled, number)
+            view.applied[Register] += number
+
+
+def _listener_key(listener: Listener, run_id: bytes) -> bytes:
+    return tables.listener_key(listener.key, run_id, listener.rule)

@@ -79,25 +79,7 @@ def register(
     """Write a new run; its derived rows are still to be made."""
     remote = remote_listeners(view, command, compiled)
     due = dues.first_due(context.received, command.dispatch_at, compiled.function)
-    event = new_event(context, command, compiled, kept_identity(context, compiled), due, remote)
-    view.put(tables.event_row_key(command.run_id), codec.EVENT_ROWS.encode(event))
-    count_new(view, compiled, 1)
-    return event
-
-
-def new_event(  # noqa: PLR0913, PLR0917  # what a run is made of
-    context: Context,
-    command: Register,
-    compiled: CompiledFunction,
-    identity: bytes,
-    due: int,
-    remote: tuple[Listener, ...] = (),
-) -> EventRow:
-    """What never changes of a new run; its fields: see `EventRow`."""
-    listeners = command.listeners
-    if remote:
-        listeners = tuple(listener for listener in listeners if listener not in remote)
-    return EventRow(
+    event = EventRow(
         compiled.slug,
         compiled.version,
         context.received,
@@ -105,13 +87,18 @@ def new_event(  # noqa: PLR0913, PLR0917  # what a run is made of
         command.event_key,
         context.event,
         due,
-        listeners,
+        tuple(listener for listener in command.listeners if listener not in remote)
+        if remote
+        else command.listeners,
         remote,
         command.dispatch_at,
         command.replay_of,
         command.replay_id,
-        identity,
+        kept_identity(context, compiled),
     )
+    view.put(tables.event_row_key(command.run_id), codec.EVENT_ROWS.encode(event))
+    count_new(view, compiled, 1)
+    return event
 
 
 def count_new(view: View, compiled: CompiledFunction, number: int) -> None:

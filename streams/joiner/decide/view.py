@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Final, Protocol, TypeAlias
 
 import orjson
@@ -121,6 +122,9 @@ class Rows(Protocol):
     def may_hold_any(self, prefixes: Iterable[bytes]) -> bool:
         """Whether `may_hold` is true for one of some prefixes."""
 
+    def held_spaces(self) -> AbstractSet[int]:
+        """The spaces (`MET_SPACES`) that have held rows."""
+
     def requests(self) -> Mapping[bytes, RequestRow]:
         """The rows of requests that aren't over, by their keys."""
 
@@ -165,6 +169,7 @@ class View:
         self._oldest_meeting: int | None = None
         self._requests_of: defaultdict[str, dict[bytes, RequestRow]] | None = None
         self._under: defaultdict[bytes, list[bytes]] = defaultdict(list)
+        self._held: set[int] = set()  # the spaces of held rows that changed
         self._followed = set(_HELD)  # the spaces whose changed rows are in `_under`
         self._learned: dict[tuple[str, int], CompiledFunction] = {}
         self._function: CompiledFunction | None = None  # the one that was asked for last
@@ -201,15 +206,17 @@ class View:
         if key[0] in self._followed:
             self._under[key[_PREFIX]].append(key)
             if key[0] in _HELD:
+                self._held.add(key[0])
                 timer = tables.timer_key(held_rows.held_until(key), key)
                 self.derived[timer] = None if value is None else b""
         self.changed[key] = value
         self.bytes += len(key) + len(value or b"")
 
-    def put_many(self, rows: Mapping[bytes, bytes]) -> None:
-        """Write facts of a space that is never scanned."""
-        self.changed.update(rows)
-        self.bytes += sum(map(len, rows)) + sum(map(len, rows.values()))
+    def register(self, events: Mapping[bytes, bytes], outputs: list[Output], size: int) -> None:
+        """Write the events of new runs and send their records, which take so many bytes."""
+        self.changed.update(events)  # their space is never scanned
+        self.outputs += outputs
+        self.bytes += size
 
     def derive(self, key: bytes, value: bytes | None) -> None:
         """Write a derived row, or delete it with None."""
@@ -296,6 +303,10 @@ class View:
         """Whether there may be a held row under one of some prefixes; see `may_hold`."""
         return self._rows.may_hold_any(prefixes) or not self._under.keys().isdisjoint(prefixes)
 
+    def held_spaces(self) -> AbstractSet[int]:
+        """The spaces that have held rows for runs, or had some before this transaction."""
+        return self._rows.held_spaces() | self._held
+
     # Requests
 
     def requests_of(self, slug: str) -> dict[bytes, RequestRow]:
@@ -380,13 +391,9 @@ class View:
 
     def emit(self, topic: str, key: bytes, value: bytes | None, headers: Headers) -> None:
         """Send a record to this partition's number of a topic, with this transaction."""
-        self.send([Output(topic, key, value, headers)])
-
-    def send(self, outputs: Iterable[Output]) -> None:
-        """Send records with this transaction."""
-        for output in outputs:
-            self.outputs.append(output)
-            self.bytes += output.size
+        output = Output(topic, key, value, headers)
+        self.outputs.append(output)
+        self.bytes += output.size
 
     def forward(self, partition: int, command: Forward) -> None:
         """Send a command to the joiner of a partition, with this transaction."""

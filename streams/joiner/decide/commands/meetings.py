@@ -5,7 +5,7 @@ in slices: until the run has met everything that may cancel it, it isn't dispatc
 don't fire, and updates of it wait (S39).
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from itertools import chain, islice
 from typing import Final, NamedTuple
 
@@ -46,7 +46,8 @@ class Agenda(NamedTuple):
 
 def agenda(view: View, run_id: bytes, event: EventRow) -> Agenda | None:
     """What a new run has to meet; usually nothing."""
-    if not view.requests and not may_hold(view, run_id, event.event_key, event.listeners):
+    spaces = view.held_spaces()
+    if not view.requests and not may_hold(view, spaces, run_id, event.event_key, event.listeners):
         return None
     most = view.bounds.met_at_once
     rows = chain(
@@ -118,12 +119,25 @@ def _steps(view: View, run: Run, row: MeetingRow) -> Iterator[MeetingRow]:
         yield MeetingRow(end)
 
 
-def may_hold(view: View, run_id: bytes, event_key: bytes, listeners: tuple[Listener, ...]) -> bool:
-    """Whether something may be held for a run with these listeners here; asked for each new run."""
-    prefixes = [_MATCHES + run_id, _UPDATES + event_key]
-    for listener in listeners:
-        prefixes.append(_CANCELS + listener.key)  # noqa: PERF401  # mostly there is one
-    return view.may_hold_any(prefixes)
+def may_hold(
+    view: View,
+    spaces: Container[int],
+    run_id: bytes,
+    event_key: bytes,
+    listeners: tuple[Listener, ...],
+) -> bool:
+    """Whether something may be held for a run with these listeners here; asked for each new run.
+
+    `spaces` are those in which anything is held.
+    """
+    prefixes = []
+    if _MATCHES[0] in spaces:
+        prefixes.append(_MATCHES + run_id)
+    if _UPDATES[0] in spaces:
+        prefixes.append(_UPDATES + event_key)
+    if _CANCELS[0] in spaces:
+        prefixes += [_CANCELS + listener.key for listener in listeners]
+    return bool(prefixes) and view.may_hold_any(prefixes)
 
 
 def _held_cancels(view: View, run_id: bytes, event: EventRow, row: MeetingRow) -> Iterator[Held]:
