@@ -119,9 +119,17 @@ class WebService(Service):
 
     def metric(self, name: str, combine: Callable[[list[float]], float] = sum) -> float:
         """A metric's samples, combined over its labels."""
+        return combine(self.samples(name) or [0.0])
+
+    def samples(self, name: str, **labels: str) -> list[float]:
+        """A metric's samples that have these labels."""
         text = self._get("/metrics") or ""
         samples = (s for family in text_string_to_metric_families(text) for s in family.samples)
-        return combine([sample.value for sample in samples if sample.name == name] or [0.0])
+        return [
+            sample.value
+            for sample in samples
+            if sample.name == name and sample.labels.items() >= labels.items()
+        ]
 
     def _get(self, path: str) -> str | None:
         """A page; None where it says no, or is not there yet."""

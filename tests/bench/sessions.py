@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Self
 
 from streams.durations import parse_duration
@@ -26,6 +26,8 @@ _TICK_S: Final = 0.02
 # What a rebalance takes beyond the session, and more.
 _AFTER_S: Final = 10.0
 _IDLE_S: Final = 60.0
+_INPUTS: Final = 2
+_POSITION: Final = "countermand_position_records"
 
 
 def measure(
@@ -47,20 +49,31 @@ def _longest_wait(bench: Bench, session: str, freeze_s: int | None) -> float:
         for router in routers:
             router.wait_ready()
         with _Traffic(bench, app) as traffic:
-            sources = len(app.settings.input_specs) * PARTITIONS
-            until(lambda: traffic.sources == sources, "all partitions are routed")
+            until(lambda: all(map(_sources, routers)), "both share the partitions")
+            until(lambda: traffic.sources == _INPUTS * PARTITIONS, "all partitions are routed")
             began = time.time()
-            _disturb(routers[0], freeze_s)
-            time.sleep(parse_duration(session) / 1_000 + _AFTER_S)
+            _disturb(max(routers, key=_inputs_of(app)), freeze_s, traffic)
+            traffic.go_on(parse_duration(session) / 1_000 + _AFTER_S)
             return traffic.longest_wait_s(began)
 
 
-def _disturb(router: WebService, freeze_s: int | None) -> None:
+def _sources(router: WebService) -> int:
+    """How many partitions it reads."""
+    return len(router.samples(_POSITION))
+
+
+def _inputs_of(app: Deployment) -> Callable[[WebService], int]:
+    """What tells how many of the partitions with events a router reads."""
+    inputs = [spec.topic for spec in app.settings.input_specs]
+    return lambda router: sum(len(router.samples(_POSITION, topic=topic)) for topic in inputs)
+
+
+def _disturb(router: WebService, freeze_s: int | None, traffic: "_Traffic") -> None:
     if freeze_s is None:
         os.kill(router.pid, signal.SIGKILL)
         return
     os.kill(router.pid, signal.SIGSTOP)
-    time.sleep(freeze_s)
+    traffic.go_on(freeze_s)
     os.kill(router.pid, signal.SIGCONT)
 
 
@@ -79,6 +92,10 @@ class _Traffic:
     def sources(self) -> int:
         """How many partitions of inputs have been routed from."""
         return len({source for _, _, source in self._entries})
+
+    def go_on(self, seconds: float) -> None:
+        """Let it go on for some time."""
+        self._closing.wait(seconds)
 
     def longest_wait_s(self, since: float) -> float:
         """The longest wait of an event whose command came since then."""
@@ -118,5 +135,5 @@ class _Traffic:
                     sender.produce(self._app.cancels_topic, cancel.value, cancel.key)
                 number += 1
             sender.poll(0)
-            time.sleep(_TICK_S)
+            self._closing.wait(_TICK_S)
         load.flush(sender)
