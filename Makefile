@@ -96,6 +96,10 @@ chaos: setup ## Kill and stop processes under load, then count (SECONDS=100)
 bench: setup ## Measure, last line JSON (ONLY=latency_ms runs one part)
 	@$(PY) -m tests.bench $(only_option)
 
+.PHONY: beside
+beside: setup ## Measure CPU per event beside another commit, in turns, last line JSON (COMMIT=origin/main)
+	@$(PY) -m tests.bench.beside $(call from_command_line,COMMIT,HEAD)
+
 .PHONY: profile
 profile: setup ## Show where a process's time goes under load (ONLY=router or ONLY=joiner)
 	@$(PY) -m tests.bench.profiling $(only_option)

@@ -36,10 +36,11 @@ class Bench:
         self,
         functions: Sequence[Function] = FUNCTIONS,
         launchers: Mapping[str, Sequence[str]] | None = None,
+        tree: Path | None = None,
     ) -> Iterator[Deployment]:
-        """A fresh application, of which nothing is left afterwards."""
+        """A fresh application, of which nothing is left afterwards; see `Deployment`."""
         name = self.name("app")
-        with Deployment(self.broker, self.folder, name, functions, launchers) as app:
+        with Deployment(self.broker, self.folder, name, functions, launchers, tree) as app:
             yield app
         self.forget(name)
 

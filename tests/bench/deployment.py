@@ -33,6 +33,12 @@ _HTTP_S: Final = 10.0
 _PAUSE_S: Final = 0.02
 _WRAPPER_S: Final = 60.0
 _LOG_CHARS: Final = 4_000
+# Like `-m`, for the modules of another tree: its folder is the first argument, the module the next.
+_OF_TREE: Final = """
+import runpy, sys
+_, sys.path[0], module, *sys.argv[1:] = sys.argv
+runpy.run_module(module, run_name="__main__", alter_sys=True)
+"""
 
 
 class BenchError(Exception):
@@ -148,15 +154,21 @@ class WebService(Service):
 class Deployment:
     """One application on the broker: topics with a prefix of their own, one function, processes."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  # what a measurement varies
         self,
         bootstrap_servers: str,
         folder: Path,
         name: str,
         functions: Sequence[Function] = FUNCTIONS,
         launchers: Mapping[str, Sequence[str]] | None = None,
+        tree: Path | None = None,
     ) -> None:
-        """Make the topics and apply the functions; `launchers` go before command lines, by role."""
+        """Make the topics and apply the functions.
+
+        `launchers` go before command lines, by role. The processes run the code of `tree`, if it is
+        given, else of this one.
+        """
+        self._module = ("-m",) if tree is None else ("-c", _OF_TREE, str(tree))
         self.folder = folder / name
         self.folder.mkdir()
         self._launchers = launchers or {}
@@ -236,7 +248,7 @@ class Deployment:
     ) -> WebService:
         port = port or free_port()
         launcher = self._launchers.get(role, ())
-        command = [*launcher, sys.executable, "-m", "streams.cli", role, *more]
+        command = [*launcher, sys.executable, *self._module, "streams.cli", role, *more]
         flags = self._flags | {"api_port" if role == "api" else "web_port": str(port)}
         own = {
             name if name.isupper() else all_settings.variable(name): value
