@@ -130,8 +130,8 @@ def _compared(pairs: Sequence[tuple[float, float]]) -> dict[str, float]:
     resampled = sorted(median(draw.choices(ratios, k=len(ratios))) for _ in range(_RESAMPLED))
     edge = _RESAMPLED // 40
     return {
-        "before": median(before for before, _ in pairs),
-        "now": median(now for _, now in pairs),
+        "before": round(median(before for before, _ in pairs), 2),
+        "now": round(median(now for _, now in pairs), 2),
         "ratio": round(median(ratios), 3),
         "from": round(resampled[edge], 3),
         "to": round(resampled[-edge], 3),

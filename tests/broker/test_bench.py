@@ -4,7 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import activity, doors, fan_out, latency, pending, rates, read_model, sessions
+from tests.bench import (
+    activity,
+    beside,
+    doors,
+    fan_out,
+    latency,
+    pending,
+    rates,
+    read_model,
+    sessions,
+)
 from tests.bench.bench import Bench
 from tests.bench.deployment import BenchError
 from tests.bench.load import Work
@@ -75,3 +85,10 @@ def test_waits_for_a_frozen_router_are_seen(bench: Bench) -> None:
     found = sessions.measure(bench, ["6s"], freezes_s=[2])
     assert found["frozen_2s_6s"] >= 2
     assert found["killed_6s"] >= 1
+
+
+def test_a_commit_is_measured_beside_this_tree(bench: Bench) -> None:
+    """Both take the same work; beside itself a tree has all figures, too."""
+    found = beside.measure(bench, beside.ROOT, 1, 500)
+    assert found.keys() == {"joiner_us", "router_us", "seconds"}
+    assert all(figures["ratio"] > 0 for figures in found.values())
