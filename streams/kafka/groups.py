@@ -1,8 +1,8 @@
 """Asks the brokers about consumer groups: who is in them, and how far they are."""
 
 import time
-from collections.abc import Iterable
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its __all__
@@ -25,6 +25,7 @@ _PASSING: Final = (
     codes.TIMED_OUT,
 )
 _QUESTION_S: Final = 3.0
+T = TypeVar("T")
 _PAUSE_S: Final = 0.2
 
 
@@ -49,19 +50,20 @@ NO_GROUP: Final = Group("dead", ())
 
 
 def group_names(admin: AdminClient, deadline: Deadline = NEVER) -> list[str]:
-    """The names of all groups that this client may see.
+    """The names of all groups that this client may see; brokers that just change get time.
 
     Raises:
         UnreachableError: a broker doesn't answer.
         KafkaRefusedError: a broker refuses.
     """
-    try:
-        found = admin.list_consumer_groups(request_timeout=deadline.seconds()).result()
-    except KafkaException as error:
-        raise unreachable(error) from error
-    for failed in found.errors:
-        raise unreachable(failed) from failed
-    return sorted(group.group_id for group in found.valid)
+
+    def ask(within_s: float) -> list[str]:
+        found = admin.list_consumer_groups(request_timeout=within_s).result()
+        for failed in found.errors:
+            raise KafkaException(failed)  # each is a `KafkaError`, whatever the client's pages say
+        return sorted(group.group_id for group in found.valid)
+
+    return _patiently(ask, deadline)
 
 
 def describe_group(admin: AdminClient, name: str, deadline: Deadline = NEVER) -> Group:
@@ -71,19 +73,17 @@ def describe_group(admin: AdminClient, name: str, deadline: Deadline = NEVER) ->
         UnreachableError: the brokers don't answer.
         KafkaRefusedError: the brokers refuse.
     """
-    patience = Deadline(deadline.seconds())
-    while True:
-        asked_s = patience.seconds(_QUESTION_S)
+
+    def ask(within_s: float) -> Group:
+        described = admin.describe_consumer_groups([name], request_timeout=within_s)
         try:
-            described = admin.describe_consumer_groups([name], request_timeout=asked_s)
             return _group(described[name].result())
         except KafkaException as error:
-            code = error.args[0].code()
-            if code == KafkaError.GROUP_ID_NOT_FOUND:
+            if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
                 return NO_GROUP
-            if code not in _PASSING or patience.left_s <= _PAUSE_S:
-                raise unreachable(error) from error
-        time.sleep(_PAUSE_S)
+            raise
+
+    return _patiently(ask, deadline)
 
 
 def committed(
@@ -106,6 +106,23 @@ def committed(
     finally:
         consumer.close()
     return {(one.topic, one.partition): one.offset for one in found if one.offset >= 0}
+
+
+def _patiently(ask: Callable[[float], T], deadline: Deadline) -> T:
+    """What brokers answer to a question that takes so many seconds; asked again while they change.
+
+    Raises:
+        UnreachableError: they don't answer.
+        KafkaRefusedError: they refuse.
+    """
+    patience = Deadline(deadline.seconds())
+    while True:
+        try:
+            return ask(patience.seconds(_QUESTION_S))
+        except KafkaException as error:
+            if error.args[0].code() not in _PASSING or patience.left_s <= _PAUSE_S:
+                raise unreachable(error) from error
+        time.sleep(_PAUSE_S)
 
 
 def _group(found: ConsumerGroupDescription) -> Group:

@@ -106,7 +106,8 @@ def watched(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wa
         play(backend, shop)
         eventually(lambda: all(one.is_ready for one in processes), PATIENCE_S)
         httpx.get(f"{copies[1].url}/live")  # a call without an end is none that is slow
-        eventually(lambda: copies[0].metric('countermand_read_model_rows_total{step="add_run"}'))
+        # Changes that a read model reads together are counted one by one, but written as the last.
+        eventually(lambda: copies[0].metric('countermand_read_model_rows_total{step="count"}'))
         targets = {one.role: one.url.removeprefix("http://") for one in processes}
         prometheus = stack.enter_context(Prometheus(folder, targets))
         eventually(lambda: len(prometheus.query("up == 1")) == len(processes), PATIENCE_S)
