@@ -8,7 +8,6 @@ from contextlib import suppress
 from typing import Any, Final
 
 import faust
-import uvloop
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 from faust.transport.drivers import aiokafka as driver
 
@@ -75,9 +74,7 @@ class Consumer(driver.Consumer):
     """A consumer that goes on at the flow's positions, not at the committed offsets."""
 
     def _new_consumer_thread(self) -> ConsumerThread:
-        # It ends with the process. Faust's own choice takes a third more time per record.
-        loop = uvloop.new_event_loop()
-        return ConsumerThread(self, loop=self.loop, beacon=self.beacon, thread_loop=loop)
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def perform_seek(self) -> None:
         """Seek to the flow's positions; Faust calls this after every rebalance."""

@@ -17,7 +17,6 @@ from faust.transport import consumer
 from faust.transport.drivers import aiokafka as driver
 from faust.types.settings import Settings as FaustSettings
 from faust.web import View
-from mode.threads import ServiceThread
 
 import streams.joiner.faust_app
 from streams.joiner.flow import FaustConsumer
@@ -57,7 +56,6 @@ def test_the_consumers_thread_can_be_another() -> None:
     made = inspect.getsource(driver.Consumer._new_consumer_thread)
     assert "AIOKafkaConsumerThread(self, loop=self.loop, beacon=self.beacon)" in made
     assert "x.cancel()\n            await x\n" in inspect.getsource(Fetcher.close)
-    assert "thread_loop" in parameters(ServiceThread.__init__)
 
 
 def test_perform_seek_can_be_overridden() -> None:
