@@ -173,9 +173,11 @@ class Service:
 def environment(settings: Settings) -> dict[str, str]:
     """A process's environment: these settings, and nothing of the developer's."""
     env = {name: one for name, one in os.environ.items() if not name.startswith("COUNTERMAND_")}
+    env["COUNTERMAND_KAFKA_SECURITY_PROTOCOL"] = settings.kafka_security_protocol
+    if settings.kafka_ssl_ca is not None:
+        env["COUNTERMAND_KAFKA_SSL_CA"] = str(settings.kafka_ssl_ca)
     if settings.kafka_sasl_password is not None:
         env |= {
-            "COUNTERMAND_KAFKA_SECURITY_PROTOCOL": settings.kafka_security_protocol,
             "COUNTERMAND_KAFKA_SASL_MECHANISM": settings.kafka_sasl_mechanism or "",
             "COUNTERMAND_KAFKA_SASL_USERNAME": settings.kafka_sasl_username or "",
             "COUNTERMAND_KAFKA_SASL_PASSWORD": settings.kafka_sasl_password.get_secret_value(),

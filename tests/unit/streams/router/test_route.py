@@ -4,7 +4,7 @@ import pytest
 
 from streams.functions.registry import Registry
 from streams.matching import canonical
-from streams.router.drafts import Draft, Routed
+from streams.router.drafts import Draft, Registration, Routed
 from streams.router.record import Record
 from streams.router.route import EventRouter
 from tests.unit.streams.router.conftest import RECEIVED, Apply, an_event, parsed
@@ -51,6 +51,17 @@ def test_unknown_event_gives_nothing(registry: Registry, apply: Apply) -> None:
     """An event whose name nothing listens to is ignored."""
     apply("ship", ["placed"], BY_ORDER)
     assert route(registry, an_event("sold")).drafts == {}
+
+
+@pytest.mark.parametrize(("ahead", "kind"), [(0, Registration), (1, Routed)])
+def test_an_event_that_only_starts_a_run_is_no_more_than_that(
+    registry: Registry, apply: Apply, ahead: int, kind: type[object]
+) -> None:
+    """It takes the quick way, unless the run is delayed."""
+    apply("ship", ["placed"], BY_ORDER)
+    record = an_event("placed", data={"order": "o1"}, ts=RECEIVED + ahead)
+    router = EventRouter(P, "function.cancelled", {"events": bytes(16)})
+    assert type(router.route(record, parsed(record), registry)) is kind
 
 
 def test_run_registers_where_its_first_key_meets(registry: Registry, apply: Apply) -> None:
