@@ -13,7 +13,7 @@ import msgspec
 import orjson
 
 from streams.functions.compiled import CompiledFunction
-from streams.joiner.decide.view import Headers, Output, View
+from streams.joiner.decide.view import Cancellations, Headers, Output, View
 from topology import keys
 from topology.keys import run_id_text
 from topology.records import CancelRun, Json, LongRequest
@@ -21,6 +21,7 @@ from topology.requests import REQUEST_NAMES
 from topology.tables import Counts, EventRow, RequestRow, RunRow
 
 _JSON: Final = ("false", "true")
+_NEVER_STARTED = b'"started_at":null,"last_step":null,"attempt":1}}}'
 _ERROR = b'{"name":"Error","message":"function cancelled","error":"function cancelled"}'
 
 
@@ -57,6 +58,51 @@ def registrations(compiled: CompiledFunction) -> Callable[[bytes, EventRow], Out
     return registered
 
 
+def cancellations(view: View, compiled: CompiledFunction) -> Cancellations:
+    """What makes both records of runs of a function's version that are cancelled as registered.
+
+    The same as `changed` and `cancelled` send of a run to which nothing has happened, by its cause
+    and the id of its cancellation, with what all of them share made once.
+    """
+    slug, version, app, now = compiled.slug, compiled.version, compiled.function.app, view.now
+    function = (
+        f'","function_id":"{slug}","app_id":"{app}","function_version":{version},"status":'
+        f'"cancelled","seq":2,"attempt":1,"dispatch":false,"at":{now},"scheduled_at":'
+    )
+    ended = f',"status_before":"scheduled","ended_at":{now}'
+    begin = f'{{"v":1,"name":{_quoted(view.cancelled_name)},"id":"'
+    middle = f'","ts":{now},"data":{{"function_id":"{slug}","run_id":"'
+    changed_headers: Headers = [("function-id", slug)]
+    headers = _cancelled_headers(view, slug)
+
+    def records(
+        run_id: bytes, event: EventRow, cause: bytes, cancellation: bytes
+    ) -> tuple[Output, Output]:
+        text, received, place = run_id_text(run_id), event.received, event.position
+        key, body = text.encode(), event.event
+        head = (
+            f'{{"v":1,"run_id":"{text}{function}{received},'
+            f'"source":{{"topic":"{place.topic}","partition":{place.partition},'
+            f'"offset":{place.offset}}},{_links(event)}"event":'
+        )
+        tail = f'{ended},"cancellation_id":"{run_id_text(cancellation)}"' if cancellation else ended
+        changed = b'%b%b%b,"cause":%b}' % (head.encode(), body, tail.encode(), cause)
+        cancelled = b'%b%b,"events":[%b],"error":%b,"cause":%b,"run":%b' % (
+            f'{begin}{text}{middle}{text}","event":'.encode(),
+            body,
+            body,
+            _ERROR,
+            cause,
+            b'{"status_before":"scheduled","scheduled_at":%d,%b' % (received, _NEVER_STARTED),
+        )
+        return (
+            Output("runs", key, changed, changed_headers),
+            Output("cancelled", key, cancelled, [*headers, ("ce_id", text)]),
+        )
+
+    return records
+
+
 def changed(  # noqa: PLR0913, PLR0917  # the parts of a run
     view: View, run_id: bytes, event: EventRow, row: RunRow, status_before: str | None, app: str
 ) -> None:
@@ -70,7 +116,7 @@ def changed(  # noqa: PLR0913, PLR0917  # the parts of a run
 
 def cancelled(view: View, run_id: bytes, event: EventRow, before: RunRow, cause: bytes) -> None:
     """Send a run's one `function.cancelled`; `before` is its row until then, `cause` is JSON."""
-    text = keys.run_id_text(run_id)
+    text = run_id_text(run_id)
     head = (
         f'{{"v":1,"name":{_quoted(view.cancelled_name)},"id":"{text}","ts":{view.now},"data":{{'
         f'"function_id":"{event.slug}","run_id":"{text}","event":'
@@ -90,15 +136,19 @@ def cancelled(view: View, run_id: bytes, event: EventRow, before: RunRow, cause:
         cause,
         orjson.dumps(state),
     )
-    headers: Headers = [
-        ("function-id", event.slug),
+    headers = _cancelled_headers(view, event.slug)
+    view.emit("cancelled", text.encode(), value, [*headers, ("ce_id", text)])
+
+
+def _cancelled_headers(view: View, slug: str) -> Headers:
+    """The headers of all `function.cancelled` of a function, but for the event's own id."""
+    return [
+        ("function-id", slug),
         ("content-type", "application/json"),
         ("ce_specversion", "1.0"),
-        ("ce_id", text),
         ("ce_type", view.cancelled_name),
         ("ce_source", "countermand"),
     ]
-    view.emit("cancelled", text.encode(), value, headers)
 
 
 @lru_cache(maxsize=1)

@@ -19,10 +19,15 @@ def next_due(event: EventRow, row: RunRow, compiled: CompiledFunction) -> int:
     """The earliest time (ms) at which something happens to a run by itself."""
     function = compiled.function
     if row.status in ENDED:
-        gone = max(row.ended_at + function.retention_ms, event.received + limits.DEDUPE_MS)
+        gone = removal(row.ended_at, event, function)
         lingers = row.status == Status.CANCELLED and row.lease_until and not row.stopped_at
         return min(gone, row.lease_until) if lingers else gone
     return min(due for due, _ in due_times(event, row, compiled))
+
+
+def removal(ended_at: int, event: EventRow, function: Function) -> int:
+    """The time (ms) from which on a run that ended at a time is no longer kept (S30)."""
+    return max(ended_at + function.retention_ms, event.received + limits.DEDUPE_MS)
 
 
 def due_times(event: EventRow, row: RunRow, compiled: CompiledFunction) -> list[tuple[int, str]]:

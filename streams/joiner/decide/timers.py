@@ -95,10 +95,7 @@ def _fire_request(view: View, key: bytes) -> None:
 
 def _fire_ended(view: View, run: Run) -> None:
     compiled = view.function(run.event.slug, run.event.version)
-    gone = max(
-        run.row.ended_at + compiled.function.retention_ms, run.event.received + limits.DEDUPE_MS
-    )
-    if view.passed(gone):
+    if view.passed(dues.removal(run.row.ended_at, run.event, compiled.function)):
         runs.remove(view, run)
         return
     # The one other timer of a run that has ended: it is cancelled, and its worker's lease ends

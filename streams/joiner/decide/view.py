@@ -1,7 +1,7 @@
 """What one transaction sees and does: stored rows, its own writes on top, and what it sends."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Final, Protocol, TypeAlias
 
@@ -16,7 +16,7 @@ from streams.joiner.decide.sources import Sources
 from streams.matching import Meter
 from topology import held_rows, limits, tables
 from topology.records import Command, Definition, Forward, Json, Position, Unlisten
-from topology.tables import RequestRow
+from topology.tables import EventRow, RequestRow
 
 # In these spaces a scan sees the transaction's own rows. Functions' lists of runs are not among
 # them: when one is scanned, only timers have changed it, and each run found is loaded anyway.
@@ -80,6 +80,10 @@ class Output(Struct, frozen=True):
     def size(self) -> int:
         """The bytes that it takes, roughly."""
         return len(self.value or b"") + _OUTPUT_BYTES
+
+
+# Makes the records of a cancelled run: of its id, its row, the cause, and the cancellation's id.
+Cancellations: TypeAlias = Callable[[bytes, EventRow, bytes, bytes], tuple[Output, Output]]
 
 
 class Refused(Struct, frozen=True):
@@ -165,6 +169,8 @@ class View:
         self.bytes = 0  # roughly, of what is written and sent
         self.meter = Meter()  # of all evaluations
         self.number = 0  # of the command that is being decided, in its entry
+        self.last_cause: tuple[object, object, bytes] = (None, None, b"")  # of a cancel event, rule
+        self.cancellations: dict[CompiledFunction, Cancellations] = {}
         self._rows = rows
         self._oldest_meeting: int | None = None
         self._requests_of: defaultdict[str, dict[bytes, RequestRow]] | None = None
@@ -394,6 +400,12 @@ class View:
         output = Output(topic, key, value, headers)
         self.outputs.append(output)
         self.bytes += output.size
+
+    def send(self, *outputs: Output) -> None:
+        """Send records that are made already."""
+        self.outputs += outputs
+        for output in outputs:
+            self.bytes += output.size
 
     def forward(self, partition: int, command: Forward) -> None:
         """Send a command to the joiner of a partition, with this transaction."""

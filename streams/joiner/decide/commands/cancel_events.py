@@ -204,6 +204,15 @@ def _in_time(cancel: CancelEvent, run: EventRow, early_cancel_ms: int) -> bool:
 
 
 def _cause(view: View, event: CancelEvent, run: Run, rule: CompiledRule) -> bytes:
+    """Why runs are cancelled by an event; of many that it cancels by a rule all have the same."""
+    of_event, of_rule, cause = view.last_cause
+    if of_event is not event or of_rule is not rule:
+        cause = _made_cause(view, event, run, rule)
+        view.last_cause = event, rule, cause
+    return cause
+
+
+def _made_cause(view: View, event: CancelEvent, run: Run, rule: CompiledRule) -> bytes:
     parsed = view.parsed(event.event)
     return runs.cause(
         Cause.EVENT,
