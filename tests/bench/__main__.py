@@ -19,12 +19,14 @@ from tests.bench import (
     read_model,
     sdk,
     sessions,
+    shapes,
 )
 from tests.bench.bench import Bench, local_bench
 from tests.bench.deployment import say
 
 PARTS: Final[Mapping[str, Callable[[Bench], Mapping[str, object]]]] = {
     "events_per_s": rates.measure,
+    "shapes": shapes.measure,
     "latency_ms": latency.measure,
     "pending_1m": pending.measure,
     "fanout_100k": fan_out.measure,

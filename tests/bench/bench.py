@@ -23,6 +23,7 @@ class Bench:
     """A running broker and a folder for everything that is measured on it."""
 
     broker: str
+    broker_pid: int
     folder: Path
     prefix: str = ""
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
@@ -37,10 +38,13 @@ class Bench:
         functions: Sequence[Function] = FUNCTIONS,
         launchers: Mapping[str, Sequence[str]] | None = None,
         tree: Path | None = None,
+        partitions: int = PARTITIONS,
     ) -> Iterator[Deployment]:
         """A fresh application, of which nothing is left afterwards; see `Deployment`."""
         name = self.name("app")
-        with Deployment(self.broker, self.folder, name, functions, launchers, tree) as app:
+        with Deployment(
+            self.broker, self.folder, name, functions, launchers, tree, partitions
+        ) as app:
             yield app
         self.forget(name)
 
@@ -71,4 +75,4 @@ def local_bench() -> Iterator[Bench]:
         tempfile.TemporaryDirectory(prefix="countermand-bench-") as folder,
         LocalBroker(Path(folder) / "broker-data") as broker,
     ):
-        yield Bench(broker.bootstrap_servers, Path(folder))
+        yield Bench(broker.bootstrap_servers, broker.pid, Path(folder))

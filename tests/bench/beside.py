@@ -2,9 +2,9 @@
 
 Two deployments are kept up on one broker, one of each tree, and get the same bursts of events in
 turns. A machine's speed changes from second to second, and a pair of turns sees about the same: so
-the ratios say more than any two rates. The last line is JSON: CPU time of each process per event
-(us) and time of a burst (s), both as medians, and the median of the pairs' ratios with the bounds
-of 95 % of its resampled values.
+the ratios say more than any two rates. The last line is JSON: CPU time of each process per event,
+and of the three together (us), and time of a burst (s), as medians, and the median of the pairs'
+ratios with the bounds of 95 % of its resampled values.
 """
 
 import argparse
@@ -19,9 +19,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-import psutil
-
-from tests.bench import load
+from tests.bench import cpu, load
 from tests.bench.bench import Bench, local_bench
 from tests.bench.deployment import Deployment, say, until
 
@@ -31,7 +29,7 @@ TRIGGERS: Final = 40_000
 _WARM_UP: Final = 2
 _RESAMPLED: Final = 1_000
 _LOOK_S: Final = 0.2
-_FIGURES: Final = ("joiner_us", "router_us", "seconds")
+_FIGURES: Final = ("joiner_us", "router_us", "broker_us", "together_us", "seconds")
 
 
 def main() -> None:
@@ -87,22 +85,25 @@ class _Contestant:
         self._joiner, self._router = app.joiner(), app.router()
         self._joiner.wait_ready()
         self._router.wait_ready()
+        self._pids = (self._joiner.pid, self._router.pid, bench.broker_pid)
         self._sender = load.producer(bench.broker)
         self._work = load.Work(triggers)
         self._sent = 0
 
-    def burst(self) -> tuple[float, float, float]:
+    def burst(self) -> tuple[float, ...]:
         """Send a burst, and wait until all is decided: the figures."""
-        services = (self._joiner, self._router)
         numbers = range(self._sent, self._sent + self._work.triggers)
         self._sent += self._work.triggers
         wanted = self._decided() + self._work.events
-        began, cpu = time.monotonic(), [_cpu_s(service.pid) for service in services]
+        began, before = time.monotonic(), self._spent_s()
         self._send(numbers)
         until(lambda: self._decided() >= wanted, "a burst is decided", pause_s=_LOOK_S)
-        spent = [_cpu_s(service.pid) - at for service, at in zip(services, cpu, strict=True)]
-        joiner, router = (round(one / self._work.events * 1e6, 1) for one in spent)
-        return joiner, router, round(time.monotonic() - began, 2)
+        spent = [now - then for now, then in zip(self._spent_s(), before, strict=True)]
+        us = [round(one / self._work.events * 1e6, 1) for one in (*spent, sum(spent))]
+        return *us, round(time.monotonic() - began, 2)
+
+    def _spent_s(self) -> list[float]:
+        return [cpu.process_s(pid) for pid in self._pids]
 
     def _decided(self) -> float:
         """How many changes of runs there were: a start of each run, and each cancel."""
@@ -117,11 +118,6 @@ class _Contestant:
         cancels = (load.cancel(number, load.report_id(number)) for number in cancelled)
         load.send(sender, self._app.cancels_topic, cancels)
         load.flush(sender)
-
-
-def _cpu_s(pid: int) -> float:
-    times = psutil.Process(pid).cpu_times()
-    return float(times.user + times.system)
 
 
 def _compared(pairs: Sequence[tuple[float, float]]) -> dict[str, float]:

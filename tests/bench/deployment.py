@@ -21,6 +21,7 @@ from streams.functions.writer import apply_functions
 from streams.kafka import clients
 from streams.kafka.topics import create_topics
 from streams.settings import Settings
+from tests.bench import cpu
 from tests.bench.load import FUNCTIONS
 from topology import topics
 from topology.records import Function
@@ -33,12 +34,9 @@ _HTTP_S: Final = 10.0
 _PAUSE_S: Final = 0.02
 _WRAPPER_S: Final = 60.0
 _LOG_CHARS: Final = 4_000
-# Like `-m`, for the modules of another tree: its folder is the first argument, the module the next.
-_OF_TREE: Final = """
-import runpy, sys
-_, sys.path[0], module, *sys.argv[1:] = sys.argv
-runpy.run_module(module, run_name="__main__", alter_sys=True)
-"""
+# Runs a module of a tree, this one or another.
+_TREE: Final = Path(__file__).resolve().parents[2]
+_NAMED: Final = Path(__file__).with_name("named.py")
 
 
 class BenchError(Exception):
@@ -100,8 +98,7 @@ class Service:
     def _say_cpu(self) -> None:
         """What it cost, which doesn't depend on what else this machine had to do meanwhile."""
         if psutil.pid_exists(self.pid):
-            times = psutil.Process(self.pid).cpu_times()
-            say(f"  {self.name}", cpu_s=round(times.user + times.system, 1))
+            say(f"  {self.name}", cpu_s=round(cpu.process_s(self.pid), 1))
 
 
 class WebService(Service):
@@ -162,13 +159,14 @@ class Deployment:
         functions: Sequence[Function] = FUNCTIONS,
         launchers: Mapping[str, Sequence[str]] | None = None,
         tree: Path | None = None,
+        partitions: int = PARTITIONS,
     ) -> None:
         """Make the topics and apply the functions.
 
         `launchers` go before command lines, by role. The processes run the code of `tree`, if it is
         given, else of this one.
         """
-        self._module = ("-m",) if tree is None else ("-c", _OF_TREE, str(tree))
+        self._program = (sys.executable, str(_NAMED), str(tree or _TREE), "streams.cli")
         self.folder = folder / name
         self.folder.mkdir()
         self._launchers = launchers or {}
@@ -177,7 +175,7 @@ class Deployment:
             "kafka_bootstrap_servers": bootstrap_servers,
             "topic_prefix": f"{name}.",
             "application_id": name,
-            "partitions": str(PARTITIONS),
+            "partitions": str(partitions),
             "state_dir": str(self.folder / "state"),
             "log_format": "json",
         }
@@ -248,7 +246,7 @@ class Deployment:
     ) -> WebService:
         port = port or free_port()
         launcher = self._launchers.get(role, ())
-        command = [*launcher, sys.executable, *self._module, "streams.cli", role, *more]
+        command = [*launcher, *self._program, role, *more]
         flags = self._flags | {"api_port" if role == "api" else "web_port": str(port)}
         own = {
             name if name.isupper() else all_settings.variable(name): value

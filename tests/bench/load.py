@@ -1,5 +1,7 @@
 """The events of the benchmarks, and how they get into topics."""
 
+import base64
+import random
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
@@ -19,6 +21,8 @@ _FIRST_MS: Final = 1_760_000_000_000
 _BLOCK: Final = 10_000
 _POLL_EVERY: Final = 1_000
 _FLUSH_S: Final = 120
+# What large events are filled with: random letters, which no compression makes much smaller.
+_TEXT: Final = base64.b64encode(random.Random(17).randbytes(768 * 1024)).decode("ascii")
 
 FUNCTIONS: Final[tuple[Function, ...]] = definition.read_text(
     f"""
@@ -33,9 +37,13 @@ functions:
 
 
 class Work(NamedTuple):
-    """How many trigger events, of which every tenth is cancelled."""
+    """How many trigger events, of which every tenth is cancelled; what they are like and start."""
 
     triggers: int
+    # What a trigger event is filled up to, in bytes; 0 leaves it as it is, 230 bytes.
+    size: int = 0
+    # Each has a run of each trigger event, which each cancel event of the report cancels.
+    functions: tuple[Function, ...] = FUNCTIONS
 
     @property
     def cancels(self) -> int:
@@ -47,6 +55,16 @@ class Work(NamedTuple):
         """All events."""
         return self.triggers + self.cancels
 
+    @property
+    def runs(self) -> int:
+        """How many runs are scheduled."""
+        return self.triggers * len(self.functions)
+
+    @property
+    def cancelled(self) -> int:
+        """How many runs are cancelled."""
+        return self.cancels * len(self.functions)
+
 
 class Message(NamedTuple):
     """A record to produce: keyed by user, so not by what is matched."""
@@ -55,17 +73,23 @@ class Message(NamedTuple):
     value: bytes
 
 
-def trigger(number: int, report: str) -> Message:
-    """The trigger event of a report."""
+def trigger(number: int, report: str, size: int = 0) -> Message:
+    """The trigger event of a report, filled up to `size` bytes."""
     user = f"user-{number % USERS}"
-    data = {
+    data: dict[str, Any] = {
         "reportId": report,
         "userId": user,
         "plan": "pro",
         "range": {"from": "2026-01-01", "to": "2026-06-30"},
         "format": "pdf",
     }
-    return Message(user, _event(f"01J{number:020d}", REQUESTED, data, number))
+    event_id = f"01J{number:020d}"
+    if size:
+        data["text"] = ""
+        missing = size - len(_event(event_id, REQUESTED, data, number))
+        first = number * size % (len(_TEXT) - missing)
+        data["text"] = _TEXT[first : first + missing]
+    return Message(user, _event(event_id, REQUESTED, data, number))
 
 
 def cancel(number: int, report: str) -> Message:
@@ -115,7 +139,7 @@ def preload(bootstrap_servers: str, work: Work, triggers: str, cancels: str) -> 
     sender = producer(bootstrap_servers)
     for start in range(0, work.triggers, _BLOCK):
         numbers = range(start, min(start + _BLOCK, work.triggers))
-        send(sender, triggers, (trigger(number, report_id(number)) for number in numbers))
+        send(sender, triggers, (trigger(n, report_id(n), work.size) for n in numbers))
         flush(sender)
         send(sender, cancels, (cancel(n, report_id(n)) for n in numbers if n % PER_CANCEL == 0))
     flush(sender)
@@ -148,7 +172,7 @@ def flush(sender: Producer) -> None:
 
 def _joined(work: Work) -> Iterator[Message]:
     for number in range(work.triggers):
-        yield trigger(number, report_id(number))
+        yield trigger(number, report_id(number), work.size)
         if number % PER_CANCEL == PER_CANCEL - 1:
             first = number - (PER_CANCEL - 1)
             yield cancel(first, report_id(first))

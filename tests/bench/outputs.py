@@ -105,7 +105,7 @@ class Ends:
         return grown
 
 
-def read_committed(bootstrap_servers: str, topic: str, partitions: int) -> Iterator[Record]:
+def read_committed(bootstrap_servers: str, topic: str) -> Iterator[Record]:
     """Every committed record that a topic holds now."""
     consumer = Consumer(
         {
@@ -118,8 +118,9 @@ def read_committed(bootstrap_servers: str, topic: str, partitions: int) -> Itera
         }
     )
     try:
-        consumer.assign([TopicPartition(topic, number, 0) for number in range(partitions)])
-        yield from _to_the_end(consumer, partitions)
+        partitions = consumer.list_topics(topic, _ASK_S).topics[topic].partitions
+        consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
+        yield from _to_the_end(consumer, len(partitions))
     finally:
         consumer.close()
 

@@ -2,6 +2,8 @@
 
 - `latency_ratio`: the p50 of cancel latency with 1,000,000 pending runs over that with 10,000, on
   the same processes at the same pace; victims are drawn at random from all that is pending.
+- `registration_ratio`: the joiner's CPU time for a run of the last tenth of the million, over that
+  of the second tenth, as they are registered at full speed.
 - `joiner_rss_mib`: the joiner's resident memory at the end of that.
 - `bytes_per_run`: size of RocksDB's files after a flush, less the size that the events alone take
   in a RocksDB made the same way, per pending run.
@@ -20,7 +22,7 @@ from uuid import UUID
 import psutil
 
 from streams.joiner.store import Memory, Store
-from tests.bench import load
+from tests.bench import cpu, load
 from tests.bench.bench import Bench
 from tests.bench.deployment import Deployment, WebService, say, until
 from tests.bench.probe import Pace, Probe, percentile
@@ -32,6 +34,7 @@ MANY: Final = 1_000_000
 WARM_UP: Final = Pace(300, 300, 3.0)
 STEADY: Final = Pace(300, 300, 12.0)
 _SEED: Final = 20
+_TENTHS: Final = 10
 _LOAD_S: Final = 300.0
 _RESTORE_S: Final = 180.0
 _MIB: Final = 1024 * 1024
@@ -48,9 +51,11 @@ def measure(
         joiner.wait_ready()
         router.wait_ready()
         with Probe(bench.broker, app) as probe:
-            p50 = []
+            p50, us = [], []
             for pending in (few, many):
-                _fill(bench, app, reports, joiner, pending)
+                tenths = [pending * number // _TENTHS for number in range(1, _TENTHS + 1)]
+                us = [_fill(bench, app, reports, joiner, one) for one in tenths]
+                say("registered", runs=pending, joiner_us=us)
                 probe.run(warm_up, reports.victims(), reports.new())
                 since = time.perf_counter()
                 probe.run(steady, reports.victims(), reports.new())
@@ -73,6 +78,7 @@ def measure(
         cold = _restart(app, pending)
     return {
         "latency_ratio": round(p50[1] / p50[0], 2),
+        "registration_ratio": round(us[-1] / us[1], 2),
         "joiner_rss_mib": round(rss / _MIB),
         "bytes_per_run": round(size),
         "restore_runs_per_s": round(pending / cold),
@@ -107,8 +113,9 @@ class _Reports:
 
 def _fill(
     bench: Bench, app: Deployment, reports: _Reports, joiner: WebService, pending: int
-) -> None:
-    """Register runs until so many are pending."""
+) -> float:
+    """Register runs until so many are pending; the joiner's CPU time for each (us)."""
+    before = cpu.process_s(joiner.pid)
     sender = load.producer(bench.broker)
     missing = pending - reports.pending
     numbers = range(reports.pending, reports.pending + missing)
@@ -121,6 +128,7 @@ def _fill(
         return joiner.metric("countermand_pending_runs") >= reports.pending
 
     until(filled, f"{pending} runs are pending", _LOAD_S, pause_s=0.5)
+    return round((cpu.process_s(joiner.pid) - before) / max(1, missing) * 1e6, 1)
 
 
 def _restart(app: Deployment, pending: int) -> float:

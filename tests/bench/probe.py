@@ -1,5 +1,6 @@
 """Cancels at a steady pace, each timed until its cancelled event is read, all on one clock."""
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ import orjson
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from tests.bench import load, outputs
-from tests.bench.deployment import PARTITIONS, Deployment, until
+from tests.bench.deployment import Deployment, until
 from topology import topics
 
 _TICK_S: Final = 0.01
@@ -58,7 +59,7 @@ class Probe:
             }
         )
         topic = app.settings.topic(topics.CANCELLED)
-        places = [TopicPartition(topic, number) for number in range(PARTITIONS)]
+        places = [TopicPartition(topic, number) for number in range(app.settings.partitions)]
         for place in places:
             place.offset = self._consumer.get_watermark_offsets(place, timeout=30)[1]
         self._consumer.assign(places)
@@ -77,10 +78,14 @@ class Probe:
                 )
             while cancels < pace.cancels * passed:
                 cancels += 1
-                number = next(self._numbers)
-                self.send_cancel(load.cancel_id(number), load.cancel(number, next(victims)))
+                self.send_cancels(1, victims)
             self._producer.poll(0)
             pause.wait(_TICK_S)
+
+    def send_cancels(self, number: int, victims: Iterator[str]) -> None:
+        """Send cancels of so many victims, timed."""
+        for one in itertools.islice(self._numbers, number):
+            self.send_cancel(load.cancel_id(one), load.cancel(one, next(victims)))
 
     def send_cancel(self, event_id: str, message: load.Message) -> float:
         """Send one cancel event, timed; when that was."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tests.bench import rates
+from tests.bench import full_speed
 from tests.bench.bench import local_bench
 from tests.bench.load import Work
 
@@ -49,7 +49,7 @@ def profile(role: str, work: Work) -> Path:
     record = [spy, "record", "--gil", "--threads", "--nonblocking", "--rate", _RATE]
     launcher = [*record, "--format", "raw", "--output", str(target), "--"]
     with local_bench() as bench:
-        rates.countermand(bench, work, {role: launcher})
+        full_speed.countermand(bench, work, launchers={role: launcher})
     return target
 
 
