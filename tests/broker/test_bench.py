@@ -53,6 +53,7 @@ def test_rates_are_of_counted_outputs(bench: Bench) -> None:
     assert found["beside"].keys() == {"faust"}
 
 
+@pytest.mark.timeout(600)
 def test_the_cost_of_other_work_is_of_counted_outputs(bench: Bench) -> None:
     """Each shape emits the runs and the cancelled runs that its events imply."""
     found = shapes.measure(bench, 1_000, 1, peers=False)
