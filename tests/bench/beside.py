@@ -10,11 +10,8 @@ ratios with the bounds of 95 % of its resampled values.
 import argparse
 import json
 import random
-import subprocess
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -22,8 +19,8 @@ from typing import Final
 from tests.bench import cpu, load
 from tests.bench.bench import Bench, local_bench
 from tests.bench.deployment import Deployment, say, until
+from tests.support.trees import checked_out
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 PAIRS: Final = 12
 TRIGGERS: Final = 40_000
 _WARM_UP: Final = 2
@@ -40,20 +37,6 @@ def main() -> None:
     options = parser.parse_args()
     with checked_out(options.commit) as tree, local_bench() as bench:
         print(json.dumps(measure(bench, tree, options.pairs)))
-
-
-@contextmanager
-def checked_out(commit: str) -> Iterator[Path]:
-    """A work tree of a commit, as long as it is needed."""
-    with tempfile.TemporaryDirectory(prefix="countermand-beside-") as folder:
-        tree = Path(folder) / "tree"
-        subprocess.run(
-            ["git", "worktree", "add", "--quiet", "--detach", tree, commit], cwd=ROOT, check=True
-        )
-        try:
-            yield tree
-        finally:
-            subprocess.run(["git", "worktree", "remove", "--force", tree], cwd=ROOT, check=True)
 
 
 def measure(

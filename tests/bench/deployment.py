@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +22,7 @@ from streams.kafka.topics import create_topics
 from streams.settings import Settings
 from tests.bench import cpu
 from tests.bench.load import FUNCTIONS
+from tests.support.trees import ROOT
 from topology import topics
 from topology.records import Function
 
@@ -35,7 +35,6 @@ _PAUSE_S: Final = 0.02
 _WRAPPER_S: Final = 60.0
 _LOG_CHARS: Final = 4_000
 # Runs a module of a tree, this one or another.
-_TREE: Final = Path(__file__).resolve().parents[2]
 _NAMED: Final = Path(__file__).with_name("named.py")
 
 
@@ -166,7 +165,7 @@ class Deployment:
         `launchers` go before command lines, by role. The processes run the code of `tree`, if it is
         given, else of this one.
         """
-        self._program = (sys.executable, str(_NAMED), str(tree or _TREE), "streams.cli")
+        self._program = (sys.executable, str(_NAMED), str(tree or ROOT), "streams.cli")
         self.folder = folder / name
         self.folder.mkdir()
         self._launchers = launchers or {}

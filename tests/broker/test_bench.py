@@ -26,6 +26,7 @@ from tests.bench.full_speed import Speed
 from tests.bench.load import Work
 from tests.bench.probe import Pace
 from tests.support.broker import unique_name
+from tests.support.trees import ROOT
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.soak, pytest.mark.timeout(300)]
 
@@ -112,6 +113,6 @@ def test_waits_for_a_frozen_router_are_seen(bench: Bench) -> None:
 
 def test_a_commit_is_measured_beside_this_tree(bench: Bench) -> None:
     """Both take the same work; beside itself a tree has all figures, too."""
-    found = beside.measure(bench, beside.ROOT, 1, 500)
+    found = beside.measure(bench, ROOT, 1, 500)
     assert found.keys() == {"joiner_us", "router_us", "broker_us", "together_us", "seconds"}
     assert all(figures["ratio"] > 0 for figures in found.values())

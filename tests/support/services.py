@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from streams.broker.ports import free_port
 from streams.broker.process import GuardedProcess
 from streams.health import OK
 from streams.settings import Settings
+from tests.support.trees import program
 
 ROUTER: Final = "router"
 JOINER: Final = "joiner"
@@ -38,8 +38,12 @@ class Service:
         number: int = 1,
         static: bool = False,
         extra: Mapping[str, str] | None = None,
+        tree: Path | None = None,
     ) -> None:
-        """Prepare one; `extra` are settings of its own, in the environment's upper case."""
+        """Prepare one; `extra` are settings of its own, in the environment's upper case.
+
+        It runs the code of `tree`, if it is given, else of this one.
+        """
         self.role = role
         self.name = f"{role}{number}"
         self.log = folder / f"{self.name}.log"
@@ -56,12 +60,13 @@ class Service:
         }
         if static:
             self._environment["COUNTERMAND_GROUP_INSTANCE_ID"] = self.name
+        self._program = program("streams.cli", tree)
         self._process: GuardedProcess | None = None
 
     def start(self, crash_at: str = "") -> None:
         """Start it, where it doesn't run; it dies at a step of `streams.crash`, if one is named."""
         if self._process is None:
-            command = [sys.executable, "-m", "streams.cli", *self._arguments()]
+            command = [*self._program, *self._arguments()]
             env = self._environment | ({"COUNTERMAND_CRASH_AT": crash_at} if crash_at else {})
             self._process = GuardedProcess(command, self.log, environment=env)
 
