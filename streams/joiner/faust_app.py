@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import faust
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
+from faust.assignor.client_assignment import ClientMetadata
+from faust.assignor.partition_assignor import PartitionAssignor
 from faust.transport.drivers import aiokafka as driver
 
 from streams import logs
@@ -90,6 +92,26 @@ class Transport(driver.Transport):
     Consumer = Consumer
 
 
+class Assignor(PartitionAssignor):
+    """Takes an assignment from when this member had another address.
+
+    A static member that starts again within its session gets what it had, with the address that its
+    web pages had then. Faust refuses another address than today's, each time anew.
+    """
+
+    _url_then: str | None = None
+
+    @property
+    def _url(self) -> Any:  # noqa: ANN401  # a URL, or one as text
+        return self._url_then or super()._url
+
+    def on_assignment(self, assignment: Any) -> None:  # noqa: ANN401  # aiokafka is untyped
+        """Take what the group's leader has assigned."""
+        data: Any = ClientMetadata.loads(self._decompress(assignment.user_data))
+        self._url_then = data.url
+        super().on_assignment(assignment)
+
+
 class FaustApp(faust.App):
     """Faust's app around a flow, which it closes when the process is told to stop.
 
@@ -119,6 +141,7 @@ def create_app(settings: Settings, flow: Flow) -> FaustApp:
         broker_request_timeout=max(90, session_s + 30),  # Faust refuses less than the session's
         broker_client_id=settings.application_id,
         consumer_group_instance_id=settings.group_instance_id,
+        PartitionAssignor=Assignor,
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=_FETCH_BYTES,
         stream_wait_empty=False,

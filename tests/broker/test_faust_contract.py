@@ -11,6 +11,7 @@ import faust
 import mode
 import pytest
 from aiokafka.consumer.fetcher import Fetcher  # type: ignore[import-untyped]
+from faust.assignor.partition_assignor import PartitionAssignor
 from faust.events import Event
 from faust.tables import recovery
 from faust.transport import consumer
@@ -56,6 +57,14 @@ def test_the_consumers_thread_can_be_another() -> None:
     made = inspect.getsource(driver.Consumer._new_consumer_thread)
     assert "AIOKafkaConsumerThread(self, loop=self.loop, beacon=self.beacon)" in made
     assert "x.cancel()\n            await x\n" in inspect.getsource(Fetcher.close)
+
+
+def test_the_assignor_can_be_another() -> None:
+    """An assignment has its member's address, which is compared with today's in one place."""
+    assert isinstance(vars(PartitionAssignor)["_url"], property)
+    taken = inspect.getsource(PartitionAssignor.on_assignment)
+    assert "ClientMetadata.loads(self._decompress(assignment.user_data))" in taken
+    assert "assert metadata.url == str(self._url)" in taken
 
 
 def test_perform_seek_can_be_overridden() -> None:

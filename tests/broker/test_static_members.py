@@ -143,3 +143,13 @@ def test_a_joiner_that_is_removed_while_it_is_alive_joins_again(joining: Joining
     eventually(lambda: member() not in {"", before}, PATIENCE_S)
     joining.await_ready(joiner)
     assert names(joining.settings) == {joiner.name}
+
+
+def test_a_joiner_that_starts_again_at_another_address_goes_on(joining: Joining) -> None:
+    """It gets what it had at its former address, within the session, and takes it."""
+    for _ in range(2):
+        joiner = joining.joiner()  # each has a port of its own
+        joiner.start()
+        joining.await_ready(joiner)
+        joiner.kill()
+    assert names(joining.settings) == {"joiner1"}
