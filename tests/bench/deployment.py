@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
