@@ -97,7 +97,7 @@ bench: setup ## Measure, last line JSON (ONLY=latency_ms runs one part)
 	@$(PY) -m tests.bench $(only_option)
 
 .PHONY: beside
-beside: setup ## Measure CPU per event beside another commit, in turns, last line JSON (COMMIT=origin/main)
+beside: setup ## Measure CPU per event and waits beside another commit, in turns, last line JSON (COMMIT=origin/main)
 	@$(PY) -m tests.bench.beside $(call from_command_line,COMMIT,HEAD)
 
 .PHONY: profile

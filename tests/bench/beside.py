@@ -1,10 +1,12 @@
 """`python -m tests.bench.beside COMMIT`: what this tree costs beside another commit of it.
 
 Two deployments are kept up on one broker, one of each tree, and get the same bursts of events in
-turns. A machine's speed changes from second to second, and a pair of turns sees about the same: so
-the ratios say more than any two rates. The last line is JSON: CPU time of each process per event,
-and of the three together (us), and time of a burst (s), as medians, and the median of the pairs'
-ratios with the bounds of 95 % of its resampled values.
+turns, and after each burst events at the pace of `latency_ms`. A machine's speed changes from
+second to second, and a pair of turns sees about the same: so the ratios say more than any two
+rates. The last line is JSON: CPU time of each process per event of a burst, and of the three
+together (us), CPU time of the joiner per event at the pace (us), time of a burst (s), and waits of
+the cancels at the pace (ms), all as medians, and the median of the pairs' ratios with the bounds of
+95 % of its resampled values.
 """
 
 import argparse
@@ -12,13 +14,15 @@ import json
 import random
 import time
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from statistics import median
-from typing import Final
+from typing import Final, NamedTuple
 
 from tests.bench import cpu, load
 from tests.bench.bench import Bench, local_bench
 from tests.bench.deployment import Deployment, say, until
+from tests.bench.probe import Pace, Probe, percentile
 from tests.support.trees import checked_out
 
 PAIRS: Final = 12
@@ -26,7 +30,9 @@ TRIGGERS: Final = 40_000
 _WARM_UP: Final = 2
 _RESAMPLED: Final = 1_000
 _LOOK_S: Final = 0.2
-_FIGURES: Final = ("joiner_us", "router_us", "broker_us", "together_us", "seconds")
+# Reports that no burst reaches.
+_PACED_FROM: Final = 10**9
+PACE: Final = Pace(4_500, 500, 5.0)
 
 
 def main() -> None:
@@ -40,31 +46,50 @@ def main() -> None:
 
 
 def measure(
-    bench: Bench, tree: Path, pairs: int = PAIRS, triggers: int = TRIGGERS
+    bench: Bench, tree: Path, pairs: int = PAIRS, triggers: int = TRIGGERS, pace: Pace = PACE
 ) -> dict[str, dict[str, float]]:
     """Each figure before and now, and their ratio."""
-    with bench.deployment(tree=tree) as old, bench.deployment() as new:
-        before, now = _Contestant(bench, old, triggers), _Contestant(bench, new, triggers)
+    with (
+        bench.deployment(tree=tree) as old,
+        bench.deployment() as new,
+        Probe(bench.broker, old) as old_probe,
+        Probe(bench.broker, new) as new_probe,
+    ):
+        before = _Contestant(bench, old, old_probe, triggers, pace)
+        now = _Contestant(bench, new, new_probe, triggers, pace)
         for _ in range(_WARM_UP):
-            before.burst()
-            now.burst()
+            before.turn()
+            now.turn()
         turns = []
         for number in range(pairs):
             order = (before, now) if number % 2 else (now, before)
-            found = {contestant: contestant.burst() for contestant in order}
+            found = {contestant: contestant.turn() for contestant in order}
             turns.append((found[before], found[now]))
             say("pair", number=number, before=found[before], now=found[now])
     return {
         name: _compared([(one[at], other[at]) for one, other in turns])
-        for at, name in enumerate(_FIGURES)
+        for at, name in enumerate(_Figures._fields)
     }
+
+
+class _Figures(NamedTuple):
+    joiner_us: float
+    router_us: float
+    broker_us: float
+    together_us: float
+    seconds: float
+    paced_joiner_us: float
+    p50_ms: float
+    p99_ms: float
 
 
 class _Contestant:
     """A joiner and a router, and how far their events are."""
 
-    def __init__(self, bench: Bench, app: Deployment, triggers: int) -> None:
-        self._app = app
+    def __init__(
+        self, bench: Bench, app: Deployment, probe: Probe, triggers: int, pace: Pace
+    ) -> None:
+        self._app, self._probe, self._pace = app, probe, pace
         self._joiner, self._router = app.joiner(), app.router()
         self._joiner.wait_ready()
         self._router.wait_ready()
@@ -72,18 +97,46 @@ class _Contestant:
         self._sender = load.producer(bench.broker)
         self._work = load.Work(triggers)
         self._sent = 0
+        self._victims = (load.report_id(number) for number in count() if number % load.PER_CANCEL)
+        self._new = (load.report_id(number) for number in count(_PACED_FROM))
+        self._paced_events = (pace.triggers + pace.cancels) * pace.seconds
 
-    def burst(self) -> tuple[float, ...]:
-        """Send a burst, and wait until all is decided: the figures."""
+    def turn(self) -> _Figures:
+        """Send a burst, and then at a pace, and wait until all is decided: the figures."""
+        began, before = time.monotonic(), self._spent_s()
+        self._burst()
+        seconds = time.monotonic() - began
+        spent = [now - then for now, then in zip(self._spent_s(), before, strict=True)]
+        joiner, router, broker, together = (
+            round(one / self._work.events * 1e6, 1) for one in (*spent, sum(spent))
+        )
+        paced = cpu.process_s(self._joiner.pid)
+        waits = self._waits_ms()
+        paced = cpu.process_s(self._joiner.pid) - paced
+        return _Figures(
+            joiner_us=joiner,
+            router_us=router,
+            broker_us=broker,
+            together_us=together,
+            seconds=round(seconds, 2),
+            paced_joiner_us=round(paced / self._paced_events * 1e6, 1),
+            p50_ms=round(percentile(waits, 50), 1),
+            p99_ms=round(percentile(waits, 99), 1),
+        )
+
+    def _burst(self) -> None:
         numbers = range(self._sent, self._sent + self._work.triggers)
         self._sent += self._work.triggers
         wanted = self._decided() + self._work.events
-        began, before = time.monotonic(), self._spent_s()
         self._send(numbers)
         until(lambda: self._decided() >= wanted, "a burst is decided", pause_s=_LOOK_S)
-        spent = [now - then for now, then in zip(self._spent_s(), before, strict=True)]
-        us = [round(one / self._work.events * 1e6, 1) for one in (*spent, sum(spent))]
-        return *us, round(time.monotonic() - began, 2)
+
+    def _waits_ms(self) -> list[float]:
+        """Send at the pace, cancels of runs that bursts have left: how long each took."""
+        since = time.perf_counter()
+        self._probe.run(self._pace, self._victims, self._new)
+        self._probe.wait_answered(self._joiner.check)
+        return self._probe.waits_ms(since)
 
     def _spent_s(self) -> list[float]:
         return [cpu.process_s(pid) for pid in self._pids]

@@ -140,6 +140,8 @@ class Probe:
         if _BY_EVENT not in value:
             return  # half a million others are not worth reading
         event_id = orjson.loads(value)["data"]["cause"]["event"]["id"]
+        if event_id not in self._sent:
+            return  # somebody else's
         self.last[event_id] = now
         count = self.cancelled[event_id] = self.cancelled.get(event_id, 0) + 1
         if count == 1:
