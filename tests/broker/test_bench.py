@@ -113,7 +113,7 @@ def test_waits_for_a_frozen_router_are_seen(bench: Bench) -> None:
 
 def test_a_commit_is_measured_beside_this_tree(bench: Bench) -> None:
     """Both take the same work; beside itself a tree has all figures, too."""
-    found = beside.measure(bench, ROOT, 1, 500, Pace(400, 50, 2.0))
+    found = beside.measure(bench, ROOT, 1, 5_000, Pace(400, 50, 2.0))
     assert found.keys() == {
         *("joiner_us", "router_us", "broker_us", "together_us", "seconds"),
         *("paced_joiner_us", "p50_ms", "p99_ms"),
