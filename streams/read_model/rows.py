@@ -20,8 +20,8 @@ Row: TypeAlias = tuple[Any, ...]
 # PostgreSQL's texts can't hold this character; in JSON it is escaped.
 _NUL: Final = "\x00"
 _REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
-_NULL: Final = b"null"
-_NO_JSON: Final = Raw(_NULL)
+_NULL: Final = "null"
+_NO_JSON: Final = Raw(_NULL.encode())
 _OF_PROGRESS: Final = 2
 _OF_FAILURE: Final = 3
 
@@ -252,8 +252,10 @@ def _function(kind: str, body: Raw) -> str | None:
 
 
 def _json(raw: Raw) -> str | None:
-    data = bytes(raw)
-    return None if data == _NULL else data.decode()
+    if raw is _NO_JSON:  # most runs have neither an error nor a cause
+        return None
+    text = str(raw, "utf-8")
+    return None if text == _NULL else text
 
 
 def _text(text: str | None) -> str | None:
