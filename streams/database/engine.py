@@ -35,16 +35,6 @@ _MEMORY: Final = ":memory:"
 # What SQLite adds to the name of a database, for the files that belong to it.
 _BESIDE: Final = ("", "-wal", "-shm", "-journal")
 _WRITES: Final = "countermand_writes"
-_PRAGMAS: Final = (
-    # Readers and the one writer don't wait for each other, and no commit waits for the disk.
-    "journal_mode = WAL",
-    "synchronous = NORMAL",
-    # Lists of runs read pages from all over a large file, so 64 MiB are kept in memory.
-    "cache_size = -65536",
-    # Pages go from the log to the file when the log has 64 MiB: a batch of the read model changes
-    # a thousand pages, and most of them are changed again by the next batches.
-    "wal_autocheckpoint = 16000",
-)
 _VARIABLE: Final = variable("database_url")
 _WANTED: Final = (
     f"{_VARIABLE}: sqlite:////path/of/a/file or postgresql://user:password@host/name is needed"
@@ -166,7 +156,9 @@ def _sqlite(url: URL) -> Engine:
     def connected(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None
         cursor = connection.cursor()
-        for pragma in _PRAGMAS:
+        # Readers and the one writer don't wait for each other, and no commit waits for the disk.
+        # Lists of runs read pages from all over a large file, so 64 MiB are kept in memory.
+        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "cache_size = -65536"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
