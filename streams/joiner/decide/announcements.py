@@ -13,7 +13,7 @@ import msgspec
 import orjson
 
 from streams.functions.compiled import CompiledFunction
-from streams.joiner.decide.view import Cancellations, Headers, Output, View
+from streams.joiner.decide.view import CancelRecords, Headers, Output, View
 from topology import keys
 from topology.keys import run_id_text
 from topology.records import CancelRun, Json, LongRequest
@@ -58,7 +58,7 @@ def registrations(compiled: CompiledFunction) -> Callable[[bytes, EventRow], Out
     return registered
 
 
-def cancellations(view: View, compiled: CompiledFunction) -> Cancellations:
+def cancel_records(view: View, compiled: CompiledFunction) -> CancelRecords:
     """What makes both records of runs of a function's version that are cancelled as registered.
 
     The same as `changed` and `cancelled` send of a run to which nothing has happened, by its cause

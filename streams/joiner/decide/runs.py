@@ -216,9 +216,9 @@ def cancel_as_registered(view: View, run: Run, cause: bytes, cancellation: bytes
     view.put(tables.run_row_key(run.id), codec.RUN_ROWS.encode(row))
     view.derive_rows(derive.moved_rows(run.id, event, run.row, row))
     run.row = row
-    records = view.cancellations.get(compiled)
+    records = view.cancel_records.get(compiled)
     if records is None:
-        records = view.cancellations[compiled] = announcements.cancellations(view, compiled)
+        records = view.cancel_records[compiled] = announcements.cancel_records(view, compiled)
     view.send(*records(run.id, event, cause, cancellation))
     view.count("runs", "cancelled")
     view.pending -= 1

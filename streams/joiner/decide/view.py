@@ -83,7 +83,7 @@ class Output(Struct, frozen=True):
 
 
 # Makes the records of a cancelled run: of its id, its row, the cause, and the cancellation's id.
-Cancellations: TypeAlias = Callable[[bytes, EventRow, bytes, bytes], tuple[Output, Output]]
+CancelRecords: TypeAlias = Callable[[bytes, EventRow, bytes, bytes], tuple[Output, Output]]
 
 
 class Refused(Struct, frozen=True):
@@ -170,7 +170,7 @@ class View:
         self.meter = Meter()  # of all evaluations
         self.number = 0  # of the command that is being decided, in its entry
         self.last_cause: tuple[object, object, bytes] = (None, None, b"")  # of a cancel event, rule
-        self.cancellations: dict[CompiledFunction, Cancellations] = {}
+        self.cancel_records: dict[CompiledFunction, CancelRecords] = {}
         self._rows = rows
         self._oldest_meeting: int | None = None
         self._requests_of: defaultdict[str, dict[bytes, RequestRow]] | None = None
