@@ -21,7 +21,7 @@ from topology.requests import REQUEST_NAMES
 from topology.tables import Counts, EventRow, RequestRow, RunRow
 
 _JSON: Final = ("false", "true")
-_NEVER_STARTED = b'"started_at":null,"last_step":null,"attempt":1}}}'
+_NEVER_STARTED: Final = b'"started_at":null,"last_step":null,"attempt":1}}}'
 _ERROR = b'{"name":"Error","message":"function cancelled","error":"function cancelled"}'
 
 
