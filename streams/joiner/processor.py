@@ -376,7 +376,7 @@ class PartitionProcessor:
         with self._parts.turn:
             checkpoint = self._parts.changelog.checkpoint(offset + 1)
             batch = store.batch(view.changed, view.derived, checkpoint)
-        store.write(batch)  # 6; other threads compute meanwhile, so the turn isn't held
+        store.write(batch)  # 6; without the turn, though rocksdict 0.3 keeps the interpreter
         self._parts.crash_at("joiner_after_write")
         self._figures.committed(view, applied, store)
         return applied

@@ -15,7 +15,7 @@ from streams.clock import now_ms
 from streams.functions import definition
 from tests.bench import load, outputs
 from tests.bench.bench import Bench
-from tests.bench.deployment import PARTITIONS, BenchError, Deployment, WebService, say, until
+from tests.bench.deployment import PARTITIONS, BenchError, Deployment, Joiners, say, until
 from tests.bench.probe import Pace, Probe, percentile
 from topology import keys, topics
 
@@ -43,7 +43,7 @@ functions:
 def measure(bench: Bench, runs: int = RUNS, others: int = OTHERS) -> dict[str, object]:
     """The rate of the one, and the waits of the others."""
     with bench.deployment(FUNCTIONS) as app:
-        joiner, router = app.joiner(), app.router()
+        joiner, router = app.joiners(), app.router()
         joiner.wait_ready()
         router.wait_ready()
         _fill(bench, app, joiner, runs, others)
@@ -133,7 +133,7 @@ def _ask(bench: Bench, app: Deployment, request_id: str, runs: int) -> None:
     load.flush(sender)
 
 
-def _fill(bench: Bench, app: Deployment, joiner: WebService, runs: int, others: int) -> None:
+def _fill(bench: Bench, app: Deployment, joiner: Joiners, runs: int, others: int) -> None:
     """Register all runs, in an order that has nothing to do with the condition."""
     sender = load.producer(bench.broker)
     load.send(sender, app.triggers_topic, _work(runs))

@@ -45,8 +45,8 @@ class _Sample(NamedTuple):
 class Meter:
     """What processes and this machine have spent, from now on."""
 
-    def __init__(self, pids: Mapping[str, int], every_s: float = _LOOK_S) -> None:
-        """Begin, for processes by what they are called in the answer."""
+    def __init__(self, pids: Mapping[str, Sequence[int]], every_s: float = _LOOK_S) -> None:
+        """Begin, for processes by what they are called together in the answer."""
         self._pids = pids
         self._every_s = every_s
         self._samples = [self._sample()]
@@ -67,7 +67,7 @@ class Meter:
 
     def _sample(self) -> _Sample:
         at = time.perf_counter()
-        spent = {name: _by_kind(pid) for name, pid in self._pids.items()}
+        spent = {name: _by_kind(pids) for name, pids in self._pids.items()}
         busy, idle = _machine()
         rest = busy - sum(sum(kinds.values()) for kinds in spent.values())
         return _Sample(at, {**spent, REST: {REST: rest}, IDLE: {IDLE: idle}})
@@ -109,14 +109,15 @@ def kind_of(name: str) -> str:
     return next((kind for begin, kind in KINDS.items() if name.startswith(begin)), MAIN)
 
 
-def _by_kind(pid: int) -> Mapping[str, float]:
-    """What the threads of a process have spent (s)."""
+def _by_kind(pids: Sequence[int]) -> Mapping[str, float]:
+    """What the threads of some processes have spent (s)."""
     spent: defaultdict[str, float] = defaultdict(float)
-    for thread in psutil.Process(pid).threads():
-        with suppress(OSError):  # it has just ended
-            name = Path(f"/proc/{pid}/task/{thread.id}/comm").read_text("utf-8", "replace")
-            spent[kind_of(name)] += thread.user_time + thread.system_time
-    spent[MAIN] += process_s(pid) - sum(spent.values())
+    for pid in pids:
+        for thread in psutil.Process(pid).threads():
+            with suppress(OSError):  # it has just ended
+                name = Path(f"/proc/{pid}/task/{thread.id}/comm").read_text("utf-8", "replace")
+                spent[kind_of(name)] += thread.user_time + thread.system_time
+    spent[MAIN] += sum(map(process_s, pids)) - sum(spent.values())
     return spent
 
 

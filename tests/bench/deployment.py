@@ -31,10 +31,14 @@ T = TypeVar("T")
 
 # The prototypes that the goals come from had so many.
 PARTITIONS: Final = 2
+# Python computes on one core in a process, and the goals are for two.
+JOINERS: Final = 2
 _HTTP_S: Final = 10.0
 _PAUSE_S: Final = 0.02
 _WRAPPER_S: Final = 60.0
 _LOG_CHARS: Final = 4_000
+# Each partition has a sample of it, in the process that has the partition.
+_PARTITION_METRIC: Final = "countermand_pending_runs"
 # Runs a module of a tree, this one or another.
 _NAMED: Final = Path(__file__).with_name("named.py")
 
@@ -148,6 +152,46 @@ class WebService(Service):
         return text if answer.status == http.HTTPStatus.OK else None
 
 
+class Joiners:
+    """Joiners that share the partitions of an application, at least one of them each."""
+
+    def __init__(self, services: Sequence[WebService], partitions: int) -> None:
+        """`services` are started already."""
+        self._services = services
+        self._partitions = partitions
+
+    @property
+    def pids(self) -> list[int]:
+        """The ids of the processes."""
+        return [service.pid for service in self._services]
+
+    def wait_ready(self, within_s: float = 120.0) -> None:
+        """Wait until each takes input, and together they take all."""
+        for service in self._services:
+            service.wait_ready(within_s)
+        until(self._share_all, f"{len(self.pids)} joiners share all partitions", within_s)
+
+    def check(self) -> None:
+        """Refuse to wait for one that has ended, as `Service.check` does."""
+        for service in self._services:
+            service.check()
+
+    def metric(self, name: str, combine: Callable[[list[float]], float] = sum) -> float:
+        """A metric's samples, combined over its labels and all joiners."""
+        samples = [one for service in self._services for one in service.samples(name)]
+        return combine(samples or [0.0])
+
+    def stop(self) -> None:
+        """Ask all to end and wait until they have."""
+        for service in self._services:
+            service.stop()
+
+    def _share_all(self) -> bool:
+        shares = [len(service.samples(_PARTITION_METRIC)) for service in self._services]
+        ready = all(service.ready() for service in self._services)
+        return ready and min(shares) > 0 and sum(shares) == self._partitions
+
+
 class Deployment:
     """One application on the broker: topics with a prefix of their own, one function, processes."""
 
@@ -205,8 +249,14 @@ class Deployment:
         return self._start("router", settings=more)
 
     def joiner(self) -> WebService:
-        """Start a joiner."""
+        """Start a joiner, which has all partitions."""
         return self._start("joiner")
+
+    def joiners(self, number: int = JOINERS) -> Joiners:
+        """Start so many joiners, each with a disk of its own, as on hosts of their own."""
+        disks = [self.folder / f"state-{which}" for which in range(number)]
+        services = [self._start("joiner", settings={"state_dir": str(disk)}) for disk in disks]
+        return Joiners(services, self.settings.partitions)
 
     def read_model(self) -> WebService:
         """Start a read model; its database is in the state directory."""

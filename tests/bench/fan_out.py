@@ -11,7 +11,7 @@ from typing import Final
 from streams.functions import definition
 from tests.bench import load
 from tests.bench.bench import Bench
-from tests.bench.deployment import BenchError, Deployment, WebService, say, until
+from tests.bench.deployment import BenchError, Deployment, Joiners, say, until
 from tests.bench.probe import Pace, Probe, percentile
 
 RUNS: Final = 100_000
@@ -39,7 +39,7 @@ functions:
 def measure(bench: Bench, runs: int = RUNS, others: int = OTHERS) -> dict[str, float]:
     """The time of the one, and the longest wait of the others."""
     with bench.deployment(FUNCTIONS) as app:
-        joiner, router = app.joiner(), app.router()
+        joiner, router = app.joiners(), app.router()
         joiner.wait_ready()
         router.wait_ready()
         _fill(bench, app, joiner, runs, others)
@@ -70,7 +70,7 @@ def measure(bench: Bench, runs: int = RUNS, others: int = OTHERS) -> dict[str, f
     return {"seconds": round(ended - started, 2), "other_wait_ms": round(waits[-1])}
 
 
-def _fill(bench: Bench, app: Deployment, joiner: WebService, runs: int, others: int) -> None:
+def _fill(bench: Bench, app: Deployment, joiner: Joiners, runs: int, others: int) -> None:
     sender = load.producer(bench.broker)
     tenants = (load.of_tenant(n, _REQUESTED, f"03J{n:020d}", _TENANT) for n in range(runs))
     load.send(sender, app.triggers_topic, tenants)

@@ -1,14 +1,15 @@
 """Contestants at full speed: the same work through Countermand and through the same join elsewhere.
 
 The work lies in the topics before a contestant starts. The clock starts when the broker says that
-the contestant's consumer group (Countermand: the router's; the joiner is ready by then) has all its
-partitions, and stops when the last expected output is below the end of its committed log. Then
-every output is read, read_committed, and counted; a contestant with another number of outputs has
-no result.
+the contestant's consumer group (Countermand: the router's; the joiners are ready by then) has all
+its partitions, and all its members some. It stops when the last expected output is below the end of
+its committed log. Then every output is read, read_committed, and counted; a contestant with another
+number of outputs has no result.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 import orjson
@@ -17,9 +18,11 @@ from tests.bench import outputs
 from tests.bench.bench import Bench
 from tests.bench.cpu import Meter, Spent
 from tests.bench.deployment import (
+    JOINERS,
     PARTITIONS,
     BenchError,
     Deployment,
+    Joiners,
     Service,
     clean_environment,
     say,
@@ -45,24 +48,26 @@ def countermand(
     work: Work,
     partitions: int = PARTITIONS,
     launchers: Mapping[str, Sequence[str]] | None = None,
+    joiners: int = JOINERS,
 ) -> Speed:
-    """From two topics to all outputs."""
+    """From two topics through one router and so many joiners to all outputs."""
     with bench.deployment(work.functions, launchers, partitions=partitions) as app:
         preload(bench.broker, work, app.triggers_topic, app.cancels_topic)
         ends = outputs.Ends(bench.broker, _output_topics(app))
-        joiner = app.joiner()
+        joiner = app.joiners(joiners)
         joiner.wait_ready()
         router = app.router()
         started = outputs.wait_assigned(
             bench.broker, app.settings.router_group, partitions, router.check
         )
-        meter = Meter({"joiner": joiner.pid, "router": router.pid, _BROKER: bench.broker_pid})
+        pids = {"joiner": joiner.pids, "router": [router.pid], _BROKER: [bench.broker_pid]}
+        meter = Meter(pids)
         ended = _outputs_complete(bench, app, work, ends, _looking(meter, router, joiner))
         return _speed(work, started, ended, meter)
 
 
 def router_and_joiner(bench: Bench, work: Work) -> dict[str, float]:
-    """Events per second of the router alone, and then of the joiner alone on its commands."""
+    """Events per second of the router alone, and then of one joiner alone on its commands."""
     with bench.deployment() as app:
         preload(bench.broker, work, app.triggers_topic, app.cancels_topic)
         group = app.settings.router_group
@@ -95,14 +100,19 @@ def peer(bench: Bench, name: str, work: Work) -> Speed | None:
     folder.mkdir()
     ends = outputs.Ends(bench.broker, {cancelled: PARTITIONS})
     contest = Contest(bench.broker, joined, cancelled, folder, group)
-    service = Service(name, PEERS[name](contest), folder, clean_environment())
+    services = [
+        Service(f"{name}-{number}", command, folder, clean_environment())
+        for number, command in enumerate(PEERS[name](contest))
+    ]
+    check = partial(_check_all, services)
     try:
         # Its input and the topic of its repartition.
-        started = outputs.wait_assigned(bench.broker, group, 2 * PARTITIONS, service.check)
-        meter = Meter({name: service.pid, _BROKER: bench.broker_pid})
-        ends.watch(lambda grown: grown[cancelled] >= work.cancels, _looking(meter, service))
+        started = outputs.wait_assigned(bench.broker, group, 2 * PARTITIONS, check, len(services))
+        meter = Meter({name: [one.pid for one in services], _BROKER: [bench.broker_pid]})
+        ends.watch(lambda grown: grown[cancelled] >= work.cancels, _looking(meter, *services))
     finally:
-        service.stop()
+        for service in services:
+            service.stop()
     ended = ends.reached(check_cancelled(bench, cancelled, work))
     bench.forget(joined, cancelled, group)
     return _speed(work, started, ended, meter)
@@ -131,15 +141,19 @@ def _outputs_complete(
     return ends.reached(_check_runs(bench, runs, work) | check_cancelled(bench, cancelled, work))
 
 
-def _looking(meter: Meter, *services: Service) -> Callable[[], None]:
+def _looking(meter: Meter, *services: Service | Joiners) -> Callable[[], None]:
     """What is done at each look at the outputs."""
 
     def look() -> None:
-        for service in services:
-            service.check()
+        _check_all(services)
         meter.look()
 
     return look
+
+
+def _check_all(services: Iterable[Service | Joiners]) -> None:
+    for service in services:
+        service.check()
 
 
 def _check_runs(bench: Bench, topic: str, work: Work) -> dict[TopicPlace, int]:

@@ -12,7 +12,7 @@ from typing import Final
 
 from tests.bench import load
 from tests.bench.bench import Bench
-from tests.bench.deployment import PARTITIONS, Deployment, WebService, say, until
+from tests.bench.deployment import PARTITIONS, Deployment, Joiners, say, until
 from tests.bench.load import report_id
 from tests.bench.probe import Pace, Probe, percentile
 
@@ -48,7 +48,7 @@ def _waits(
 ) -> tuple[float, list[float]]:
     """What a rush reached in events/s, and the waits (ms) at the second of its paces."""
     with bench.deployment(partitions=partitions) as app:
-        joiner, router = app.joiner(), app.router()
+        joiner, router = app.joiners(), app.router()
         joiner.wait_ready()
         router.wait_ready()
         reports, work = _Reports(), load.Work(rush)
@@ -76,7 +76,7 @@ def _waits(
 
 
 def _rush(
-    app: Deployment, probe: Probe, reports: "_Reports", joiner: WebService, work: load.Work
+    app: Deployment, probe: Probe, reports: "_Reports", joiner: Joiners, work: load.Work
 ) -> float:
     """Send as fast as it goes; the events/s decided."""
     wanted = joiner.metric("countermand_runs_total") + work.events

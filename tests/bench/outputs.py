@@ -143,9 +143,16 @@ def _to_the_end(consumer: Consumer, partitions: int) -> Iterator[Record]:
 
 
 def wait_assigned(
-    bootstrap_servers: str, group: str, partitions: int, check: Callable[[], None]
+    bootstrap_servers: str,
+    group: str,
+    partitions: int,
+    check: Callable[[], None],
+    members: int = 1,
 ) -> float:
-    """Wait until a group's members have so many partitions; the time when the broker said so."""
+    """Wait until a group's members have so many partitions; the time when the broker said so.
+
+    There are at least so many `members`, and each has some.
+    """
     admin = AdminClient({"bootstrap.servers": bootstrap_servers})
 
     def assigned() -> bool:
@@ -156,10 +163,11 @@ def wait_assigned(
             if error.args[0].code() in _NOT_YET:
                 return False
             raise
-        have = sum(len(member.assignment.topic_partitions) for member in found.members)
-        return bool(found.state.name == "STABLE" and have >= partitions)
+        shares = [len(member.assignment.topic_partitions) for member in found.members]
+        shared = sum(map(bool, shares)) >= members and sum(shares) >= partitions
+        return bool(found.state.name == "STABLE" and shared)
 
-    until(assigned, f"group {group} has {partitions} partitions")
+    until(assigned, f"{members} members of group {group} have {partitions} partitions")
     return time.perf_counter()
 
 

@@ -7,8 +7,10 @@
 - `joiner_rss_mib`: the joiner's resident memory at the end of that.
 - `bytes_per_run`: size of RocksDB's files after a flush, less the size that the events alone take
   in a RocksDB made the same way, per pending run.
-- `warm_restart_s`, `restore_runs_per_s`: from a partition's assignment until it takes commands, of
-  the slowest partition, after a stop with the disk as it was, and with an empty disk.
+- `warm_restart_s`: from a partition's assignment until it takes commands, of the slowest partition,
+  after a stop with the disk as it was.
+- `restore_runs_per_s`: all runs over the same time with an empty disk;
+  `restore_shared_runs_per_s`: where two joiners share the partitions. All else is of one joiner.
 """
 
 import random
@@ -24,7 +26,7 @@ import psutil
 from streams.joiner.store import Memory, Store
 from tests.bench import cpu, load
 from tests.bench.bench import Bench
-from tests.bench.deployment import Deployment, WebService, say, until
+from tests.bench.deployment import Deployment, Joiners, WebService, say, until
 from tests.bench.probe import Pace, Probe, percentile
 from topology import codec, tables
 from topology.tables import Checkpoint
@@ -73,15 +75,17 @@ def measure(
         pending = round(joiner.metric("countermand_pending_runs"))
         joiner.stop()
         size = _bytes_per_run(app, bench.folder / bench.name("events-alone"), pending)
-        warm = _restart(app, pending)
+        warm = _restart(app.joiner(), pending)
         shutil.rmtree(app.state)
-        cold = _restart(app, pending)
+        cold = _restart(app.joiner(), pending)
+        shared = _restart(app.joiners(), pending)
     return {
         "latency_ratio": round(p50[1] / p50[0], 2),
         "registration_ratio": round(us[-1] / us[1], 2),
         "joiner_rss_mib": round(rss / _MIB),
         "bytes_per_run": round(size),
         "restore_runs_per_s": round(pending / cold),
+        "restore_shared_runs_per_s": round(pending / shared),
         "warm_restart_s": round(warm, 2),
     }
 
@@ -131,9 +135,8 @@ def _fill(
     return round((cpu.process_s(joiner.pid) - before) / max(1, missing) * 1e6, 1)
 
 
-def _restart(app: Deployment, pending: int) -> float:
-    """Start a joiner, see that it has all runs, and stop it; its slowest partition's time."""
-    joiner = app.joiner()
+def _restart(joiner: WebService | Joiners, pending: int) -> float:
+    """Wait for a joiner, see that it has all runs, and stop it; its slowest partition's time."""
     joiner.wait_ready(_RESTORE_S)
     seconds = joiner.metric("countermand_restore_seconds", max)
     restored = joiner.metric("countermand_pending_runs")

@@ -49,7 +49,7 @@ def profile(role: str, work: Work) -> Path:
     record = [spy, "record", "--gil", "--threads", "--nonblocking", "--rate", _RATE]
     launcher = [*record, "--format", "raw", "--output", str(target), "--"]
     with local_bench() as bench:
-        full_speed.countermand(bench, work, launchers={role: launcher})
+        full_speed.countermand(bench, work, launchers={role: launcher}, joiners=1)
     return target
 
 

@@ -1,4 +1,9 @@
-"""The peers by name: how each is started on one joined topic."""
+"""The peers by name: how each is started on one joined topic.
+
+Kafka Streams has a thread for each partition. Quix Streams, which computes on one core, has a
+process for each. Faust has one process: when a second joins, the first repeats what it had not
+committed, which at-least-once allows, and then runs are cancelled twice.
+"""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -20,26 +25,28 @@ class Contest(NamedTuple):
     folder: Path
     group: str
 
-    @property
-    def arguments(self) -> list[str]:
-        """What every peer is told, in this order."""
-        return [self.broker, self.topic, self.output, str(self.folder / "state"), self.group]
+    def arguments(self, process: int) -> list[str]:
+        """What a peer's process of this number is told, in this order."""
+        state = str(self.folder / f"state-{process}")
+        return [self.broker, self.topic, self.output, state, self.group]
 
 
-def _quix(contest: Contest) -> list[str]:
-    return [str(environment.python()), str(_HERE / "quix_join.py"), *contest.arguments]
+def _quix(contest: Contest) -> list[list[str]]:
+    command = [str(environment.python()), str(_HERE / "quix_join.py")]
+    return [[*command, *contest.arguments(process)] for process in range(PARTITIONS)]
 
 
-def _faust(contest: Contest) -> list[str]:
-    command = [sys.executable, str(_HERE / "faust_join.py"), *contest.arguments]
-    return [*command, str(PARTITIONS)]
+def _faust(contest: Contest) -> list[list[str]]:
+    command = [sys.executable, str(_HERE / "faust_join.py")]
+    return [[*command, *contest.arguments(0), str(PARTITIONS)]]
 
 
-def _kafka_streams(contest: Contest) -> list[str]:
-    return kafka_streams.command(contest.folder, contest.arguments)
+def _kafka_streams(contest: Contest) -> list[list[str]]:
+    return [kafka_streams.command(contest.folder, contest.arguments(0))]
 
 
-PEERS: Final[Mapping[str, Callable[[Contest], list[str]]]] = {
+# The command line of each process.
+PEERS: Final[Mapping[str, Callable[[Contest], list[list[str]]]]] = {
     "quix": _quix,
     "faust": _faust,
     "kafka_streams": _kafka_streams,

@@ -45,7 +45,7 @@ def test_a_thread_is_of_the_kind_that_its_name_says(name: str, kind: str) -> Non
 
 def test_what_a_process_spends_is_told_per_event() -> None:
     """A tick or more of this process shows, and the machine did no less."""
-    meter = cpu.Meter({"this": os.getpid()}, every_s=0)
+    meter = cpu.Meter({"this": [os.getpid()]}, every_s=0)
     before = cpu.process_s(os.getpid())
     while (spent := cpu.process_s(os.getpid()) - before) < 0.1:
         sum(range(10_000))
