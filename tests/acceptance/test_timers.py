@@ -247,3 +247,30 @@ def test_timers_and_cancels_survive_a_restart(
     driver.close()
 
     assert driver.cancelled() == sorted([late.id, hit.id])
+
+
+@pytest.mark.parametrize("with_disk", [False, True])
+def test_what_waits_for_a_late_time_survives_a_restart(
+    with_disk: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Of runs that nothing has happened to: one expires, one starts; and a held cancel is met."""
+    disk = tmp_path_factory.mktemp("state") if with_disk else None
+    driver = Driver(PLAIN, disk=disk)
+    left = driver.event("report/requested", reportId="r1")
+    planned = driver.event("report/requested", ts=driver.now + DAY, reportId="r2")
+    with driver.unread():
+        unread = driver.event("report/requested", reportId="r3")
+        driver.cancel("report/cancelled", reportId="r3")
+    driver.read("cancels")
+    assert driver.rows(Space.HELD_CANCEL)
+    driver.restart()
+
+    driver.read("events")
+    assert driver.cancelled() == [unread.id]
+    driver.advance("25h")
+    assert driver.run(planned)["dispatch"] is True
+    driver.restart()
+    driver.advance("10d")
+    driver.close()
+
+    assert driver.status(left) == "expired"
