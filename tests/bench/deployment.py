@@ -153,7 +153,7 @@ class WebService(Service):
 
 
 class Joiners:
-    """Joiners that share the partitions of an application, at least one of them each."""
+    """Joiners that share the partitions of an application; each has some."""
 
     def __init__(self, services: Sequence[WebService], partitions: int) -> None:
         """`services` are started already."""
