@@ -101,7 +101,7 @@ beside: setup ## Measure CPU per event and waits beside another commit, in turns
 	@$(PY) -m tests.bench.beside $(call from_command_line,COMMIT,HEAD)
 
 .PHONY: profile
-profile: setup ## Show where a process's time goes under load (ONLY=router or ONLY=joiner)
+profile: setup ## Show where a process's time goes under load (ONLY=router, joiner or read-model)
 	@$(PY) -m tests.bench.profiling $(only_option)
 
 .PHONY: docs-check

@@ -1,7 +1,7 @@
-"""Where a process's time goes: `python -m tests.bench.profiling [--only router|joiner]`.
+"""Where a process's time goes: `python -m tests.bench.profiling [--only router|joiner|read-model]`.
 
-Runs the work of `events_per_s` with py-spy around the process, prints where Python code held the
-interpreter, and leaves collapsed stacks in `.countermand/profiles/` for any flame graph viewer.
+Runs the work of `events_per_s`, or of `read_model`, with py-spy around the process, prints where
+Python code held the interpreter, and leaves collapsed stacks in `.countermand/profiles/` for any flame graph viewer.
 Rates are not printed: sampling slows the process down.
 """
 
@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tests.bench import full_speed
+from tests.bench import full_speed, read_model
 from tests.bench.bench import local_bench
 from tests.bench.load import Work
 
-ROLES: Final = ("router", "joiner")
+ROLES: Final = ("router", "joiner", "read-model")
 _WORK: Final = Work(300_000)
 _FOLDER: Final = Path(__file__).resolve().parents[2] / ".countermand" / "profiles"
 _RATE: Final = "100"
@@ -32,10 +32,10 @@ class Stack(NamedTuple):
 
 
 def main() -> None:
-    """Profile both processes, one after the other, or one."""
+    """Profile the processes, one after the other, or one."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.profiling")
     parser.add_argument("--only", choices=ROLES, help="profile this process alone")
-    parser.add_argument("--events", type=int, default=_WORK.triggers, help="trigger events")
+    parser.add_argument("--events", type=int, default=_WORK.triggers, help="trigger events, or runs")
     options = parser.parse_args()
     for role in [options.only] if options.only else ROLES:
         report(profile(role, Work(options.events)), role)
@@ -49,7 +49,10 @@ def profile(role: str, work: Work) -> Path:
     record = [spy, "record", "--gil", "--threads", "--nonblocking", "--rate", _RATE]
     launcher = [*record, "--format", "raw", "--output", str(target), "--"]
     with local_bench() as bench:
-        full_speed.countermand(bench, work, launchers={role: launcher}, joiners=1)
+        if role == "read-model":
+            read_model.measure(bench, work.triggers, {role: launcher})
+        else:
+            full_speed.countermand(bench, work, launchers={role: launcher}, joiners=1)
     return target
 
 

@@ -8,7 +8,7 @@ all its partitions, and stops when the database holds the last record. Then ever
 
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -37,9 +37,11 @@ _WITHIN_S: Final = 300.0
 _ALL_TOPICS: Final = 3
 
 
-def measure(bench: Bench, number: int = NUMBER) -> Mapping[str, int]:
-    """Changes per second, of so many runs."""
-    with bench.deployment() as app:
+def measure(
+    bench: Bench, number: int = NUMBER, launchers: Mapping[str, Sequence[str]] | None = None
+) -> Mapping[str, int]:
+    """Changes per second, of so many runs; `launchers` go before command lines, by role."""
+    with bench.deployment(launchers=launchers) as app:
         last = preload(bench, app, number)
         engine = open_database(app.settings)
         try:
