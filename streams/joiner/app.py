@@ -20,7 +20,7 @@ from streams.health import Health, Kind, StallCheck
 from streams.joiner.changelog import Changelog, Log
 from streams.joiner.decide.functions import Functions
 from streams.joiner.decide.view import Partition
-from streams.joiner.faust_app import create_app
+from streams.joiner.faust_app import create_app, execute
 from streams.joiner.figures import Figures
 from streams.joiner.flow import Flow
 from streams.joiner.intake import Places
@@ -175,11 +175,8 @@ def run_joiner(settings: Settings) -> None:
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     app = Joiner(settings).app
-    worker = faust.Worker(
-        app, loop=loop, override_logging=False, redirect_stdouts=False, quiet=True
-    )
     with rare_collections(), private.masked():
-        worker.execute_from_commandline()
+        execute(app, loop)
 
 
 def _wire(app: faust.App, joiner: Joiner) -> None:

@@ -4,18 +4,21 @@ Why each change is needed: `docs/decisions/0001-faust-carries-the-stream.md`.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import faust
-from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
+from aiokafka.errors import KafkaConnectionError, KafkaError  # type: ignore[import-untyped]
 from faust.assignor.client_assignment import ClientMetadata
 from faust.assignor.partition_assignor import PartitionAssignor
 from faust.transport.drivers import aiokafka as driver
 
 from streams import logs
+from streams.errors import CountermandError
 from streams.joiner.flow import Flow
 from streams.kafka import faust_client
+from streams.kafka.deadline import PAUSE_S, START_S, Deadline
 from streams.settings import Settings
 
 _FETCH_BYTES: Final = 4 * 1024 * 1024
@@ -28,7 +31,7 @@ log = logs.get(__name__)
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
-    """A consumer's thread that heeds refusals, and also ends while the brokers are away.
+    """A consumer's thread that waits for brokers, heeds refusals, and ends while brokers are away.
 
     aiokafka leaves its group when it is refused, until somebody asks for the error, which Faust
     never does. And aiokafka's `close` lets its own cancellation escape while brokers are away.
@@ -38,7 +41,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def on_start(self) -> None:
         """Start the consumer, and look for refusals from then on."""
-        await super().on_start()
+        await start_client(self, super().on_start, lambda: self._ensure_consumer().start())
         self._looking = asyncio.create_task(self._look_for_refusals())
 
     async def on_thread_stop(self) -> None:
@@ -72,6 +75,40 @@ def rejoin_if_refused(coordinator: Any) -> None:  # noqa: ANN401  # aiokafka is 
         coordinator.reset_generation()
 
 
+class Producer(driver.Producer):
+    """A producer that waits for brokers at its start."""
+
+    async def on_start(self) -> None:
+        """Start the producer."""
+        await start_client(self, super().on_start, lambda: self._ensure_producer().start())
+
+
+async def start_client(
+    service: ConsumerThread | Producer,
+    start: Callable[[], Awaitable[None]],
+    again: Callable[[], Awaitable[None]],
+) -> None:
+    """Make and start a service's client; while no broker answers, start it `again`.
+
+    It stays the same client: aiokafka has closed what an attempt that failed had opened.
+
+    Raises:
+        UnreachableError: no broker has answered in time.
+    """
+    assert isinstance(service.app, FaustApp)
+    deadline = Deadline(service.app.start_s)
+    while not service.should_stop:
+        try:
+            async with asyncio.timeout(deadline.seconds()):
+                await start()
+        except (KafkaConnectionError, TimeoutError) as error:
+            log.warning("No broker answers yet", error=repr(error))
+        else:
+            return
+        start = again
+        await service.sleep(PAUSE_S)
+
+
 class Consumer(driver.Consumer):
     """A consumer that goes on at the flow's positions, not at the committed offsets."""
 
@@ -87,9 +124,10 @@ class Consumer(driver.Consumer):
 
 
 class Transport(driver.Transport):
-    """Faust's transport with our consumer."""
+    """Faust's transport with our consumer and producer."""
 
     Consumer = Consumer
+    Producer = Producer
 
 
 class Assignor(PartitionAssignor):
@@ -115,10 +153,11 @@ class Assignor(PartitionAssignor):
 class FaustApp(faust.App):
     """Faust's app around a flow, which it closes when the process is told to stop.
 
-    Faust signals no revocation then.
+    Faust signals no revocation then. Its clients wait `start_s` for brokers, each at its start.
     """
 
     flow: Flow
+    start_s: float
 
     async def on_stop(self) -> None:
         """Close all partitions first."""
@@ -126,7 +165,7 @@ class FaustApp(faust.App):
         await super().on_stop()
 
 
-def create_app(settings: Settings, flow: Flow) -> FaustApp:
+def create_app(settings: Settings, flow: Flow, start_s: float = START_S) -> FaustApp:
     """The joiner's app around `flow`; agents, tasks and pages are still to be added."""
     session_s = settings.session_timeout.total_seconds()
     app = FaustApp(
@@ -154,5 +193,24 @@ def create_app(settings: Settings, flow: Flow) -> FaustApp:
         web_tables_enabled=False,
     )
     app.flow = flow
+    app.start_s = start_s
     app.transport = Transport(app.conf.broker_consumer, app)
     return app
+
+
+def execute(app: FaustApp, loop: asyncio.AbstractEventLoop) -> NoReturn:
+    """Run the app until SIGTERM or SIGINT; then, or when it has failed, this process exits.
+
+    Raises:
+        CountermandError: the app can't start, or can't go on.
+    """
+    worker = faust.Worker(
+        app, loop=loop, override_logging=False, redirect_stdouts=False, quiet=True
+    )
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as end:
+        # Whose code says only that it failed.
+        if isinstance(end.__context__, CountermandError):
+            raise end.__context__ from None
+        raise

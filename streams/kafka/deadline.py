@@ -7,6 +7,9 @@ from typing import Final
 from streams.errors import UnreachableError
 
 TIMEOUT_S: Final = 15.0
+# A process that starts gives the brokers so long to answer, and asks them again after each pause.
+START_S: Final = 60.0
+PAUSE_S: Final = 1.0
 
 
 class Deadline:

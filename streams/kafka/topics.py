@@ -25,7 +25,7 @@ from streams.kafka.admin import (
     list_brokers,
     unreachable,
 )
-from streams.kafka.deadline import NEVER, TIMEOUT_S, Deadline
+from streams.kafka.deadline import NEVER, PAUSE_S, START_S, TIMEOUT_S, Deadline
 from streams.kafka.findings import (
     Finding,
     Severity,
@@ -43,8 +43,6 @@ from topology import topics
 from topology.topics import Owner, TopicSpec
 
 _POLL_S: Final = 0.05
-_START_S: Final = 60.0
-_PAUSE_S: Final = 1.0
 # People look these up later. Requests are kept as long as their progress.
 OUTPUTS: Final = (
     topics.CANCELLED,
@@ -144,12 +142,12 @@ def await_topics(settings: Settings, stop: threading.Event) -> TopicsReport:
         TopicsError: a topic is missing or made the wrong way.
         UnreachableError: no broker has answered in time, or before `stop` was set.
     """
-    end = time.monotonic() + _START_S
+    end = time.monotonic() + START_S
     while True:
         try:
             return check_topics(settings)
         except UnreachableError as error:
-            if stop.wait(_PAUSE_S) or time.monotonic() > end:
+            if stop.wait(PAUSE_S) or time.monotonic() > end:
                 raise
             log.warning("No broker answers yet", error=str(error))
 

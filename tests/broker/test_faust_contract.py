@@ -10,6 +10,7 @@ from typing import Any
 import faust
 import mode
 import pytest
+from aiokafka.client import AIOKafkaClient  # type: ignore[import-untyped]
 from aiokafka.consumer.fetcher import Fetcher  # type: ignore[import-untyped]
 from faust.assignor.partition_assignor import PartitionAssignor
 from faust.events import Event
@@ -57,6 +58,24 @@ def test_the_consumers_thread_can_be_another() -> None:
     made = inspect.getsource(driver.Consumer._new_consumer_thread)
     assert "AIOKafkaConsumerThread(self, loop=self.loop, beacon=self.beacon)" in made
     assert "x.cancel()\n            await x\n" in inspect.getsource(Fetcher.close)
+
+
+def test_a_client_that_found_no_broker_can_be_started_again() -> None:
+    """Faust makes it and then starts it; what a failed bootstrap opened, it has closed."""
+    assert driver.Transport.Producer is driver.Producer
+    made = (
+        (driver.Producer, "_new_producer()", "producer.start()"),
+        (driver.AIOKafkaConsumerThread, "_create_consumer(loop=", "self._consumer.start()"),
+    )
+    for service, makes, starts in made:
+        assert inspect.iscoroutinefunction(service.on_start)
+        lines = inspect.getsource(service.on_start).splitlines()
+        assert any(makes in line for line in lines)
+        assert lines[-1].strip() == f"await {starts}"
+    bootstrap = inspect.getsource(AIOKafkaClient.bootstrap)
+    gives_up = bootstrap.index("raise KafkaConnectionError")
+    assert gives_up < bootstrap.index("create_task(self._md_synchronizer())")
+    assert "bootstrap_conn.close()\n                continue" in bootstrap
 
 
 def test_the_assignor_can_be_another() -> None:
