@@ -1,8 +1,8 @@
 """Where a process's time goes: `python -m tests.bench.profiling [--only router|joiner|read-model]`.
 
 Runs the work of `events_per_s`, or of `read_model`, with py-spy around the process, prints where
-Python code held the interpreter, and leaves collapsed stacks in `.countermand/profiles/` for any flame graph viewer.
-Rates are not printed: sampling slows the process down.
+Python code held the interpreter, and leaves collapsed stacks in `.countermand/profiles/` for any
+flame graph viewer. Rates are not printed: sampling slows the process down.
 """
 
 import argparse
@@ -35,7 +35,9 @@ def main() -> None:
     """Profile the processes, one after the other, or one."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.profiling")
     parser.add_argument("--only", choices=ROLES, help="profile this process alone")
-    parser.add_argument("--events", type=int, default=_WORK.triggers, help="trigger events, or runs")
+    parser.add_argument(
+        "--events", type=int, default=_WORK.triggers, help="trigger events, or runs"
+    )
     options = parser.parse_args()
     for role in [options.only] if options.only else ROLES:
         report(profile(role, Work(options.events)), role)
