@@ -61,6 +61,7 @@ class App:
         """
         self.id = id
         self.functions: dict[str, Function] = {}
+        self._by_slug: dict[str, Function] = {}
         self._cleanups: dict[str, CleanUp] = {}
         self._lease = lease
         self._retries = retries or Retries()
@@ -102,10 +103,15 @@ class App:
         )
 
         def declare(call: AnyCall) -> AnyCall:
-            self.functions[id] = Function(definition, call, retries or self._retries)
+            self.add(Function(definition, call, retries or self._retries))
             return call
 
         return declare
+
+    def add(self, function: Function) -> None:
+        """Add a function, or put it in the place of the one with its id."""
+        self.functions[function.definition.id] = function
+        self._by_slug[function.slug] = function
 
     def on_cancelled(self, *, function: str) -> Callable[[AnyCleanUp], AnyCleanUp]:
         """Declare the cleanup of a function's cancelled runs; `function`: its id, or slug.
@@ -129,9 +135,9 @@ class App:
         """The cleanups by their functions' slugs; a cleanup may be declared before its function."""
         return {self._slug(name): call for name, call in self._cleanups.items()}
 
-    def by_slug(self) -> dict[str, Function]:
-        """The functions by their slugs."""
-        return {function.slug: function for function in self.functions.values()}
+    def by_slug(self) -> Mapping[str, Function]:
+        """The functions by their slugs; it shows those that are added later, too."""
+        return self._by_slug
 
     def _slug(self, name: str) -> str:
         return self.functions[name].slug if name in self.functions else name

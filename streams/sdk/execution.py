@@ -19,10 +19,10 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 import orjson
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, structs
 
 from streams.durations import format_duration
 from streams.sdk.errors import Cancelled, StepError, Suspended
@@ -51,6 +51,13 @@ StepCall: TypeAlias = Callable[[Begin], Awaitable[Any]]
 
 class NotBegunError(Exception):
     """The run ended while a step waited for a thread, so the step's function isn't called."""
+
+
+class Titled(NamedTuple):
+    """A step's result, with what `runs` shows of the step instead of its name; empty: nothing."""
+
+    result: object
+    title: str
 
 
 class Journal(Protocol):
@@ -282,6 +289,9 @@ class Execution:
             raise NotBegunError
 
     def _succeeded(self, key: str, result: object, attempt: int) -> StepRecord:
+        if isinstance(result, Titled):
+            found = self._succeeded(key, result.result, attempt)
+            return structs.replace(found, title=result.title[: limits.STEP_CHARS])
         try:
             data = orjson.dumps(result, option=_STRICT)
         except TypeError as error:

@@ -45,6 +45,10 @@ class Taken:
         """All but one."""
         return name.encode() != self._unknown
 
+    def learn(self) -> None:
+        """From now on it knows all."""
+        self._unknown = None
+
     def deliver(self, found: list[tuple[int, int, object]]) -> None:
         """Keep them."""
         self.values += [value for _, _, value in found if isinstance(value, bytes)]
@@ -141,6 +145,47 @@ def test_what_only_others_know_holds_no_offset_and_is_lost_to_none(settings: Set
         eventually(lambda: len(new.values) == 4, TIMEOUT_S)
     assert (old.values, again.values) == ([b"one", b"two", b"three"], [])
     assert new.values == [b"new", b"two", b"new", b"three"]
+
+
+def test_a_member_that_learns_more_reads_what_it_had_left(settings: Settings) -> None:
+    """It joins again, and begins there; what it has done already isn't lost to it."""
+    topic, group = f"{settings.topic_prefix}things", unique_name("readers")
+    taken, reader = Taken(unknown=b"new"), GroupReader(settings, Metrics(), group, topic)
+    with reading(reader, taken), Sender(settings) as sender:
+        for value in (b"one", b"new", b"two"):
+            sender.send(topic, value, key=b"key")
+        sender.flush()
+        eventually(lambda: taken.values == [b"one", b"two"], TIMEOUT_S)
+        taken.learn()
+        reader.rejoin()
+        eventually(lambda: b"new" in taken.values, TIMEOUT_S)
+        sender.send(topic, b"last", key=b"key")
+        sender.flush()
+        eventually(lambda: b"last" in taken.values, TIMEOUT_S)
+    assert taken.values.count(b"new") == 1
+
+
+def test_a_member_that_learns_more_while_it_is_away_reads_that_when_it_is_back(
+    settings: Settings,
+) -> None:
+    """Until then it stays away; others that have its partitions meanwhile lose nothing of it."""
+    topic, group = f"{settings.topic_prefix}things", unique_name("readers")
+    taken, other = Taken(unknown=b"new"), Taken(unknown=b"new")
+    readers = [GroupReader(settings, Metrics(), group, topic) for _ in range(2)]
+    with reading(readers[0], taken), Sender(settings) as sender:
+        for value in (b"one", b"new", b"two"):
+            sender.send(topic, value, key=b"key")
+        sender.flush()
+        eventually(lambda: taken.values == [b"one", b"two"], TIMEOUT_S)
+        readers[0].is_away = True
+        eventually(lambda: not readers[0].has_joined and not taken.owned, TIMEOUT_S)
+        taken.learn()
+        readers[0].rejoin()
+        with reading(readers[1], other):
+            eventually(lambda: other.values == [b"one", b"two"], TIMEOUT_S)
+        assert (taken.owned, taken.values) == (set(), [b"one", b"two"])
+        readers[0].is_away = False
+        eventually(lambda: b"new" in taken.values, TIMEOUT_S)
 
 
 def ends(settings: Settings) -> list[range]:

@@ -16,6 +16,9 @@ class Figures:
         self._steps = metrics.worker_steps
         self._overran = metrics.worker_overruns
         self._ignored = metrics.worker_ignored
+        # By worker: the workers of one process share these figures.
+        self._most: dict[str, int] = {}
+        self._held: dict[str, tuple[int, int, float]] = {}
 
     def ended(self, outcome: str) -> None:
         """A run left this worker."""
@@ -37,12 +40,15 @@ class Figures:
         """A cleanup that failed for good is a dead letter; `kind` is the class of its error."""
         self._metrics.dead_letter("worker", kind)
 
-    def may_hold(self, runs: int) -> None:
-        """How many runs there may be at once."""
-        self._most_runs.set(runs)
+    def may_hold(self, worker: str, runs: int) -> None:
+        """How many runs a worker may have at once."""
+        self._most[worker] = runs
+        self._most_runs.set(sum(self._most.values()))
 
-    def holds(self, runs: int, overrunning: int, cancelling_s: float) -> None:
-        """How many runs there are now, how many of them overrun, and the longest cancel of them."""
-        self._runs.set(runs)
-        self._overrunning.set(overrunning)
-        self._cancelling.set(cancelling_s)
+    def holds(self, worker: str, runs: int, overrunning: int, cancelling_s: float) -> None:
+        """How many runs a worker has, how many of them overrun, and the longest cancel of them."""
+        self._held[worker] = runs, overrunning, cancelling_s
+        every = self._held.values()
+        self._runs.set(sum(held for held, _, _ in every))
+        self._overrunning.set(sum(over for _, over, _ in every))
+        self._cancelling.set(max(longest for _, _, longest in every))

@@ -5,14 +5,14 @@ its steps are removed from `steps`.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, NamedTuple, TypeAlias
 
 from confluent_kafka import Message
 
 from streams import logs
-from streams.errors import WriteRefusedError
+from streams.errors import RecordRefusedError, WriteRefusedError
 from streams.kafka.headers import headers_of
 from streams.sdk.app import App
 from streams.sdk.errors import Suspended
@@ -20,7 +20,7 @@ from streams.sdk.worker.claimed import has_ended
 from streams.sdk.worker.dispatches import Dispatch
 from streams.sdk.worker.history import History
 from streams.sdk.worker.ignored import Ignored
-from streams.sdk.worker.journal import Journal
+from streams.sdk.worker.journal import Journal, Outgoing
 from streams.sdk.worker.reader import Left
 from streams.sdk.worker.records import read_run, run_id_of, slug_of
 from streams.sdk.worker.updates import Updates
@@ -31,8 +31,18 @@ log = logs.get(__name__)
 _FORGET_EVERY_S: Final = 0.5
 _FORGOTTEN_AT_ONCE: Final = 1_000
 _MOST_ENDED: Final = 20_000
+_MOST_TOLD_BYTES: Final = 64 * 1024 * 1024
 # In one write: more would be too much for a transaction.
-_REMOVED_AT_ONCE: Final = 2_000
+_WRITTEN_AT_ONCE: Final = 2_000
+_BYTES_AT_ONCE: Final = 8 * 1024 * 1024
+
+# What is to be written of a run that has ended, together with the removal of its steps.
+Tell: TypeAlias = Callable[[RunRecord], Sequence[Outgoing]]
+
+
+def tells_nothing(_run: RunRecord) -> Sequence[Outgoing]:
+    """Nothing but the removal of its steps is written of a run that has ended."""
+    return ()
 
 
 class Ended:
@@ -45,7 +55,7 @@ class Ended:
 
 
 class EndedRuns:
-    """Removes the recorded steps of runs that have ended; used on the event loop."""
+    """Removes the recorded steps of runs that have ended, and tells of them; on the event loop."""
 
     def __init__(
         self,
@@ -53,23 +63,29 @@ class EndedRuns:
         history: History,
         journal: Journal,
         done: Callable[[int, int], None],
+        tell: Tell = tells_nothing,
     ) -> None:
         """`done(partition, offset)` is called when a record needn't be read again."""
         self.done = done
+        self._tell = tell
         self._updates = updates
         self._history = history
         self._journal = journal
-        # By partition: run ids, and the offsets of the records that show their ends.
-        self._ended: dict[int, list[tuple[str, int]]] = {}
+        self._ended: dict[int, list[_End]] = {}
 
     @property
     def is_full(self) -> bool:
         """Whether so many runs wait that no more records should be read."""
-        return sum(map(len, self._ended.values())) > _MOST_ENDED
+        waiting = self._ended.values()
+        if sum(map(len, waiting)) > _MOST_ENDED:
+            return True
+        told = (record for ended in waiting for end in ended for record in end.told)
+        return sum(record.bytes for record in told) > _MOST_TOLD_BYTES
 
-    def add(self, run_id: str, partition: int, offset: int) -> None:
-        """Remove the steps of this run soon."""
-        self._ended.setdefault(partition, []).append((run_id, offset))
+    def add(self, run: RunRecord | Ended, partition: int, offset: int) -> None:
+        """Remove the steps of this run soon, and tell of it; `offset`: where its end was read."""
+        told = () if isinstance(run, Ended) else self._told_of(run)
+        self._ended.setdefault(partition, []).append(_End(run.run_id, offset, told))
 
     def revoked(self, partitions: set[int]) -> None:
         """Leave the runs of these partitions to the workers that read them now."""
@@ -86,19 +102,63 @@ class EndedRuns:
                     del self._ended[partition]
                 await self._forget(partition, ended[:_FORGOTTEN_AT_ONCE])
 
-    async def _forget(self, partition: int, ended: list[tuple[str, int]]) -> None:
+    async def _forget(self, partition: int, ended: list["_End"]) -> None:
         # Suspended: the worker that has the partition now reads these records too.
         with suppress(Suspended, WriteRefusedError):
-            steps = await self._history.recorded(partition, [run_id for run_id, _ in ended])
+            steps = await self._history.recorded(partition, [end.run_id for end in ended])
             removals = [
                 self._updates.forgotten(run_id, step)
                 for run_id, recorded in steps.items()
                 for step in recorded
             ]
-            for start in range(0, len(removals), _REMOVED_AT_ONCE):
-                await self._journal.write(removals[start : start + _REMOVED_AT_ONCE])
-            for _, offset in ended:
-                self.done(partition, offset)
+            told = [record for end in ended for record in end.told]
+            try:
+                await self._write([*told, *removals])
+            except RecordRefusedError:  # one of them; the others don't suffer for it
+                await asyncio.gather(*map(self._write_told, told))
+                await self._write(removals)
+            for end in ended:
+                self.done(partition, end.offset)
+
+    def _told_of(self, run: RunRecord) -> Sequence[Outgoing]:
+        try:
+            return self._tell(run)
+        except Exception:  # the run's own, such as a trigger that is no event
+            log.exception("An ended run can't be told of", run_id=run.run_id)
+            return ()
+
+    async def _write_told(self, record: Outgoing) -> None:
+        try:
+            await self._journal.write([record])
+        except RecordRefusedError as error:
+            log.warning("An ended run can't be told of", error=str(error))
+
+    async def _write(self, records: Iterable[Outgoing]) -> None:
+        for portion in _portions(records):
+            await self._journal.write(portion)
+
+
+def _portions(records: Iterable[Outgoing]) -> Iterator[list[Outgoing]]:
+    """Records in their order, as many at once as one write may have."""
+    portion: list[Outgoing] = []
+    size = 0
+    for record in records:
+        is_full = len(portion) == _WRITTEN_AT_ONCE or size + record.bytes > _BYTES_AT_ONCE
+        if portion and is_full:
+            yield portion
+            portion, size = [], 0
+        portion.append(record)
+        size += record.bytes
+    if portion:
+        yield portion
+
+
+class _End(NamedTuple):
+    """A run that has ended, where that was read, and what is to be written of it."""
+
+    run_id: str
+    offset: int
+    told: Sequence[Outgoing]
 
 
 class Intake:
@@ -166,7 +226,7 @@ class Intake:
         for partition, offset, record in records:
             if isinstance(record, Ended):
                 self._worker.went_on(record.run_id)
-                self._ended.add(record.run_id, partition, offset)
+                self._ended.add(record, partition, offset)
                 continue
             assert isinstance(record, RunRecord), "`select` returns nothing else"
             if record.dispatch:
@@ -175,7 +235,7 @@ class Intake:
                 continue
             self._worker.went_on(record.run_id)
             if has_ended(record.status):
-                self._ended.add(record.run_id, partition, offset)
+                self._ended.add(record, partition, offset)
             else:
                 self._ended.done(partition, offset)
 

@@ -61,6 +61,7 @@ class GroupReader:
         self.is_away = False
         self.has_joined = False
         self._is_member = False
+        self._rejoins = False
         self._topic = topic
         self._offsets = Offsets()
         self._lock = threading.Lock()
@@ -80,6 +81,13 @@ class GroupReader:
         with self._lock:
             self._offsets.done(partition, offset)
 
+    def rejoin(self) -> None:
+        """Leave the group and join it again, to read what was left to members that know more.
+
+        May be called in any thread.
+        """
+        self._rejoins = True
+
     def run(self, stop: threading.Event, handler: Handler) -> None:
         """Read records for `handler` until `stop` is set, then leave the group."""
         committed_at = time.monotonic()
@@ -97,6 +105,11 @@ class GroupReader:
 
     def _attend(self, stop: threading.Event, handler: Handler) -> None:
         """Join the group, or leave it while `is_away` is set."""
+        if self._rejoins:
+            self._rejoins = False
+            if self._is_member:
+                self._is_member = False
+                self._member.leave()
         if self._is_member != self.is_away:
             return
         self._is_member = not self.is_away

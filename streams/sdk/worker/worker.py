@@ -73,7 +73,7 @@ class Worker:
         self._history = history
         self._bounds = bounds
         self._figures = figures
-        figures.may_hold(bounds.concurrency)
+        figures.may_hold(updates.worker, bounds.concurrency)
         self._done = done
         self._pool = Pool(bounds.concurrency, "function")
         self._loop = asyncio.get_running_loop()
@@ -300,8 +300,9 @@ class Worker:
     async def took_step(self, run: ClaimedRun, record: StepRecord) -> None:
         """Step 3: write the outcome and the run's update in one transaction."""
         step, update = self._updates.step(record), self._updates.claim(run.run_id, run.attempt)
-        if record.wake_at is msgspec.UNSET:
-            update = self._updates.took_step(run.run_id, run.attempt, record.step)
+        title = record.step if record.title is msgspec.UNSET else record.title
+        if record.wake_at is msgspec.UNSET and title:
+            update = self._updates.took_step(run.run_id, run.attempt, title)
         await self._write(run, [step, update])
         crash_at("worker_recorded")
         self._figures.took_step()
@@ -364,7 +365,7 @@ class Worker:
                     step = run.execution.executing if run.execution else None
                     self._figures.overran()
                     log.warning("A cancelled run's step goes on", run_id=run.run_id, step=step)
-        self._figures.holds(len(self.runs), overrunning, longest)
+        self._figures.holds(self._updates.worker, len(self.runs), overrunning, longest)
 
     def let_go(self) -> None:
         """Hand over all runs, at their next steps or in sleeps; claim none until `go_on`."""

@@ -53,6 +53,19 @@ def test_a_function_is_declared_as_in_yaml() -> None:
     assert definition.retention_ms == 2 * limits.DAY_MS
 
 
+def test_functions_that_are_added_show_at_once() -> None:
+    """Also one that takes the place of another, in what was asked for before."""
+    app, other = App("reports"), App("reports")
+    shown = app.by_slug()
+    app.function(id="generate", trigger="report/requested")(nothing)
+    other.function(id="generate", trigger="report/again")(nothing)
+    first, second = app.functions["generate"], other.functions["generate"]
+    assert shown == {"reports-generate": first}
+    app.add(second)
+    assert app.functions == {"generate": second}
+    assert shown == {"reports-generate": second}
+
+
 def test_what_a_function_leaves_open_its_app_says() -> None:
     """Lease and retries; every function has a lease."""
     app = App("reports", lease="45s", retries=Retries(attempts=2))

@@ -15,11 +15,11 @@ from streams.clock import now_ms
 from streams.errors import NotAllowedError, RecordRefusedError, WriteRefusedError
 from streams.metrics import Metrics
 from streams.sdk import App, CancelledRun, Retries
+from streams.sdk.worker.app_worker import bury
 from streams.sdk.worker.cleanup import Calls, Cleanups, Effort, Letter
 from streams.sdk.worker.figures import Figures
 from streams.sdk.worker.ignored import Ignored
 from streams.sdk.worker.journal import Outgoing
-from streams.sdk.worker.process import bury
 from streams.sdk.worker.waiting import Cancellation
 from streams.settings import load
 from tests.support.claimed import a_while, run_id, until

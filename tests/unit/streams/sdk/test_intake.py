@@ -9,13 +9,13 @@ from confluent_kafka import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.errors import NotAllowedError, WriteRefusedError
+from streams.errors import NotAllowedError, RecordRefusedError, WriteRefusedError
 from streams.metrics import Metrics
 from streams.sdk import App
 from streams.sdk.worker.dispatches import Dispatch, Dispatches
 from streams.sdk.worker.figures import Figures
 from streams.sdk.worker.ignored import Ignored
-from streams.sdk.worker.intake import Ended, EndedRuns, Intake
+from streams.sdk.worker.intake import Ended, EndedRuns, Intake, Tell, tells_nothing
 from streams.sdk.worker.journal import Outgoing
 from streams.sdk.worker.offsets import Offsets, begins
 from streams.sdk.worker.reader import Left
@@ -187,9 +187,9 @@ class Taken:
         """A run went on."""
         self.calls.append(("went on", run_id))
 
-    def add(self, run_id: str, partition: int, offset: int) -> None:
+    def add(self, run: RunRecord | Ended, partition: int, offset: int) -> None:
         """A run has ended."""
-        self.calls.append(("ended", run_id, partition, offset))
+        self.calls.append(("ended", run.run_id, partition, offset))
 
     def done(self, partition: int, offset: int) -> None:
         """Nothing to do."""
@@ -203,7 +203,7 @@ class Taken:
 def intake(taken: Taken, metrics: Metrics | None = None) -> Intake:
     """An intake of an app with one function."""
     app = App("reports")
-    app.functions["generate"] = function()
+    app.add(function())
     ignored = Ignored(Figures(metrics or Metrics()))
     return Intake(app, taken, taken, taken, ignored)  # type: ignore[arg-type]  # as much as it uses
 
@@ -303,43 +303,138 @@ def test_a_run_has_stopped_when_runs_says_so(value: bytes | None, stopped: bool)
     assert has_stopped(run_id().encode(), value) is stopped
 
 
-class Recorded:
-    """Stands in for history and journal: runs of many steps, and how many went at once."""
+def test_a_function_that_comes_later_is_taken_from_then_on() -> None:
+    """What was left is known by its name."""
+    app, ignored = App("reports"), Ignored(Figures(Metrics()))
+    record = message("reports-generate", msgspec.json.encode(run_record()))
+    taken: Any = Taken()
 
-    def __init__(self, steps: int, refuses: WriteRefusedError | None) -> None:
-        self.written: list[int] = []
+    async def go() -> None:
+        one = Intake(app, taken, taken, taken, ignored)
+        assert one.select(record) == Left("reports-generate")
+        assert not one.knows("reports-generate")
+        app.add(function())
+        found = one.select(record)
+        assert isinstance(found, RunRecord)
+        assert one.knows("reports-generate")
+        one.deliver([(3, 0, found)])
+        await asyncio.sleep(0)
+
+    asyncio.run(go())
+    assert taken.calls == [("dispatched", "reports-generate")]
+
+
+class Recorded:
+    """Stands in for history and journal: runs of many steps, and what went at once."""
+
+    def __init__(self, steps: int, refuses: WriteRefusedError | None = None) -> None:
+        self.written: list[list[Outgoing]] = []
+        self.done: list[int] = []
+        # How many records were written when each was done.
+        self.written_at: list[int] = []
+        self.refused = b"refused"
         self._steps = steps
         self._refuses = refuses
+
+    @property
+    def counts(self) -> list[int]:
+        """How many records went at once."""
+        return [len(records) for records in self.written]
 
     async def recorded(self, _partition: int, run_ids: list[str]) -> dict[str, list[str]]:
         """Many steps of each run."""
         return {run: [f"step {number}" for number in range(self._steps)] for run in run_ids}
 
     async def write(self, records: list[Outgoing]) -> None:
-        """Count them, or refuse."""
+        """Keep them, or refuse."""
         if self._refuses is not None:
             raise self._refuses
-        self.written.append(len(records))
+        if any(record.value == self.refused for record in records):
+            raise RecordRefusedError("too large")
+        self.written.append(records)
+
+    def close(self, _partition: int, offset: int) -> None:
+        """A record is done."""
+        self.done.append(offset)
+        self.written_at.append(sum(self.counts))
+
+
+def forgotten(recorded: Recorded, tell: Tell, *runs: RunRecord | Ended) -> None:
+    """Let these runs have ended, at the offsets 0, 1, …; all that follows from it is done."""
+
+    async def forget() -> None:
+        part: Any = recorded
+        ended = EndedRuns(Updates(load(), "worker", 8), part, part, recorded.close, tell)
+        for offset, run in enumerate(runs):
+            ended.add(run, 0, offset)
+        await ended._forget(0, ended._ended.pop(0))
+
+    asyncio.run(forget())
+
+
+def told(value: bytes) -> Outgoing:
+    """A record that tells of a run."""
+    return Outgoing("events", b"key", value)
 
 
 @pytest.mark.parametrize("refuses", [None, NotAllowedError("steps")])
 def test_steps_of_ended_runs_are_removed_in_portions(refuses: WriteRefusedError | None) -> None:
     """As many as a transaction holds; where they can't be, the records stay open."""
-    recorded, done = Recorded(5_000, refuses), list[int]()
+    recorded = Recorded(5_000, refuses)
+    forgotten(recorded, tells_nothing, Ended(run_id(1)), Ended(run_id(2)))
+    assert sum(recorded.counts) == (10_000 if refuses is None else 0)
+    assert all(count <= limits.TRANSACTION_RECORDS for count in recorded.counts)
+    assert len(recorded.counts) != 1
+    assert recorded.done == ([0, 1] if refuses is None else [])
 
-    async def remove() -> None:
-        ended = EndedRuns(
-            Updates(load(), "worker", 8),
-            recorded,  # type: ignore[arg-type]  # as much of it as is used
-            recorded,  # type: ignore[arg-type]
-            lambda _partition, offset: done.append(offset),
-        )
-        ended.add(run_id(1), 0, 7)
-        ended.add(run_id(2), 0, 9)
-        await ended._forget(0, ended._ended.pop(0))
 
-    asyncio.run(remove())
-    assert sum(recorded.written) == (10_000 if refuses is None else 0)
-    assert all(count <= limits.TRANSACTION_RECORDS for count in recorded.written)
-    assert len(recorded.written) != 1
-    assert done == ([7, 9] if refuses is None else [])
+def test_what_is_told_of_an_ended_run_is_written_with_the_removal_of_its_steps() -> None:
+    """In one transaction, and the record is done only then; of a removed run nothing is told."""
+    recorded = Recorded(2)
+    tell = {run_id(1): [told(b"one")], run_id(2): list[Outgoing]()}
+    forgotten(
+        recorded,
+        lambda run: tell[run.run_id],
+        run_record(1, status="failed"),
+        run_record(2, status="completed"),
+        Ended(run_id(3)),
+    )
+    (written,) = recorded.written
+    assert [record.value for record in written] == [b"one", *[None] * 6]
+    assert (recorded.done, recorded.written_at) == ([0, 1, 2], [7, 7, 7])
+
+
+def test_large_records_of_ended_runs_are_written_in_portions() -> None:
+    """A transaction holds only so many bytes, and so does this worker."""
+    recorded, large = Recorded(1), told(bytes(limits.EVENT_BYTES))
+    runs = [run_record(number, status="failed") for number in range(100)]
+    forgotten(recorded, lambda _: [large], *runs)
+    assert sum(recorded.counts) == 200
+    sizes = [sum(record.bytes for record in records) for records in recorded.written]
+    assert max(sizes) < limits.TRANSACTION_BYTES
+    part: Any = recorded
+    ended = EndedRuns(Updates(load(), "worker", 8), part, part, recorded.close, lambda _: [large])
+    for number in range(1_000):
+        ended.add(run_record(number, status="failed"), 0, number)
+        if ended.is_full:
+            break
+    else:
+        pytest.fail("it never has enough")
+
+
+def test_what_cant_be_told_of_one_run_holds_up_nothing_else() -> None:
+    """Neither what is told of others, nor removals; nor does a run that can't be made sense of."""
+    recorded = Recorded(1)
+    tell = {run_id(1): b"one", run_id(2): recorded.refused, run_id(3): b"three"}
+    runs = [run_record(number, status="failed") for number in range(1, 5)]
+    forgotten(recorded, lambda run: [told(tell[run.run_id])], *runs)
+    values = [record.value for records in recorded.written for record in records]
+    assert values == [b"one", b"three", *[None] * 4]
+    assert (recorded.done, recorded.written_at) == ([0, 1, 2, 3], [6] * 4)
+
+
+def test_without_a_right_to_tell_nothing_is_done() -> None:
+    """The records are read again."""
+    recorded = Recorded(1, NotAllowedError("events"))
+    forgotten(recorded, lambda _: [told(b"one")], run_record(1, status="failed"))
+    assert (recorded.done, recorded.written) == ([], [])
