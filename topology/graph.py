@@ -49,6 +49,11 @@ WORKERS: Final = Stage(
     writes=(topics.FUNCTIONS, topics.RUN_UPDATES, topics.STEPS, topics.DEAD_LETTERS),
     outside=True,
 )
+BRIDGE: Final = Stage(
+    name="inngest",
+    reads=(topics.FUNCTIONS, topics.APPS, topics.RUNS, topics.STEPS),
+    writes=(topics.FUNCTIONS, topics.APPS, topics.EVENTS, topics.RUN_UPDATES, topics.STEPS),
+)
 CLEANUP: Final = Stage(name="your cleanup consumers", reads=(topics.CANCELLED,), outside=True)
 ROUTER: Final = Stage(
     name="router",
@@ -78,7 +83,7 @@ JOINER: Final = Stage(
 )
 
 STAGES: Final = (
-    USERS, DEPLOYERS, OPERATORS, API, ROUTER, JOINER, READ_MODEL, WORKERS, CLEANUP,
+    USERS, DEPLOYERS, OPERATORS, API, ROUTER, JOINER, READ_MODEL, WORKERS, BRIDGE, CLEANUP,
 )  # fmt: skip
 
 

@@ -60,7 +60,8 @@ class CancelRule(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Function(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A named unit of work: one record of the topic `functions`.
 
-    `semantics` is its level; a release refuses levels that it doesn't know.
+    `semantics` is its level; a release refuses levels that it doesn't know. `remote` marks one that
+    an app of another SDK has registered: no file and no worker may take its name.
     """
 
     v: int = 1
@@ -74,6 +75,7 @@ class Function(Struct, frozen=True, kw_only=True, omit_defaults=True):
     pending_for_ms: Duration = limits.PENDING_FOR_MS
     retention_ms: Duration = limits.RETENTION_MS
     semantics: Level = 1
+    remote: bool = False
 
     @property
     def slug(self) -> str:
@@ -412,12 +414,14 @@ class StepFailure(Struct, frozen=True, kw_only=True):
 class StepRecord(Struct, frozen=True, kw_only=True):
     """A record of the topic `steps`: the outcome of a step, for later attempts of its run.
 
-    Exactly one is set: `result` (any JSON), `error`, or `wake_at` for a sleep.
+    Exactly one is set: `result` (any JSON), `error`, or `wake_at` for a sleep. `title` is what
+    `runs` shows of it instead of its name; empty: nothing.
     """
 
     run_id: str
     step: str
     attempt: int
+    title: str | UnsetType = UNSET
     result: Raw | UnsetType = UNSET
     error: StepFailure | UnsetType = UNSET
     wake_at: int | UnsetType = UNSET
@@ -437,4 +441,5 @@ class RunRecord(Struct, frozen=True, kw_only=True):
     event: Raw
     worker: str | None = None
     cause: Json = None
+    error: Json = None
     stopped_at: int | None = None

@@ -30,7 +30,8 @@ class Partitions(Enum):
 class TopicSpec(Struct, frozen=True, kw_only=True):
     """A topic: its name without the prefix, what it holds, and how it must be created.
 
-    `retention_ms` is None for Kafka's default; `extra` holds further options of Kafka by name.
+    `retention_ms` is None for Kafka's default; `extra` holds further options of Kafka by name. An
+    `optional` topic is younger than deployments may be: only what reads it needs it.
     """
 
     name: str
@@ -42,6 +43,7 @@ class TopicSpec(Struct, frozen=True, kw_only=True):
     log_append_time: bool = False
     retention_ms: int | None = None
     extra: dict[str, str] = {}
+    optional: bool = False
 
     def config(self, replication_factor: int) -> dict[str, str]:
         """The topic's options by Kafka's names; three replicas or more need two in sync."""
@@ -142,6 +144,14 @@ STEPS: Final = TopicSpec(
     content="step results",
     cleanup="compact",
 )
+APPS: Final = TopicSpec(
+    name="apps",
+    key="app id",
+    content="where apps of other SDKs are reached",
+    partitions=Partitions.ONE,
+    cleanup="compact",
+    optional=True,
+)
 CANCELLED: Final = TopicSpec(
     name="cancelled",
     key="run id",
@@ -165,7 +175,7 @@ DEAD_LETTERS: Final = TopicSpec(
 
 TOPICS: Final = (
     EVENTS, CANCELS, FUNCTIONS, RUN_UPDATES, REQUESTS, COMMANDS, FORWARDS, REPLAYED, STATE, RUNS,
-    STEPS, CANCELLED, REQUEST_PROGRESS, DEAD_LETTERS,
+    STEPS, APPS, CANCELLED, REQUEST_PROGRESS, DEAD_LETTERS,
 )  # fmt: skip
 # What routers read besides the inputs; the watermark waits for these too.
 ROUTED: Final = (REPLAYED, RUN_UPDATES, REQUESTS)

@@ -78,7 +78,7 @@ def compare(registry: Registry, functions: Iterable[Function]) -> tuple[Differen
     """Say what applying these functions would change.
 
     Raises:
-        RefusedError: A slug belongs to another app and id.
+        RefusedError: A slug belongs to another app and id, or is declared in another way.
     """
     return tuple(_difference(registry.newest(wanted.slug), wanted) for wanted in functions)
 
@@ -118,6 +118,12 @@ def _difference(newest: Version | None, function: Function) -> Difference:
             app, id_ = newest.identity
             raise RefusedError(
                 f"{function.slug} is already the name of app {app}, id {id_}: choose another id"
+            )
+        if newest.compiled.function.remote != function.remote and not newest.deleted:
+            owner = "an Inngest app" if newest.compiled.function.remote else "a file or a worker"
+            raise RefusedError(
+                f"{function.slug} is declared by {owner}: choose another id, or first run "
+                f"countermand functions delete {function.slug}"
             )
         if newest.compiled.function == function:
             change = Change.UNCHANGED

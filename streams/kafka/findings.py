@@ -48,7 +48,7 @@ def find(
     for name, spec in specs.items():
         state = found.get(name)
         if state is None:
-            findings.append(_missing(name, settings))
+            findings.append(_missing(name, spec, settings))
             continue
         findings += _differences(state, spec)
         findings += _wrong_partitions(state, partition_count(spec, shared), settings)
@@ -116,12 +116,13 @@ def _too_small(found: Mapping[str, TopicState], specs: Mapping[str, TopicSpec]) 
     return Finding(smallest.name, Severity.ERROR, problem, "Run: countermand topics create --mend")
 
 
-def _missing(name: str, settings: Settings) -> Finding:
+def _missing(name: str, spec: TopicSpec, settings: Settings) -> Finding:
+    severity = Severity.WARNING if spec.optional else Severity.ERROR
     standard = name in {settings.topic(spec) for spec in topics.TOPICS}
     remedy = "Run: countermand topics create"
     if not standard:
         remedy = "Make it, or take it out of COUNTERMAND_INPUTS"
-    return Finding(name, Severity.ERROR, "missing", remedy)
+    return Finding(name, severity, "missing", remedy)
 
 
 def _differences(state: TopicState, spec: TopicSpec) -> list[Finding]:

@@ -15,6 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
     NewTopic,
     ResourceType,
 )
+from msgspec import structs
 
 from streams import logs
 from streams.errors import KafkaRefusedError, TopicsError, UnreachableError
@@ -120,14 +121,16 @@ class Created:
     partitions: int = 0
 
 
-def check_topics(settings: Settings) -> TopicsReport:
+def check_topics(settings: Settings, *used: TopicSpec) -> TopicsReport:
     """Compare the topics with what this process needs, before it starts.
+
+    It uses these of the optional ones, and doesn't ask about others.
 
     Raises:
         TopicsError: a topic is missing or made the wrong way.
         UnreachableError: no broker answers.
     """
-    report = inspect_topics(settings)
+    report = _inspect(settings, needed_topics(settings, *used), NEVER)
     if report.errors:
         raise TopicsError("\n".join(grouped(report.errors)))
     return report
@@ -153,12 +156,17 @@ def await_topics(settings: Settings, stop: threading.Event) -> TopicsReport:
 
 
 def inspect_topics(settings: Settings, deadline: Deadline = NEVER) -> TopicsReport:
-    """Compare the topics with what a process needs, and report every difference.
+    """Compare the topics with what processes need, and report every difference.
 
     Raises:
         UnreachableError: no broker answers.
     """
-    specs = expected_topics(settings)
+    return _inspect(settings, expected_topics(settings), deadline)
+
+
+def _inspect(
+    settings: Settings, specs: Mapping[str, TopicSpec], deadline: Deadline
+) -> TopicsReport:
     found = describe_topics(admin_client(settings), specs, deadline)
     shared = shared_count(found, specs)
     findings = find(found, specs, settings)
@@ -183,6 +191,13 @@ def expected_topics(settings: Settings) -> dict[str, TopicSpec]:
     own = {settings.topic(spec): spec for spec in topics.TOPICS if spec.owner is not Owner.USER}
     inputs = {spec.topic: topics.EVENTS for spec in settings.input_specs if spec.topic not in own}
     return inputs | own
+
+
+def needed_topics(settings: Settings, *used: TopicSpec) -> dict[str, TopicSpec]:
+    """The expected topics that a process must have, which uses these of the optional ones."""
+    expected = expected_topics(settings)
+    needed = {name: spec for name, spec in expected.items() if not spec.optional or spec in used}
+    return {name: structs.replace(spec, optional=False) for name, spec in needed.items()}
 
 
 def create_topics(settings: Settings, *, mend: bool = False, count: int | None = None) -> Created:

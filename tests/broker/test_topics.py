@@ -85,12 +85,13 @@ def test_create_makes_all_topics_as_described(settings: Settings) -> None:
     done = create_topics(settings)
     assert done.replication_factor == 1
     assert sorted(done.created) == sorted(settings.topic(spec) for spec in topics.TOPICS)
-    report = check_topics(settings)
+    report = inspect_topics(settings)
     assert report.findings == ()
     assert report.event_bytes == limits.EVENT_BYTES
     for spec in topics.TOPICS:
         state = report.topics[settings.topic(spec)]
-        assert state.partitions == (1 if spec is topics.FUNCTIONS else PARTITIONS)
+        alone = spec.partitions is topics.Partitions.ONE
+        assert state.partitions == (1 if alone else PARTITIONS)
         assert state.config["cleanup.policy"] == spec.cleanup
         stamped = state.config["message.timestamp.type"] == "LogAppendTime"
         assert stamped == spec.log_append_time
@@ -112,13 +113,30 @@ def test_missing_topics_stop_a_start_with_the_command(settings: Settings) -> Non
     assert str(refused.value).count("countermand topics create") == 1
 
 
+def remove(settings: Settings, spec: TopicSpec) -> None:
+    """Delete a topic, and wait until it is gone."""
+    name, client = settings.topic(spec), admin(settings)
+    client.delete_topics([name])[name].result(30)
+    assert eventually(lambda: name not in describe_topics(client, [name]))
+
+
+def test_a_deployment_without_the_topic_of_apps_goes_on(made: Settings) -> None:
+    """It is younger than others: only what reads it refuses to start, and checks warn."""
+    remove(made, topics.APPS)
+    assert check_topics(made).findings == ()
+    with pytest.raises(TopicsError, match=r"apps: missing. Run: countermand topics create"):
+        check_topics(made, topics.APPS)
+    assert inspect_topics(made).errors == ()
+    assert [one.topic for one in inspect_topics(made).warnings] == [made.topic(topics.APPS)]
+    assert create_topics(made).created == [made.topic(topics.APPS)]
+    assert check_topics(made, topics.APPS).findings == ()
+
+
 def test_a_recreated_topic_has_another_id(made: Settings) -> None:
     """By this a joiner sees that its old disk belongs to another topic."""
     name = made.topic(topics.STATE)
     before = check_topics(made).topics[name].id
-    client = admin(made)
-    client.delete_topics([name])[name].result(30)
-    assert eventually(lambda: name not in describe_topics(client, [name]))
+    remove(made, topics.STATE)
     create_topics(made)
     assert check_topics(made).topics[name].id != before
 

@@ -40,7 +40,7 @@ def test_writers_come_from_the_stages() -> None:
     assert len(lines) == len(topics.TOPICS)
     by_topic = {line.split()[0]: line.rpartition("written by ")[2].rstrip("]") for line in lines}
     assert by_topic["state"] == "joiner in transactions"
-    assert by_topic["functions"] == "functions apply, API, your workers"
+    assert by_topic["functions"] == "functions apply, API, your workers, inngest"
     assert by_topic["dead-letters"] == "router, joiner in transactions, your workers"
 
 
