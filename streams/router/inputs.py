@@ -6,6 +6,8 @@ For a record that is no event, readers return the reason; they never raise.
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
+from msgspec import structs
+
 from streams.router import cloud_events, documents
 from streams.router.record import Document, Event, Record, RejectedError, Rejection, identity_of
 from streams.settings.values import InputSpec, NameMapping
@@ -27,11 +29,25 @@ def reader(mapping: InputSpec, limit: int = limits.EVENT_BYTES) -> Reader:
     return read
 
 
-def plain_reader(limit: int = limits.EVENT_BYTES) -> Reader:
-    """The function that reads an input's records as plain JSON, whatever their headers say."""
+def cancelled_reader(limit: int = limits.EVENT_BYTES) -> Reader:
+    """The function that reads `function.cancelled` events; those of runs whose event has `limit`.
+
+    Such a record is a whole event in plain JSON, though its headers are those of a binary
+    CloudEvent. It has the run's event twice, in `data.event` and alone in `data.events`: where both
+    are more than an event may have, the second is left out.
+    """
 
     def read(record: Record) -> Event | Rejection:
-        return read_plain(record, limit)
+        found = read_plain(record, 2 * limit + limits.ENVELOPE_BYTES)
+        if isinstance(found, Rejection) or len(found.body) <= limit:
+            return found
+        data = {name: value for name, value in found.document["data"].items() if name != "events"}
+        document = found.document | {"data": data}
+        try:
+            body = documents.dump(document, limit + limits.ENVELOPE_BYTES)
+        except RejectedError as rejected:
+            return rejected.rejection
+        return structs.replace(found, document=document, body=body)
 
     return read
 

@@ -210,16 +210,13 @@ def ways_of(
     """The ways of all topics that routers read, by full name, to so many `partitions`.
 
     `topic_ids` has the id of each of these topics.
-
-    The value of a `function.cancelled` event is a whole event, though its headers are those of a
-    binary CloudEvent: where its topic is an input, the records are read as plain JSON.
     """
     router = EventRouter(partitions, settings.cancelled_event_name, topic_ids)
     own = settings.topic(topics.CANCELLED)
     ways = {}
     for spec in settings.input_specs:
-        plain = spec.topic == own and not spec.mapped
-        read = inputs.plain_reader(event_limit) if plain else inputs.reader(spec, event_limit)
+        is_own = spec.topic == own and not spec.mapped
+        read = inputs.cancelled_reader(event_limit) if is_own else inputs.reader(spec, event_limit)
         ways[spec.topic] = event_way(read, router)
     return ways | {
         settings.topic(topics.RUN_UPDATES): update_way(partitions, event_limit),

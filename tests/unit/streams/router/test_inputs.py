@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from streams.router.documents import NESTING
-from streams.router.inputs import plain_reader, read_event, read_plain, reader
+from streams.router.inputs import cancelled_reader, read_event, read_plain, reader
 from streams.router.record import Event, Record, RecordHeaders, Rejection
 from streams.settings.values import InputSpec
 from topology import limits
@@ -250,9 +250,39 @@ def test_headers_that_are_no_cloud_event_change_nothing() -> None:
 def test_own_cancelled_events_are_plain() -> None:
     """They have CloudEvents headers beside a whole event, so their topic is read as plain JSON."""
     headers: RecordHeaders = [("ce_type", b"function.cancelled"), ("ce_id", b"r1")]
-    found = plain_reader()(record(full(name="function.cancelled"), headers))
+    found = cancelled_reader()(record(full(name="function.cancelled"), headers))
     assert isinstance(found, Event)
     assert found.document == full(name="function.cancelled")
+
+
+def cancelled(size: int) -> bytes:
+    """A cancelled event of a run whose event has so many bytes, as joiners write it."""
+    inner = {"name": "report/requested", "id": "e", "ts": 1, "data": {"fill": ""}}
+    inner["data"] = {"fill": "x" * (size - len(orjson.dumps(inner)))}
+    assert len(orjson.dumps(inner)) == size
+    data = {"function_id": "a-b", "run_id": "r", "event": inner, "events": [inner], "run": {}}
+    return orjson.dumps(full(name="function.cancelled", data=data))
+
+
+def test_cancelled_events_of_large_events_are_read() -> None:
+    """They have the run's event twice: of a large one the second is left out."""
+    small = cancelled_reader()(record(orjson.loads(cancelled(1_000))))
+    assert isinstance(small, Event)
+    assert small.document["data"]["events"] == [small.document["data"]["event"]]
+    value = cancelled(limits.EVENT_BYTES)
+    large = cancelled_reader()(record(orjson.loads(value)))
+    assert isinstance(large, Event)
+    assert large.document == orjson.loads(large.body)
+    assert large.document["data"].keys() == {"function_id", "run_id", "event", "run"}
+    assert large.document["data"]["event"] == orjson.loads(value)["data"]["event"]
+    assert len(large.body) <= limits.EVENT_BYTES + limits.ENVELOPE_BYTES
+
+
+def test_a_cancelled_event_that_is_larger_than_joiners_write_is_refused() -> None:
+    """As any event that is too large."""
+    found = cancelled_reader()(record(orjson.loads(cancelled(2 * limits.EVENT_BYTES))))
+    assert isinstance(found, Rejection)
+    assert found.kind == "too_large"
 
 
 @pytest.mark.parametrize(
