@@ -31,7 +31,7 @@ _TOO_WIDE: Final = """
 def violations(page: Page) -> list[str]:
     """What axe-core finds: rule and elements."""
     if not _AXE.exists():
-        pytest.fail("axe-core is missing: bash deploy/axe.sh", pytrace=False)
+        pytest.fail("axe-core is missing: bash deploy/npm.sh tests/dashboard/axe", pytrace=False)
     page.evaluate(_AXE.read_text(encoding="utf-8"))
     found: dict[str, Any] = page.evaluate(_LOOK)
     return [

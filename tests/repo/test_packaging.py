@@ -82,7 +82,7 @@ def test_exact_pins_are_the_locked_ones() -> None:
         "deploy/postgresql.sh",
         "deploy/redis.sh",
         "deploy/chromium.sh",
-        "deploy/axe.sh",
+        "deploy/npm.sh",
         "deploy/helm.sh",
         "deploy/kube.sh",
         "tests/kubernetes/run.sh",

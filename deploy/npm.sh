@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Installs axe-core, with which tests look for barriers in the dashboard's pages, where it is missing.
+# Installs what a folder's package-lock.json names, where it is missing: deploy/npm.sh FOLDER
 set -euo pipefail
-cd -P "$(dirname "${BASH_SOURCE[0]}")/../tests/dashboard/axe"
+cd -P "$(dirname "${BASH_SOURCE[0]}")/../$1"
 
 if cmp -s package-lock.json node_modules/installed-lock.json; then
   exit 0
 fi
 if ! command -v npm >/dev/null; then
   if [[ "$(id -u)" != 0 ]]; then
-    echo "axe-core: npm is missing. As root: apt-get install npm" >&2
+    echo "$1: npm is missing. As root: apt-get install npm" >&2
     exit 1
   fi
   export DEBIAN_FRONTEND=noninteractive
