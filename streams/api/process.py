@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 import uvicorn
 from fastapi import FastAPI
 from sqlalchemy import Engine, text
+from starlette.applications import Starlette
 
 from streams import logs
 from streams.api.app import create_app
@@ -57,7 +58,7 @@ def run_api(settings: Settings, extend: Extend = lambda _: None) -> None:
     with (
         stopped_by_signals(threading.Event()),
         open_service(settings, partitions) as service,
-        listening(settings) as listener,
+        listening(settings.api_host, settings.api_port, "API") as listener,
     ):
         log.info("API serves", host=settings.api_host, port=listener.getsockname()[1])
         doors = Doors(settings.api_connections, service.metrics)
@@ -70,12 +71,12 @@ class _Server(uvicorn.Server):
     """Tells its app when it stops, so that answers without an end find one."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        app: FastAPI = self.config.app  # type: ignore[assignment]  # made with it
+        app: Starlette = self.config.app  # type: ignore[assignment]  # made with it
         app.state.stopping.set()
         await super().shutdown(sockets)
 
 
-def server(app: FastAPI, doors: Doors) -> uvicorn.Server:
+def server(app: Starlette, doors: Doors) -> uvicorn.Server:
     """The server of an app; `run` takes the sockets."""
     config = uvicorn.Config(
         app,
@@ -150,20 +151,19 @@ def _shared_count(settings: Settings) -> int | None:
 
 
 @contextmanager
-def listening(settings: Settings) -> Iterator[socket.socket]:
-    """The socket that is served.
+def listening(host: str, port: int, what: str) -> Iterator[socket.socket]:
+    """The socket that is served; `what` is part of the settings' names, such as `API`.
 
     Raises:
         SettingsError: the address is taken, or isn't of this machine.
     """
-    host, port = settings.api_host, settings.api_port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise SettingsError(
-            f"Can't serve the API on {host}:{port} ({error.strerror}): "
-            "set COUNTERMAND_API_HOST and COUNTERMAND_API_PORT, or port 0 for a free one"
+            f"Can't listen on {host}:{port} ({error.strerror}): "
+            f"set COUNTERMAND_{what}_HOST and COUNTERMAND_{what}_PORT, or port 0 for a free one"
         ) from error
     with listener:
         yield listener

@@ -68,6 +68,9 @@ PROCESSES: Final = {
     "worker": Command(
         "worker:worker", "Run a worker: it applies the app's functions and executes their runs."
     ),
+    "inngest": Command(
+        "inngest:app", "Run apps that are written for Inngest's SDKs, and register them."
+    ),
     "read-model": Command(
         "read_model:app", "Copy runs, requests and their progress into the SQL database."
     ),

@@ -33,6 +33,7 @@ from streams.settings.values import (
     parse_inputs,
     parse_networks,
     parse_records,
+    parse_texts,
     read_secret,
     refuse_reserved,
     refuse_unknown,
@@ -51,6 +52,7 @@ Records = Annotated[frozenset[str], NoDecode, BeforeValidator(parse_records)]
 Networks = Annotated[
     tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(parse_networks)
 ]
+Texts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_texts)]
 PublicUrl = Annotated[str | None, AfterValidator(check_public_url)]
 Secret = SecretStr | None
 
@@ -249,6 +251,44 @@ class Settings(BaseSettings):
     worker_grace: Duration = Field(
         timedelta(seconds=30),
         description="How long a worker that is told to stop waits for steps to end.",
+    )
+
+    inngest_host: str = Field(
+        "127.0.0.1", description="Where apps of Inngest's SDKs find `countermand inngest`."
+    )
+    inngest_port: int = Field(
+        8288, ge=0, le=65_535, description="Its port; the SDKs look for 8288 in development."
+    )
+    inngest_signing_key: Secret = Field(
+        None,
+        description="Key that apps and `countermand inngest` share: `signkey-prod-` and an even "
+        "number of hex digits. Unset: development; nothing is signed, and only this machine is "
+        "served.",
+    )
+    inngest_signing_key_fallback: Secret = Field(
+        None, description="A second key that is accepted while keys are changed."
+    )
+    inngest_origins: Texts = Field(
+        (),
+        description="Where apps may be called, comma-separated, such as `https://app.example.com`. "
+        "In development also this machine.",
+    )
+    inngest_apps: Texts = Field(
+        (),
+        description="URLs of apps that are asked for their functions at each start, "
+        "comma-separated, such as `https://app.example.com/api/inngest`.",
+    )
+    inngest_load_fields: Literal["warn", "refuse"] = Field(
+        "warn",
+        description="What becomes of `concurrency`, `throttle` and `priority`, which have no "
+        "effect here.",
+    )
+    inngest_lease: Duration = Field(
+        timedelta(seconds=60),
+        description="How long a bridge that died keeps its runs; it goes into the functions.",
+    )
+    inngest_answer_within: Duration = Field(
+        timedelta(hours=2), description="How long an app may take for one call."
     )
 
     web_host: str = Field("127.0.0.1", description="Where metrics and health are served.")

@@ -174,6 +174,13 @@ def parse_networks(value: object) -> object:
     return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
 
 
+def parse_texts(value: object) -> object:
+    """Texts, comma-separated; empty ones are left out."""
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
 def check_public_url(value: str | None) -> str | None:
     """The URL of a site: scheme and host, perhaps a port.
 

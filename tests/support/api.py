@@ -121,7 +121,10 @@ def open_api(  # noqa: PLR0913  # each is one independent property of a server
     """
     settings = settings.model_copy(update={"api_port": 0})
     partitions = settings.partitions if knows_count else None
-    with open_service(settings, partitions) as service, listening(settings) as listener:
+    with (
+        open_service(settings, partitions) as service,
+        listening(settings.api_host, 0, "API") as listener,
+    ):
         patient = dataclasses.replace(
             service,
             searches=Turns(wait_s=turn_within_s),

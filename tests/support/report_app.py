@@ -61,7 +61,7 @@ class Served:
 @contextmanager
 def serving(settings: Settings, kafka: countermand.Settings) -> Iterator[Served]:
     """The web app with these settings, on a free port."""
-    with listening(kafka.model_copy(update={"api_port": 0})) as listener:
+    with listening(kafka.api_host, 0, "API") as listener:
         server = create_server(settings, kafka)
         thread = threading.Thread(target=server.run, args=([listener],), name="report app")
         thread.start()

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -62,6 +63,17 @@ class Service:
             self._environment["COUNTERMAND_GROUP_INSTANCE_ID"] = self.name
         self._program = program("streams.cli", tree)
         self._process: GuardedProcess | None = None
+
+    def configure(self, **settings: str) -> None:
+        """Set more, in the environment's upper case; counts from the next start on."""
+        self._environment |= {f"COUNTERMAND_{name}": value for name, value in settings.items()}
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, with the settings of this process."""
+        command = [*self._program, *arguments]
+        return subprocess.run(
+            command, env=self._environment, capture_output=True, text=True, check=False, timeout=60
+        )
 
     def start(self, crash_at: str = "") -> None:
         """Start it, where it doesn't run; it dies at a step of `streams.crash`, if one is named."""

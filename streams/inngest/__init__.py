@@ -1,0 +1,1 @@
+"""Runs apps that are written for Inngest's SDKs: `docs/inngest.md`."""
