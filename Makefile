@@ -9,6 +9,7 @@ PY := .venv/bin/python
 from_command_line = $(if $(filter command line,$(origin $(1))),$($(1)),$(2))
 seed_option = $(if $(call from_command_line,SEED),--seed $(call from_command_line,SEED))
 only_option = $(if $(call from_command_line,ONLY),--only $(call from_command_line,ONLY))
+example_app := $(call from_command_line,APP,report_app)
 chaos_seconds := $(call from_command_line,SECONDS,100)
 
 .PHONY: help
@@ -28,13 +29,15 @@ up: setup ## Run everything on this machine until Ctrl-C
 	@.venv/bin/countermand up
 
 .PHONY: example
-example: setup ## Run the report app with all that it needs until Ctrl-C (PORT=8500; 0 takes a free one)
-	@$(PY) -m examples.report_app --port $(call from_command_line,PORT,8500)
+example: setup ## Run an app with all that it needs until Ctrl-C (APP=report_app or APP=inngest)
+	@if [[ $(example_app) == inngest ]]; then bash deploy/npm.sh examples/inngest/app; fi
+	@$(PY) -m examples.$(example_app) $(if $(call from_command_line,PORT),--port $(call from_command_line,PORT))
 
 .PHONY: test
 test: setup ## Run all tests but those below, four files at a time (each side starts a local Kafka)
 	@$(PY) -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder \
-		--ignore tests/e2e --ignore tests/dashboard --ignore tests/deploy -m "not long and not soak"
+		--ignore tests/e2e --ignore tests/dashboard --ignore tests/inngest --ignore tests/deploy \
+		-m "not long and not soak"
 
 .PHONY: test-soak
 test-soak: setup ## Run the tests that kill, draw or measure for a minute or more each
@@ -46,8 +49,13 @@ test-e2e: setup ## Run the tests that use the report app in a real Chromium
 
 .PHONY: test-dashboard
 test-dashboard: setup ## Run the tests that use the dashboard in a real Chromium
-	@bash deploy/axe.sh
+	@bash deploy/npm.sh tests/dashboard/axe
 	@$(PY) -m pytest tests/dashboard
+
+.PHONY: test-inngest
+test-inngest: setup ## Run the tests that use apps of Inngest's SDKs, for TypeScript and Python
+	@bash deploy/npm.sh examples/inngest/app
+	@$(PY) -m pytest tests/inngest
 
 .PHONY: test-deploy
 test-deploy: setup ## Run the tests of image, compose file, chart, alerts and dashboards (builds Helm and the image once)
@@ -122,5 +130,7 @@ image: ## Build the image, and its bill of materials in dist/ (TAG=name:tag, BAS
 
 .PHONY: clean
 clean: ## Remove .venv and every cache in the checkout
-	@rm -rf .venv .venv-peers tests/dashboard/axe/node_modules build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .venv-peers tests/dashboard/axe/node_modules \
+		examples/inngest/app/node_modules \
+		build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -13,7 +13,7 @@ from streams.kafka import letter_search
 from streams.matching import budget
 from streams.matching import limits as of_expressions
 from streams.settings import Settings
-from tests.repo import limits_of_pages, limits_text
+from tests.repo import limits_of_apps, limits_of_pages, limits_text
 from tests.repo.limit import Limit
 from topology import limits
 
@@ -435,6 +435,7 @@ GROUPS: Final[dict[str, list[Limit]]] = {
         ),
     ],
     "The dashboard": limits_of_pages.ROWS,
+    "Apps of Inngest's SDKs": limits_of_apps.ROWS,
 }
 
 

@@ -17,8 +17,8 @@ FILE = re.compile(
 )
 # `streams.kafka.clients`, with an attribute behind it or not; no attribute of another object.
 MODULE = re.compile(r"(?<![\w./-])((?:streams|topology|tests)(?:\.[A-Za-z_]\w*)+)(?![\w/])")
-# No modules: a logger, and a label of Kubernetes' nodes.
-OTHER_NAMES = {"streams.function", "topology.kubernetes"}
+# Not of here: a logger, a label of Kubernetes' nodes, and a page of Inngest's repository.
+OTHER_NAMES = {"streams.function", "topology.kubernetes", "docs/SDK_SPEC.md"}
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 

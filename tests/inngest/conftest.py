@@ -1,0 +1,282 @@
+"""A backend, a bridge and apps of real SDKs, each a process."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, Self
+
+import orjson
+import pytest
+
+from streams.broker.ports import free_port
+from streams.broker.process import GuardedProcess
+from streams.kafka.producers import Sender
+from streams.settings import Settings
+from tests.support.broker import unique_name
+from tests.support.deadline import eventually
+from tests.support.services import Service
+from tests.support.trees import ROOT
+from tests.support.watch import Watch
+from tests.support.worker import PATIENCE_S, Backend
+from topology import topics
+
+SIGNING_KEY: Final = "signkey-test-0123456789abcdef0123456789abcdef"
+APPS: Final = Path(__file__).parent / "apps"
+# `make test-inngest` installs the SDK for TypeScript there.
+PACKAGES: Final = ROOT / "examples/inngest/app/node_modules"
+
+
+class Bridge(Service):
+    """One `countermand inngest`."""
+
+    def __init__(
+        self, settings: Settings, folder: Path, *, number: int = 1, port: int = 0, **extra: str
+    ) -> None:
+        """Not started yet; several may not share a port."""
+        self.port = port or free_port()
+        own = {"INNGEST_PORT": str(self.port), "INPUTS": inputs(settings), **extra}
+        super().__init__("inngest", settings, folder, number=number, extra=own)
+
+    @property
+    def front(self) -> str:
+        """Where apps find it."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def join(self) -> Self:
+        """Start it, and wait until it works."""
+        self.start()
+        eventually(self._is_at_work, PATIENCE_S)
+        return self
+
+    def _is_at_work(self) -> bool:
+        assert self.wait(0) is None, "".join(self.last_words(20))
+        return self.is_ready
+
+
+def inputs(settings: Settings) -> str:
+    """The inputs of routers, the cancelled events among them."""
+    names = (topics.EVENTS, topics.CANCELS, topics.CANCELLED)
+    return json.dumps([{"topic": settings.topic(spec)} for spec in names])
+
+
+class SdkApp:
+    """An app of an SDK, and what its steps wrote; a context manager."""
+
+    def __init__(
+        self, kind: str, bridge: Bridge, folder: Path, *, id_: str = "", **environment: str
+    ) -> None:
+        """Not started yet, and in development, unless the environment says something else."""
+        self.id = id_ or unique_name(kind)
+        self.folder = folder / unique_name(self.id)
+        self.folder.mkdir()
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}/api/inngest"
+        self._command = [sys.executable, "-m", f"tests.inngest.apps.{kind}_app"]
+        if kind == "node":
+            self._command = [shutil.which("node") or "node", str(self._node_app())]
+        self._environment = (
+            {name: text for name, text in os.environ.items() if not name.startswith("INNGEST_")}
+            | {
+                "APP": self.id,
+                "GATES": str(self.folder),
+                "MARKS": str(self.folder / "marks"),
+                "PORT": str(self.port),
+                "INNGEST_DEV": bridge.front,
+                "PYTHONPATH": str(ROOT),
+            }
+            | environment
+        )
+        self._process: GuardedProcess | None = None
+
+    @property
+    def origin(self) -> str:
+        """Where it is, without a path."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def configure(self, **environment: str) -> None:
+        """Set more of its environment; counts from the next start on."""
+        self._environment |= environment
+
+    def start(self) -> Self:
+        """Start it, and wait until it answers."""
+        log = self.folder / "log"
+        self._process = GuardedProcess(self._command, log, environment=self._environment)
+        try:
+            eventually(self._answers, PATIENCE_S)
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def _node_app(self) -> Path:
+        """The app, where Node finds its packages: beside it."""
+        (self.folder / "node_modules").symlink_to(PACKAGES)
+        return Path(shutil.copy(APPS / "node_app.mjs", self.folder))
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        if self._process is not None:
+            process, self._process = self._process, None
+            process.kill()
+
+    def open_gate(self, id_: str) -> None:
+        """Let a held step end."""
+        (self.folder / id_).touch()
+
+    def marks(self, id_: str) -> list[str]:
+        """What the steps of a run wrote, in order."""
+        path = self.folder / "marks"
+        lines = path.read_text("utf-8").splitlines() if path.exists() else []
+        return [one["what"] for one in map(orjson.loads, lines) if one["id"] == id_]
+
+    def until(self, id_: str, what: str) -> None:
+        """Wait until a step wrote this."""
+        eventually(lambda: what in self.marks(id_), PATIENCE_S)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        code = self._process.wait(0)
+        assert code is None, (self.folder / "log").read_text("utf-8")[-2_000:]
+        try:
+            with urllib.request.urlopen(self.url, timeout=5):  # noqa: S310  # our own
+                return True
+        except urllib.error.HTTPError as error:
+            with error:
+                return True  # in production it says nothing to strangers
+        except OSError:
+            return False
+
+
+class Runs:
+    """What `runs` shows, and events."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._watch = Watch(settings)
+        self._sender = Sender(settings)
+
+    def send(self, name: str, id_: str = "", **data: object) -> None:
+        """Send an event."""
+        event = {"name": name, "data": data} | ({"id": id_} if id_ else {})
+        self._sender.send(self.settings.topic(topics.EVENTS), orjson.dumps(event))
+        self._sender.flush()
+
+    def of(self, function: str, key: str, value: str) -> list[dict[str, Any]]:
+        """The records of the runs of a function whose event has this, in their order."""
+        found = []
+        for partition in self._watch.partitions:
+            place = self.settings.topic(topics.RUNS), partition
+            for message in self._watch.read(place, 0):
+                record = orjson.loads(message.value() or b"{}")
+                data = record.get("event", {}).get("data", {})
+                if record.get("function_id") == function and data.get(key) == value:
+                    found.append(record)
+        return found
+
+    def reaches(self, function: str, key: str, value: str, status: str) -> dict[str, Any]:
+        """The newest record of the run, once it has this status."""
+
+        def look() -> dict[str, Any]:
+            newest: dict[str, Any] = next(reversed(self.of(function, key, value)), {})
+            return newest if newest.get("status") == status else {}
+
+        return eventually(look, PATIENCE_S)
+
+    def stops(self, function: str, key: str, value: str) -> dict[str, Any]:
+        """The newest record of the run, once it is cancelled and nobody executes it."""
+
+        def look() -> dict[str, Any]:
+            newest: dict[str, Any] = next(reversed(self.of(function, key, value)), {})
+            return newest if newest.get("stopped_at") else {}
+
+        return eventually(look, PATIENCE_S)
+
+    def failing(self, function: str, key: str, value: str, text: str) -> None:
+        """Wait until a call for a run was recorded as failed, with this in its error."""
+
+        def look() -> bool:
+            newest: dict[str, Any] = next(reversed(self.of(function, key, value)), {})
+            failed = self._failed(newest.get("run_id", ""))
+            return any(text in str(answer) for answer in failed)
+
+        eventually(look, PATIENCE_S)
+
+    def _failed(self, run_id: str) -> Iterator[object]:
+        """The recorded answers to calls of a run that failed, in the call or in a step."""
+        for partition in self._watch.partitions:
+            for message in self._watch.read((self.settings.topic(topics.STEPS), partition), 0):
+                record = orjson.loads(message.value() or b"{}")
+                result = record.get("result")
+                if record.get("run_id") == run_id and "error" in str(result):
+                    yield result
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._watch.close()
+
+
+@pytest.fixture(scope="session")
+def backend(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    """Router and joiner, which read cancelled events too."""
+    found = Backend(kafka, tmp_path_factory.mktemp("inngest"))
+    for one in (found.router, found.joiner):
+        one.configure(INPUTS=inputs(found.settings))
+    try:
+        found.start()
+        yield found
+    finally:
+        found.close()
+
+
+@pytest.fixture(scope="module")
+def bridge(backend: Backend) -> Iterator[Bridge]:
+    """A bridge in development."""
+    found = Bridge(backend.settings, backend.folder)
+    try:
+        yield found.join()
+    finally:
+        found.end()
+
+
+@pytest.fixture(scope="session")
+def runs(backend: Backend) -> Iterator[Runs]:
+    """What can be seen of runs."""
+    found = Runs(backend.settings)
+    yield found
+    found.close()
+
+
+def cloud(bridge: Bridge, event_key: str, signing_key: str = SIGNING_KEY) -> dict[str, str]:
+    """What an app has in production."""
+    return {
+        "INNGEST_DEV": "0",
+        "INNGEST_BASE_URL": bridge.front,
+        "INNGEST_EVENT_KEY": event_key,
+        "INNGEST_SIGNING_KEY": signing_key,
+        "NODE_ENV": "production",
+    }
+
+
+def put(url: str) -> dict[str, Any]:
+    """What an app answers to a deploy hook, which tells it to register itself."""
+    request = urllib.request.Request(url, method="PUT")  # noqa: S310  # our own
+    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310  # our own
+        found: dict[str, Any] = orjson.loads(answer.read())
+    return found
+
+
+def sync(bridge: Bridge, app: SdkApp, *more: str) -> "subprocess.CompletedProcess[str]":
+    """`countermand inngest sync`, with a bridge's settings."""
+    return bridge.command("inngest", "sync", *more, app.url)
