@@ -35,13 +35,11 @@ PACKAGES: Final = ROOT / "examples/inngest/app/node_modules"
 class Bridge(Service):
     """One `countermand inngest`."""
 
-    def __init__(
-        self, settings: Settings, folder: Path, *, number: int = 1, port: int = 0, **extra: str
-    ) -> None:
-        """Not started yet; several may not share a port."""
-        self.port = port or free_port()
-        own = {"INNGEST_PORT": str(self.port), "INPUTS": inputs(settings), **extra}
+    def __init__(self, settings: Settings, folder: Path, *, number: int = 1, **extra: str) -> None:
+        """Not started yet."""
+        own = {"INPUTS": inputs(settings), **extra}
         super().__init__("inngest", settings, folder, number=number, extra=own)
+        self._choose_port()
 
     @property
     def front(self) -> str:
@@ -55,8 +53,17 @@ class Bridge(Service):
         return self
 
     def _is_at_work(self) -> bool:
-        assert self.wait(0) is None, "".join(self.last_words(20))
+        if self.wait(0) is not None:
+            said = "".join(self.last_words(20))
+            # It takes seconds until it listens: another program may have been faster.
+            assert "Can't listen on" in "".join(self.last_words(1)), said
+            self._choose_port()
+            self.start()
         return self.is_ready
+
+    def _choose_port(self) -> None:
+        self.port = free_port()
+        self.configure(INNGEST_PORT=str(self.port))
 
 
 def inputs(settings: Settings) -> str:
