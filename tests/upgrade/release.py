@@ -79,7 +79,8 @@ class Release:
 
         with suppress(AssertionError):
             eventually(lambda: not missing(), _WITHIN_S, _LOOK_S)
-        assert missing() == {}
+        left = missing()
+        assert left == {}, left
 
     def cancelled(self) -> Counter[tuple[str, str]]:
         """How many `function.cancelled` there are, by their runs' event ids and causes."""
