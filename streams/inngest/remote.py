@@ -27,8 +27,10 @@ def functions_of(app: RemoteApp, registry: Registry) -> Sequence[RemoteFunction]
     found = []
     for id_, address in app.functions.items():
         newest = registry.newest(f"{app.app_id}-{id_}")
-        if newest is not None and not newest.deleted and newest.compiled.function.remote:
-            function = newest.compiled.function
+        if newest is None or newest.deleted or newest.identity != (app.app_id, id_):
+            continue  # `a-b` and `c` have the slug of `a` and `b-c`
+        function = newest.compiled.function
+        if function.remote:
             found.append(RemoteFunction(function, address.url, address.retries))
     return found
 

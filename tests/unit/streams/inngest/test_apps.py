@@ -59,6 +59,14 @@ def test_only_declared_functions_are_run() -> None:
     assert [(one.definition.id, one.url, one.retries) for one in found] == [("a", A.url, 4)]
 
 
+def test_a_slug_of_another_app_is_not_run() -> None:
+    """The app `shop-a` and its `b` have the slug of `shop` and its `a-b`."""
+    other = RemoteApp("shop-a", "http://other", "inngest-js:v4.24.0", 1, {"b": B})
+    known = registry(function("a-b"))
+    assert functions_of(other, known) == []
+    assert [one.url for one in functions_of(app(**{"a-b": A}), known)] == [A.url]
+
+
 FAILURES = Failures("events", "function.cancelled")
 
 
