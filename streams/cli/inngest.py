@@ -9,7 +9,7 @@ from streams.api.producer import AckedProducer
 from streams.cli import options
 from streams.cli.console import out, say
 from streams.cli.functions import show
-from streams.cli.services import configured, run_service
+from streams.cli.services import with_state
 from streams.cli.settings import load_settings
 from streams.inngest.bridge import keys_of, origins_of, run_bridge
 from streams.inngest.register import Registrar
@@ -39,17 +39,15 @@ def inngest(
     log_level: options.LogLevel = None,
 ) -> None:
     """Run apps that are written for Inngest's SDKs: serve them, and call their functions."""
-    if context.invoked_subcommand is not None:
-        return
-    settings = configured(
-        bootstrap_servers=bootstrap_servers,
-        topic_prefix=topic_prefix,
-        state_dir=state_dir,
-        web_port=web_port,
-        log_format=log_format,
-        log_level=log_level,
-    )
-    run_service(run_bridge, settings)
+    if context.invoked_subcommand is None:
+        with_state(run_bridge, "")(
+            bootstrap_servers=bootstrap_servers,
+            topic_prefix=topic_prefix,
+            state_dir=state_dir,
+            web_port=web_port,
+            log_format=log_format,
+            log_level=log_level,
+        )
 
 
 @app.command()

@@ -24,7 +24,7 @@ from streams.api.producer import AckedProducer
 from streams.api.protocol import Doors
 from streams.database.engine import open_database
 from streams.errors import SettingsError, TopicsError
-from streams.health import Health
+from streams.health import Health, Kind
 from streams.inngest.caller import Caller, Origins, new_client
 from streams.inngest.directory import Declared, Directory
 from streams.inngest.front import Front, is_this_machine
@@ -62,7 +62,7 @@ def run_bridge(settings: Settings) -> None:
     crew = Crew(settings, metrics, health, partitions)
     with (
         WebServer(settings.web_host, settings.web_port, metrics, health) as web,
-        _served(settings, keys, origins, metrics) as syncer,
+        _served(settings, keys, origins, metrics, health) as syncer,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
         log.info("Metrics are served", url=web.url)
@@ -125,7 +125,9 @@ def _check_input(settings: Settings) -> None:
 
 
 @contextmanager
-def _served(settings: Settings, keys: Keys, origins: Origins, metrics: Metrics) -> Iterator[Syncer]:
+def _served(
+    settings: Settings, keys: Keys, origins: Origins, metrics: Metrics, health: Health
+) -> Iterator[Syncer]:
     """Serve what apps call, in a thread; gives what asks apps for their functions."""
     with ExitStack() as stack:
         engine = open_database(settings)
@@ -141,6 +143,9 @@ def _served(settings: Settings, keys: Keys, origins: Origins, metrics: Metrics) 
         serving = server(front.app(), Doors(settings.api_connections, metrics))
         thread = threading.Thread(target=serving.run, args=([listener],), name="front")
         thread.start()
+        health.add(
+            Kind.READY, "front", lambda: None if thread.is_alive() else "apps are served no more"
+        )
         stack.callback(thread.join)
         stack.callback(_stop, serving)
         host, port = settings.inngest_host, listener.getsockname()[1]
