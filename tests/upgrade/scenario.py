@@ -108,6 +108,10 @@ AFTER: Final = (
 )
 """The runs in the end."""
 
+INSTEAD: Final = {"pair-unread": _EXPIRED, "pair-late-b": _EXPIRED}
+"""What may become of these, too: their cancel comes from another partition than the run's, and
+between it and the expiry, which is due, the home's order decides (S11)."""
+
 _CLOSED: Final = "event closed"
 CAUSES: Final = {
     "first": "event drop-first",
