@@ -41,7 +41,8 @@ test: setup ## Run all tests but those below, four files at a time (each side st
 
 .PHONY: test-soak
 test-soak: setup ## Run the tests that kill, draw or measure for a minute or more each
-	@$(PY) -m pytest -m "soak and not long"
+	@$(PY) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "soak and not long" \
+		--ignore tests/e2e --ignore tests/dashboard --ignore tests/inngest --ignore tests/deploy
 
 .PHONY: test-e2e
 test-e2e: setup ## Run the tests that use the report app in a real Chromium

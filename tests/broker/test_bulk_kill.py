@@ -136,6 +136,7 @@ def reaches(count: Callable[[], int], least: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_final_counts_are_exact_whoever_is_killed(kafka: str, tmp_path: Path) -> None:
     """S19, S21: every matching run is cancelled once, and everybody counts the same."""

@@ -227,6 +227,7 @@ def test_a_report_fails(app: ReportApp, ann: Visitor) -> None:
     eventually(lambda: app.run_of(report)["status"] == "failed", PATIENCE_S)
 
 
+@pytest.mark.soak
 def test_both_are_killed(kafka: str, tmp_path: Path, postgres: PostgresServer) -> None:
     """The worker in a step, the web app before it could send a cancel: all goes on where it was."""
     titles = ("killed", "killed and cancelled")

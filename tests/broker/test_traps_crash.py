@@ -10,7 +10,7 @@ from tests.support.deadline import eventually
 from tests.support.joining import PATIENCE_S, Joining, ids
 from tests.support.services import JOINER, READ_MODEL, ROUTER, Service
 
-pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.soak, pytest.mark.timeout(300)]
 
 KILLED = 128 + 9
 BEFORE_WORK = (

@@ -25,7 +25,7 @@ from tests.support.services import Service
 from topology import codec, limits, tables, topics
 from topology.tables import AppliedRow, Checkpoint
 
-pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.soak, pytest.mark.timeout(300)]
 
 
 def recreate(joining: Joining, *names: str) -> None:

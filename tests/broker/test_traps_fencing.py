@@ -16,7 +16,7 @@ from tests.support.services import Service
 from topology import codec, keys, topics
 from topology.records import CancelEvent, ForwardedMatch, Position
 
-pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.soak, pytest.mark.timeout(300)]
 
 FENCED = 'countermand_transactions_total{outcome="fenced"}'
 

@@ -23,7 +23,7 @@ from tests.support.joining import PATIENCE_S, Joining, ids
 from topology import codec, limits, topics
 from topology.records import CommandBatch, Definition, Entry, Register
 
-pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.soak, pytest.mark.timeout(300)]
 
 REBALANCES = "countermand_rebalances_total"
 PAUSES = "countermand_pauses_total"

@@ -106,6 +106,7 @@ def status_of(ready: dict[str, Any]) -> int:
     return httpx.get(f"{ready['urls']['api']}/v1/audit", headers=headers).status_code
 
 
+@pytest.mark.soak
 def test_what_a_killed_up_leaves(tmp_path: Path) -> None:
     """No process: kill -9 of the parent ends them all. And no way in: the next has a new key."""
     with stack(tmp_path) as (process, first):

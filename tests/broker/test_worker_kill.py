@@ -17,7 +17,7 @@ from tests.support.worker import (
     check_steps,
 )
 
-pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.soak, pytest.mark.timeout(300)]
 LEASE = "6s"
 PLAN = ("one", "slow two", "sleep nap 100ms", "three")
 STEPS = {"one", "two", "three"}
