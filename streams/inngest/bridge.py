@@ -211,8 +211,9 @@ async def _work(
 ) -> None:
     """Run workers until a signal."""
     loop = asyncio.get_running_loop()
-    client = new_client(settings.inngest_answer_within.total_seconds())
-    bridge = _Bridge(settings, crew, Caller(client, keys, origins))
+    client = new_client(settings.inngest_answer_within)
+    caller = Caller(client, keys, origins)
+    bridge = _Bridge(settings, crew, caller)
     threads = Threads(loop, crew.fail)
 
     def heard(declared: Declared) -> None:
@@ -230,4 +231,4 @@ async def _work(
             await crew.run(begin)
         finally:
             await asyncio.to_thread(threads.close)
-            await client.aclose()
+            await client.close()

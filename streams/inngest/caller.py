@@ -3,11 +3,13 @@
 import ipaddress
 import time
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-import httpx
+import aiohttp
 import jcs
+import yarl
 
 from streams.clock import now_ms
 from streams.inngest.answers import Answer, Response, failure, read_answer, unwrapped
@@ -47,12 +49,16 @@ class Origins:
         return origin in self._origins or (self._loopback and _is_loopback(origin[1]))
 
 
-def new_client(answer_within_s: float) -> httpx.AsyncClient:
-    """A client for a `Caller`: no redirects, no proxies or credentials of the environment."""
-    return httpx.AsyncClient(
-        timeout=httpx.Timeout(answer_within_s, connect=_CONNECT_S),
-        limits=httpx.Limits(max_connections=None, keepalive_expiry=_IDLE_S),
-        follow_redirects=False,
+def new_client(within: timedelta) -> aiohttp.ClientSession:
+    """A client for a `Caller`: no proxies, credentials or cookies that somebody else has set.
+
+    `within`: how long an app may take for one call, whatever it sends meanwhile.
+    """
+    # Not httpx: with 100 calls at once its pool took ten times the work of all else.
+    return aiohttp.ClientSession(
+        timeout=aiohttp.ClientTimeout(within.total_seconds(), sock_connect=_CONNECT_S),
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_S),
+        cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
     )
 
@@ -60,7 +66,7 @@ def new_client(answer_within_s: float) -> httpx.AsyncClient:
 class Caller:
     """Makes calls; it has no state of any run."""
 
-    def __init__(self, client: httpx.AsyncClient, keys: Keys, origins: Origins) -> None:
+    def __init__(self, client: aiohttp.ClientSession, keys: Keys, origins: Origins) -> None:
         self._client = client
         self._keys = keys
         self._origins = origins
@@ -82,23 +88,33 @@ class Caller:
         try:
             response = await self._exchange(_with(url, fnId=slug, stepId=step), body, headers)
             return self._read(response)
-        except (httpx.HTTPError, ValueError) as error:
+        except (aiohttp.ClientError, ValueError) as error:
             what = str(error) or type(error).__name__
             return failure(type(error).__name__, f"{url}: {what}", now_ms())
+        except TimeoutError:
+            message = f"{url}: no answer within COUNTERMAND_INNGEST_ANSWER_WITHIN"
+            return failure("Timeout", message, now_ms())
 
     async def _exchange(self, url: str, body: bytes, headers: dict[str, str]) -> Response:
         """Post, and read the answer; keep-alive spaces before a streamed one don't count.
 
+        Redirects aren't followed: they would lead to origins that nobody has configured.
+
         Raises:
-            httpx.HTTPError: No answer came.
+            aiohttp.ClientError: No answer came.
+            TimeoutError: None came in time.
         """
-        async with self._client.stream("POST", url, content=body, headers=headers) as response:
+        async with self._client.post(
+            yarl.URL(url, encoded=True), data=body, headers=headers, allow_redirects=False
+        ) as response:
             found = bytearray()
-            async for chunk in response.aiter_bytes():
+            async for chunk in response.content.iter_any():
                 found += chunk if found else chunk.lstrip()
                 if len(found) > ANSWER_BYTES:
+                    response.close()  # the rest isn't read
                     break
-        return Response(response.status_code, dict(response.headers), bytes(found))
+            got = {name.lower(): value for name, value in response.headers.items()}
+        return Response(response.status, got, bytes(found))
 
     def _read(self, response: Response) -> Answer:
         at = now_ms()
