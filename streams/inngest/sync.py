@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -19,6 +19,9 @@ _WITHIN_S: Final = 10.0
 _AGAIN_S: Final = 5.0
 _KIND: Final = "x-inngest-sync-kind"
 _IN_BAND: Final = "in_band"
+_SDK: Final = "x-inngest-sdk"
+# An app that isn't in development refuses it: it would register itself elsewhere.
+_YOURSELF: Final = {"x-inngest-server-kind": "dev"}
 _SHOWN: Final = 2_000
 # A query of a sync by which an app that registers itself in development says that it has moved.
 DEPLOY: Final = "deployId"
@@ -48,12 +51,12 @@ class Syncer:
         """
         if not self._origins.allow(url):
             raise RefusedError(f"{url} isn't among COUNTERMAND_INNGEST_ORIGINS")
-        answer = self._put(url, moved=moved)
+        answer = self._put(url, {_KIND: _IN_BAND}, moved=moved)
+        if self._keys.is_dev and _wants_signature(answer):
+            answer = self._put(url, _YOURSELF, moved=moved)
         if answer.headers.get(_KIND) == _IN_BAND and answer.status_code == HTTPStatus.OK:
             self._check_signature(answer)
-            return self._registrar.take(
-                answer.content, answer.headers.get("x-inngest-sdk", ""), moved=moved
-            )
+            return self._registrar.take(answer.content, answer.headers.get(_SDK, ""), moved=moved)
         error = _error(answer)
         if error is None:
             return None
@@ -76,9 +79,9 @@ class Syncer:
             log.info("App registered", app=taken.app_id, functions=len(taken.differences))
         return True
 
-    def _put(self, url: str, *, moved: bool) -> httpx.Response:
+    def _put(self, url: str, how: Mapping[str, str], *, moved: bool) -> httpx.Response:
         body = canonical({"url": url})
-        headers = {"content-type": "application/json", _KIND: _IN_BAND}
+        headers = {"content-type": "application/json", **how}
         headers |= self._keys.sign(body, int(time.time()))
         asked = httpx.URL(url)
         if moved:
@@ -91,14 +94,21 @@ class Syncer:
             raise UnreachableError(
                 f"{url} doesn't answer: {str(error) or type(error).__name__}"
             ) from None
-        if "x-inngest-sdk" not in answer.headers and answer.status_code != HTTPStatus.UNAUTHORIZED:
+        if _SDK not in answer.headers and answer.status_code != HTTPStatus.UNAUTHORIZED:
             raise NotFoundError(f"{url}: no Inngest app answers there, but {answer.status_code}")
         return answer
 
     def _check_signature(self, answer: httpx.Response) -> None:
-        signature = answer.headers.get("x-inngest-signature", "")
-        if not self._keys.have_signed(answer.content, signature, int(time.time())):
+        signature, now_s = answer.headers.get("x-inngest-signature", ""), int(time.time())
+        # Go signs its answer without the newline at its end.
+        bodies = answer.content, answer.content.removesuffix(b"\n")
+        if not any(self._keys.have_signed(body, signature, now_s) for body in bodies):
             raise RefusedError("the app's answer isn't signed with COUNTERMAND_INNGEST_SIGNING_KEY")
+
+
+def _wants_signature(answer: httpx.Response) -> bool:
+    """Whether an app tells only who signs what it has: older ones of Python, in development too."""
+    return answer.status_code == HTTPStatus.UNAUTHORIZED and _SDK in answer.headers
 
 
 def _error(answer: httpx.Response) -> str | None:
@@ -113,7 +123,7 @@ def _error(answer: httpx.Response) -> str | None:
     fields = found if isinstance(found, dict) else {}
     if answer.status_code == HTTPStatus.OK:
         return str(fields["error"]) if fields.get("error") else None
-    if answer.headers.get("x-inngest-sdk-handled") and "x-inngest-sdk" not in answer.headers:
+    if answer.headers.get("x-inngest-sdk-handled") and _SDK not in answer.headers:
         return (
             f"{answer.url} takes this signing key or this clock for wrong: compare both with the "
             "app's INNGEST_SIGNING_KEY and clock"
