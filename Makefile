@@ -56,7 +56,15 @@ test-dashboard: setup ## Run the tests that use the dashboard in a real Chromium
 .PHONY: test-inngest
 test-inngest: setup ## Run the tests that use apps of Inngest's SDKs, for TypeScript and Python
 	@bash deploy/npm.sh examples/inngest/app
-	@$(PY) -m pytest tests/inngest
+	@$(PY) -m pytest -m "not long" tests/inngest
+
+.PHONY: test-inngest-all
+test-inngest-all: setup ## Run those that any SDK passes with others: TypeScript 3, an older Python, Go
+	@bash deploy/npm.sh tests/inngest/apps/node_v3
+	@$(PY) -m tests.support.environments .venv-inngest tests/inngest/apps/python_old/requirements.lock
+	@go="$$(bash deploy/go.sh)"; CGO_ENABLED=0 "$$go" build -C tests/inngest/apps/go_app -buildvcs=false \
+		-o "$(CURDIR)/build/inngest-go-app" .
+	@$(PY) -m pytest -m long tests/inngest
 
 .PHONY: test-deploy
 test-deploy: setup ## Run the tests of image, compose file, chart, alerts and dashboards (builds Helm and the image once)
@@ -131,7 +139,7 @@ image: ## Build the image, and its bill of materials in dist/ (TAG=name:tag, BAS
 
 .PHONY: clean
 clean: ## Remove .venv and every cache in the checkout
-	@rm -rf .venv .venv-peers tests/dashboard/axe/node_modules \
-		examples/inngest/app/node_modules \
+	@rm -rf .venv .venv-peers .venv-inngest tests/dashboard/axe/node_modules \
+		examples/inngest/app/node_modules tests/inngest/apps/node_v3/node_modules \
 		build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

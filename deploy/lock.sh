@@ -27,3 +27,5 @@ resolve pyproject.toml deploy/image/requirements.lock --group build \
   --constraint deploy/image/requirements-dev.lock
 # What the benchmarks compare with wants older clients than ours: an environment of its own.
 resolve tests/bench/peers/requirements.in tests/bench/peers/requirements.lock
+# The older of the SDKs that apps are tested with, beside the newer one of .venv.
+resolve tests/inngest/apps/python_old/requirements.in tests/inngest/apps/python_old/requirements.lock

@@ -2,22 +2,24 @@
 
 import json
 import os
-import shutil
 import subprocess
-import sys
 import urllib.error
 import urllib.request
+from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
 import orjson
 import pytest
+from confluent_kafka import Message
 
 from streams.broker.ports import free_port
 from streams.broker.process import GuardedProcess
 from streams.kafka.producers import Sender
 from streams.settings import Settings
+from tests.inngest import kinds
 from tests.support.broker import unique_name
 from tests.support.deadline import eventually
 from tests.support.services import Service
@@ -27,9 +29,6 @@ from tests.support.worker import PATIENCE_S, Backend
 from topology import topics
 
 SIGNING_KEY: Final = "signkey-test-0123456789abcdef0123456789abcdef"
-APPS: Final = Path(__file__).parent / "apps"
-# `make test-inngest` installs the SDK for TypeScript there.
-PACKAGES: Final = ROOT / "examples/inngest/app/node_modules"
 
 
 class Bridge(Service):
@@ -84,9 +83,7 @@ class SdkApp:
         self.folder.mkdir()
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/api/inngest"
-        self._command = [sys.executable, "-m", f"tests.inngest.apps.{kind}_app"]
-        if kind == "node":
-            self._command = [shutil.which("node") or "node", str(self._node_app())]
+        self._command = kinds.command(kind, self.folder)
         self._environment = (
             {name: text for name, text in os.environ.items() if not name.startswith("INNGEST_")}
             | {
@@ -97,6 +94,7 @@ class SdkApp:
                 "INNGEST_DEV": bridge.front,
                 "PYTHONPATH": str(ROOT),
             }
+            | kinds.environment(kind)
             | environment
         )
         self._process: GuardedProcess | None = None
@@ -120,11 +118,6 @@ class SdkApp:
             self.kill()
             raise
         return self
-
-    def _node_app(self) -> Path:
-        """The app, where Node finds its packages: beside it."""
-        (self.folder / "node_modules").symlink_to(PACKAGES)
-        return Path(shutil.copy(APPS / "node_app.mjs", self.folder))
 
     def kill(self) -> None:
         """End it as a crash does."""
@@ -180,17 +173,27 @@ class Runs:
         self._sender.send(self.settings.topic(topics.EVENTS), orjson.dumps(event))
         self._sender.flush()
 
+    def records(self, topic: topics.TopicSpec) -> Iterator[Message]:
+        """All committed records of a topic, partition by partition."""
+        for partition in self._watch.partitions:
+            yield from self._watch.read((self.settings.topic(topic), partition), 0)
+
     def of(self, function: str, key: str, value: str) -> list[dict[str, Any]]:
         """The records of the runs of a function whose event has this, in their order."""
-        found = []
-        for partition in self._watch.partitions:
-            place = self.settings.topic(topics.RUNS), partition
-            for message in self._watch.read(place, 0):
-                record = orjson.loads(message.value() or b"{}")
-                data = record.get("event", {}).get("data", {})
-                if record.get("function_id") == function and data.get(key) == value:
-                    found.append(record)
+        return [run for run in self._all(function) if run["event"]["data"].get(key) == value]
+
+    def stories(self, function: str, key: str) -> dict[str, list[dict[str, Any]]]:
+        """The records of each run of a function, in order, by a field of its event's data."""
+        found = defaultdict(list)
+        for run in self._all(function):
+            found[run["event"]["data"][key]].append(run)
         return found
+
+    def _all(self, function: str) -> Iterator[dict[str, Any]]:
+        for message in self.records(topics.RUNS):
+            record = orjson.loads(message.value() or b"{}")
+            if record.get("function_id") == function:
+                yield record
 
     def reaches(self, function: str, key: str, value: str, status: str) -> dict[str, Any]:
         """The newest record of the run, once it has this status."""
@@ -210,34 +213,32 @@ class Runs:
 
         return eventually(look, PATIENCE_S)
 
+    def steps(self, function: str, key: str, value: str) -> Iterator[dict[str, Any]]:
+        """What is recorded of the calls for a run, in order."""
+        newest: dict[str, Any] = next(reversed(self.of(function, key, value)), {})
+        for message in self.records(topics.STEPS):
+            record = orjson.loads(message.value() or b"{}")
+            if newest and record.get("run_id") == newest["run_id"]:
+                yield record
+
     def failing(self, function: str, key: str, value: str, text: str) -> None:
         """Wait until a call for a run was recorded as failed, with this in its error."""
 
         def look() -> bool:
-            newest: dict[str, Any] = next(reversed(self.of(function, key, value)), {})
-            failed = self._failed(newest.get("run_id", ""))
-            return any(text in str(answer) for answer in failed)
+            results = (str(one.get("result")) for one in self.steps(function, key, value))
+            return any("error" in result and text in result for result in results)
 
         eventually(look, PATIENCE_S)
-
-    def _failed(self, run_id: str) -> Iterator[object]:
-        """The recorded answers to calls of a run that failed, in the call or in a step."""
-        for partition in self._watch.partitions:
-            for message in self._watch.read((self.settings.topic(topics.STEPS), partition), 0):
-                record = orjson.loads(message.value() or b"{}")
-                result = record.get("result")
-                if record.get("run_id") == run_id and "error" in str(result):
-                    yield result
 
     def close(self) -> None:
         """Stop watching."""
         self._watch.close()
 
 
-@pytest.fixture(scope="session")
-def backend(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+@contextmanager
+def at_work(bootstrap: str, folder: Path) -> Iterator[Backend]:
     """Router and joiner, which read cancelled events too."""
-    found = Backend(kafka, tmp_path_factory.mktemp("inngest"))
+    found = Backend(bootstrap, folder)
     for one in (found.router, found.joiner):
         one.configure(INPUTS=inputs(found.settings))
     try:
@@ -245,6 +246,13 @@ def backend(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ba
         yield found
     finally:
         found.close()
+
+
+@pytest.fixture(scope="session")
+def backend(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    """One for all tests but those that kill it."""
+    with at_work(kafka, tmp_path_factory.mktemp("inngest")) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -268,7 +276,7 @@ def runs(backend: Backend) -> Iterator[Runs]:
 def cloud(bridge: Bridge, event_key: str, signing_key: str = SIGNING_KEY) -> dict[str, str]:
     """What an app has in production."""
     return {
-        "INNGEST_DEV": "0",
+        "INNGEST_DEV": "",  # Go takes any other text for development
         "INNGEST_BASE_URL": bridge.front,
         "INNGEST_EVENT_KEY": event_key,
         "INNGEST_SIGNING_KEY": signing_key,

@@ -6,11 +6,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.inngest.conftest import Bridge, Runs, SdkApp, sync
+from tests.inngest.kinds import KINDS
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
-@pytest.fixture(scope="module", params=["python", "node"])
+@pytest.fixture(scope="module", params=KINDS)
 def app(request: pytest.FixtureRequest, bridge: Bridge) -> Iterator[SdkApp]:
     """An app that has registered itself, in development."""
     with SdkApp(request.param, bridge, bridge.log.parent) as found:

@@ -12,6 +12,7 @@ import pytest
 from streams.cli.exits import ExitCode
 from tests.inngest.apps.forger import Forger
 from tests.inngest.conftest import SIGNING_KEY, Bridge, Runs, SdkApp, cloud, put, sync
+from tests.inngest.kinds import FURTHER, KINDS, USUAL
 from tests.support.broker import unique_name
 from tests.support.worker import Backend
 
@@ -36,7 +37,7 @@ def signed(backend: Backend) -> Iterator[Cloud]:
     key = key_of(bridge, "sender")
     apps = {
         kind: SdkApp(kind, bridge, backend.folder, **cloud(bridge, key))
-        for kind in ("python", "node")
+        for kind in (*USUAL, *FURTHER)
     }
     try:
         with Forger(unique_name("forger"), OTHER_KEY) as forger:
@@ -47,7 +48,7 @@ def signed(backend: Backend) -> Iterator[Cloud]:
         bridge.end()
 
 
-@pytest.fixture(params=["python", "node"])
+@pytest.fixture(params=KINDS)
 def app(request: pytest.FixtureRequest, signed: Cloud) -> Iterator[SdkApp]:
     """An app of each SDK, which isn't registered yet."""
     with signed.apps[request.param] as found:

@@ -9,8 +9,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 # Folders without git (a source archive) are walked instead, without what tools leave in them.
 _NOT_OURS = {
-    ".venv", ".venv-peers", ".git", "build", "dist", "__pycache__", ".hypothesis", ".countermand",
-    "node_modules",
+    ".venv", ".venv-peers", ".venv-inngest", ".git", "build", "dist", "__pycache__",
+    ".hypothesis", ".countermand", "node_modules",
 }  # fmt: skip
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from tests.bench.deployment import PARTITIONS
-from tests.bench.peers import environment, kafka_streams
+from tests.bench.peers import kafka_streams
+from tests.support.environments import interpreter
 
 _HERE: Final = Path(__file__).parent
 
@@ -32,7 +33,8 @@ class Contest(NamedTuple):
 
 
 def _quix(contest: Contest) -> list[list[str]]:
-    command = [str(environment.python()), str(_HERE / "quix_join.py")]
+    python = interpreter(".venv-peers", _HERE / "requirements.lock")
+    command = [str(python), str(_HERE / "quix_join.py")]
     return [[*command, *contest.arguments(process)] for process in range(PARTITIONS)]
 
 

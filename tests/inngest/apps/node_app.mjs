@@ -1,4 +1,4 @@
-// The functions that tests run with Inngest's SDK for TypeScript; `python_app.py` has the same.
+// The functions that tests run with Inngest's SDK for TypeScript, 4 and 3; `python_app.py` has the same.
 // Each step writes a line to the file MARKS; a held one ends when a file of its id appears in GATES.
 import fs from "node:fs";
 import http from "node:http";
@@ -7,6 +7,11 @@ import { serve } from "inngest/node";
 
 const { APP, GATES, MARKS, PORT } = process.env;
 const inngest = new Inngest({ id: APP });
+if (process.env.SDK_VERSION === "3") {
+  // There the triggers are an argument of their own.
+  const create = inngest.createFunction;
+  inngest.createFunction = ({ triggers, ...options }, body) => create(options, triggers, body);
+}
 const mark = (what, id) => fs.appendFileSync(MARKS, JSON.stringify({ what, id }) + "\n");
 const tries = new Map();
 

@@ -7,6 +7,8 @@ import asyncio
 import datetime as dt
 import json
 import os
+import threading
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -18,15 +20,19 @@ import uvicorn
 from tests.support.deadline import eventually
 
 APP, GATES, MARKS = (os.environ[name] for name in ("APP", "GATES", "MARKS"))
+RELEASE = os.environ.get("RELEASE", "1")
 client = inngest.Inngest(app_id=APP)
 HELD_S = 300
+LINKS = 6
+PAUSE = threading.Event()
 TRIES: Counter[str] = Counter()
 
 
 def mark(what: str, id_: object) -> None:
-    """Write a line."""
+    """Write a line, with the time (ms)."""
     with Path(MARKS).open("a", encoding="utf-8") as marks:
-        marks.write(json.dumps({"what": what, "id": id_}) + "\n")
+        line = {"what": what, "id": id_, "at": time.time_ns() // 1_000_000}
+        marks.write(json.dumps(line) + "\n")
 
 
 @client.create_function(
@@ -51,11 +57,17 @@ async def report(ctx: inngest.Context) -> None:
         if ctx.event.data.get("hold"):
             await asyncio.to_thread(eventually, (Path(GATES) / id_).exists, HELD_S)
 
+    async def check() -> None:
+        mark("check", id_)
+
     async def save() -> None:
         mark(f"save {loaded['pages']}", id_)
 
     loaded = await ctx.step.run("load", load)
+
     await ctx.step.run("render", render)
+    if RELEASE == "2":
+        await ctx.step.run("check", check)
     await ctx.step.run("save", save)
 
 
@@ -143,6 +155,28 @@ async def flaky(ctx: inngest.Context) -> None:
     await ctx.step.run("after", after)
 
 
+@client.create_function(
+    fn_id="chain",
+    trigger=inngest.TriggerEvent(event="chain/requested"),
+    cancel=[
+        inngest.Cancel(event="chain/cancelled", if_exp="event.data.id == async.data.id"),
+    ],
+)
+async def chain(ctx: inngest.Context) -> None:
+    """Some steps and a sleep, one after the other."""
+    id_ = ctx.event.data["id"]
+
+    async def link(number: int) -> int:
+        mark(f"link {number}", id_)
+        await asyncio.to_thread(PAUSE.wait, 0.1)
+        return number
+
+    for number in range(LINKS):
+        await ctx.step.run(f"link {number}", link, number)
+        if number == LINKS // 2:
+            await ctx.step.sleep("nap", 1_000)
+
+
 @client.create_function(fn_id="relay", trigger=inngest.TriggerEvent(event="relay/requested"))
 async def relay(ctx: inngest.Context) -> None:
     """Asks for a report."""
@@ -168,7 +202,9 @@ async def doomed(ctx: inngest.Context) -> None:
 
 
 app = fastapi.FastAPI()
-inngest.fast_api.serve(app, client, [report, cleanup, reminder, parallel, flaky, relay, doomed])
+inngest.fast_api.serve(
+    app, client, [report, cleanup, reminder, parallel, flaky, chain, relay, doomed]
+)
 
 if __name__ == "__main__":
     mark("up", "")
