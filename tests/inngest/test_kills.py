@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 
 import pytest
 
@@ -10,6 +11,8 @@ from tests.support.deadline import eventually
 from tests.support.worker import PATIENCE_S, Backend
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
+KILLED = 128 + 9
+LEASE_S = 5
 
 
 @pytest.fixture
@@ -20,7 +23,7 @@ def bridges(backend: Backend) -> Iterator[tuple[Bridge, Bridge]]:
             backend.settings,
             backend.folder,
             number=number,
-            INNGEST_LEASE="5s",
+            INNGEST_LEASE=f"{LEASE_S}s",
             WORKER_NAME=f"bridge{number}",
         )
         for number in (11, 12)
@@ -160,3 +163,93 @@ def test_cancelled_in_its_sleep_while_no_bridge_runs(
     runs.send("reminder/created", id="k9", at="2020-01-01T00:00:00+00:00")
     runs.reaches(f"{app.id}-reminder", "id", "k9", "completed")
     assert (app.marks("k8"), app.marks("k9")) == ([], ["push"])
+
+
+def test_cancelled_before_its_start(
+    bridges: tuple[Bridge, Bridge], app: SdkApp, runs: Runs
+) -> None:
+    """A run that no bridge has claimed yet is never begun."""
+    first, second = bridges
+    first.kill()
+    runs.send("report/requested", reportId="k10")
+    runs.reaches(f"{app.id}-report", "reportId", "k10", "scheduled")
+    runs.send("report/cancelled", reportId="k10")
+    runs.reaches(f"{app.id}-report", "reportId", "k10", "cancelled")
+    second.join()
+    app.until("k10", "inngest/function.cancelled")
+    assert app.marks("k10") == ["inngest/function.cancelled"]
+
+
+def test_cancelled_between_two_steps(
+    bridges: tuple[Bridge, Bridge], app: SdkApp, runs: Runs
+) -> None:
+    """While the bridge itself holds the run in a sleep, it stops and makes no call more."""
+    assert bridges
+    soon = (datetime.now(UTC) + timedelta(seconds=25)).isoformat()
+    runs.send("reminder/created", id="k11", at=soon)
+    eventually(lambda: list(runs.steps(f"{app.id}-reminder", "id", "k11")), PATIENCE_S)
+    runs.send("reminder/deleted", id="k11")
+    runs.stops(f"{app.id}-reminder", "id", "k11")
+    assert app.marks("k11") == []
+
+
+@pytest.mark.parametrize("step", ["worker_after_produce", "worker_before_commit"])
+def test_a_bridge_dies_while_it_records_an_answer(
+    step: str, bridges: tuple[Bridge, Bridge], app: SdkApp, runs: Runs
+) -> None:
+    """A call whose answer isn't recorded is made again, one that is recorded is not."""
+    first, second = bridges
+    id_ = f"k14-{step}"
+    first.end()
+    first.start(crash_at=f"{step}:2")
+    runs.send("report/requested", reportId=id_)
+    assert first.wait(PATIENCE_S) == KILLED
+    second.join()
+    runs.reaches(f"{app.id}-report", "reportId", id_, "completed")
+    found = app.marks(id_)
+    assert [what for what, _ in groupby(found)] == ["load", "render", "save 2"]
+    assert len(found) <= len(set(found)) + 1
+
+
+def test_a_slow_call_keeps_its_lease(
+    bridges: tuple[Bridge, Bridge], app: SdkApp, runs: Runs
+) -> None:
+    """A step may take longer than the lease: the bridge renews it."""
+    assert bridges
+    later = (datetime.now(UTC) + timedelta(seconds=2 * LEASE_S)).isoformat()
+    runs.send("report/requested", reportId="k15", hold=True)
+    app.until("k15", "render")
+    runs.send("reminder/created", id="clock", at=later)
+    runs.reaches(f"{app.id}-reminder", "id", "clock", "completed")
+    app.open_gate("k15")
+    done = runs.reaches(f"{app.id}-report", "reportId", "k15", "completed")
+    assert done["attempt"] == 1
+    assert app.marks("k15") == ["load", "render", "save 2"]
+
+
+def test_an_app_that_hangs_in_a_call(
+    bridges: tuple[Bridge, Bridge], app: SdkApp, runs: Runs
+) -> None:
+    """It is given up in time and called again; other apps have their runs meanwhile."""
+    first, _ = bridges
+    first.end()
+    first.configure(INNGEST_ANSWER_WITHIN="2s")
+    first.join()
+    runs.send("report/requested", reportId="k16", hold=True)
+    runs.failing(f"{app.id}-report", "reportId", "k16", "ANSWER_WITHIN")
+    app.open_gate("k16")
+    runs.reaches(f"{app.id}-report", "reportId", "k16", "completed")
+    assert app.marks("k16") == ["load", "render", "render", "save 2"]
+
+
+def test_an_app_of_another_version(bridges: tuple[Bridge, Bridge], app: SdkApp, runs: Runs) -> None:
+    """A run goes on in it with the steps that it has; what it doesn't know it executes."""
+    assert bridges
+    runs.send("report/requested", reportId="k17", hold=True)
+    app.until("k17", "render")
+    app.kill()
+    app.open_gate("k17")
+    app.configure(RELEASE="2")
+    app.start()
+    runs.reaches(f"{app.id}-report", "reportId", "k17", "completed")
+    assert app.marks("k17") == ["load", "render", "render", "check", "save 2"]
