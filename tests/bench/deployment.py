@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -271,6 +272,24 @@ class Deployment:
         """Start a worker of `MODULE:APP`; `more` are settings, or variables in capitals."""
         return self._start("worker", app, settings=more)
 
+    def bridge(self, **more: str) -> tuple[WebService, str]:
+        """Start `countermand inngest`; `more` are settings. And where apps find it."""
+        port = free_port()
+        service = self._start("inngest", settings={"inngest_port": str(port), **more})
+        return service, f"http://127.0.0.1:{port}"
+
+    def run(self, *arguments: str) -> None:
+        """Run a command of Countermand's to its end.
+
+        Raises:
+            BenchError: It failed; with what it said.
+        """
+        env = clean_environment() | _variables(self._flags)
+        command = [*self._program, *arguments]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise BenchError(f"{' '.join(arguments)}: {done.stderr}")
+
     def close(self) -> None:
         """Stop what still runs."""
         while self._services:
@@ -298,15 +317,20 @@ class Deployment:
         launcher = self._launchers.get(role, ())
         command = [*launcher, *self._program, role, *more]
         flags = self._flags | {"api_port" if role == "api" else "web_port": str(port)}
-        own = {
-            name if name.isupper() else all_settings.variable(name): value
-            for name, value in (flags | dict(settings or {})).items()
-        }
+        own = _variables(flags | dict(settings or {}))
         name = f"{role}-{len(self._services)}"
         service = WebService(name, command, self.folder, clean_environment() | own, port)
         service.wrapped = bool(launcher)
         self._services.append(service)
         return service
+
+
+def _variables(settings: Mapping[str, str]) -> dict[str, str]:
+    """Settings as variables; those in capitals are variables already."""
+    return {
+        name if name.isupper() else all_settings.variable(name): value
+        for name, value in settings.items()
+    }
 
 
 def clean_environment() -> dict[str, str]:
