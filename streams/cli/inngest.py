@@ -1,7 +1,7 @@
 """`countermand inngest`: the process for apps of Inngest's SDKs, and `sync`, which asks apps."""
 
 from contextlib import closing
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -11,6 +11,7 @@ from streams.cli.console import out, say
 from streams.cli.functions import show
 from streams.cli.services import with_state
 from streams.cli.settings import load_settings
+from streams.errors import CountermandError, NotFoundError, RefusedError, UnreachableError
 from streams.inngest.bridge import keys_of, origins_of, run_bridge
 from streams.inngest.register import Registrar
 from streams.inngest.sync import Syncer
@@ -24,6 +25,8 @@ app = typer.Typer(
 Urls = Annotated[
     list[str], typer.Argument(help="Where apps are, such as http://localhost:3000/api/inngest.")
 ]
+# What is wrong with one app; the next may be right.
+_OF_AN_APP: Final = (RefusedError, NotFoundError, UnreachableError)
 Moved = Annotated[bool, typer.Option("--moved", help="They may have been elsewhere before.")]
 
 
@@ -58,18 +61,34 @@ def sync(
     bootstrap_servers: options.Bootstrap = None,
     topic_prefix: options.Prefix = None,
 ) -> None:
-    """Ask apps for their functions, and register them."""
+    """Ask apps for their functions, and register them; one that is refused holds up no other."""
     settings = load_settings(bootstrap_servers=bootstrap_servers, topic_prefix=topic_prefix)
     keys, origins = keys_of(settings), origins_of(settings)
     check_topics(settings, topics.APPS)
     with closing(AckedProducer(settings)) as producer:
         syncer = Syncer(keys, Registrar(settings, producer, origins), origins)
-        for url in urls:
-            taken = syncer.sync(url, moved=moved)
-            if taken is None:
-                say(f"{url} has registered itself: the log of countermand inngest has the warnings")
-                continue
-            show(taken.differences)
-            for warning in taken.warnings:
-                out(f"! {warning}")
-            say(f"{len(taken.differences)} functions of {taken.app_id}")
+        failed = [error for url in urls if (error := _sync(syncer, url, moved=moved))]
+    if failed:
+        raise failed[0] if len(failed) == 1 else _together(failed)
+
+
+def _sync(syncer: Syncer, url: str, *, moved: bool) -> CountermandError | None:
+    """Register an app, and show what was taken; the error, if nothing was."""
+    try:
+        taken = syncer.sync(url, moved=moved)
+    except _OF_AN_APP as error:
+        return error
+    if taken is None:
+        say(f"{url} has registered itself: the log of countermand inngest has the warnings")
+        return None
+    show(taken.differences)
+    for warning in taken.warnings:
+        out(f"! {warning}")
+    say(f"{len(taken.differences)} functions of {taken.app_id}")
+    return None
+
+
+def _together(failed: list[CountermandError]) -> CountermandError:
+    """One error for several apps, of the first one's kind."""
+    kind = next(kind for kind in _OF_AN_APP if isinstance(failed[0], kind))
+    return kind("\n".join(map(str, failed)))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from streams.broker.ports import free_port
 from streams.cli.exits import ExitCode
 from streams.functions.reader import RegistryReader
 from streams.kafka import clients
@@ -68,6 +69,18 @@ def test_all_refusals_are_told_at_once(backend: Backend, bridge: Bridge) -> None
     assert [id_ for id_ in REFUSED if f"{app.id}-{id_}: " not in done.stderr] == []
     assert f"{app.id}-fine" not in done.stderr
     assert declared(backend, app.id) == {}
+
+
+def test_a_refused_app_holds_up_no_other(backend: Backend, bridge: Bridge) -> None:
+    """Nor does one that isn't there; the errors of both are told in the end."""
+    folder, nobody = bridge.log.parent, f"http://127.0.0.1:{free_port()}/api/inngest"
+    with SdkApp("refused", bridge, folder) as bad, SdkApp("python", bridge, folder) as good:
+        done = sync(bridge, good, bad.url, nobody)
+    assert done.returncode == ExitCode.REFUSED, done.stderr
+    assert f"{bad.id}-" in done.stderr
+    assert f"{nobody} doesn't answer" in done.stderr
+    assert declared(backend, good.id)
+    assert declared(backend, bad.id) == {}
 
 
 def test_an_app_belongs_to_its_origin(backend: Backend, bridge: Bridge, runs: Runs) -> None:
