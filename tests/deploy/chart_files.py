@@ -26,7 +26,8 @@ OWNED: Final = frozenset({
     "kafka_oauth_client_id", "kafka_oauth_client_secret", "kafka_oauth_scope",
     "kafka_oauth_callback", "kafka_extra", "topic_prefix", "inputs", "partitions",
     "replication_factor", "application_id", "group_instance_id", "state_dir", "database_url",
-    "api_host", "api_port", "public_url", "web_host", "web_port",
+    "api_host", "api_port", "public_url", "web_host", "web_port", "inngest_host", "inngest_port",
+    "inngest_signing_key", "inngest_signing_key_fallback", "inngest_origins", "inngest_apps",
 })  # fmt: skip
 # The command line's alone, and a name that no two processes may ever share: for `extraEnv`.
 ELSEWHERE: Final = frozenset({"api_url", "api_key", "worker_name"})

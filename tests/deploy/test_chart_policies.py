@@ -9,7 +9,7 @@ from tests.deploy.helm import CASES, Object
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(1800)]
 # Each but the hook, the test, and what has one pod that is made anew.
-SERVING = {"router", "joiner", "api", "read-model", "worker"}
+SERVING = {"router", "joiner", "api", "read-model", "worker", "inngest"}
 IMAGE_UID = 10001
 
 
@@ -94,18 +94,19 @@ def test_processes_have_probes(found: list[Object]) -> None:
                 "liveness": "/healthz/live",
             }, name
             ports = {port["name"] for port in container["ports"]}
-            assert {probe["httpGet"]["port"] for probe in probes.values()} == ports, name
+            served = {"http"} if container["name"] == "inngest" else set()
+            assert {probe["httpGet"]["port"] for probe in probes.values()} == ports - served, name
             startup = probes["startup"]
             seconds = startup["periodSeconds"] * startup["failureThreshold"]
             assert seconds >= (3600 if container["name"] == "joiner" else 120), name
 
 
-def test_an_api_answers_until_its_service_knows_that_it_ends(found: list[Object]) -> None:
-    """It alone is called by others, who come for a moment after its pod was told to end."""
+def test_who_is_called_answers_until_its_service_knows_that_it_ends(found: list[Object]) -> None:
+    """Others come for a moment after a pod was told to end."""
     for name, container in helm.containers(found):
         if name.startswith("Pod"):
             continue
-        assert ("lifecycle" in container) == (container["name"] == "api"), name
+        assert ("lifecycle" in container) == (container["name"] in {"api", "inngest"}), name
 
 
 def test_each_process_has_a_budget_for_drains(found: list[Object]) -> None:
@@ -176,7 +177,7 @@ def test_no_more_work_than_there_are_partitions(found: list[Object]) -> None:
             continue
         name = one["metadata"]["name"]
         assert ("replicas" in one["spec"]) == (name not in scaled), name
-        if component(one) in {"joiner", "worker"}:
+        if component(one) in {"joiner", "worker", "inngest"}:
             most = scaled[name]["maxReplicaCount"] if name in scaled else one["spec"]["replicas"]
             assert most <= partitions, name
 

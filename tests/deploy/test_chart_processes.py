@@ -3,6 +3,7 @@
 Each process has its own user of Kafka, with what its KafkaUser has; brokers check it.
 """
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -31,6 +32,7 @@ from streams.kafka.topics import create_topics
 from streams.settings import Settings, load
 from tests.deploy import helm
 from tests.deploy.helm import CHART, Object
+from tests.inngest.conftest import SIGNING_KEY, Bridge, Runs, SdkApp, cloud, inputs
 from tests.repo import tree
 from tests.support import secured
 from tests.support.deadline import eventually
@@ -43,6 +45,7 @@ pytestmark = [
     pytest.mark.broker, pytest.mark.slow, pytest.mark.network, pytest.mark.timeout(1800),
 ]  # fmt: skip
 WORKER = "worker-shop"
+INNGEST = "inngest"
 PROCESSES = (ROUTER, JOINER, READ_MODEL, API, WORKER)
 KINDS = {
     "topic": ResourceType.TOPIC,
@@ -75,9 +78,7 @@ class Installation:
         self.settings = self.backend.settings
         create_topics(self.settings)
         self.database = database_url(load(database_url=url))
-        self.objects = self._rendered()
         self.shop = Shop(self.backend)
-        self._give_rights()
         secret = {"DATABASE_URL": url}
         self.services: dict[str, Service] = {
             process: Service(
@@ -93,12 +94,24 @@ class Installation:
         self.services[WORKER] = Worker(
             self._as(WORKER), folder, number=1, app=self.shop.app, lease="60s", extra={}
         )
-        self._open_api(url)
+        self.client, event_key = self._open_api(url)
+        self.runs = Runs(self.settings)
+        self.bridge = self.services[INNGEST] = Bridge(
+            self._as(INNGEST), folder, DATABASE_URL=url, INNGEST_SIGNING_KEY=SIGNING_KEY
+        )
+        self.app = SdkApp("python", self.bridge, folder, **cloud(self.bridge, event_key))
+        self.objects = self._rendered()
+        self._give_rights()
+        for service in self.services.values():
+            service.configure(INPUTS=inputs(self.settings))
+        self.bridge.configure(INNGEST_ORIGINS=self.app.origin, INNGEST_APPS=self.app.url)
 
     def start(self) -> None:
         """Start all, and wait until all are ready."""
+        self.app.start()
         for one in self.services.values():
             one.start()
+        self.bridge.join()
         ready = all
         eventually(lambda: ready(one.is_ready for one in self.services.values()), PATIENCE_S)
 
@@ -106,6 +119,8 @@ class Installation:
         """End all."""
         self.client.close()
         self.shop.__exit__()
+        self.runs.close()
+        self.app.kill()
         for name, one in self.services.items():
             one.kill()
             print(name, *one.last_words(20), sep="\n")
@@ -116,14 +131,15 @@ class Installation:
         assert answer.status_code == httpx.codes.OK, answer.text
         return answer.json()
 
-    def _open_api(self, url: str) -> None:
+    def _open_api(self, url: str) -> tuple[httpx.Client, str]:
+        """An admin's client of the API, and the event key of an app."""
         engine = open_database(load(database_url=url))
         _, key = create_key(engine, "ann", Role.ADMIN, now_ms(), actor=None)
+        _, event_key = create_key(engine, "app", Role.SENDER, now_ms(), actor=None)
         engine.dispose()
         headers = {"Authorization": f"Bearer {key}"}
-        self.client = httpx.Client(
-            base_url=self.services[API].url, headers=headers, timeout=PATIENCE_S
-        )
+        api = self.services[API].url
+        return httpx.Client(base_url=api, headers=headers, timeout=PATIENCE_S), event_key
 
     def _as(self, process: str) -> Settings:
         return self.settings.model_copy(update={"kafka_sasl_username": user_of(process)})
@@ -143,7 +159,13 @@ class Installation:
                 "topics": {"enabled": True},
                 "users": {"enabled": True},
             },
+            "inputs": json.loads(inputs(self.settings)),
             "workers": {"shop": {"app": "shop:app"}},
+            "inngest": {
+                "enabled": True,
+                "origins": [self.app.origin],
+                "signingKey": {"existingSecret": "inngest"},
+            },
         }
         return helm.objects(helm.rendered(values))
 
@@ -168,7 +190,8 @@ def installed(
     prepared_cache: None, postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Installation]:
     """An installation whose processes are all at work."""
-    properties = secured.properties(*map(user_of, (*PROCESSES, HOOK)), allow_all=False)
+    users = map(user_of, (*PROCESSES, INNGEST, HOOK))
+    properties = secured.properties(*users, allow_all=False)
     with LocalBroker(properties=properties, client=secured.AS_ADMIN) as broker:
         folder = tmp_path_factory.mktemp("installed")
         installation = Installation(broker, postgres.new_database(), folder)
@@ -237,6 +260,7 @@ def test_the_rights_are_no_more_than_the_topology_has() -> None:
         "read-model": graph.READ_MODEL,
         "api": graph.API,
         "worker": graph.WORKERS,
+        "inngest": graph.BRIDGE,
     }
     assert rights.keys() == stages.keys()
     inputs = {topics.EVENTS.name, topics.CANCELS.name}
@@ -250,7 +274,7 @@ def test_the_rights_are_no_more_than_the_topology_has() -> None:
         read = full(rights[name]["read"]) | {topics.STATE.name}
         assert read == {spec.name for spec in stage.reads} | {topics.STATE.name}, name
         assert full(rights[name]["write"]) == {spec.name for spec in stage.writes}, name
-        assert ("transactions" in rights[name]) == (name in {"joiner", "worker"}), name
+        assert ("transactions" in rights[name]) == (name in {"joiner", "worker", "inngest"}), name
 
 
 def policy_of(installed: Installation, process: str) -> dict[str, Any]:
@@ -266,6 +290,11 @@ def container_of(installed: Installation, process: str) -> Object:
     kind = "StatefulSet" if process == JOINER else "Deployment"
     (container,) = pods[f"{kind} {user_of(process)}"]["spec"]["containers"]
     return dict(container)
+
+
+def outside(policy: dict[str, Any]) -> set[int]:
+    """The ports of others that a policy lets its process reach, but for that of DNS."""
+    return {one["port"] for rule in policy["egress"] for one in rule["ports"]} - {DNS}
 
 
 def sockets(service: Service) -> tuple[set[int], set[int]]:
@@ -293,10 +322,29 @@ def test_what_a_process_opens_is_what_its_policy_allows(
     setting = "COUNTERMAND_API_PORT" if process == API else "COUNTERMAND_WEB_PORT"
     variables = {one["name"]: one.get("value") for one in container["env"]}
     assert variables[setting] == str(container["ports"][0]["containerPort"])
-    allowed = {one["port"] for rule in policy["egress"] for one in rule["ports"]} - {DNS}
     service = installed.services[process]
-    eventually(lambda: sockets(service)[1] == allowed, PATIENCE_S)
+    eventually(lambda: sockets(service)[1] == outside(policy), PATIENCE_S)
     assert sockets(service)[0] == {int(service.url.rpartition(":")[2])}
+
+
+def test_apps_of_inngests_sdks(installed: Installation) -> None:
+    """One registers, is called and sends events; the policy lets in and out what that opens."""
+    app, runs, report = installed.app, installed.runs, f"{installed.app.id}-report"
+    runs.send("relay/requested", id="sent")
+    runs.reaches(report, "reportId", "sent", "completed")
+    runs.send("report/requested", reportId="held", hold=True)
+    app.until("held", "render")
+    policy, container = policy_of(installed, INNGEST), container_of(installed, INNGEST)
+    ports = {one["name"]: one["containerPort"] for one in container["ports"]}
+    assert {one["port"] for rule in policy["ingress"] for one in rule["ports"]} == ports.keys()
+    variables = {one["name"]: one.get("value") for one in container["env"]}
+    assert variables["COUNTERMAND_WEB_PORT"] == str(ports["probes"])
+    assert variables["COUNTERMAND_INNGEST_PORT"] == str(ports["http"])
+    listening = {installed.bridge.port, int(installed.bridge.url.rpartition(":")[2])}
+    opened = (listening, outside(policy))
+    eventually(lambda: sockets(installed.bridge) == opened, PATIENCE_S)
+    app.open_gate("held")
+    runs.reaches(report, "reportId", "held", "completed")
 
 
 def test_the_hook_may_only_go_out(installed: Installation) -> None:

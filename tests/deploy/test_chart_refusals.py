@@ -13,6 +13,11 @@ SCRAM = {"mechanism": "SCRAM-SHA-512", "username": "u", "existingSecret": "s"}
 SECURED = KAFKA | {"securityProtocol": "SASL_SSL"}
 POSTGRESQL = {"database": {"existingSecret": "db"}}
 WORKER = {"app": "films:app"}
+INNGEST = {
+    "enabled": True,
+    "origins": ["https://app.example.com"],
+    "signingKey": {"existingSecret": "inngest"},
+}
 USERS = {"cluster": "events", "users": {"enabled": True}}
 REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
     "no brokers": ({"kafka": {}}, ["kafka.bootstrapServers is missing"]),
@@ -124,6 +129,35 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"workers": {"films": WORKER | {"settings": {"COUNTERMAND_WORKER_GRACE": "5m"}}}},
         ["workers.films.terminationGracePeriodSeconds is 60", "allow it 320 s"],
     ),
+    "more bridges than partitions": (
+        POSTGRESQL | {"inngest": INNGEST | {"replicas": 13}},
+        ["inngest.replicas is 13", "topics.partitions is 12"],
+    ),
+    "apps without PostgreSQL": ({"inngest": INNGEST}, ["inngest.enabled needs database"]),
+    "apps without a signing key": (
+        POSTGRESQL | {"inngest": INNGEST | {"signingKey": {}}},
+        ["inngest.signingKey.existingSecret is missing"],
+    ),
+    "apps that are nowhere": (
+        POSTGRESQL | {"inngest": INNGEST | {"origins": []}},
+        ["inngest.origins is missing"],
+    ),
+    "an origin with a path": (
+        POSTGRESQL | {"inngest": INNGEST | {"origins": ["https://app.example.com/api"]}},
+        ["/inngest/origins/0"],
+    ),
+    "apps whose events nobody reads": (
+        POSTGRESQL | {"inngest": INNGEST, "inputs": [{"topic": "shop.orders"}]},
+        ["inputs lacks {topic: countermand.events}"],
+    ),
+    "an ingress for apps without a host": (
+        POSTGRESQL | {"inngest": INNGEST | {"ingress": {"enabled": True}}},
+        ["inngest.ingress.host is missing"],
+    ),
+    "no time for a bridge to end": (
+        POSTGRESQL | {"inngest": INNGEST | {"settings": {"COUNTERMAND_WORKER_GRACE": "5m"}}},
+        ["inngest.terminationGracePeriodSeconds is 60", "allow it 320 s"],
+    ),
     "a worker of nothing": ({"workers": {"films": {"replicas": 1}}}, ["/workers/films", "app"]),
     "an image that may be any": ({"image": {"tag": "latest"}}, ["/image/tag"]),
     "no limit of memory": (
@@ -156,6 +190,7 @@ def test_what_cannot_work_is_refused(name: str) -> None:
     [
         POSTGRESQL | {"api": {"replicas": 2}},
         {"joiner": {"replicas": 12}},
+        POSTGRESQL | {"inngest": INNGEST | {"replicas": 12}},
         {"kafka": SECURED | {"sasl": SCRAM}},
         {
             "workers": {
@@ -167,7 +202,7 @@ def test_what_cannot_work_is_refused(name: str) -> None:
             }
         },
     ],
-    ids=["PostgreSQL", "as many as partitions", "SASL", "time to end"],
+    ids=["PostgreSQL", "as many as partitions", "apps", "SASL", "time to end"],
 )
 def test_what_can_work_is_not(values: dict[str, Any]) -> None:
     """The values next to refused ones are taken."""

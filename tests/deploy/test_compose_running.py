@@ -17,7 +17,7 @@ def test_all_of_it_runs_and_cancels_a_run(image: Image, tmp_path: Path) -> None:
     with running(image, (COMPOSE,), tmp_path) as composition:
         composition.call("worker", "python3", "-m", "reminders", "book", "ann", "+3600")
         composition.call("worker", "python3", "-m", "reminders", "cancel", "ann")
-        options = ("--from-beginning", "--max", "1", "--timeout", "60", "--json")
+        options = ("--from-beginning", "--max", "1", "--timeout", "300", "--json")
         cancelled = json.loads(
             composition.call("api", "countermand", "cancelled", "tail", *options)
         )

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.deploy import helm
 from tests.repo import tree
@@ -18,6 +19,7 @@ from tests.support.worker import Backend
 pytestmark = [pytest.mark.network, pytest.mark.timeout(1800)]
 GUIDE = Path("docs/kubernetes.md")
 COMMAND = re.compile(r"^(?:helm|kubectl) .*?(?=^(?:helm|kubectl) |\Z)", re.MULTILINE | re.DOTALL)
+VALUES = re.compile(r"^cat > \w+\.yaml <<'END'\n(.*?)^END", re.MULTILINE | re.DOTALL)
 IN_POD = re.compile(
     r"exec (?:-i )?(deploy/\S+) -c (\S+) -- countermand (.*?)(?: <<'END'\n(.*)END)?\n"
 )
@@ -58,6 +60,18 @@ def test_what_they_name_is_what_the_chart_makes() -> None:
     service, port = re.findall(r"svc/(\S+) \d+:(\d+)", forward)[0]
     ports = helm.of_kind(found, "Service")[service]["spec"]["ports"]
     assert int(port) in {one["port"] for one in ports}
+
+
+def test_the_values_that_it_shows_are_taken() -> None:
+    """Those for workers and those for apps of Inngest's SDKs each add a process."""
+    given = {"kafka": {"bootstrapServers": "kafka:9092"}, "database": {"existingSecret": "db"}}
+    shown = VALUES.findall((tree.ROOT / GUIDE).read_text(encoding="utf-8"))
+    made = [
+        helm.of_kind(helm.objects(helm.rendered(given | yaml.safe_load(text))), "Deployment")
+        for text in shown
+    ]
+    added = set().union(*made) - helm.of_kind(helm.case("postgresql"), "Deployment").keys()
+    assert added == {"countermand-worker-reports", "countermand-inngest"}
 
 
 def test_the_sizes_follow_from_the_measured_figures() -> None:
@@ -107,7 +121,7 @@ def test_they_end_with_a_cancelled_run(backend: Backend, tmp_path: Path) -> None
     for *_, words, text in in_pods():
         done = run(*words, stdin=text, **settings)
         assert done.exit_code == 0, done.output
-    tail = ("cancelled", "tail", "--from-beginning", "--max", "1", "--timeout", "60", "--json")
+    tail = ("cancelled", "tail", "--from-beginning", "--max", "1", "--timeout", "300", "--json")
     (cancelled,) = json_lines(run(*tail, **settings))
     assert cancelled["data"]["function_id"] == "reports-generate-report"
     assert [one["name"] for one in json_of(run("keys", "list", "--json", **settings))["keys"]] == [

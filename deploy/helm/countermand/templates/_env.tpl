@@ -48,10 +48,20 @@
   {{- $_ := set $env "COUNTERMAND_WEB_HOST" "0.0.0.0" -}}
   {{- $_ := set $env "COUNTERMAND_WEB_PORT" 6066 -}}
 {{- end -}}
-{{- if and $root.Values.database.existingSecret (has .component (list "api" "read-model")) -}}
+{{- if eq .component "inngest" -}}
+  {{- $_ := set $env "COUNTERMAND_INNGEST_HOST" "0.0.0.0" -}}
+  {{- $_ := set $env "COUNTERMAND_INNGEST_PORT" 8288 -}}
+  {{- $_ := set $env "COUNTERMAND_INNGEST_ORIGINS" (join "," .own.origins) -}}
+  {{- with .own.apps }}{{ $_ := set $env "COUNTERMAND_INNGEST_APPS" (join "," .) }}{{ end -}}
+  {{- $_ := set $env "COUNTERMAND_INNGEST_SIGNING_KEY_FILE" "/etc/countermand/inngest/signing-key" -}}
+  {{- if .own.signingKey.fallbackKey -}}
+    {{- $_ := set $env "COUNTERMAND_INNGEST_SIGNING_KEY_FALLBACK_FILE" "/etc/countermand/inngest/signing-key-fallback" -}}
+  {{- end -}}
+{{- end -}}
+{{- if include "countermand.opensDatabase" . -}}
   {{- $_ := set $env "COUNTERMAND_DATABASE_URL_FILE" "/etc/countermand/database/url" -}}
 {{- end -}}
-{{- if has .component (list "router" "read-model" "worker") -}}
+{{- if has .component (list "router" "read-model" "worker" "inngest") -}}
   {{- $_ := set $env "COUNTERMAND_SESSION_TIMEOUT" $root.Values.sessionTimeout -}}
 {{- end -}}
 {{- range $name, $value := $root.Values.settings }}{{ $_ := set $env $name $value }}{{ end -}}

@@ -16,6 +16,9 @@
   {{- if .startup }}
   ports:
     - {name: {{ $port }}, containerPort: {{ ternary 8420 6066 (eq .component "api") }}}
+    {{- if eq .component "inngest" }}
+    - {name: http, containerPort: 8288}
+    {{- end }}
   startupProbe:
     httpGet: {path: {{ .startup.path }}, port: {{ $port }}}
     periodSeconds: 2
@@ -31,7 +34,7 @@
     periodSeconds: 10
     timeoutSeconds: 5
     failureThreshold: 6
-  {{- if eq .component "api" }}
+  {{- if has .component (list "api" "inngest") }}
   # Services hear a moment after the pod that it ends: until then calls still come.
   lifecycle: {preStop: {exec: {command: [python3, -c, "import time; time.sleep(5)"]}}}
   {{- end }}
@@ -50,8 +53,11 @@
     {{- if include "countermand.kafkaVolume" . }}
     - {name: kafka, mountPath: /etc/countermand/kafka, readOnly: true}
     {{- end }}
-    {{- if and .root.Values.database.existingSecret (has .component (list "api" "read-model")) }}
+    {{- if include "countermand.opensDatabase" . }}
     - {name: database, mountPath: /etc/countermand/database, readOnly: true}
+    {{- end }}
+    {{- if eq .component "inngest" }}
+    - {name: inngest, mountPath: /etc/countermand/inngest, readOnly: true}
     {{- end }}
     {{- with .own.extraVolumeMounts }}
     {{- toYaml . | nindent 4 }}
@@ -161,12 +167,23 @@ volumes:
       sources:
         {{- . | trim | nindent 8 }}
   {{- end }}
-  {{- if and .root.Values.database.existingSecret (has .component (list "api" "read-model")) }}
+  {{- if include "countermand.opensDatabase" . }}
   - name: database
     secret:
       secretName: {{ .root.Values.database.existingSecret }}
       defaultMode: 0440
       items: [{key: {{ .root.Values.database.urlKey }}, path: url}]
+  {{- end }}
+  {{- if eq .component "inngest" }}
+  - name: inngest
+    secret:
+      secretName: {{ .own.signingKey.existingSecret }}
+      defaultMode: 0440
+      items:
+        - {key: {{ .own.signingKey.key }}, path: signing-key}
+        {{- with .own.signingKey.fallbackKey }}
+        - {key: {{ . }}, path: signing-key-fallback}
+        {{- end }}
   {{- end }}
   {{- with .own.extraVolumes }}
   {{- toYaml . | nindent 2 }}

@@ -8,7 +8,7 @@ per pod. Templates add `root`.
 {{- define "countermand.processes" -}}
 {{- $started := dict "path" "/healthz/live" "seconds" 120 -}}
 {{- $own := dict -}}
-{{- range list "router" "joiner" "readModel" "api" "topics" -}}
+{{- range list "router" "joiner" "readModel" "api" "inngest" "topics" -}}
   {{- $_ := set $own . (mergeOverwrite (deepCopy $.Values.pods) (deepCopy (get $.Values .))) -}}
 {{- end -}}
 {{- $sqlite := not .Values.database.existingSecret -}}
@@ -41,6 +41,10 @@ per pod. Templates add `root`.
   {{- end -}}
   {{- $processes = append $processes $api -}}
 {{- end -}}
+{{- if .Values.inngest.enabled -}}
+  {{- $processes = append $processes (dict "component" "inngest" "name" "inngest" "own" $own.inngest
+    "args" (list "inngest") "startup" $started) -}}
+{{- end -}}
 {{- range $name, $worker := .Values.workers -}}
   {{- $processes = append $processes (dict "component" "worker" "name" (printf "worker-%s" $name) "worker" $name
     "own" (mergeOverwrite (deepCopy $.Values.pods) (dict "replicas" 1) (deepCopy $worker))
@@ -52,6 +56,11 @@ per pod. Templates add `root`.
   {{- $processes = append $processes (dict "component" "topics" "name" "topics" "own" $own.topics "args" $args) -}}
 {{- end -}}
 {{ toYaml $processes }}
+{{- end -}}
+
+{{/* Whether a process opens the PostgreSQL database. */}}
+{{- define "countermand.opensDatabase" -}}
+{{- if and .root.Values.database.existingSecret (has .component (list "api" "read-model" "inngest")) }}yes{{ end -}}
 {{- end -}}
 
 {{/* Whether the hook makes the topics. */}}

@@ -7,7 +7,7 @@
 {{- $partitions := int .Values.topics.partitions -}}
 {{- range include "countermand.processes" . | fromYamlArray -}}
   {{- $where := ternary (printf "workers.%s" .worker) .component (eq .component "worker") -}}
-  {{- if has .component (list "joiner" "worker") -}}
+  {{- if has .component (list "joiner" "worker" "inngest") -}}
     {{- if gt (int .own.replicas) $partitions -}}
       {{- fail (printf "%s.replicas is %d, but only one works per partition, and topics.partitions is %d: use fewer. The partition count is fixed for life." $where (int .own.replicas) $partitions) -}}
     {{- end -}}
@@ -27,8 +27,26 @@
       {{- fail (printf "%s.appId is missing: autoscaling looks at the lag of that app's group. It is the id that the code gives to its App" $where) -}}
     {{- end -}}
   {{- end -}}
-  {{- if and (eq .component "worker") (lt (int .own.terminationGracePeriodSeconds) (include "countermand.graceSeconds" (merge (dict "root" $) .) | int)) -}}
-    {{- fail (printf "%s.terminationGracePeriodSeconds is %d, but a worker takes COUNTERMAND_WORKER_GRACE and 20 s to hand its runs over: allow it %s s" $where (int .own.terminationGracePeriodSeconds) (include "countermand.graceSeconds" (merge (dict "root" $) .))) -}}
+  {{- if and (has .component (list "worker" "inngest")) (lt (int .own.terminationGracePeriodSeconds) (include "countermand.graceSeconds" (merge (dict "root" $) .) | int)) -}}
+    {{- fail (printf "%s.terminationGracePeriodSeconds is %d, but it takes COUNTERMAND_WORKER_GRACE and 20 s to hand its runs over: allow it %s s" $where (int .own.terminationGracePeriodSeconds) (include "countermand.graceSeconds" (merge (dict "root" $) .))) -}}
+  {{- end -}}
+{{- end -}}
+{{- if .Values.inngest.enabled -}}
+  {{- if not .Values.database.existingSecret -}}
+    {{- fail "inngest.enabled needs database.existingSecret: event keys are in the API's database, and only PostgreSQL can be shared" -}}
+  {{- end -}}
+  {{- if not .Values.inngest.signingKey.existingSecret -}}
+    {{- fail "inngest.signingKey.existingSecret is missing: a Secret with the key that apps have as INNGEST_SIGNING_KEY" -}}
+  {{- end -}}
+  {{- if not .Values.inngest.origins -}}
+    {{- fail "inngest.origins is missing: where apps may be called, such as --set inngest.origins={https://app.example.com}" -}}
+  {{- end -}}
+  {{- $events := printf "%sevents" .Values.topicPrefix -}}
+  {{- if not (has $events (include "countermand.inputs" . | fromYamlArray)) -}}
+    {{- fail (printf "inputs lacks {topic: %s}, where apps' events go: name it beside the others, for inngest.enabled" $events) -}}
+  {{- end -}}
+  {{- if and .Values.inngest.ingress.enabled (not .Values.inngest.ingress.host) -}}
+    {{- fail "inngest.ingress.host is missing: the name by which apps find it" -}}
   {{- end -}}
 {{- end -}}
 {{- $users := .Values.strimzi.users -}}
@@ -45,7 +63,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* How long a worker's pod takes to end at most, s. */}}
+{{/* How long a pod that has runs takes to end at most, s. */}}
 {{- define "countermand.graceSeconds" -}}
 {{- $settings := merge (deepCopy (default dict .own.settings)) .root.Values.settings -}}
 {{- $ms := include "countermand.ms" (default "30s" $settings.COUNTERMAND_WORKER_GRACE) | int64 -}}
