@@ -42,6 +42,7 @@ _ACCOUNTS: Final = ("acme", "globex", "initech", "umbrella", "hooli", "stark", "
 # More of these than need no confirmation.
 WRONG: Final = 1_204
 _RIGHT: Final = 140
+_IMPORTS: Final = 24
 
 
 @dataclass(frozen=True)
@@ -171,9 +172,11 @@ class Scene:
         )
         self.site.send(
             "import/uploaded",
-            *({"id": f"import-{n}", "data": {"rows": 1_800 * n}} for n in range(1, 25)),
+            *({"id": f"import-{n}", "data": {"rows": 1_800 * n}} for n in range(1, _IMPORTS + 1)),
         )
         self._reaches("Scheduled", WRONG + _RIGHT)
+        self._reaches("Scheduled", len(_ACCOUNTS), "mail-digest")
+        self._reaches("Scheduled", _IMPORTS, "imports-customers")
 
     def _work(self) -> None:
         """What workers say: some runs are under way, asleep, done or failed."""
@@ -217,7 +220,7 @@ class Scene:
             "/v1/functions/search-nightly/pause", running="never", reason="The index is rebuilt"
         )
         site.send("reindex/scheduled", *({"data": {"shard": n}} for n in range(3)))
-        self._reaches("Skipped", 3)
+        self._reaches("Skipped", 3, "search-nightly")
 
     def _send_what_nobody_reads(self) -> None:
         """Records that become dead letters."""
@@ -229,9 +232,9 @@ class Scene:
         letter = self.site.get("/v1/dead-letters", **{"class": "not_json"})[0]
         self.ids["letter"] = f"{letter['partition']}/{letter['offset']}"
 
-    def _reaches(self, status: str, number: int) -> None:
+    def _reaches(self, status: str, number: int, slug: str = SLUG) -> None:
         def count() -> int:
-            counts = self.site.get("/v1/runs/counts")
+            counts = self.site.get("/v1/runs/counts", function_id=slug)
             return sum(one["count"] for one in counts if one["status"] == status)
 
         eventually(lambda: count() >= number)

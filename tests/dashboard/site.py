@@ -51,7 +51,9 @@ class Site:
         ]
         self.url = self.api.url
         self._engine = open_database(self.settings)
-        self._client = httpx.Client(base_url=self.url, timeout=PATIENCE_S)
+        # Shorter than the server's 5 s, which must not end a connection that is just used again.
+        limits = httpx.Limits(keepalive_expiry=1)
+        self._client = httpx.Client(base_url=self.url, timeout=PATIENCE_S, limits=limits)
 
     def __enter__(self) -> Self:
         try:
@@ -189,8 +191,15 @@ class Work:
         """Wait until as many runs have a status."""
         eventually(lambda: self.count(status) == count, PATIENCE_S)
 
-    def cancelled(self) -> list[Json]:
-        """What its cancelled events say, in no order."""
+    def cancelled(self, count: int) -> list[Json]:
+        """What its cancelled events say, in no order, once there are `count` of them.
+
+        A transaction ends in one partition after the other: pages may know of a cancel before.
+        """
+        eventually(lambda: len(self._cancelled()) >= count, PATIENCE_S)
+        return self._cancelled()
+
+    def _cancelled(self) -> list[Json]:
         found = [one["data"] for one in self.site.records(topics.CANCELLED)]
         return [one for one in found if one["function_id"] == self.slug]
 

@@ -7,6 +7,7 @@ from playwright.sync_api import Browser, Page, StorageState, expect
 
 from tests.dashboard.barriers import open_details, too_wide, violations, without_outline
 from tests.dashboard.scene import PAGES, Scene
+from tests.dashboard.site import PATIENCE_S
 from tests.dashboard.visits import is_live
 
 OpenPage = Callable[..., Page]
@@ -16,6 +17,7 @@ OpenPage = Callable[..., Page]
 def signed_in(browser: Browser, scene: Scene) -> StorageState:
     """The session of somebody who has done something on every page."""
     context = browser.new_context(base_url=scene.site.url)
+    context.set_default_timeout(PATIENCE_S * 1000)
     page = context.new_page()
     scene.act(page)
     scene.commit(page)
@@ -67,13 +69,18 @@ def test_copy(open_page: OpenPage, scene: Scene, signed_in: StorageState) -> Non
     """An id is copied with one click, and so is the call behind a page."""
     permissions = ["clipboard-read", "clipboard-write"]
     page = open_page(scene.site.url, storage_state=signed_in, permissions=permissions)
+    page.clock.install(time=0)
     page.goto(scene.path("run"))
+    page.clock.pause_at(3_600)  # a button says “Copied” only for a moment
     page.get_by_role("button", name=f"Copy {scene.ids['waiting']}").first.click()
     expect(page.locator("#said")).to_have_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()") == scene.ids["waiting"]
     page.get_by_text("The same with curl").click()
     page.locator(".command .copy").first.click()
-    expect(page.locator(".command .copy").first).to_have_text("Copied")
+    copy = page.locator(".command .copy").first
+    expect(copy).to_have_text("Copied")
+    page.clock.run_for(1_500)
+    expect(copy).to_have_text("Copy")
     copied = page.evaluate("navigator.clipboard.readText()")
     assert copied.startswith("curl ")
     assert f"/v1/runs/{scene.ids['waiting']}" in copied

@@ -81,7 +81,7 @@ def test_cancel_many(site: Site, open_page: OpenPage) -> None:
     page.wait_for_url("**/replays/*")
     shows(page, "Done", 5)
     work.reaches("Scheduled", 9)
-    assert len(work.cancelled()) == 5
+    assert len(work.cancelled(5)) == 5
 
 
 def test_the_name_is_typed(site: Site, open_page: OpenPage) -> None:

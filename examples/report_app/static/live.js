@@ -5,8 +5,22 @@ const cards = document.querySelector("[data-live]");
 const said = document.getElementById("said");
 const dialog = document.getElementById("cancel-dialog");
 
+// A button that is replaced between press and release gets no click: what comes meanwhile waits.
+let isPressed = false;
+let late = null;
+
+function release() {
+  isPressed = false;
+  if (late !== null) show(late);
+}
+
+addEventListener("pointerdown", () => { isPressed = true; });
+for (const end of ["pointerup", "pointercancel", "contextmenu"]) addEventListener(end, () => setTimeout(release));
+
 // Replaces what has changed, so that focus and selection stay where they are.
 function show(html) {
+  late = isPressed ? html : null;
+  if (isPressed) return;
   const page = document.createElement("template");
   page.innerHTML = html;
   const fresh = [...page.content.querySelectorAll("article")];
@@ -30,8 +44,11 @@ function replace(old, card) {
   if (focused) (document.getElementById(focused) ?? card.querySelector("a")).focus();
 }
 
+let asked = "";
+
 function ask(form) {
   const card = form.closest("article");
+  asked = form.querySelector("button").id;
   dialog.querySelector("form").action = form.action;
   document.getElementById("cancel-name").textContent = card.dataset.title;
   settle("");
@@ -86,6 +103,8 @@ if (cards) {
 
 if (dialog) {
   document.getElementById("keep").addEventListener("click", () => dialog.close());
+  // The browser doesn't find the button again if its card was replaced meanwhile.
+  dialog.addEventListener("close", () => document.getElementById(asked)?.focus());
   dialog.addEventListener("submit", (event) => {
     event.preventDefault();
     cancel(event.target);

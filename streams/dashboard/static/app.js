@@ -37,17 +37,31 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => { button.textContent = "Copy"; }, 1500);
 });
 
+// What is replaced between press and release gets no click: what comes meanwhile waits.
+let isPressed = false;
+let late = null;
+
+function release() {
+  isPressed = false;
+  if (late !== null) show(late);
+}
+
+addEventListener("pointerdown", () => { isPressed = true; });
+for (const end of ["pointerup", "pointercancel", "contextmenu"]) addEventListener(end, () => setTimeout(release));
+
 // What is open, focused or scrolled in the live part stays so when it is replaced.
 function show(html) {
   const fresh = document.createElement("template");
   fresh.innerHTML = html;
-  const behind = fresh.content.querySelector(".stale");
-  document.querySelector("[data-behind]").replaceChildren(...(behind ? [behind] : []));
   const status = fresh.content.querySelector("[data-status]")?.dataset.status;
   if (live.dataset.liveReload && status && status !== live.dataset.liveReload) {
     location.assign(live.dataset.live);
     return;
   }
+  late = isPressed ? html : null;
+  if (isPressed) return;
+  const behind = fresh.content.querySelector(".stale");
+  document.querySelector("[data-behind]").replaceChildren(...(behind ? [behind] : []));
   const focused = live.contains(document.activeElement) ? pathOf(document.activeElement) : null;
   const open = [...live.querySelectorAll("details")].map((one) => one.open);
   const scrolled = [...live.querySelectorAll(".scroll, .json")].map((one) => [one.scrollLeft, one.scrollTop]);
