@@ -24,7 +24,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def app(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReportApp]:
     """One for all tests; each has users of its own."""
     folder = tmp_path_factory.mktemp("report-app")
-    # Long enough for whoever wants to click meanwhile on a busy machine.
+    # Long enough for whoever wants to freeze the worker meanwhile on a busy machine.
     with ReportApp(kafka, folder, SLEEP="3s", COMPUTE_SECONDS="4") as found:
         yield found
 

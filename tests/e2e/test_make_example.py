@@ -28,7 +28,8 @@ def start(folder: Path, **settings: str) -> subprocess.Popen[str]:
             *("env", "--default-signal=INT", sys.executable, "-m", "examples.report_app"),
             *("--port", "0", "--data-dir", str(folder)),
         ],
-        env=kept | {"REPORT_APP_SLEEP": "1s", "REPORT_APP_COMPUTE_SECONDS": "5"} | settings,
+        # A run goes on until it is cancelled.
+        env=kept | {"REPORT_APP_SLEEP": "1h"} | settings,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from examples.report_app.models import Status
 from tests.e2e.pages import ask_for, card, dialog, generate, new_report, shows, sign_in
@@ -28,10 +28,18 @@ def page(open_page: OpenPage, app: ReportApp, user: str) -> Page:
     return found
 
 
+def _generating(page: Page, app: ReportApp) -> Locator:
+    """The card of a report; its run gets on from when the browser shows that it is generated."""
+    with app.frozen_worker():
+        return generate(page, "Sales")
+
+
 def test_request_generate_download(page: Page, app: ReportApp, user: str) -> None:
     """A report is generated while one looks on, and its file is there."""
-    report = generate(page, "Sales")
-    expect(report).to_contain_text("Computing…")
+    report = _generating(page, app)
+    app.is_at(user, "Sales", "compute")
+    with app.frozen_worker():
+        expect(report).to_contain_text("Computing…")
     shows(report, "Generated")
     expect(page.get_by_role("status")).to_have_text("Sales: Generated")
     with page.expect_download() as download:
@@ -44,9 +52,9 @@ def test_request_generate_download(page: Page, app: ReportApp, user: str) -> Non
 
 def test_cancel(page: Page, app: ReportApp, user: str) -> None:
     """The dialog asks; cancelling is shown apart from cancelled, which comes when it is true."""
-    report = generate(page, "Sales")
+    report = _generating(page, app)
     app.is_at(user, "Sales", "settle")
-    with app.frozen_worker():  # so that it stays in each state for as long as one looks
+    with app.frozen_worker():
         report.get_by_role("button", name="Cancel report").click()
         expect(dialog(page)).to_contain_text("“Sales” will stop at its next step")
         expect(dialog(page).get_by_role("button", name="Keep generating")).to_be_focused()
@@ -72,27 +80,31 @@ def test_cancel(page: Page, app: ReportApp, user: str) -> None:
     shows(report, "Generated")
 
 
-def test_cancel_by_keyboard(page: Page) -> None:
+def test_cancel_by_keyboard(page: Page, app: ReportApp) -> None:
     """Enter asks, Escape keeps, Tab and Enter cancel; the focus comes back where it was."""
-    report = generate(page, "Sales")
-    button = report.get_by_role("button", name="Cancel report")
-    button.focus()
-    page.keyboard.press("Enter")
-    expect(dialog(page)).to_be_visible()
-    page.keyboard.press("Escape")
-    expect(dialog(page)).to_be_hidden()
-    expect(button).to_be_focused()
-    page.keyboard.press("Enter")
-    page.keyboard.press("Tab")
-    expect(dialog(page).get_by_role("button", name="Cancel report")).to_be_focused()
-    page.keyboard.press("Enter")
+    with app.frozen_worker():
+        report = generate(page, "Sales")
+        button = report.get_by_role("button", name="Cancel report")
+        button.focus()
+        page.keyboard.press("Enter")
+        expect(dialog(page)).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(dialog(page)).to_be_hidden()
+        expect(button).to_be_focused()
+        page.keyboard.press("Enter")
+        page.keyboard.press("Tab")
+        expect(dialog(page).get_by_role("button", name="Cancel report")).to_be_focused()
+        page.keyboard.press("Enter")
+        shows(report, "Cancelling")
     shows(report, "Cancelled")
 
 
-def test_cancel_of_a_finished_report(page: Page) -> None:
+def test_cancel_of_a_finished_report(page: Page, app: ReportApp) -> None:
     """The question was open for too long: the dialog says so, and the report stays."""
-    report = generate(page, "Sales")
-    report.get_by_role("button", name="Cancel report").click()
+    with app.frozen_worker():
+        report = generate(page, "Sales")
+        report.get_by_role("button", name="Cancel report").click()
+        expect(dialog(page)).to_be_visible()
     shows(report, "Generated")
     dialog(page).get_by_role("button", name="Cancel report").click()
     alert = dialog(page).get_by_role("alert")
@@ -103,12 +115,14 @@ def test_cancel_of_a_finished_report(page: Page) -> None:
 
 def test_two_reports_at_once(page: Page, app: ReportApp, user: str) -> None:
     """Only the one that was cancelled is."""
-    for title in ("First", "Second"):
-        generate(page, title)
-    page.goto("/reports")
-    card(page, "First").get_by_role("button", name="Cancel report").click()
-    expect(dialog(page)).to_contain_text("“First”")
-    dialog(page).get_by_role("button", name="Cancel report").click()
+    with app.frozen_worker():
+        for title in ("First", "Second"):
+            generate(page, title)
+        page.goto("/reports")
+        card(page, "First").get_by_role("button", name="Cancel report").click()
+        expect(dialog(page)).to_contain_text("“First”")
+        dialog(page).get_by_role("button", name="Cancel report").click()
+        shows(card(page, "First"), "Cancelling")
     shows(card(page, "First"), "Cancelled")
     shows(card(page, "Second"), "Generated")
     assert app.run_of(app.report(user, "First"))["status"] == "cancelled"
@@ -116,10 +130,10 @@ def test_two_reports_at_once(page: Page, app: ReportApp, user: str) -> None:
 
 def test_two_tabs(page: Page, app: ReportApp, user: str) -> None:
     """Both show the same; what the second one asks for again changes nothing."""
-    generate(page, "Sales")
-    other = page.context.new_page()
-    other.goto(page.url)
     with app.frozen_worker():
+        generate(page, "Sales")
+        other = page.context.new_page()
+        other.goto(page.url)
         for tab in (page, other):
             card(tab, "Sales").get_by_role("button", name="Cancel report").click()
         for tab in (page, other):
@@ -131,12 +145,14 @@ def test_two_tabs(page: Page, app: ReportApp, user: str) -> None:
 
 def test_double_clicks(page: Page, app: ReportApp, user: str) -> None:
     """They are as good as one click."""
-    new_report(page, "Sales").get_by_role("button", name="Generate report").dblclick()
-    report = card(page, "Sales")
-    shows(report, "Generating")
-    request = app.report(user, "Sales").request_id
-    report.get_by_role("button", name="Cancel report").click()
-    dialog(page).get_by_role("button", name="Cancel report").dblclick()
+    with app.frozen_worker():
+        new_report(page, "Sales").get_by_role("button", name="Generate report").dblclick()
+        report = card(page, "Sales")
+        shows(report, "Generating")
+        request = app.report(user, "Sales").request_id
+        report.get_by_role("button", name="Cancel report").click()
+        dialog(page).get_by_role("button", name="Cancel report").dblclick()
+        shows(report, "Cancelling")
     shows(report, "Cancelled")
     assert app.report(user, "Sales").request_id == request
 
@@ -150,7 +166,7 @@ def test_a_failed_report(page: Page) -> None:
 
 def test_somebody_elses_report(page: Page, open_page: OpenPage, app: ReportApp) -> None:
     """It can't be seen, and so not be cancelled."""
-    generate(page, "Sales")
+    ask_for(page, "Sales")
     other = open_page(app.url)
     sign_in(other, "somebody else")
     answer = other.goto(page.url)
@@ -163,7 +179,7 @@ def test_without_scripts(open_page: OpenPage, app: ReportApp, user: str) -> None
     """The page renews itself, and a page asks instead of the dialog."""
     page = open_page(app.url, scripts=False)
     sign_in(page, user)
-    report = generate(page, "Sales")
+    report = _generating(page, app)
     app.is_at(user, "Sales", "settle")
     with app.frozen_worker():
         report.get_by_role("button", name="Cancel report").click()

@@ -17,9 +17,10 @@ def test_the_page_goes_on_by_itself(kafka: str, tmp_path: Path, open_page: OpenP
     with ReportApp(kafka, tmp_path, SLEEP="8s") as app:
         page = open_page(app.url)
         sign_in(page, "ann")
-        for title in ("Cancelled", "Kept"):
-            generate(page, title)
-        page.goto("/reports")
+        with app.frozen_worker():
+            for title in ("Cancelled", "Kept"):
+                generate(page, title)
+            page.goto("/reports")
         app.is_at("ann", "Cancelled", "settle")
         with app.frozen_worker():
             app.web.kill()

@@ -210,7 +210,7 @@ class ReportApp:
         return found
 
     def is_at(self, user: str, title: str, stage: str) -> None:
-        """Wait until a report's run is so far."""
+        """Wait until a report's run is so far; it goes on, so freeze the worker right after."""
         eventually(lambda: self.report(user, title).stage == stage, PATIENCE_S)
 
     def run_of(self, report: Report) -> dict[str, Any]:
