@@ -56,7 +56,8 @@ test-dashboard: setup ## Run the tests that use the dashboard in a real Chromium
 .PHONY: test-inngest
 test-inngest: setup ## Run the tests that use apps of Inngest's SDKs, for TypeScript and Python
 	@bash deploy/npm.sh examples/inngest/app
-	@$(PY) -m pytest -m "not long" tests/inngest
+	@$(PY) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
+		-m "not long" tests/inngest
 
 .PHONY: test-inngest-all
 test-inngest-all: setup ## Run those that any SDK passes with others: TypeScript 3, an older Python, Go

@@ -14,6 +14,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +26,7 @@ import orjson
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from streams.broker.ports import free_port
+from streams.inngest.caller import new_client
 from streams.inngest.calls import Asked, Ended, body_of
 from streams.inngest.drive import DISCOVER
 from tests.bench import load, sdk_app
@@ -215,7 +217,7 @@ async def _alone(url: str, runs: int) -> float:
         if len(ended) != sdk_app.STEPS:
             raise BenchError(f"{len(ended)} steps, not {sdk_app.STEPS}: {told}")
 
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=AT_ONCE)) as client:
+    async with new_client(timedelta(minutes=5)) as client:
         await asyncio.gather(*(run(client) for _ in range(AT_ONCE)))  # warms up
         began = time.perf_counter()
         for _ in range(max(1, runs // AT_ONCE)):

@@ -5,15 +5,14 @@ import os
 import subprocess
 import urllib.error
 import urllib.request
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import orjson
 import pytest
-from confluent_kafka import Message
 
 from streams.broker.ports import free_port
 from streams.broker.process import GuardedProcess
@@ -27,6 +26,7 @@ from tests.support.trees import ROOT
 from tests.support.watch import Watch
 from tests.support.worker import PATIENCE_S, Backend
 from topology import topics
+from topology.topics import TopicPlace
 
 SIGNING_KEY: Final = "signkey-test-0123456789abcdef0123456789abcdef"
 
@@ -36,7 +36,8 @@ class Bridge(Service):
 
     def __init__(self, settings: Settings, folder: Path, *, number: int = 1, **extra: str) -> None:
         """Not started yet."""
-        own = {"INPUTS": inputs(settings), **extra}
+        # Any step that goes on after a cancel overruns, so that `stopping` counts it.
+        own = {"INPUTS": inputs(settings), "WORKER_OVERRUN": "1ms", **extra}
         super().__init__("inngest", settings, folder, number=number, extra=own)
         self._choose_port()
 
@@ -50,6 +51,14 @@ class Bridge(Service):
         self.start()
         eventually(self._is_at_work, PATIENCE_S)
         return self
+
+    @property
+    def stopping(self) -> int:
+        """How many of its runs it knows to be cancelled, while a step of each goes on.
+
+        `runs` shows a cancel before that: a step that ends in between may have another after it.
+        """
+        return int(self.metric("countermand_worker_overrunning_runs"))
 
     def _is_at_work(self) -> bool:
         if self.wait(0) is not None:
@@ -131,9 +140,13 @@ class SdkApp:
 
     def marks(self, id_: str) -> list[str]:
         """What the steps of a run wrote, in order."""
+        return [one["what"] for one in self.written() if one["id"] == id_]
+
+    def written(self) -> list[dict[str, Any]]:
+        """All that its steps wrote, in order; a line that isn't whole yet doesn't count."""
         path = self.folder / "marks"
-        lines = path.read_text("utf-8").splitlines() if path.exists() else []
-        return [one["what"] for one in map(orjson.loads, lines) if one["id"] == id_]
+        whole, _, _ = path.read_bytes().rpartition(b"\n") if path.exists() else (b"", b"", b"")
+        return [orjson.loads(line) for line in whole.splitlines()]
 
     def until(self, id_: str, what: str) -> None:
         """Wait until a step wrote this."""
@@ -159,6 +172,13 @@ class SdkApp:
             return False
 
 
+class Read(NamedTuple):
+    """A record, and when it was written (ms)."""
+
+    record: dict[str, Any]
+    at: int
+
+
 class Runs:
     """What `runs` shows, and events."""
 
@@ -166,6 +186,9 @@ class Runs:
         self.settings = settings
         self._watch = Watch(settings)
         self._sender = Sender(settings)
+        # By topic; each look reads only what has come since.
+        self._read: defaultdict[str, list[Read]] = defaultdict(list)
+        self._positions: Counter[TopicPlace] = Counter()
 
     def send(self, name: str, id_: str = "", **data: object) -> None:
         """Send an event."""
@@ -173,10 +196,15 @@ class Runs:
         self._sender.send(self.settings.topic(topics.EVENTS), orjson.dumps(event))
         self._sender.flush()
 
-    def records(self, topic: topics.TopicSpec) -> Iterator[Message]:
-        """All committed records of a topic, partition by partition."""
+    def records(self, topic: topics.TopicSpec) -> Sequence[Read]:
+        """All committed records of a topic, each partition's in their order."""
+        found = self._read[topic.name]
         for partition in self._watch.partitions:
-            yield from self._watch.read((self.settings.topic(topic), partition), 0)
+            place = self.settings.topic(topic), partition
+            for message in self._watch.read(place, self._positions[place]):
+                found.append(Read(orjson.loads(message.value() or b"{}"), message.timestamp()[1]))
+                self._positions[place] = message.offset() + 1
+        return found
 
     def of(self, function: str, key: str, value: str) -> list[dict[str, Any]]:
         """The records of the runs of a function whose event has this, in their order."""
@@ -190,10 +218,9 @@ class Runs:
         return found
 
     def _all(self, function: str) -> Iterator[dict[str, Any]]:
-        for message in self.records(topics.RUNS):
-            record = orjson.loads(message.value() or b"{}")
-            if record.get("function_id") == function:
-                yield record
+        for one in self.records(topics.RUNS):
+            if one.record.get("function_id") == function:
+                yield one.record
 
     def reaches(self, function: str, key: str, value: str, status: str) -> dict[str, Any]:
         """The newest record of the run, once it has this status."""
@@ -216,10 +243,9 @@ class Runs:
     def steps(self, function: str, key: str, value: str) -> Iterator[dict[str, Any]]:
         """What is recorded of the calls for a run, in order."""
         newest: dict[str, Any] = next(reversed(self.of(function, key, value)), {})
-        for message in self.records(topics.STEPS):
-            record = orjson.loads(message.value() or b"{}")
-            if newest and record.get("run_id") == newest["run_id"]:
-                yield record
+        for one in self.records(topics.STEPS):
+            if newest and one.record.get("run_id") == newest["run_id"]:
+                yield one.record
 
     def failing(self, function: str, key: str, value: str, text: str) -> None:
         """Wait until a call for a run was recorded as failed, with this in its error."""
@@ -248,9 +274,18 @@ def at_work(bootstrap: str, folder: Path) -> Iterator[Backend]:
         found.close()
 
 
-@pytest.fixture(scope="session")
+@contextmanager
+def joined(bridge: Bridge) -> Iterator[Bridge]:
+    """A bridge that works, and ends in order."""
+    try:
+        yield bridge.join()
+    finally:
+        bridge.end()
+
+
+@pytest.fixture(scope="module")
 def backend(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
-    """One for all tests but those that kill it."""
+    """One for the tests of a module: bridges run every app that it knows, and events start runs."""
     with at_work(kafka, tmp_path_factory.mktemp("inngest")) as found:
         yield found
 
@@ -258,14 +293,11 @@ def backend(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ba
 @pytest.fixture(scope="module")
 def bridge(backend: Backend) -> Iterator[Bridge]:
     """A bridge in development."""
-    found = Bridge(backend.settings, backend.folder)
-    try:
-        yield found.join()
-    finally:
-        found.end()
+    with joined(Bridge(backend.settings, backend.folder)) as found:
+        yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def runs(backend: Backend) -> Iterator[Runs]:
     """What can be seen of runs."""
     found = Runs(backend.settings)

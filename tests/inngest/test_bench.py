@@ -9,7 +9,7 @@ from tests.bench import inngest
 from tests.bench.bench import Bench
 from tests.support.broker import unique_name
 
-pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def test_steps_and_stops_are_counted(kafka_broker: LocalBroker, tmp_path: Path) -> None:

@@ -63,7 +63,9 @@ def app(bridge: Bridge) -> Iterator[SdkApp]:
         yield found
 
 
-def test_many_are_cancelled_and_replayed(operator: Operator, app: SdkApp, runs: Runs) -> None:
+def test_many_are_cancelled_and_replayed(
+    operator: Operator, bridge: Bridge, app: SdkApp, runs: Runs
+) -> None:
     """Those of an account stop, at work or not, and their replays begin anew; others go on."""
     report = f"{app.id}-report"
     asked = {f"b{number}": "ann" if number < 3 else "bob" for number in range(4)}
@@ -74,6 +76,7 @@ def test_many_are_cancelled_and_replayed(operator: Operator, app: SdkApp, runs: 
         "cancel", "--function", report, "--if", "event.data.account == 'ann'", *JSON
     )
     assert done["cancellation"]["counts"]["cancelled"] == 3
+    eventually(lambda: bridge.stopping == 3, PATIENCE_S)
     for id_ in asked:
         app.open_gate(id_)
     runs.reaches(report, "reportId", "b3", "completed")

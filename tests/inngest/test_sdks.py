@@ -5,16 +5,31 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.inngest.conftest import Bridge, Runs, SdkApp, sync
+from tests.inngest.conftest import Bridge, Runs, SdkApp, at_work, sync
 from tests.inngest.kinds import KINDS
+from tests.support.deadline import eventually
+from tests.support.worker import PATIENCE_S, Backend
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def app(request: pytest.FixtureRequest, bridge: Bridge) -> Iterator[SdkApp]:
+def kind(request: pytest.FixtureRequest) -> str:
+    """Each kind of app."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def backend(kind: str, kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    """One for each kind: events would start the functions of the others, too."""
+    with at_work(kafka, tmp_path_factory.mktemp(kind)) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def app(kind: str, bridge: Bridge) -> Iterator[SdkApp]:
     """An app that has registered itself, in development."""
-    with SdkApp(request.param, bridge, bridge.log.parent) as found:
+    with SdkApp(kind, bridge, bridge.log.parent) as found:
         done = sync(bridge, found)
         assert done.returncode == 0, done.stderr
         yield found
@@ -28,12 +43,13 @@ def test_a_run_takes_its_steps(app: SdkApp, runs: Runs) -> None:
     assert (done["attempt"], done["last_step"]) == (1, "save")
 
 
-def test_cancelled_within_a_step(app: SdkApp, runs: Runs) -> None:
+def test_cancelled_within_a_step(bridge: Bridge, app: SdkApp, runs: Runs) -> None:
     """It runs to its end, no step follows, and the cleanup is told under Inngest's name."""
     runs.send("report/requested", reportId="r2", hold=True)
     app.until("r2", "render")
     runs.send("report/cancelled", reportId="r2")
     runs.reaches(f"{app.id}-report", "reportId", "r2", "cancelled")
+    eventually(lambda: bridge.stopping == 1, PATIENCE_S)
     app.open_gate("r2")
     runs.stops(f"{app.id}-report", "reportId", "r2")
     app.until("r2", "inngest/function.cancelled")

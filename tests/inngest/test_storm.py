@@ -9,12 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import orjson
 import pytest
 
 from tests.inngest.conftest import Bridge, Runs, SdkApp, at_work, sync
 from tests.support.deadline import eventually
-from tests.support.worker import Backend
+from tests.support.worker import PATIENCE_S, Backend
 from topology import topics
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -45,7 +44,14 @@ def runs(backend: Backend) -> Iterator[Runs]:
 def bridges(backend: Backend) -> Iterator[list[Bridge]]:
     """Two that share the work."""
     found = [
-        Bridge(backend.settings, backend.folder, number=number, INNGEST_LEASE="5s")
+        # A call that waits in the app for longer than a lease would be executed after its repeat.
+        Bridge(
+            backend.settings,
+            backend.folder,
+            number=number,
+            INNGEST_LEASE="10s",
+            WORKER_CONCURRENCY="20",
+        )
         for number in (21, 22)
     ]
     try:
@@ -70,6 +76,7 @@ def test_a_joiner_dies_during_a_call(backend: Backend, bridges: list[Bridge], ru
         runs.send("report/cancelled", reportId="k13")
         backend.joiner.start()
         runs.reaches(f"{app.id}-report", "reportId", "k13", "cancelled")
+        eventually(lambda: sum(one.stopping for one in bridges) == 1, PATIENCE_S)
         for id_ in ("k12", "k13"):
             app.open_gate(id_)
         runs.reaches(f"{app.id}-report", "reportId", "k12", "completed")
@@ -157,8 +164,7 @@ def _is_over(story: list[dict[str, Any]]) -> bool:
 def _marks(app: SdkApp) -> dict[str, list[dict[str, Any]]]:
     """What the steps wrote, by work."""
     found = defaultdict(list)
-    for line in (app.folder / "marks").read_text("utf-8").splitlines():
-        one = orjson.loads(line)
+    for one in app.written():
         found[one["id"]].append(one)
     return found
 
@@ -169,11 +175,10 @@ def _check_recorded(
     """No step began after its outcome was recorded."""
     works = {run["run_id"]: work for work, run in newest.items()}
     recorded: dict[tuple[str, str], int] = {}
-    for message in runs.records(topics.STEPS):
-        record = orjson.loads(message.value() or b"{}")
-        work, title = works.get(record.get("run_id")), record.get("title")
+    for record, at in runs.records(topics.STEPS):
+        work, title = works.get(record.get("run_id", "")), record.get("title")
         if work is not None and title:
-            recorded.setdefault((work, title), message.timestamp()[1])
+            recorded.setdefault((work, title), at)
     done = [work for work, run in newest.items() if run["status"] == "completed"]
     assert {(work, one["what"]) for work in done for one in marks[work]} <= recorded.keys()
     late = [
