@@ -19,7 +19,7 @@ from streams.errors import BrokerError
 
 LOG_NAME = "broker.log"
 DEFAULT_HEAP_MIB = 1024
-DEFAULT_START_TIMEOUT_S = 60.0
+DEFAULT_START_TIMEOUT_S = 180.0
 
 
 class LocalBroker:

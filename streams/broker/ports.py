@@ -10,6 +10,8 @@ from streams.errors import BrokerError
 # taken, while the broker restarts, by a client's own attempt to connect to it.
 _LOWEST, _HIGHEST = 15_000, 30_000
 _TRIES = 200
+# What is chosen is listened on only later, and free again while its process restarts.
+_given: set[int] = set()
 
 
 def choose_ports(broker_port: int | None, host: str = HOST) -> Ports:
@@ -19,11 +21,15 @@ def choose_ports(broker_port: int | None, host: str = HOST) -> Ports:
 
 
 def free_port(taken: int | None = None, host: str = HOST) -> int:
-    """A port that nothing listens on now; another program may take it any time."""
+    """A port that nothing listens on now, and that this process wasn't given before.
+
+    Another program may take it any time.
+    """
     picker = random.SystemRandom()
     for _ in range(_TRIES):
         port = picker.randrange(_LOWEST, _HIGHEST)
-        if port != taken and _can_bind(host, port):
+        if port != taken and port not in _given and _can_bind(host, port):
+            _given.add(port)
             return port
     message = f"No free port between {_LOWEST} and {_HIGHEST} on {host}; choose one with `port`"
     raise BrokerError(message)
