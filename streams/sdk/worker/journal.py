@@ -228,11 +228,12 @@ class Journal:
         self._looked_at = time.monotonic()
         before, self._closed = self._closed, closed
         needed = ", ".join(dict.fromkeys(closed.values()))
-        self.missing = f"this worker's user needs the right: {needed}" if closed else None
         if closed.keys() - before.keys():
             log.error("This worker may not write, and lets its runs go", missing=needed)
         elif before and not closed:
             log.info("This worker may write again")
+        # Whoever reads it finds it in the log, too.
+        self.missing = f"this worker's user needs the right: {needed}" if closed else None
 
 
 def commit(producer: TransactionalProducer, batch: Sequence[Write]) -> None:
