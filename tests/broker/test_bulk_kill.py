@@ -28,7 +28,8 @@ from tests.support.services import API, JOINER, READ_MODEL, ROUTER, Service
 from tests.support.watch import Watch
 from topology import topics
 
-PATIENCE_S = 120
+# For 100,000 runs, also where they take ten times as long as elsewhere.
+PATIENCE_S = 300
 _MOMENT_S = 0.2
 RUNS_IN_ALL = 100_000
 MATCHING = RUNS_IN_ALL // 2
@@ -137,7 +138,7 @@ def reaches(count: Callable[[], int], least: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.soak
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1_200)
 def test_final_counts_are_exact_whoever_is_killed(kafka: str, tmp_path: Path) -> None:
     """S19, S21: every matching run is cancelled once, and everybody counts the same."""
     fleet = Fleet(kafka, tmp_path)

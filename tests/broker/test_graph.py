@@ -194,7 +194,9 @@ class Traffic:
 @pytest.fixture(scope="module")
 def broker(prepared_cache: None) -> Iterator[LocalBroker]:
     """A broker that logs every request."""
-    with LocalBroker(jvm_options=LOGGED) as one:
+    # On a busy machine a node must not take itself for dead.
+    patient = {"broker.session.timeout.ms": "18000"}
+    with LocalBroker(properties=patient, jvm_options=LOGGED) as one:
         yield one
 
 

@@ -22,7 +22,7 @@ from tests.support.deadline import eventually, has_ended
 
 pytestmark = [pytest.mark.broker, pytest.mark.usefixtures("prepared_cache")]
 
-CLIENT_TIMEOUT_S = 30
+CLIENT_TIMEOUT_S = 90
 # Nothing listens there: whoever still asked the network would fail.
 DEAD_PROXY = "http://127.0.0.1:9"
 

@@ -80,7 +80,7 @@ class Watched(NamedTuple):
 
 def page_of(process: Service) -> list[Series]:
     """What a process shows."""
-    page = httpx.get(f"{process.url}/metrics").raise_for_status().text
+    page = httpx.get(f"{process.url}/metrics", timeout=PATIENCE_S).raise_for_status().text
     return [
         Series(sample.name, sample.labels)
         for family in text_string_to_metric_families(page)
@@ -105,7 +105,8 @@ def watched(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wa
         processes = [backend.router, backend.joiner, *copies, shop.start()]
         play(backend, shop)
         eventually(lambda: all(one.is_ready for one in processes), PATIENCE_S)
-        httpx.get(f"{copies[1].url}/live")  # a call without an end is none that is slow
+        # A call without an end is none that is slow.
+        httpx.get(f"{copies[1].url}/live", timeout=PATIENCE_S)
         # Changes that a read model reads together are counted one by one, but written as the last.
         eventually(lambda: copies[0].metric('countermand_read_model_rows_total{step="count"}'))
         targets = {one.role: one.url.removeprefix("http://") for one in processes}

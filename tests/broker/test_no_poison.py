@@ -104,7 +104,7 @@ def test_whatever_is_written_every_process_goes_on(everything: Everything) -> No
     ]
     for process in everything.processes:
         assert process.wait(0) is None, process.last_words(30)
-        assert process.is_ready, process.readiness
+        eventually(lambda process=process: process.is_ready, PATIENCE_S)  # type: ignore[misc]
 
 
 def stopped(everything: Everything) -> list[Json]:
@@ -136,7 +136,7 @@ def test_foreign_bytes_stop_one_partition_which_an_operator_lets_go_on(joining: 
 
     eventually(lambda: f"{place[0]}/0@{end}" in joiner.readiness, PATIENCE_S)
     assert "COUNTERMAND_SKIP_RECORDS" in joiner.readiness
-    assert joiner.metric('countermand_unready_seconds{partition="0"}') > 0
+    eventually(lambda: joiner.metric('countermand_unready_seconds{partition="0"}'), PATIENCE_S)
     assert joiner.metric('countermand_unready_seconds{partition="1"}') == 0
     joining.feed.stop(*names)
     joining.await_applied(partitions=[1])

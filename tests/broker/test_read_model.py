@@ -80,7 +80,7 @@ def test_crashes_lose_and_repeat_nothing(copying: Copying) -> None:
     put_requests(copying, 1)
     for step in ("read_model_before_commit:2", "read_model_after_commit:1"):
         service.start(crash_at=step)
-        assert service.wait() == KILLED
+        assert service.wait(PATIENCE_S) == KILLED
     service.start()
     await_ready(service)
     for number in range(2, 5):
@@ -332,7 +332,7 @@ def test_a_database_of_other_topics_is_refused(on_sqlite: Copying) -> None:
         connection.execute(insert(POSITIONS), [row])
     service = on_sqlite.service()
     service.start()
-    assert service.wait() == ExitCode.DATABASE
+    assert service.wait(PATIENCE_S) == ExitCode.DATABASE
     last = json.loads(service.log.read_text(encoding="utf-8").splitlines()[-2])
     assert "read-model rebuild" in last["error"]
     with on_sqlite.engine.connect() as connection:

@@ -23,7 +23,9 @@ from streams.functions.writer import (
     list_functions,
     plan_functions,
 )
+from streams.kafka.admin import describe_topics
 from tests.support.broker import unique_name
+from tests.support.deadline import eventually
 from topology import limits, topics
 from topology.records import CancelRule, Function, Trigger
 
@@ -76,6 +78,7 @@ def make_topic(config: dict[str, Any], name: str) -> str:
     new = NewTopic(name, 1, 1, config=topics.FUNCTIONS.config(1))
     admin = AdminClient(config)
     admin.create_topics([new])[name].result(30)
+    eventually(lambda: describe_topics(admin, [name]))
     return name
 
 
@@ -209,19 +212,17 @@ def test_a_reader_hears_news_and_stays_fresh(
 ) -> None:
     """A router polls; it learns of versions and proves that it has missed none."""
     assert reader.fresh_at == float("-inf")
+    assert not reader.fresh
     assert reader.load().slugs() == ()
-    assert reader.fresh
     loaded_at = reader.fresh_at
     apply_functions(config, topic, [function()], Time().timing)
-    polls = 0
-    while not reader.registry.slugs() and polls < 500:
+
+    def has_news() -> bool:
         reader.poll(0.02)
-        polls += 1
+        return bool(reader.registry.slugs()) and reader.fresh_at > loaded_at and reader.fresh
+
+    eventually(has_news)
     assert reader.registry.slugs() == ("shop-ship",)
-    while reader.fresh_at == loaded_at and polls < 500:
-        reader.poll(0.02)
-        polls += 1
-    assert reader.fresh_at > loaded_at
 
 
 def test_damaged_records_stop_nobody(
@@ -254,6 +255,7 @@ def test_a_topic_that_goes_stops_its_reader(config: dict[str, Any]) -> None:
         opened.load()
         admin = AdminClient(config)
         admin.delete_topics([name])[name].result(30)
+        eventually(lambda: not describe_topics(admin, [name]))
         with pytest.raises(TopicsError):
             opened.load()
         make_topic(config, name)

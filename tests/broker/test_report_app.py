@@ -164,7 +164,9 @@ def test_a_broker_that_is_away(prepared_cache: None, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def app(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReportApp]:
     """Everything, for all tests below."""
-    with ReportApp(kafka, tmp_path_factory.mktemp("report-app")) as found:
+    # Long enough to cancel a report in each stage, also on a busy machine.
+    stages = {"SLEEP": "4s", "COMPUTE_SECONDS": "6"}
+    with ReportApp(kafka, tmp_path_factory.mktemp("report-app"), **stages) as found:
         yield found
 
 
@@ -233,7 +235,7 @@ def test_both_are_killed(kafka: str, tmp_path: Path, postgres: PostgresServer) -
     titles = ("killed", "killed and cancelled")
     url = postgres.new_database()
     with (
-        ReportApp(kafka, tmp_path, DATABASE_URL=url) as app,
+        ReportApp(kafka, tmp_path, DATABASE_URL=url, COMPUTE_SECONDS="10") as app,
         Visitor(app.url, "ann") as ann,
     ):
         for title in titles:

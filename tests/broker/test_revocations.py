@@ -19,6 +19,7 @@ from streams.broker import LocalBroker
 from streams.clock import now_ms
 from streams.errors import KafkaRefusedError, NotFoundError, UnreachableError
 from streams.kafka import clients
+from streams.kafka.admin import describe_topics
 from streams.kafka.producers import Sender
 from streams.sdk.cancelled_run import CancelledRun
 from streams.sdk.revocations import RevocationView, Waits
@@ -48,6 +49,8 @@ def make_topic(settings: Settings) -> None:
     config = {"message.timestamp.type": "CreateTime"}
     topic = NewTopic(settings.topic(CANCELLED), 2, 1, config=config)
     admin.create_topics([topic])[topic.topic].result(TIMEOUT_S)
+    # Brokers show a topic a little after they have made it.
+    eventually(lambda: describe_topics(admin, [topic.topic]))
 
 
 def record(number: int, slug: str = SLUG) -> dict[str, Any]:
@@ -81,8 +84,9 @@ def knows(view: RevocationView, number: int, slug: str = SLUG) -> bool:
 
 
 def expect(view: RevocationView, number: int) -> None:
-    """Wait until a view knows of a cancelled run."""
-    eventually(lambda: view.is_cancelled(run_id=run_id(number)), TIMEOUT_S)
+    """Wait until a view knows of a cancelled run; by its event it does a moment later."""
+    by_event = {"function_id": SLUG, "event_id": f"e{number}"}
+    eventually(lambda: view.is_cancelled(**by_event), TIMEOUT_S)
     assert knows(view, number)
 
 

@@ -1,5 +1,6 @@
 """Routers on a real broker: nothing lost, everything in order, claims true, whatever is killed."""
 
+import os
 import secrets
 import threading
 from collections.abc import Callable, Iterator
@@ -18,11 +19,12 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
 )
 
 from streams.broker import LocalBroker
-from streams.errors import CountermandError, RouterError
+from streams.errors import AbortedError, CountermandError, RouterError
 from streams.functions.writer import apply_functions
 from streams.health import Health, Kind
 from streams.kafka import clients
 from streams.kafka.topics import check_topics, create_topics
+from streams.kafka.transactional import TransactionalProducer, producer_config
 from streams.metrics import Metrics
 from streams.router.figures import Figures
 from streams.router.process import Router
@@ -46,6 +48,8 @@ from topology.records import CancelRule, CommandBatch, Function, Trigger
 pytestmark = pytest.mark.broker
 
 PARTITIONS = 2
+PATIENCE_S = 90
+PROBED_BYTES = 150_000
 REJOINS = "countermand_rejoins_total"
 RUN_ID = keys.run_id_text(bytes(16))
 SHIP = Function(
@@ -109,7 +113,7 @@ class Running:
     def stop(self) -> None:
         """Stop it and wait."""
         self._stop.set()
-        self._thread.join(60)
+        self._thread.join(PATIENCE_S)
         assert self.ended
 
 
@@ -177,7 +181,7 @@ def test_kill_at_a_step_loses_nothing(settings: Settings, step: str) -> None:
     produce(settings, mixed_load(0, 5_000))
     for _ in range(2):
         with RouterProcess(settings, crash_at=step) as router:
-            assert router.wait() == -9
+            assert router.wait(PATIENCE_S) == -9
         produce(settings, mixed_load(5_000, 5_500))
     with RouterProcess(settings) as router:
         wait_until_committed(settings)
@@ -260,6 +264,21 @@ def set_message_limit(settings: Settings, size: int) -> None:
     admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
     for answer in admin.incremental_alter_configs([resource]).values():
         answer.result()
+    config = clients.librdkafka(settings, log_level=0) | producer_config(f"{name}-probe")
+    probe = TransactionalProducer(config, "probe")
+    probe.begin_life()
+    # Brokers heed it a little later.
+    eventually(lambda: takes(probe, name, PROBED_BYTES) == (size > PROBED_BYTES))
+    probe.close()
+
+
+def takes(probe: TransactionalProducer, topic: str, size: int) -> bool:
+    """Whether a topic takes a record of a size; it is never committed."""
+    try:
+        probe.rehearse(topic, os.urandom(size))
+    except AbortedError:
+        return False
+    return True
 
 
 def test_rejected_batch_is_fatal_before_the_commit(

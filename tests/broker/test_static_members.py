@@ -73,7 +73,7 @@ def staying(settings: Settings) -> Iterator[Joined]:
         gone.reads()
         return len(staying.owned) == len(gone.owned) == 1
 
-    eventually(shared, 60)
+    eventually(shared, PATIENCE_S)
     gone.member.close()
     yield staying
     staying.member.close()
@@ -105,7 +105,7 @@ def test_a_removed_member_gives_its_partitions_away(settings: Settings, staying:
         staying.reads()
         return staying.owned == {0, 1}
 
-    eventually(has_all, 60)
+    eventually(has_all, PATIENCE_S)
     assert names(settings) == {STAYING}
 
 

@@ -48,6 +48,8 @@ def test_runs_are_cancelled_over_tls(prepared_cache: None, tmp_path: Path) -> No
         "ssl.keystore.location": str(tmp_path / "store.pem"),
         "ssl.truststore.type": "PEM",
         "ssl.truststore.location": str(authority),
+        # On a busy machine a node must not take itself for dead.
+        "broker.session.timeout.ms": "18000",
     }
     client = {"security.protocol": "SSL", "ssl.ca.location": str(authority)}
     with LocalBroker(properties=properties, client=client) as broker:

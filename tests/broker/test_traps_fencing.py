@@ -168,7 +168,9 @@ def test_hung_transaction_elsewhere(joining: Joining) -> None:
     """Trap 11: a hung writer of one partition's outputs holds up those outputs, and no others."""
     joiner = joining.joiner()
     joiner.start()
-    producer = transactional(joining.settings, f"{joining.settings.application_id}-stranger")
+    name = f"{joining.settings.application_id}-stranger"
+    # Open for longer than anybody waits.
+    producer = transactional(joining.settings, name, timeout_ms=600_000)
     producer.begin_transaction()
     producer.produce(joining.settings.topic(topics.CANCELLED), b"{}", partition=0)
     assert producer.flush(30) == 0

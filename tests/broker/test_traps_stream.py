@@ -1,5 +1,6 @@
 """From `commands` to the processors: every batch once and in order, whatever Faust and Kafka do."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,8 +17,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
 )
 from msgspec.structs import replace
 
+from streams.errors import AbortedError
 from streams.kafka import clients
 from streams.kafka.admin import describe_topics
+from streams.kafka.transactional import TransactionalProducer, producer_config
 from tests.support.deadline import eventually
 from tests.support.joining import PATIENCE_S, Joining, ids
 from topology import codec, limits, topics
@@ -28,7 +31,8 @@ pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.soak, pytest.mar
 REBALANCES = "countermand_rebalances_total"
 PAUSES = "countermand_pauses_total"
 ABORTED = 'countermand_transactions_total{outcome="aborted"}'
-SESSION_S = 8
+# Long enough for a busy machine to keep a session of it.
+SESSION_S = 15
 
 
 def test_committed_offsets_mean_nothing(joining: Joining) -> None:
@@ -57,8 +61,23 @@ def refused_runs(joining: Joining) -> Iterator[None]:
     name = joining.settings.topic(topics.RUNS)
     before = describe_topics(joining.admin, [name])[name].config["max.message.bytes"]
     _limit(joining, name, "150")  # enough for the marker of an abort
+    config = clients.librdkafka(joining.settings, log_level=0)
+    probe = TransactionalProducer(config | producer_config(f"{name}-probe"), "probe")
+    probe.begin_life()
+    # Brokers heed it a little later.
+    eventually(lambda: _refuses(probe, name), PATIENCE_S)
+    probe.close()
     yield
     _limit(joining, name, before)
+
+
+def _refuses(probe: TransactionalProducer, topic: str) -> bool:
+    """Whether a topic refuses what is as large as the record of a run; it is never committed."""
+    try:
+        probe.rehearse(topic, os.urandom(300))
+    except AbortedError:
+        return True
+    return False
 
 
 def _limit(joining: Joining, topic: str, size: str) -> None:
@@ -116,7 +135,7 @@ def test_restore_behind_a_hung_transaction(joining: Joining) -> None:
     joining.await_applied([1], outputs=())
     began = monotonic()
     eventually(lambda: monotonic() - began > SESSION_S + 2)
-    assert "partition 0: restoring" in heir.readiness
+    eventually(lambda: "partition 0: restoring" in heir.readiness, PATIENCE_S)
     hung.abort_transaction(30)
     joining.await_applied()
     joining.check(names, names)

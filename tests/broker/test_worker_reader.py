@@ -13,6 +13,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
 )
 
 from streams.kafka import clients
+from streams.kafka.admin import describe_topics
 from streams.kafka.producers import Sender
 from streams.metrics import Metrics
 from streams.sdk.worker.reader import GroupReader, Left
@@ -83,6 +84,8 @@ def settings(kafka: str) -> Settings:
     admin = AdminClient(clients.librdkafka(found))
     topic = NewTopic(f"{found.topic_prefix}things", 2, 1)
     admin.create_topics([topic])[topic.topic].result(TIMEOUT_S)
+    # Brokers show a topic a little after they have made it.
+    eventually(lambda: describe_topics(admin, [topic.topic]), TIMEOUT_S)
     return found
 
 

@@ -122,7 +122,7 @@ def shop(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]
     backend = Backend(kafka, tmp_path_factory.mktemp("refused"))
     try:
         backend.start()
-        with Shop(backend, lease="6s") as found:
+        with Shop(backend, lease="30s") as found:
             found.start()
             limit(backend.settings, STEPS, 100_000)
             yield found

@@ -27,6 +27,8 @@ pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
 TIMEOUT_S = 60
 PROPERTIES = secured.properties("worker", allow_all=True) | {
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
+    # On a busy machine a node must not take itself for dead.
+    "broker.session.timeout.ms": "18000",
 }
 
 
@@ -164,13 +166,15 @@ def test_without_the_right_to_record_steps_a_worker_lets_its_runs_go(
     shop.begins("run", "load")
     rights.take(STEPS)
     shop.open_gate("run")
-    shop.until(lambda: shop.run("run")["attempt"] == 2)
+    shop.until(lambda: shop.run("run")["attempt"] > 1)
     lacks(worker, write_to(shop, STEPS))
-    assert shop.run("run")["status"] == "scheduled"
+    # It may claim the run once more before it leaves its group.
+    shop.reaches("run", "scheduled")
     assert shop.steps() == {}
     rights.give(STEPS)
-    done = shop.reaches("run", "completed")
-    assert (done["attempt"], shop.begun("run")) == (2, ["load", "load", "render"])
+    assert shop.reaches("run", "completed")["attempt"] > 1
+    *loads, last = shop.begun("run")
+    assert (set(loads), last) == ({"load"}, "render")
     eventually(lambda: worker.is_ready, PATIENCE_S)
 
 

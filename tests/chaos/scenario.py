@@ -125,7 +125,7 @@ class _Run:
         load_.start()
         self._tell(f"load: {RECORDS_PER_S} records/s")
         try:
-            faults.run(seconds, minima(seconds), most_s=3 * seconds + 120)
+            faults.run(seconds, minima(seconds), most_s=3 * seconds + 300)
         finally:
             load_.finish()
         self._tell(f"load ends: {load_.sent} records")

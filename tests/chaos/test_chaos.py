@@ -11,7 +11,7 @@ from tests.chaos.scenario import run
 @pytest.mark.broker
 @pytest.mark.slow
 @pytest.mark.soak
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1_200)
 def test_nothing_is_lost_and_nothing_comes_twice(prepared_cache: None) -> None:
     """S7, S8: kills, stalls, zombies and a broker's crash under load change no result."""
     seed = SystemRandom().randrange(1 << 31)

@@ -72,7 +72,7 @@ class Service:
         """Run a command to its end, with the settings of this process."""
         command = [*self._program, *arguments]
         return subprocess.run(
-            command, env=self._environment, capture_output=True, text=True, check=False, timeout=60
+            command, env=self._environment, capture_output=True, text=True, check=False, timeout=300
         )
 
     def start(self, crash_at: str = "") -> None:

@@ -9,7 +9,7 @@ from tests.upgrade.after import go_on
 from tests.upgrade.archive import DISK, GOLDEN, unpack
 from tests.upgrade.scenario import PARTITIONS
 
-pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.timeout(600)]
 
 FILES = sorted(GOLDEN.glob("*.tar.xz"))
 
