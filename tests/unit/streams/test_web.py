@@ -18,7 +18,7 @@ from streams.web import CONNECTIONS, WebServer
 def get(url: str) -> tuple[int, str, bytes]:
     """Status, content type and body of a URL."""
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310  # our own
+        with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310  # our own
             return answer.status, answer.headers["Content-Type"], answer.read()
     except urllib.error.HTTPError as error:
         with error:

@@ -376,7 +376,9 @@ def test_behind(come: Come, api: Api) -> None:
     visit = come(Role.VIEWER)
     row = {"topic": "countermand.runs", "partition": 0, "topic_id": "a", "next_offset": 1}
     with writing(api.service.engine) as connection:
-        connection.execute(insert(POSITIONS).values(row | {"as_of": now_ms()}))
+        # Ahead, so that it isn't behind before the page has come.
+        ahead = {"as_of": now_ms() + limits.MINUTE_MS}
+        connection.execute(insert(POSITIONS).values(row | ahead))
     assert "the read model is behind" not in visit.page("/runs")
     with writing(api.service.engine) as connection:
         connection.execute(POSITIONS.update().values(as_of=now_ms() - limits.MINUTE_MS))

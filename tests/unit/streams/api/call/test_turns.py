@@ -22,6 +22,9 @@ from tests.support.postgres import PostgresServer
 
 AT = 1_700_000_000_000
 SEARCHES = 60
+# More than there are threads for all other calls. Some searches may be over before the last begins:
+# the database waits half a minute for a lock.
+WAITING = 45
 pytest_plugins = ["tests.support.postgres"]
 
 
@@ -65,11 +68,11 @@ def test_every_other_call_is_answered_beside_searches(
                 return int(connection.execute(text(query)).scalar_one())
 
             searches = [callers.submit(api.call, "GET", path) for _ in range(SEARCHES)]
-            eventually(lambda: len(api.state.tasks) == SEARCHES and held() >= AT_ONCE)
+            eventually(lambda: len(api.state.tasks) >= WAITING and held() == AT_ONCE)
             assert api.call("GET", "/healthz/live", role=None).status_code == 200
             assert api.call("GET", "/v1/audit", role=Role.OPERATOR).status_code == 403
             assert called_with_a_new_key(api) == 404
-            assert held() == AT_ONCE
+            assert held() <= AT_ONCE
         # 503 is what waited too long for the lock.
         assert {search.result().status_code for search in searches} <= {200, 404, 503}
     holder.dispose()
