@@ -103,6 +103,7 @@ def describe_topics(
             config=configs[name],
         )
         for name, topic in described.items()
+        if name in configs  # a topic that is just made or deleted may be known by one answer alone
     }
 
 
@@ -182,10 +183,13 @@ def _configs(
     if not resources:
         return {}
     futures = admin.describe_configs(resources, request_timeout=deadline.seconds())
-    try:
-        return {
-            resource.name: {name: entry.value for name, entry in future.result().items()}
-            for resource, future in futures.items()
-        }
-    except KafkaException as error:
-        raise unreachable(error) from error
+    configs = {}
+    for resource, future in futures.items():
+        try:
+            entries = future.result()
+        except KafkaException as error:
+            if error.args[0].code() not in _ABSENT:
+                raise unreachable(error) from error
+        else:
+            configs[resource.name] = {name: entry.value for name, entry in entries.items()}
+    return configs

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Producer
@@ -205,6 +206,23 @@ def test_a_missing_topic_is_made_with_the_count_of_the_others(
     done = create_topics(load(kafka_bootstrap_servers=kafka, topic_prefix=prefix))
     assert (done.created, done.partitions) == ([name], PARTITIONS)
     assert check_topics(made).findings == ()
+
+
+class _Deleting(AdminClient):
+    """Somebody deletes a topic after it was described."""
+
+    def describe_configs(self, resources: Any, **options: Any) -> Any:  # type: ignore[override]  # its stub is wrong
+        names = [resource.name for resource in resources]
+        for deleted in self.delete_topics(names).values():
+            deleted.result(30)
+        eventually(lambda: not self.list_topics(timeout=30).topics.keys() & set(names))
+        return super().describe_configs(resources, **options)
+
+
+def test_a_topic_that_goes_while_one_asks_is_missing(made: Settings) -> None:
+    """It is no refusal of the brokers."""
+    client = _Deleting({"bootstrap.servers": made.kafka_bootstrap_servers})
+    assert describe_topics(client, [made.topic(topics.RUNS)]) == {}
 
 
 def test_rows_made_for_another_count_stop_a_start(made: Settings) -> None:
