@@ -55,6 +55,14 @@ def fresh(backend: Backend) -> Iterator[Shop]:
         yield found
 
 
+def cancel_during_a_step(running: tuple[Shop, Worker], work: str) -> None:
+    """Cancel a run whose step goes on, and wait until its worker knows: `runs` shows it before."""
+    shop, worker = running
+    shop.until(lambda: worker.metric(OVERRUNNING) == 0)
+    shop.cancel(work)
+    shop.until(lambda: worker.metric(OVERRUNNING) == 1)
+
+
 def test_a_run_takes_its_steps(shop: Shop) -> None:
     """Each once, in order; the run is completed, and its steps' outcomes are removed (S34)."""
     shop.request("all", "load", "hold compute", "sleep wait 10ms", "render")
@@ -179,13 +187,13 @@ def test_s34_a_parked_sleep_wakes(fresh: Shop) -> None:
     assert fresh.run("cancelled")["status"] == "cancelled"
 
 
-def test_s33_an_exception_handler_swallows_no_cancel(shop: Shop) -> None:
+def test_s33_an_exception_handler_swallows_no_cancel(running: tuple[Shop, Worker]) -> None:
     """A function that goes on after every `Exception` takes no step after the cancel."""
+    shop, _ = running
     plan = ["fail first", "hold second", "third", "sleep wait 5m", "fourth"]
     shop.request("stubborn", *plan, function="stubborn")
     shop.begins("stubborn", "second")
-    shop.cancel("stubborn")
-    shop.reaches("stubborn", "cancelled")
+    cancel_during_a_step(running, "stubborn")
     shop.open_gate("stubborn")
     shop.stops("stubborn")
     assert [one.what for one in shop.marks("stubborn", "swallowed")] == ["swallowed"]
@@ -223,20 +231,21 @@ def test_a_failing_step_fails_its_run(shop: Shop) -> None:
     assert shop.marks("fails", "cleanup") == []
 
 
-def test_a_step_that_fails_after_the_cancel(shop: Shop) -> None:
+def test_a_step_that_fails_after_the_cancel(running: tuple[Shop, Worker]) -> None:
     """The run was cancelled, so it ends so: the step isn't tried again, and nothing failed."""
+    shop, _ = running
     shop.request("fails-late", "fail compute", "render", gated=True)
     shop.begins("fails-late", "compute")
-    shop.cancel("fails-late")
-    shop.reaches("fails-late", "cancelled")
+    cancel_during_a_step(running, "fails-late")
     shop.open_gate("fails-late")
     shop.stops("fails-late")
     shop.is_cleaned("fails-late")
     assert shop.begun("fails-late") == ["compute"]
 
 
-def test_a_blocking_function(shop: Shop) -> None:
+def test_a_blocking_function(running: tuple[Shop, Worker]) -> None:
     """The same holds in a thread: steps once, a sleep that a cancel ends, a step that completes."""
+    shop, _ = running
     shop.request("plain", "slow one", "sleep wait 10ms", "hold two", function="blocking", pause=0)
     shop.open_gate("plain")
     shop.reaches("plain", "completed")
@@ -245,10 +254,9 @@ def test_a_blocking_function(shop: Shop) -> None:
     shop.request("plain-step", "hold one", "slow two", function="blocking", pause=0)
     shop.sleeps_in_worker("plain-sleep", "wait")
     shop.begins("plain-step", "one")
-    for work in ("plain-sleep", "plain-step"):
-        shop.cancel(work)
-        shop.reaches(work, "cancelled")
+    shop.cancel("plain-sleep")
     shop.stops("plain-sleep")
+    cancel_during_a_step(running, "plain-step")
     shop.open_gate("plain-step")
     shop.stops("plain-step")
     for work in ("plain-sleep", "plain-step"):
@@ -263,8 +271,7 @@ def test_a_step_that_goes_on_after_a_cancel_is_counted(running: tuple[Shop, Work
     before = worker.metric(OVERRUNS)
     shop.request("overruns", "hold compute")
     shop.begins("overruns", "compute")
-    shop.cancel("overruns")
-    shop.until(lambda: worker.metric(OVERRUNNING) == 1)
+    cancel_during_a_step(running, "overruns")
     assert worker.metric(OVERRUNS) == before + 1
     shop.open_gate("overruns")
     shop.stops("overruns")
